@@ -1,0 +1,169 @@
+"""The nouns of mmpr: what flows from a source row to a preference pair.
+
+    SourceRow ─▶ Question ─▶ Rollout (K Responses) ─▶ Verdict each ─▶ Pairs          Reject: what fell out, and why
+                                 └─ no truth ─▶ Completions (half a Response, no image) ─┘
+
+Plain frozen dataclasses; how they lie on disk is in ``mmpr.io``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["correct", "incorrect", "unparseable", "timeout", "error"]
+Rule = Literal["default", "relaxed", "anls", "exact", "multiple_choice"]
+Method = Literal["correctness", "format", "dropout"]
+
+IMAGE_MARK = "<image>"
+"""Where a picture stands in a question's text; a question has exactly one for each of its images."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """A row as its source tells it, text only; pictures are references that the source itself can load.
+
+    ``where`` names file and row for messages (``train.jsonl:17``). ``key`` is the source's own id of the row or ``""``.
+    ``meta`` is a JSON object of whatever else the source knows (carried along, never interpreted).
+    """
+
+    where: str
+    question: str
+    answer: str | None = None
+    choices: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    key: str = ""
+    kind: str = ""
+    meta: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question ready to be asked: checked text and pictures that are known to decode.
+
+    ``images`` are encoded files (PNG or JPEG, upright, RGB). ``question`` holds one ``<image>`` for each.
+    ``answer`` is the ground truth, None for an open-ended question.
+    """
+
+    id: str
+    source: str
+    question: str
+    answer: str | None = None
+    choices: tuple[str, ...] = ()
+    images: tuple[bytes, ...] = ()
+    kind: str = ""
+    rule: str = "default"
+    where: str = ""
+    meta: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One sampled answer. ``finish_reason`` is ``stop``, ``length`` (truncated) or what the engine says."""
+
+    text: str
+    seed: int
+    finish_reason: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A question's K responses. ``prompt`` is the rendered template, before the model's own chat format."""
+
+    id: str
+    source: str
+    prompt: str
+    template: str
+    template_sha256: str
+    model: str
+    model_revision: str
+    prompt_tokens: int
+    responses: tuple[Response, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A response's beginning, continued by the model (paper section 3.1, dropout next-token prediction).
+
+    ``response`` is the position of the continued response in its rollout, ``prefix`` the part that was kept,
+    ``continuation`` what the model wrote after it.
+    """
+
+    response: int
+    start_ratio: float
+    with_image: bool
+    prefix: str
+    continuation: Response
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the judge says of one answer.
+
+    ``answer`` is the extracted final answer (None when there is no clear one), ``comparator`` names what decided
+    (``number``, ``multiple_choice``, ...), ``reason`` tells a person why. Only ``incorrect`` and ``unparseable``
+    may ever be rejected; ``timeout`` and ``error`` mean that nobody knows.
+    """
+
+    status: Status
+    answer: str | None = None
+    comparator: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """``chosen`` and ``rejected`` are positions in the list of responses of one row of pairs/."""
+
+    chosen: int
+    rejected: int
+    method: Method
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Something that was dropped. ``id`` is the question's id, or where the row stands when it never became one."""
+
+    stage: str
+    source: str
+    id: str
+    reason: str
+    detail: str = ""
+
+
+def content_id(*parts: str | bytes) -> str:
+    """128 bits of SHA-256 over the parts, as 32 hex digits; no two different lists of parts run together."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "big"))
+        digest.update(data)
+    return digest.hexdigest()[:32]
+
+
+def question_id(source: str, row: SourceRow) -> str:
+    """The id of a question: its source's name with the row's own key, or else with all that the row says.
+
+    Pictures count by reference, so that ids (and duplicates among them) are known before any picture is opened.
+    """
+    if row.key:
+        return content_id("key", source, row.key)
+    answer = ["no answer"] if row.answer is None else ["answer", row.answer]
+    return content_id("row", source, row.question, *answer, *_counted(row.choices), *_counted(row.images))
+
+
+def sample_seed(run_seed: int, question: str, sample: int = 0) -> int:
+    """The sampling seed of one response, in [0, 2**62 + sample].
+
+    A function of the run's seed, the question's id and the sample's index alone, whatever worker draws it and when.
+    One request with n samples gives sample i the request's seed + i (vLLM), hence the sum.
+    """
+    return (int(content_id("seed", str(run_seed), question), 16) >> 66) + sample
+
+
+def _counted(parts: Sequence[str]) -> list[str]:
+    return [str(len(parts)), *parts]
