@@ -1,0 +1,359 @@
+"""Recipes: a YAML file, read into frozen objects that are known to be right.
+
+``load_recipe`` reports every problem of a recipe at once. Paths in a recipe are relative to the recipe's own folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mmpr.errors import RecipeError
+from mmpr.schema import Rule
+
+MAX_RECIPE_BYTES = 1 << 20
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ModelSpec(_Part):
+    """The model: a folder (``./``, ``../`` or ``/`` first) or a name on the hub, at a revision."""
+
+    path: str = Field(min_length=1)
+    revision: str | None = None
+    trust_remote_code: bool = False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether ``path`` is a folder rather than a name on the hub."""
+        return self.path.startswith((".", "/"))
+
+
+class EngineSpec(_Part):
+    """How the model is run. ``args`` go to vLLM's ``AsyncEngineArgs`` as they are.
+
+    ``type: replay`` answers from a hash of the question instead of a model; it exists for tests of failure.
+    An actor takes ``gpus_per_actor`` GPUs (default: its tensor-parallel size, or 0 on a cluster without GPUs).
+    """
+
+    type: Literal["vllm", "replay"] = "vllm"
+    actors: int = Field(1, ge=1)
+    tensor_parallel_size: int = Field(1, ge=1)
+    gpus_per_actor: float | None = Field(None, ge=0)
+    cpus_per_actor: float = Field(1, ge=0)
+    units_in_flight: int = Field(4, ge=1, description="units that one actor works on at once")
+    start_timeout_s: float = Field(1800, gt=0)
+    args: dict[str, Any] = Field(default_factory=dict)
+
+
+class SamplingSpec(_Part):
+    """How answers are drawn (paper, section 3.1: 32 samples at temperature 1.0)."""
+
+    samples: int = Field(32, ge=1, le=1024)
+    temperature: float = Field(1.0, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=0, description="0: all tokens")
+    max_tokens: int = Field(4096, ge=1)
+
+
+class DropoutVariant(_Part):
+    """Keep the first ``start_ratio`` of a response's tokens and continue it, the image gone unless ``with_image``."""
+
+    start_ratio: float = Field(0.5, ge=0, lt=1)
+    with_image: bool = False
+
+
+class DropoutSpec(_Part):
+    """Dropout next-token prediction for questions without truth (paper, section 3.1)."""
+
+    variants: tuple[DropoutVariant, ...] = (DropoutVariant(),)
+    max_pairs: int = Field(15, ge=0, description="a question; 0 turns dropout pairs off")
+
+
+class PairingSpec(_Part):
+    """Which pairs are kept of a question with truth (paper, section 3.1: at most 15)."""
+
+    max_pairs: int = Field(15, ge=1)
+    format_pairs: bool = Field(True, description="pair right answers with responses that name no answer")
+
+
+class ImagesSpec(_Part):
+    """Limits on what a source may hand in."""
+
+    max_megapixels: float = Field(50.0, gt=0)
+    max_bytes: int = Field(64 << 20, gt=0)
+    max_per_question: int = Field(16, ge=1)
+
+
+class Columns(_Part):
+    """Which column holds what; a dotted name reaches into nested fields (``extra_info.question``)."""
+
+    question: str | None = "question"
+    answer: str | None = "answer"
+    images: str | None = "image"
+    choices: str | None = None
+    id: str | None = None
+    kind: str | None = None
+
+
+class _Source(_Part):
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    template: str = Field("en", description="for questions with a known answer")
+    open_template: str = Field("plain", description="for questions without one")
+    rule: Rule = "default"
+    samples: int | None = Field(None, ge=1, le=1024)
+    max_pairs: int | None = Field(None, ge=1)
+    max_questions: int | None = Field(None, ge=1)
+    repeat_time: float = Field(
+        1.0, gt=0, description="below 1: this share of the rows, drawn by seed; above: all, once"
+    )
+    processor: dict[str, Any] = Field(default_factory=dict, description="processor arguments, such as tiles")
+
+
+class DigitsSource(_Source):
+    """Questions over scikit-learn's handwritten digits (``mmpr.sources.digits``)."""
+
+    type: Literal["digits"]
+    split: Literal["pretrain", "train", "heldout"]
+    questions: int = Field(ge=1)
+    kinds: tuple[str, ...] = ()
+    seed: int = 0
+
+
+class EasyVqaSource(_Source):
+    """Questions over the pictures of the package easy-vqa (``mmpr.sources.easy_vqa``)."""
+
+    type: Literal["easy_vqa"]
+    split: Literal["pretrain", "train", "heldout"]
+    questions: int = Field(ge=1)
+    kinds: tuple[str, ...] = ()
+    seed: int = 0
+
+
+class MmprSource(_Source):
+    """A ``meta.json`` of MMPR, or of its prompts-only release (REFERENCE.md, section 3)."""
+
+    type: Literal["mmpr"]
+    path: str
+    entries: tuple[str, ...] = Field((), description="names in meta.json; empty: all")
+
+
+class TableSource(_Source):
+    """JSONL, Parquet, a ``datasets`` folder or a folder of images with ``metadata.jsonl``, with a column map.
+
+    ``path`` is a file, a folder or a glob. Image paths in rows start at ``images_root`` (default: the file's folder).
+    ``question`` is asked of every row that has no question of its own.
+    """
+
+    type: Literal["jsonl", "parquet", "datasets", "imagefolder"]
+    path: str
+    images_root: str | None = None
+    columns: Columns = Columns()
+    question: str | None = None
+
+
+SourceSpec = Annotated[DigitsSource | EasyVqaSource | MmprSource | TableSource, Field(discriminator="type")]
+
+
+class Recipe(_Part):
+    """Everything a build does. ``folder`` is where relative paths start."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    seed: int = Field(0, ge=0)
+    model: ModelSpec
+    engine: EngineSpec = EngineSpec()
+    sampling: SamplingSpec = SamplingSpec()
+    dropout: DropoutSpec = DropoutSpec()
+    pairing: PairingSpec = PairingSpec()
+    images: ImagesSpec = ImagesSpec()
+    unit_questions: int = Field(64, ge=1, description="questions a shard")
+    max_question_chars: int = Field(100_000, ge=1)
+    sources: tuple[SourceSpec, ...] = Field(min_length=1)
+    heldout: tuple[SourceSpec, ...] = Field((), description="ingested, never sampled: for evaluation")
+    folder: Path = Field(default=Path("."), exclude=True)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Recipe:
+        names = [source.name for source in (*self.sources, *self.heldout)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two sources have the same name: {', '.join(twice)}")
+        return self
+
+    def resolve(self, path: str) -> Path:
+        """A path of the recipe as the file system knows it."""
+        return (self.folder / Path(path).expanduser()).absolute()
+
+    def source(self, name: str) -> SourceSpec:
+        """The source of that name, training or held out."""
+        return next(source for source in (*self.sources, *self.heldout) if source.name == name)
+
+    def samples(self, source: str) -> int:
+        """How many responses a question of this source gets."""
+        return self.source(source).samples or self.sampling.samples
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, defaults filled in, paths as written."""
+        return self.model_dump(mode="json")
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read, override (``sampling.samples=8``) and check a recipe.
+
+    Raises:
+        RecipeError: with every problem found.
+    """
+    return parse_recipe(_read_yaml(path), overrides, folder=path.absolute().parent, where=str(path))
+
+
+def parse_recipe(
+    tree: object, overrides: Sequence[str] = (), *, folder: Path = Path("."), where: str = "recipe"
+) -> Recipe:
+    """Check a recipe that is already a tree of dictionaries and lists.
+
+    Raises:
+        RecipeError: with every problem found.
+    """
+    if not isinstance(tree, dict):
+        raise RecipeError(where, [f"a recipe is a mapping of names to values, this is {_kind(tree)}"])
+    problems = [problem for override in overrides if (problem := _apply(tree, override))]
+    if "folder" in tree:
+        problems.append("folder: not a setting of recipes")
+    try:
+        recipe = Recipe.model_validate_json(json.dumps({**tree, "folder": str(folder)}))
+    except ValidationError as error:
+        raise RecipeError(where, problems + [_plain(item) for item in error.errors()]) from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RecipeError(
+            where, [*problems, f"holds a value that is no number, text, list or mapping: {error}"]
+        ) from None
+    if problems:
+        raise RecipeError(where, problems)
+    return recipe
+
+
+def fingerprint(value: object) -> str:
+    """64 bits of SHA-256 over the canonical JSON of a value, as 16 hex digits."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe, and without aliases (a few lines of aliases can stand for gigabytes) or repeated keys."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "aliases are not allowed in recipes", event.start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen and isinstance(key_node.value, str):
+                message = f"the key {key_node.value!r} stands twice"
+                raise yaml.constructor.ConstructorError(None, None, message, key_node.start_mark)
+            seen.add(key_node.value if isinstance(key_node.value, str) else None)
+        return super().construct_mapping(node, deep)
+
+
+# YAML 1.1 reads 1e-6 as text because it has no dot; people mean a number.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def _read_yaml(path: Path) -> object:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_RECIPE_BYTES + 1)
+    except OSError as error:
+        raise RecipeError(str(path), [f"cannot be read: {error.strerror}"]) from None
+    if len(data) > MAX_RECIPE_BYTES:
+        raise RecipeError(str(path), [f"larger than {MAX_RECIPE_BYTES >> 20} MiB"])
+    try:
+        return yaml.load(data.decode("utf-8"), Loader=_Loader)
+    except UnicodeDecodeError:
+        raise RecipeError(str(path), ["is not UTF-8 text"]) from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise RecipeError(str(path), [f"is not a YAML recipe: {' '.join(str(error).split())}"]) from None
+
+
+def _apply(tree: dict[str, Any], override: str) -> str | None:
+    """Set one ``key.path=value`` in the tree; returns the problem, if any."""
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        return f"override {override!r}: write it as key.path=value"
+    try:
+        value = yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return f"override {override!r}: the value is not YAML"
+    *parents, last = path.split(".")
+    node: Any = tree
+    for key in parents:
+        if isinstance(node, dict):
+            node = node.setdefault(key, {})
+        elif (place := _list_place(node, key)) is not None:
+            node = node[place]
+        else:
+            return f"override {override!r}: there is no {key!r} in the recipe"
+    if isinstance(node, dict):
+        node[last] = value
+    elif (place := _list_place(node, last)) is not None:
+        node[place] = value
+    else:
+        return f"override {override!r}: there is no {last!r} in the recipe"
+    return None
+
+
+def _list_place(node: Any, key: str) -> int | None:
+    """Where ``key`` stands in a list: a position, or the name of a named entry (a source)."""
+    if not isinstance(node, list):
+        return None
+    for place, item in enumerate(node):
+        if key == str(place) or (isinstance(item, dict) and item.get("name") == key):
+            return place
+    return None
+
+
+def _plain(error: Any) -> str:
+    """One of pydantic's errors as a line: where, what, and the nearest known name for an unknown one."""
+    place = [part for part in error["loc"] if part not in ("digits", "easy_vqa", "mmpr", "table")]
+    where = ".".join(str(part) for part in place) or "recipe"
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(place[-1]), _known_keys(Recipe), n=1)
+        return f"{where}: not a setting{f'; do you mean {near[0]!r}?' if near else ''}"
+    if error["type"] == "missing":
+        return f"{where}: is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    given = error.get("input")
+    shown = f" (it is {given!r})" if isinstance(given, str | int | float | bool) and len(str(given)) < 80 else ""
+    return f"{where}: {message[0].lower() + message[1:]}{shown}"
+
+
+def _known_keys(model: type[BaseModel]) -> list[str]:
+    keys: set[str] = set()
+    todo: list[Any] = [model]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, type) and issubclass(item, BaseModel):
+            keys.update(item.model_fields)
+            todo.extend(field.annotation for field in item.model_fields.values())
+        elif get_origin(item) in (tuple, list, Union, types.UnionType, Annotated):
+            todo.extend(get_args(item))
+    return sorted(keys - {"folder"})
+
+
+def _kind(value: object) -> str:
+    return "empty" if value is None else f"a {type(value).__name__}"
