@@ -1,0 +1,125 @@
+"""Prompt templates: a question becomes a prompt, a prompt becomes chat messages.
+
+A template is a text file with ``{question}`` in it, once. The paper's six live in ``prompts/`` (``en zh en_v2 zh_v2
+en_r1 zh_r1``), beside ``plain``, which asks the question as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmpr.errors import MmprError
+from mmpr.schema import IMAGE_MARK
+
+PROMPTS = Path(__file__).resolve().parent.parent / "prompts"
+MAX_TEMPLATE_BYTES = 100_000
+
+# Sources end their questions with these; they contradict a prompt that asks for reasoning (paper, appendix).
+_INSTRUCTIONS = (
+    r"answer (?:the question )?(?:using|with|in) (?:a|one) (?:single )?(?:word|number)"
+    r"(?: or (?:a )?(?:short )?phrase| or number)?",
+    r"answer (?:the question )?with (?:a )?(?:short answer|(?:single )?word or phrase)",
+    r"answer with the (?:option(?:['’]s)? letter|letter of the (?:correct )?option)"
+    r"(?: from the given choices)?(?: directly)?",
+    r"please (?:directly )?(?:answer|provide|select) (?:with )?the (?:correct )?(?:option(?:['’]s)? )?letter"
+    r"(?: directly)?",
+    r"(?:please )?answer (?:with )?[\"']?yes[\"']? or [\"']?no[\"']?",
+    r"请?(?:直接)?(?:用|以)(?:一个)?(?:单词|词|字|数字)(?:(?:或|或者)(?:短语|词组))?(?:来)?回答(?:这个|该|上述)?(?:问题)?",
+    r"请?(?:直接)?(?:从(?:给定的?|所给)?选项中)?(?:选择|回答|给出|作答)(?:正确)?(?:答案|选项)的?(?:选项)?字母",
+    r"请?(?:直接)?(?:用|以|回答) ?[“\"]?是[”\"]?(?:或|或者|还是)[“\"]?(?:否|不是)[”\"]?"
+    r"(?:来)?(?:回答)?(?:这个问题|问题)?",
+)
+_SHORT_ANSWER = re.compile(
+    rf"(?:^|(?<=[\s.?!:。？！：，])|(?<=[\u4e00-\u9fff]))(?:{'|'.join(_INSTRUCTIONS)})\s*[.。!！]?$", re.I
+)
+_LONGEST_INSTRUCTION = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A named prompt text holding ``{question}`` once; ``sha256`` is of the text, as 64 hex digits."""
+
+    name: str
+    text: str
+
+    @property
+    def sha256(self) -> str:
+        """Identifies the wording, whatever the name."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def render(self, question: str) -> str:
+        """The prompt for a question: short-answer instructions removed, leading pictures before the template's words.
+
+        ``plain`` changes nothing. Marks inside the question's text stay where they are.
+        """
+        if self.text.strip() == "{question}":
+            return question
+        marks, words = _leading_marks(strip_short_answer(question))
+        return IMAGE_MARK * marks + ("\n" if marks else "") + self.text.strip().replace("{question}", words)
+
+
+def load_template(name: str, folder: Path = Path(".")) -> Template:
+    """A template of ``prompts/`` by name, or a file by its path (``./mine.txt``), relative to ``folder``.
+
+    Raises:
+        MmprError: there is no such template, or it does not hold ``{question}`` exactly once.
+    """
+    is_path = name.startswith((".", "/"))
+    path = folder / name if is_path else PROMPTS / f"{name}.txt"
+    known = ", ".join(sorted(file.stem for file in PROMPTS.glob("*.txt")))
+    if not is_path and not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise MmprError(f"template {name!r}: name one of {known}, or a file (./mine.txt)")
+    try:
+        if path.stat().st_size > MAX_TEMPLATE_BYTES:
+            raise MmprError(f"template {path}: larger than {MAX_TEMPLATE_BYTES:,} bytes")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise MmprError(f"template {name!r}: {error.strerror or error}; there are {known}") from None
+    except UnicodeDecodeError:
+        raise MmprError(f"template {path}: is not UTF-8 text") from None
+    if text.count("{question}") != 1:
+        raise MmprError(
+            f"template {path}: must hold {{question}} exactly once, it holds it {text.count('{question}')} times"
+        )
+    if IMAGE_MARK in text:
+        raise MmprError(f"template {path}: must not hold {IMAGE_MARK}; pictures come with the question")
+    return Template(name, text)
+
+
+def strip_short_answer(question: str) -> str:
+    """The question without a closing instruction to answer in a word, a letter, or yes or no."""
+    words = question.rstrip()
+    tail = words[-_LONGEST_INSTRUCTION:]
+    return (words[: len(words) - len(tail)] + _SHORT_ANSWER.sub("", tail)).rstrip()
+
+
+def to_messages(prompt: str) -> list[dict[str, Any]]:
+    """One user turn in the form that ``apply_chat_template`` takes.
+
+    ``"<image>\\nHow many?"`` becomes ``[{"type": "image"}, {"type": "text", "text": "How many?"}]``: each mark is a
+    picture, and one line break after it goes, since chat templates put their own.
+    """
+    content: list[dict[str, Any]] = []
+    for place, text in enumerate(prompt.split(IMAGE_MARK)):
+        if place:
+            content.append({"type": "image"})
+            text = text.removeprefix("\n")
+        if text:
+            content.append({"type": "text", "text": text})
+    return [{"role": "user", "content": content}]
+
+
+def without_images(prompt: str) -> str:
+    """The prompt with its pictures taken away (paper, section 3.1: dropout next-token prediction)."""
+    return prompt.replace(IMAGE_MARK + "\n", "").replace(IMAGE_MARK, "")
+
+
+def _leading_marks(question: str) -> tuple[int, str]:
+    marks, words = 0, question.lstrip()
+    while words.startswith(IMAGE_MARK):
+        marks, words = marks + 1, words.removeprefix(IMAGE_MARK).lstrip()
+    return marks, words
