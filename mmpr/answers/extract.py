@@ -1,0 +1,255 @@
+"""Find the final answer in a response, or nothing.
+
+Strong forms (``Final answer:``, ``\\boxed{}``, ``<answer>``, ``答案：``) beat weak ones ("the answer is", "Ans:"); among
+equals the last one wins. Only the text after a closed ``<think>`` counts. A response that names no final answer has
+none: reasoning is never taken for an answer.
+"""
+
+from __future__ import annotations
+
+import re
+
+from mmpr.answers.units import leading_unit
+
+TEMPLATES = frozenset({"en", "zh", "en_v2", "zh_v2", "en_r1", "zh_r1", "plain"})
+
+_TAIL = 32_768  # characters: an answer stands at the end, so a runaway response costs no more than this
+_LONGEST = 2_000  # characters: what is longer is an essay, not an answer
+
+_STOP = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end|user|assistant)\|>|</s>|<end_of_turn>")
+_STRONG = re.compile(
+    r"(?:\bfinal[ \t]+answer|最终答案|最后答案|正确答案|答案)[ \t]*[*_]{0,3}[ \t]*"
+    r"(?:[:：=]|\bis\b[ \t]*:?|[是为為][ \t]*[:：]?|[-–—](?=[ \t])|(?=[ \t]*(?:\n|$|\$|\\[(\[b])))[ \t]*[*_]{0,3}",
+    re.IGNORECASE,
+)
+_WEAK = re.compile(
+    r"(?:\b(?:answer|ans|result)[ \t]*[*_]{0,3}[ \t]*[:：=]"
+    r"|\banswer[ \t]*[*_]{0,3}[ \t]*(?=[ \t]*(?:\n|\$|\\[(\[b]))"
+    r"|\b(?:answer|(?:correct|right|best)[ \t]+(?:option|choice))(?:[ \t]+(?:to|for|of)\b[^.:\n]{0,80}?)?"
+    r"[ \t]+(?:is|would[ \t]+be|should[ \t]+be|must[ \t]+be|will[ \t]+be|comes[ \t]+out[ \t]+to)\b[ \t]*:?"
+    r"|(?:故|应|應|所以|因此|因而|正确)?(?:选项?|選項?|选择|選擇)(?:是|为|為|择)?[ \t]*[:：]?[ \t]*(?=[(（]?[A-Z]\b))[ \t]*[*_]{0,3}",
+    re.IGNORECASE,
+)
+_TAG = re.compile(r"<answer>(.*?)</answer>", re.IGNORECASE | re.DOTALL)
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:\{|(?=[\w\\-]))")
+_BETWEEN_BOXES = re.compile(
+    r"(?:[\s,;，、.$]|\\[,;! ()\[\]]|\\q?quad|\\(?:text|mbox|textrm|mathrm)\s*\{\s*(?:and|or|,)?\s*\}|\band\b|\bor\b|和|或)*"
+)
+_EMPTY_TALK = re.compile(
+    r"(?:correct|right|wrong|incorrect|below|above|as follows|therefore|thus|here|shown|found|given|the following|unclear)"
+    r"\b[^\d]{0,40}$",
+    re.IGNORECASE,
+)
+_BECAUSE = re.compile(
+    r"[,;，；]?[ \t]+(?:because|since|as we|which (?:is|means|matches)|so that|given that)\b|[,，;；]?因为|[,，;；]\s*(?:because|since)",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"[.!?](?=\s+\S|$)|[。！？]")
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(])(?:[A-Za-z]|[A-Z](?:\.[A-Z])+|[ap]\.m|mr|mrs|ms|dr|st|vs|no|jr|sr|inc|ltd|co|corp|approx|etc|fig|mt|ft|in|oz|lb|sq)$",
+    re.IGNORECASE,
+)
+_OPENINGS = {r"\[": r"\]", "$$": "$$", "```": "```"}
+
+
+def extract(response: str, template: str | None = None) -> str | None:
+    """The final answer of a response, or None when there is no clear one.
+
+    ``template`` names the prompt that was asked (``en``, ``zh``, ``en_v2``, ``zh_v2``, ``en_r1``, ``zh_r1``, ``plain``);
+    None accepts any known form. Raises ValueError for another name, never anything else.
+    """
+    if template is not None and template not in TEMPLATES:
+        raise ValueError(f"unknown template {template!r}: one of {', '.join(sorted(TEMPLATES))}")
+    if not isinstance(response, str):
+        return None
+    text = _after_thinking(_last_turn(response[-_TAIL:]))
+    if text is None:
+        return None
+    boxed_form = template is not None and template.endswith(("_v2", "_r1"))
+    for find in (_box, _strong, _weak) if boxed_form else (_strong, _weak):
+        answer = find(text)
+        if answer is not None:
+            return answer
+    return None
+
+
+def boxes(text: str) -> list[tuple[int, int, str]]:
+    """Every closed outermost ``\\boxed{…}`` of a text as (start, end, content)."""
+    found = []
+    at = 0
+    while (opening := _BOX.search(text, at)) is not None:
+        at = opening.end()
+        if text[at - 1] == "{":
+            end = closing_brace(text, at)
+            if end is None:
+                continue
+            found.append((opening.start(), end + 1, text[at:end]))
+            at = end + 1
+        else:
+            word = re.compile(r"\\[A-Za-z]+|[\w.,-]*\w").match(text, at)
+            if word:
+                found.append((opening.start(), word.end(), word.group()))
+                at = word.end()
+    return found
+
+
+def closing_brace(text: str, start: int) -> int | None:
+    """Where the brace opened just before ``start`` closes; None when it does not."""
+    depth = 1
+    for mark in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, start):
+        if mark.group() == "{":
+            depth += 1
+        elif mark.group() == "}":
+            depth -= 1
+            if depth == 0:
+                return mark.start()
+    return None
+
+
+def boxed_answer(text: str) -> str | None:
+    """The content of the last box, with a unit that stands behind it; boxes joined by "and" or commas together."""
+    found = [box for box in boxes(text) if box[2].strip()]
+    if not found:
+        return None
+    parts = [found[-1]]
+    for box in reversed(found[:-1]):
+        if not _BETWEEN_BOXES.fullmatch(text, box[1], parts[0][0]):
+            break
+        parts.insert(0, box)
+    contents = [_unwrap(box[2]) for box in parts]
+    if len(parts) > 1:
+        joined = {
+            re.search(r"\bor\b|或", text[a[1] : b[0]]) is not None for a, b in zip(parts, parts[1:], strict=False)
+        }
+        return (" or " if True in joined else ", ").join(contents)
+    unit = leading_unit(re.sub(r"^(?:\s|\$|\\[)\]])+", " ", text[parts[0][1] : parts[0][1] + 60]))
+    return f"{contents[0]} {unit}" if unit else contents[0]
+
+
+def _last_turn(text: str) -> str:
+    """Without what a runaway model wrote after its turn had ended."""
+    for stop in _STOP.finditer(text):
+        if text[: stop.start()].strip():
+            return text[: stop.start()]
+    return text
+
+
+def _after_thinking(text: str) -> str | None:
+    head, closed, tail = text.rpartition("</think>")
+    if closed:
+        return tail if tail.strip() else head
+    return None if "<think>" in text else text
+
+
+def _box(text: str) -> str | None:
+    return _finish(boxed_answer(text) or "")
+
+
+def _strong(text: str) -> str | None:
+    """The last of all strong forms: a marker's text (or the box within it), a box, a tag."""
+    spots = [(mark.start(), mark.end()) for mark in _STRONG.finditer(text)]
+    last_box = max((box[0] for box in boxes(text)), default=-1)
+    tags = [(tag.start(), tag.group(1)) for tag in _TAG.finditer(text)]
+    if tags and tags[-1][0] > max([last_box, *(spot[0] for spot in spots)]):
+        return _finish(_clip(tags[-1][1]))
+    for start, end in reversed(spots):
+        if start < last_box:
+            break
+        answer = _finish(_clip(text[end:]))
+        if answer is not None:
+            return answer
+    if last_box >= 0:
+        return _box(text)
+    return _finish(tags[-1][1]) if tags else None
+
+
+def _weak(text: str) -> str | None:
+    for mark in reversed(list(_WEAK.finditer(text))):
+        answer = _finish(_clip(text[mark.end() :]))
+        if answer is not None and not _EMPTY_TALK.match(answer):
+            return answer
+    return None
+
+
+def _clip(text: str) -> str:
+    """The answer at the beginning of what follows a marker: its line (or the next one, or a display), its sentence."""
+    text = re.sub(r"^[\s*_:：]+", "", text)
+    for opening, closing in _OPENINGS.items():
+        if text.startswith(opening):
+            inner, closed, _ = text[len(opening) :].partition(closing)
+            if closed:
+                return boxed_answer(inner) or inner
+    line = _line(text)
+    nested = _STRONG.match(line) or re.match(r"(?:so,? |thus,? |therefore,? |hence,? )?the ", line, re.IGNORECASE)
+    if nested:
+        inside = _STRONG.search(line) or _WEAK.search(line)
+        if inside and line[inside.end() :].strip():
+            line = re.sub(r"^[\s*_:：]+", "", line[inside.end() :])
+    boxed = boxed_answer(line)
+    if boxed is not None:
+        return boxed
+    because = _BECAUSE.search(line)
+    if because and because.start() > 0:
+        line = line[: because.start()]
+    return _first_sentence(line)
+
+
+def _line(text: str) -> str:
+    """The first line, or all lines of a formula that is still open at its end."""
+    line, newline, rest = text.partition("\n")
+    begin = re.search(r"\\begin\{(\w+\*?)\}", line)
+    if newline and begin:
+        end = text.find(f"\\end{{{begin.group(1)}}}")
+        if 0 <= end < _LONGEST:
+            return text[:end] + _line(text[end:])
+    if newline and _BOX.search(line) and not boxes(line):
+        found = boxes(text)
+        if found and found[0][0] < len(line):
+            return text[: found[0][1]] + text[found[0][1] :].partition("\n")[0]
+    return line
+
+
+def _first_sentence(line: str) -> str:
+    for end in _SENTENCE_END.finditer(line):
+        head = line[: end.start()]
+        if end.group() == "." and (_ABBREVIATION.search(head) or not head.strip()):
+            continue
+        if head.count("$") % 2 and "$" in line[end.end() :]:
+            continue
+        if line[end.end() :].strip():
+            return head
+    return line
+
+
+def _unwrap(content: str) -> str:
+    """The innermost content of nested boxes, and without a label that some models put in the box."""
+    inner = boxes(content)
+    while len(inner) == 1 and not (content[: inner[0][0]] + content[inner[0][1] :]).strip():
+        content = inner[0][2]
+        inner = boxes(content)
+    return content
+
+
+def _finish(answer: str) -> str | None:
+    """Trim what surrounds an answer; None when nothing is left or it is far too long for one."""
+    answer = answer.strip()
+    before = None
+    while answer != before:
+        before = answer
+        for mark in ("**", "__", "*", "`", "$$", "$"):
+            if len(answer) > 2 * len(mark) and answer.startswith(mark) and answer.endswith(mark):
+                inner = answer[len(mark) : -len(mark)]
+                if mark not in inner:
+                    answer = inner.strip()
+        for opening, closing in ((r"\(", r"\)"), (r"\[", r"\]"), ('"', '"'), ("“", "”"), ("「", "」")):
+            if answer.startswith(opening) and answer.endswith(closing) and len(answer) > 2:
+                inner = answer[len(opening) : -len(closing)]
+                if opening not in inner and closing not in inner:
+                    answer = inner.strip()
+        if answer.endswith((".", "。", "!", "！", ";", "；", ",", "，")) and not answer.endswith("..."):
+            answer = answer[:-1].rstrip()
+        if answer.endswith("**") and answer.count("**") % 2:
+            answer = answer[:-2].rstrip()
+    if not answer or len(answer) > _LONGEST or answer in {".", "..", "...", "?", "-", "$", "\\[", "\\("}:
+        return None
+    return answer
