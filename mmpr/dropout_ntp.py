@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def keep_prefix(text: str, token_ends: Sequence[int], start_ratio: float) -> str:
+def keep_prefix(text: str, token_ends: Sequence[int], start_ratio: float) -> tuple[str, int]:
     """The first ``start_ratio`` of a response, halved by tokens, so that any language has a half.
 
     Args:
@@ -18,15 +18,11 @@ def keep_prefix(text: str, token_ends: Sequence[int], start_ratio: float) -> str
         start_ratio: share of the tokens to keep, in [0, 1).
 
     Returns:
-        ``text`` up to the end of token ``floor(T * start_ratio)``; never cuts a character that several tokens spell:
-        such a character is left out whole.
+        The prefix and its number of tokens, ``floor(T * start_ratio)`` or a few less: a character that several tokens
+        spell is never cut, it is left out whole.
     """
     keep = int(len(token_ends) * start_ratio)
-    if keep == 0:
-        return ""
-    end = token_ends[keep - 1]
     # Byte-level tokens that spell one character all claim its end: step back until the character is whole.
-    if keep < len(token_ends) and token_ends[keep] == end:
-        shorter = [place for place in token_ends[:keep] if place < end]
-        end = shorter[-1] if shorter else 0
-    return text[:end]
+    while 0 < keep < len(token_ends) and token_ends[keep] == token_ends[keep - 1]:
+        keep -= 1
+    return (text[: token_ends[keep - 1]], keep) if keep else ("", 0)

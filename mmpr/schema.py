@@ -1,7 +1,7 @@
 """The nouns of mmpr: what flows from a source row to a preference pair.
 
-    SourceRow ─▶ Question ─▶ Rollout (K Responses) ─▶ Verdict each ─▶ Pairs          Reject: what fell out, and why
-                                 └─ no truth ─▶ Completions (half a Response, no image) ─┘
+    SourceRow ─▶ Question ─▶ Rollout (K Responses) ─▶ Verdicts ─▶ PreferenceRow (Pairs)
+                                 └─ no truth ─▶ Completions ─────────┘            Reject: what fell out, and why
 
 Plain frozen dataclasses; how they lie on disk is in ``mmpr.io``.
 """
@@ -37,6 +37,15 @@ class SourceRow:
     key: str = ""
     kind: str = ""
     meta: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedRow:
+    """A source row that was taken into the build, under the id that it keeps to the end."""
+
+    id: str
+    source: str
+    row: SourceRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +97,25 @@ class Rollout:
 class Completion:
     """A response's beginning, continued by the model (paper section 3.1, dropout next-token prediction).
 
-    ``response`` is the position of the continued response in its rollout, ``prefix`` the part that was kept,
-    ``continuation`` what the model wrote after it.
+    ``response`` is the position of the continued response in its rollout, ``prefix`` the part that was kept (of
+    ``prefix_tokens`` tokens), ``continuation`` what the model wrote after it.
     """
 
     response: int
     start_ratio: float
     with_image: bool
     prefix: str
+    prefix_tokens: int
     continuation: Response
+
+
+@dataclass(frozen=True, slots=True)
+class Completions:
+    """All continuations of one open-ended question's responses."""
+
+    id: str
+    source: str
+    completions: tuple[Completion, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +134,19 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdicts:
+    """The judge's word on each of a rollout's responses, in their order.
+
+    ``pass_rate`` is correct / (correct + incorrect + unparseable), None when nothing could be judged.
+    """
+
+    id: str
+    source: str
+    pass_rate: float | None
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """``chosen`` and ``rejected`` are positions in the list of responses of one row of pairs/."""
 
@@ -122,6 +154,42 @@ class Pair:
     rejected: int
     method: Method
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PairedResponse:
+    """A response that stands in at least one pair.
+
+    ``sample`` is its position in the rollout. A ``continued`` response has the first ``prefix_chars`` characters of
+    that sample, and then what the model wrote instead. ``status`` and ``answer`` are the judge's, empty and None for
+    open-ended questions.
+    """
+
+    text: str
+    tokens: int
+    finish_reason: str
+    seed: int
+    sample: int
+    continued: bool = False
+    prefix_chars: int = 0
+    status: str = ""
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceRow:
+    """A row of pairs/: a question with its pairs; pictures and responses stand in it once, whatever the pairs."""
+
+    id: str
+    source: str
+    kind: str
+    images: tuple[bytes, ...]
+    question: str
+    prompt: str
+    answer: str | None
+    pass_rate: float | None
+    responses: tuple[PairedResponse, ...]
+    pairs: tuple[Pair, ...]
 
 
 @dataclass(frozen=True, slots=True)

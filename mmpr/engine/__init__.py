@@ -1,0 +1,71 @@
+"""Engines: a request goes in, its samples come out.
+
+``vllm`` is the real one, ``replay`` answers from a hash of the request and exists for tests of failure and load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from mmpr.config import Recipe
+from mmpr.schema import Response
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """All samples of one prompt.
+
+    ``prompt`` has one ``<image>`` for each picture (encoded PNG or JPEG). Sample i is drawn with ``seed + i``.
+    ``prefix`` is a beginning of the answer that the model is made to continue. ``processor`` holds arguments of the
+    model's processor, such as the number of tiles.
+    """
+
+    prompt: str
+    images: tuple[bytes, ...]
+    samples: int
+    seed: int
+    prefix: str = ""
+    processor: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The samples of a request, in the order of their seeds, and the length of its prompt."""
+
+    responses: tuple[Response, ...]
+    prompt_tokens: int
+
+
+class Engine(Protocol):
+    """What a sampler needs of an engine."""
+
+    async def generate(self, request: Request) -> Reply:
+        """Draw ``request.samples`` responses.
+
+        Raises:
+            RowError: the engine refuses this request (prompt too long, picture it cannot take); others go on.
+            EngineDeadError: nothing works any more.
+        """
+        ...
+
+    def token_ends(self, text: str) -> list[int]:
+        """Where each token of ``text`` ends, in characters; one entry a token."""
+        ...
+
+
+def start_engine(recipe: Recipe, model_path: str, log: Path) -> Engine:
+    """Start the engine that the recipe names; its own output goes to ``log``.
+
+    Raises:
+        EngineStartError: with the engine's own last lines.
+    """
+    if recipe.engine.type == "replay":
+        from mmpr.engine.replay import ReplayEngine
+
+        return ReplayEngine(recipe)
+    from mmpr.engine.vllm import VllmEngine
+
+    return VllmEngine(recipe, model_path, log)

@@ -1,0 +1,190 @@
+"""vLLM: the only module that imports it.
+
+One ``AsyncLLM`` an engine, tensor-parallel inside. A request asks for all its samples at once (``n``): the picture is
+encoded once and the samples share the prompt's cache.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import itertools
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+# Nobody is told that vLLM runs here; read by vLLM when it is imported.
+os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+
+from PIL import Image
+
+from mmpr.config import Recipe
+from mmpr.engine import Reply, Request
+from mmpr.errors import EngineDeadError, EngineStartError, RowError
+from mmpr.prompts import to_messages
+from mmpr.schema import Response
+
+LOG_LINES_SHOWN = 25
+
+
+class VllmEngine:
+    """An ``AsyncLLM`` and the chat format of its model."""
+
+    def __init__(self, recipe: Recipe, model_path: str, log: Path) -> None:
+        """Start the engine; takes half a minute to several.
+
+        ``model_path`` is a folder or a name on the hub. From here on this process writes its output to ``log``, as do
+        vLLM's own processes.
+
+        Raises:
+            EngineStartError: with the last lines of the log.
+        """
+        _write_output_to(log)
+        self._recipe = recipe
+        self._serial = itertools.count()
+        try:
+            from vllm import SamplingParams
+            from vllm.engine.arg_utils import AsyncEngineArgs
+            from vllm.renderers import ChatParams
+            from vllm.sampling_params import RequestOutputKind
+            from vllm.v1.engine.async_llm import AsyncLLM
+
+            self._engine: Any = AsyncLLM.from_engine_args(AsyncEngineArgs(**self._engine_args(model_path)))
+        except Exception as error:  # whatever goes wrong, the user needs the engine's own words
+            raise EngineStartError(_start_message(error, log)) from error
+        self._tokenizer: Any = self._engine.get_tokenizer()
+        self._chat_params = ChatParams
+        self._sampling_params = SamplingParams
+        self._only_final = RequestOutputKind.FINAL_ONLY
+
+    async def generate(self, request: Request) -> Reply:
+        """Draw all samples of a request; see ``Engine.generate``."""
+        from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
+
+        sampling = self._recipe.sampling
+        params = self._sampling_params(
+            n=request.samples,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            max_tokens=sampling.max_tokens,
+            seed=request.seed,
+            output_kind=self._only_final,
+        )
+        final = None
+        try:
+            prompt = await self._render(request)
+            async for output in self._engine.generate(prompt, params, f"mmpr-{next(self._serial)}"):
+                final = output
+        except VllmDeadError as error:
+            raise EngineDeadError("vLLM's engine process died") from error
+        except Exception as error:  # a request of any data can fail in any way; the others must go on
+            if self._engine.errored:
+                raise EngineDeadError("vLLM's engine process died") from error
+            raise RowError("engine_refused", _one_line(error)) from error
+        if final is None or len(final.outputs) != request.samples:
+            got = 0 if final is None else len(final.outputs)
+            raise RowError("engine_short", f"asked for {request.samples} samples, got {got}")
+        responses = tuple(
+            Response(
+                text=output.text.encode("utf-8", "replace").decode("utf-8"),
+                seed=request.seed + output.index,
+                finish_reason=output.finish_reason or "unknown",
+                tokens=len(output.token_ids),
+            )
+            for output in sorted(final.outputs, key=lambda output: output.index)
+        )
+        return Reply(responses, prompt_tokens=len(final.prompt_token_ids or ()))
+
+    def token_ends(self, text: str) -> list[int]:
+        """Where each token of ``text`` ends, in characters; see ``Engine.token_ends``."""
+        if self._tokenizer.is_fast:
+            offsets = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+            return [end for _, end in offsets]
+        ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        ends, last = [], 0
+        for count in range(1, len(ids) + 1):
+            begun = self._tokenizer.decode(ids[:count], clean_up_tokenization_spaces=False)
+            last = len(begun) if text.startswith(begun) else last
+            ends.append(last)
+        return ends
+
+    async def _render(self, request: Request) -> Any:
+        """The request in the model's chat format, tokenized, with its pictures processed."""
+        renderer = self._engine.renderer
+        pictures = await asyncio.to_thread(lambda: [_open(image) for image in request.images])
+        messages = to_messages(request.prompt)
+        remaining = iter(pictures)
+        for part in messages[0]["content"]:
+            if part["type"] == "image":
+                part.update(type="image_pil", image_pil=next(remaining))
+        chat = self._chat_params(
+            chat_template_kwargs={"add_generation_prompt": True, "tokenize": False},
+            mm_processor_kwargs=dict(request.processor) or None,
+        )
+        _, prompt = await renderer.render_messages_async(messages, chat)
+        prompt["prompt"] += request.prefix
+        if request.processor:
+            prompt["mm_processor_kwargs"] = dict(request.processor)
+        params = renderer.default_chat_tok_params
+        (tokens,) = await renderer.tokenize_prompts_async([prompt], params)
+        return await renderer.process_for_engine_async(tokens, time.time(), tok_params=params)
+
+    def _engine_args(self, model_path: str) -> dict[str, Any]:
+        """The recipe's arguments over our defaults; ``engine.args`` wins."""
+        engine, model = self._recipe.engine, self._recipe.model
+        defaults = {
+            "disable_log_stats": True,
+            "enable_log_requests": False,
+            "limit_mm_per_prompt": {"image": self._recipe.images.max_per_question, "video": 0, "audio": 0},
+        }
+        if engine.tensor_parallel_size > 1:
+            # Ray has already given this actor its GPUs; vLLM's own processes share them out.
+            defaults["distributed_executor_backend"] = "mp"
+        return {
+            **defaults,
+            **engine.args,
+            "model": model_path,
+            "revision": None if model.is_local else model.revision,
+            "trust_remote_code": model.trust_remote_code,
+            "tensor_parallel_size": engine.tensor_parallel_size,
+        }
+
+
+def _open(image: bytes) -> Image.Image:
+    picture = Image.open(io.BytesIO(image))
+    picture.load()
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def _write_output_to(log: Path) -> None:
+    """Point this process's output, and that of processes it starts, at a file."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
+
+
+def _start_message(error: Exception, log: Path) -> str:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    shown = "\n".join(f"    {line}" for line in lines[-LOG_LINES_SHOWN:])
+    return f"the engine did not start: {_one_line(error)}\n  its last words ({log}):\n{shown}"
+
+
+def _one_line(error: BaseException) -> str:
+    """An error and what caused it, in at most 500 printable characters."""
+    parts: list[str] = []
+    current: BaseException | None = error
+    while current is not None and len(parts) < 3:
+        parts.append(f"{type(current).__name__}: {current}" if str(current) else type(current).__name__)
+        current = current.__cause__
+    text = " / ".join(parts)
+    return "".join(c if c.isprintable() else " " for c in text)[:500]

@@ -1,0 +1,192 @@
+"""Shards: where they lie, and how they come to be whole or absent.
+
+    OUT/build.json               the plan: recipe, fingerprints, number of units; written once the index is complete
+    OUT/index/{train,heldout}/   source rows a unit, text only
+    OUT/questions/  heldout/     checked questions with their pictures
+    OUT/rollouts/   completions/ what the model wrote (GPU time)
+    OUT/verdicts/   pairs/       what follows from it (minutes of CPU)
+    OUT/rejects/                 what was dropped
+    OUT/manifest.json            last
+
+Every directory holds one file a unit of work, ``part-00007-of-00120.parquet``. A file that is there is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from mmpr.errors import OutputError
+from mmpr.io.tables import Row, read_counts, write_parquet
+from mmpr.schema import Reject
+
+Stage = Literal["ingest", "sample", "complete", "verify", "pair"]
+Split = Literal["train", "heldout"]
+
+STAGES: tuple[Stage, ...] = ("ingest", "sample", "complete", "verify", "pair")
+_FOLDERS = {
+    "ingest": "questions",
+    "sample": "rollouts",
+    "complete": "completions",
+    "verify": "verdicts",
+    "pair": "pairs",
+}
+_TEMPORARY = ".tmp-"
+_serial = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit of work: the ``number``-th of ``of`` parts of a split."""
+
+    split: Split
+    number: int
+    of: int
+
+    @property
+    def file(self) -> str:
+        """The name of this unit's shard in every directory."""
+        return f"part-{self.number:05d}-of-{self.of:05d}.parquet"
+
+
+def folder(out: Path, stage: Stage, split: Split = "train") -> Path:
+    """Where a stage's shards lie."""
+    return out / ("heldout" if split == "heldout" else _FOLDERS[stage])
+
+
+def shard(out: Path, stage: Stage, unit: Unit) -> Path:
+    """The shard that a stage makes of a unit."""
+    return folder(out, stage, unit.split) / unit.file
+
+
+def index_shard(out: Path, unit: Unit) -> Path:
+    """The source rows of a unit."""
+    return out / "index" / unit.split / unit.file
+
+
+def rejects_shard(out: Path, stage: str, unit: Unit) -> Path:
+    """What a stage dropped of a unit."""
+    return out / "rejects" / f"{stage}-{unit.split}-{unit.file}"
+
+
+def is_done(out: Path, stage: Stage, unit: Unit) -> bool:
+    """Whether a stage has finished a unit."""
+    return shard(out, stage, unit).exists()
+
+
+def write_shard(path: Path, noun: type[Row], rows: Iterable[Row], counts: dict[str, int]) -> None:
+    """Write a shard whole or not at all; ``counts`` go into its footer.
+
+    Raises:
+        OutputError: the disk is full or cannot be written.
+    """
+    with _whole_or_absent(path) as temporary:
+        write_parquet(temporary, noun, rows, counts)
+
+
+def write_rejects(out: Path, stage: str, unit: Unit, rejects: list[Reject]) -> None:
+    """Keep what a stage dropped. Call it before the stage's own shard, whose presence says that both are there."""
+    path = rejects_shard(out, stage, unit)
+    if rejects:
+        write_shard(path, Reject, rejects, {})
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text whole or not at all."""
+    with _whole_or_absent(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def add_counts(total: dict[str, int], more: dict[str, int]) -> None:
+    """Add ``more`` to ``total``, name by name."""
+    for name, count in more.items():
+        total[name] = total.get(name, 0) + count
+
+
+def stage_counts(out: Path, stage: Stage, units: Iterable[Unit]) -> dict[str, int]:
+    """The sum of a stage's counts over the units it has finished."""
+    total: dict[str, int] = {}
+    for unit in units:
+        path = shard(out, stage, unit)
+        if path.exists():
+            add_counts(total, read_counts(path))
+    return total
+
+
+def remove_stage(out: Path, stage: Stage) -> None:
+    """Forget what a stage made, so that it runs again."""
+    shutil.rmtree(folder(out, stage), ignore_errors=True)
+    for path in (out / "rejects").glob(f"{stage}-*.parquet"):
+        path.unlink(missing_ok=True)
+
+
+def remove_temporaries(out: Path) -> None:
+    """Delete what killed writers left behind."""
+    for path in out.rglob(f"{_TEMPORARY}*"):
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Hold an output directory for this process; the operating system lets go of it however the process ends.
+
+    Raises:
+        OutputError: another process builds there, or the directory cannot be made.
+    """
+    file = _open_lock(out)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise OutputError(f"{out}: another build is running there; wait for it, or use another --out") from None
+    try:
+        yield
+    finally:
+        file.close()
+
+
+def _open_lock(out: Path) -> IO[bytes]:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        return (out / ".lock").open("ab")
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def _whole_or_absent(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path``; on leaving it is flushed to disk and renamed, on an error it is removed."""
+    temporary = path.parent / f"{_TEMPORARY}{os.uname().nodename}-{os.getpid()}-{next(_serial)}-{path.name}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _sync(temporary)
+        temporary.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,154 @@
+"""Dataclasses to Arrow and back: the columns of every shard follow from the fields of ``mmpr.schema``.
+
+``str int float bool`` become what they are called, ``tuple[T, ...]`` a list, a dataclass a struct, and ``bytes``, which
+are always an encoded picture, the struct that ``datasets`` shows as an image.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import types
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmpr.errors import OutputError
+
+Row = TypeVar("Row")
+
+ROW_GROUP_BYTES = 64 << 20
+"""Rough size of a row group; the hub's viewer gives up above 300 MB."""
+
+_SCALARS = {
+    str: ("string", pa.string()),
+    int: ("int64", pa.int64()),
+    float: ("float64", pa.float64()),
+    bool: ("bool", pa.bool_()),
+}
+
+
+def arrow_schema(noun: type) -> pa.Schema:
+    """The Arrow schema of a dataclass, with the features that ``datasets`` reads in its metadata."""
+    struct = _arrow_type(noun)
+    features = json.dumps({"info": {"features": hub_features(noun)}})
+    return pa.schema(list(struct), metadata={"huggingface": features})
+
+
+def hub_features(noun: type) -> dict[str, Any]:
+    """The features of a dataclass as ``datasets`` writes them down."""
+    features = _feature(noun)
+    assert isinstance(features, dict)
+    return features
+
+
+def to_table(noun: type[Row], rows: Iterable[Row]) -> pa.Table:
+    """Rows as an Arrow table of ``arrow_schema(noun)``."""
+    encode = _encoder(noun)  # type: ignore[arg-type]
+    return pa.Table.from_pylist([encode(row) for row in rows], schema=arrow_schema(noun))
+
+
+def write_parquet(path: Path, noun: type[Row], rows: Iterable[Row], counts: dict[str, int]) -> None:
+    """Write rows to a file that is not there yet; ``counts`` go to its footer. Use through ``mmpr.io.shards``."""
+    table = to_table(noun, rows)
+    table = table.replace_schema_metadata({**table.schema.metadata, "mmpr": json.dumps(counts, sort_keys=True)})
+    rows_a_group = max(1, ROW_GROUP_BYTES * table.num_rows // max(table.nbytes, 1)) if table.num_rows else 1
+    pq.write_table(table, path, compression="zstd", row_group_size=rows_a_group, write_page_index=True)
+
+
+def read_rows(path: Path, noun: type[Row]) -> Iterator[Row]:
+    """The rows of a shard, a row group at a time.
+
+    Raises:
+        OutputError: the file is damaged or holds something else.
+    """
+    decode = _decoder(noun)  # type: ignore[arg-type]
+    columns = [field.name for field in dataclasses.fields(noun)]  # type: ignore[arg-type]
+    try:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                for row in file.read_row_group(group, columns=columns).to_pylist():
+                    yield decode(row)
+    except (pa.ArrowException, OSError, KeyError, TypeError) as error:
+        raise OutputError(
+            f"{path}: cannot be read as {noun.__name__} rows ({error}); delete it and run again"
+        ) from error
+
+
+def read_counts(path: Path) -> dict[str, int]:
+    """The counts in a shard's footer (a few kilobytes are read, whatever the shard's size)."""
+    try:
+        metadata = pq.read_metadata(path).metadata or {}
+        return dict(json.loads(metadata.get(b"mmpr", b"{}")))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise OutputError(f"{path}: is damaged ({error}); delete it and run the same command again") from error
+
+
+def _strip(hint: Any) -> tuple[Any, bool]:
+    """A type without its ``| None``, and whether it had one."""
+    if get_origin(hint) in (Union, types.UnionType):
+        (kind,) = [arg for arg in get_args(hint) if arg is not type(None)]
+        return kind, True
+    return (str if get_origin(hint) is Literal else hint), False
+
+
+@functools.cache
+def _hints(noun: type) -> dict[str, Any]:
+    return get_type_hints(noun)
+
+
+def _arrow_type(hint: Any) -> pa.DataType:
+    hint, _ = _strip(hint)
+    if hint is bytes:
+        return pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    if get_origin(hint) is tuple:
+        return pa.list_(_arrow_type(get_args(hint)[0]))
+    if dataclasses.is_dataclass(hint):
+        return pa.struct([(name, _arrow_type(kind)) for name, kind in _hints(hint).items()])  # type: ignore[arg-type]
+    return _SCALARS[hint][1]
+
+
+def _feature(hint: Any) -> dict[str, Any]:
+    hint, _ = _strip(hint)
+    if hint is bytes:
+        return {"_type": "Image"}
+    if get_origin(hint) is tuple:
+        return {"feature": _feature(get_args(hint)[0]), "_type": "List"}
+    if dataclasses.is_dataclass(hint):
+        return {name: _feature(kind) for name, kind in _hints(hint).items()}  # type: ignore[arg-type]
+    return {"dtype": _SCALARS[hint][0], "_type": "Value"}
+
+
+@functools.cache
+def _encoder(hint: Any) -> Callable[[Any], Any]:
+    """A function from a value of this type to what Arrow takes."""
+    hint, _ = _strip(hint)
+    if hint is bytes:
+        return lambda value: {"bytes": value, "path": None}
+    if get_origin(hint) is tuple:
+        item = _encoder(get_args(hint)[0])
+        return lambda value: [item(part) for part in value]
+    if dataclasses.is_dataclass(hint):
+        parts = [(name, _encoder(kind)) for name, kind in _hints(hint).items()]  # type: ignore[arg-type]
+        return lambda value: {name: part(getattr(value, name)) for name, part in parts}
+    return lambda value: value
+
+
+@functools.cache
+def _decoder(hint: Any) -> Callable[[Any], Any]:
+    """A function from what Arrow gives to a value of this type."""
+    hint, _ = _strip(hint)
+    if hint is bytes:
+        return lambda value: value["bytes"]
+    if get_origin(hint) is tuple:
+        item = _decoder(get_args(hint)[0])
+        return lambda value: tuple(item(part) for part in value)
+    if dataclasses.is_dataclass(hint):
+        parts = [(name, _decoder(kind)) for name, kind in _hints(hint).items()]  # type: ignore[arg-type]
+        make: Any = hint
+        return lambda value: make(**{name: part(value[name]) for name, part in parts})
+    return lambda value: value

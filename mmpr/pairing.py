@@ -1,0 +1,202 @@
+"""Verdicts become pairs: who is chosen, who is rejected, and why the rest makes no pair.
+
+Correctness pairs set a right answer against a wrong one, format pairs a right answer against a response that names no
+answer, dropout pairs a response against its own beginning continued without the picture (paper, section 3.1).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from mmpr.answers import entails
+from mmpr.schema import Completion, Pair, PairedResponse, Response, Rollout, Verdict, content_id
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """The pairs of one question, with positions in ``responses``, and what made no pair.
+
+    ``outcome`` says in a word how the question fared: ``paired``, or why it has no pair. ``skipped`` counts possible
+    pairs (not questions) that were left out, by reason.
+    """
+
+    responses: tuple[PairedResponse, ...] = ()
+    pairs: tuple[Pair, ...] = ()
+    outcome: str = "paired"
+    skipped: dict[str, int] = field(default_factory=dict)
+
+
+def pair_by_correctness(
+    rollout: Rollout,
+    verdicts: Sequence[Verdict],
+    *,
+    choices: Sequence[str] = (),
+    max_pairs: int = 15,
+    format_pairs: bool = True,
+) -> Pairing:
+    """Pair right responses with wrong ones.
+
+    Chosen: ``correct`` and not truncated. Rejected: ``incorrect``, or ``unparseable`` (format pairs, which fill the cap
+    only after all correctness pairs). Equal texts count once. A pair is left out when the chosen answer is entailed by
+    the rejected one, which may then be right. At most ``max_pairs`` are kept; they spread evenly over the distinct
+    responses of both sides, and over the distinct wrong answers. The choice depends on the question's id alone.
+    """
+    first = distinct(rollout.responses)
+    chosen = [i for i in first if verdicts[i].status == "correct" and rollout.responses[i].finish_reason == "stop"]
+    wrong = [i for i in first if verdicts[i].status == "incorrect"]
+    unclear = [i for i in first if verdicts[i].status == "unparseable"] if format_pairs else []
+    if not chosen or not (wrong or unclear):
+        return Pairing(outcome=_why_not(verdicts, bool(chosen)))
+
+    order = random.Random(content_id("pairs", rollout.id))
+    for side in (chosen, wrong, unclear):
+        order.shuffle(side)
+    wrong = _by_turns(wrong, lambda i: verdicts[i].answer or "")
+
+    entailed = {
+        (c, r): entails(verdicts[r].answer or "", verdicts[c].answer or "", choices=choices or None)
+        for c in chosen
+        for r in wrong
+    }
+    possible = [pair for pair, is_entailed in entailed.items() if not is_entailed]
+    kept = _spread(possible, max_pairs)
+    more = [(c, r) for c in chosen for r in unclear]
+    kept_format = _spread(more, max_pairs - len(kept), used=kept)
+    skipped = {
+        "entailed": len(entailed) - len(possible),
+        "capped": len(possible) + len(more) - len(kept) - len(kept_format),
+    }
+    places = sorted({i for pair in kept + kept_format for i in pair})
+    position = {i: place for place, i in enumerate(places)}
+    pairs = [
+        Pair(position[c], position[r], "correctness", f"{verdicts[c].answer} is right, {verdicts[r].answer} is wrong")
+        for c, r in kept
+    ] + [
+        Pair(position[c], position[r], "format", f"{verdicts[c].answer} is right, the other names no clear answer")
+        for c, r in kept_format
+    ]
+    responses = tuple(_paired(rollout.responses[i], i, verdicts[i]) for i in places)
+    outcome = "paired" if pairs else "all_entailed"
+    return Pairing(responses, tuple(pairs), outcome, {name: n for name, n in skipped.items() if n})
+
+
+def pair_by_dropout(rollout: Rollout, completions: Sequence[Completion], *, max_pairs: int = 15) -> Pairing:
+    """Pair each continued response (chosen) with its continuation (rejected).
+
+    Left out: truncated responses, continuations that are empty, or equal to the original up to white space.
+    """
+    skipped: dict[str, int] = {}
+    responses: list[PairedResponse] = []
+    pairs: list[Pair] = []
+    position: dict[int, int] = {}
+    for completion in completions:
+        original = rollout.responses[completion.response]
+        reason = "capped" if len(pairs) >= max_pairs else _why_no_dropout_pair(original, completion)
+        if reason:
+            skipped[reason] = skipped.get(reason, 0) + 1
+            continue
+        if completion.response not in position:
+            position[completion.response] = len(responses)
+            responses.append(_paired(original, completion.response))
+        responses.append(_continued(completion))
+        image = "with" if completion.with_image else "without"
+        reason = f"continued from {completion.start_ratio:g} {image} the image"
+        pairs.append(Pair(position[completion.response], len(responses) - 1, "dropout", reason))
+    outcome = "paired" if pairs else "no_continuation"
+    return Pairing(tuple(responses), tuple(pairs), outcome, skipped)
+
+
+def pass_rate(verdicts: Sequence[Verdict]) -> float | None:
+    """correct / (correct + incorrect + unparseable); None when nothing could be judged."""
+    judged = [verdict.status for verdict in verdicts if verdict.status in ("correct", "incorrect", "unparseable")]
+    return judged.count("correct") / len(judged) if judged else None
+
+
+def distinct(responses: Sequence[Response]) -> list[int]:
+    """The positions of the first of each different text, up to surrounding white space."""
+    first: dict[str, int] = {}
+    for i, response in enumerate(responses):
+        first.setdefault(response.text.strip(), i)
+    return list(first.values())
+
+
+def _why_not(verdicts: Sequence[Verdict], has_chosen: bool) -> str:
+    """Why a question has nothing to pair, in a word."""
+    statuses = {verdict.status for verdict in verdicts}
+    if has_chosen:
+        return "all_correct" if statuses == {"correct"} else "nothing_to_reject"
+    if "correct" in statuses:
+        return "correct_only_truncated"
+    if statuses <= {"timeout", "error"}:
+        return "not_judged"
+    return "all_unparseable" if statuses == {"unparseable"} else "none_correct"
+
+
+def _why_no_dropout_pair(original: Response, completion: Completion) -> str:
+    """Why a continuation makes no pair, or an empty string."""
+    if original.finish_reason != "stop":
+        return "truncated"
+    if not completion.continuation.text.strip():
+        return "empty_continuation"
+    rejected = completion.prefix + completion.continuation.text
+    return "same" if "".join(rejected.split()) == "".join(original.text.split()) else ""
+
+
+def _by_turns(places: Sequence[int], group: Callable[[int], str]) -> list[int]:
+    """The places reordered so that every group comes once before any comes twice; order within a group stays."""
+    turns: dict[str, int] = {}
+    turn: list[int] = []
+    for place in places:
+        name = group(place)
+        turn.append(turns.get(name, 0))
+        turns[name] = turn[-1] + 1
+    return [place for _, place in sorted(zip(turn, places, strict=True), key=lambda item: item[0])]
+
+
+def _spread(
+    possible: Sequence[tuple[int, int]], most: int, used: Sequence[tuple[int, int]] = ()
+) -> list[tuple[int, int]]:
+    """At most ``most`` of the possible pairs, each next one the pair whose two sides have been used least so far."""
+    uses: dict[tuple[str, int], int] = {}
+
+    def use(pair: tuple[int, int]) -> None:
+        for key in (("chosen", pair[0]), ("rejected", pair[1])):
+            uses[key] = uses.get(key, 0) + 1
+
+    for pair in used:
+        use(pair)
+    left = list(possible)
+    kept: list[tuple[int, int]] = []
+    while left and len(kept) < most:
+        best = min(left, key=lambda pair: uses.get(("chosen", pair[0]), 0) + uses.get(("rejected", pair[1]), 0))
+        left.remove(best)
+        use(best)
+        kept.append(best)
+    return kept
+
+
+def _paired(response: Response, sample: int, verdict: Verdict | None = None) -> PairedResponse:
+    return PairedResponse(
+        text=response.text,
+        tokens=response.tokens,
+        finish_reason=response.finish_reason,
+        seed=response.seed,
+        sample=sample,
+        status=verdict.status if verdict else "",
+        answer=verdict.answer if verdict else None,
+    )
+
+
+def _continued(completion: Completion) -> PairedResponse:
+    continuation = completion.continuation
+    return PairedResponse(
+        text=completion.prefix + continuation.text,
+        tokens=completion.prefix_tokens + continuation.tokens,
+        finish_reason=continuation.finish_reason,
+        seed=continuation.seed,
+        sample=completion.response,
+        continued=True,
+        prefix_chars=len(completion.prefix),
+    )
