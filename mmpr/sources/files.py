@@ -1,0 +1,103 @@
+"""Files of a source: which ones a recipe's path means, and pictures that never come from outside a root."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+from pathlib import Path
+
+from mmpr.errors import RowError, SourceError
+
+
+def find_files(path: Path, suffix: str) -> tuple[Path, list[Path]]:
+    """The files that a path means, sorted, and the folder that they lie under.
+
+    ``path`` is a file, a folder (every file in it that ends with ``suffix``, at any depth) or a glob.
+
+    Raises:
+        SourceError: there is none.
+    """
+    if path.is_dir():
+        found = sorted(item for item in path.rglob(f"*{suffix}") if item.is_file() and not _hidden(item, path))
+        if not found:
+            raise SourceError(f"{path}: the folder holds no *{suffix} file; name a file, a folder or a glob")
+        return path, found
+    if path.exists():
+        if not path.is_file():
+            raise SourceError(f"{path}: neither a file nor a folder")
+        return path.parent, [path]
+    if glob.has_magic(str(path)):
+        found = sorted(Path(item) for item in glob.glob(str(path), recursive=True) if Path(item).is_file())
+        if found:
+            fixed = path.parts[: next(at for at, part in enumerate(path.parts) if glob.has_magic(part))]
+            return Path(*fixed), found
+        raise SourceError(f"{path}: no file matches this glob")
+    raise SourceError(f"{path}: no such file or folder; paths in a recipe start at the recipe's own folder")
+
+
+def label(path: Path, base: Path) -> str:
+    """A file's name for people and for references: relative to ``base``, with bytes that are no text replaced."""
+    name = path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)
+    return name.encode("utf-8", "replace").decode()
+
+
+def under_root(root: Path, path: str) -> str:
+    """A picture's path relative to its root when it is an absolute path inside; any other path as it is."""
+    if path.startswith("/"):
+        for place in (root, Path(os.path.realpath(root))):
+            if Path(path).is_relative_to(place):
+                return Path(path).relative_to(place).as_posix()
+    return path
+
+
+def read_inside(root: Path, path: str, max_bytes: int) -> bytes:
+    """The bytes of a regular file under ``root``.
+
+    No absolute path, no ``..``, and no link may lead out of the root; opening never waits (a FIFO is refused), and
+    nothing is read of a file that is larger than ``max_bytes``.
+
+    Raises:
+        RowError: image_outside_root, image_missing, image_not_a_file, image_too_large, image_unreadable, image_remote,
+            image_empty.
+    """
+    if "://" in path[:12]:
+        raise RowError("image_remote", f"{_shown(path)}: pictures are not downloaded; fetch it and name the file")
+    if path.startswith("/") or ".." in path.split("/"):
+        raise RowError("image_outside_root", f"{_shown(path)} is not under the source's root")
+    if "\0" in path:
+        raise RowError("image_missing", f"{_shown(path)} is no file name")
+    try:
+        real_root = os.path.realpath(root)
+        real = os.path.realpath(os.path.join(real_root, path))
+        if os.path.commonpath([real, real_root]) != real_root:
+            raise RowError("image_outside_root", f"{_shown(path)} is a link that leaves the source's root")
+        handle = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise RowError("image_missing", f"{_shown(path)} is no file under the source's root") from None
+    except (OSError, ValueError) as error:
+        raise RowError("image_unreadable", f"{_shown(path)}: {error}"[:300]) from None
+    try:
+        with open(handle, "rb") as file:
+            facts = os.fstat(handle)
+            if not stat.S_ISREG(facts.st_mode):
+                raise RowError("image_not_a_file", f"{_shown(path)} is a folder, a device or a pipe")
+            if facts.st_size > max_bytes:
+                size = f"{facts.st_size} bytes, the limit is {max_bytes}"
+                raise RowError("image_too_large", f"{_shown(path)}: {size} (images.max_bytes)")
+            data = file.read(max_bytes + 1)
+    except OSError as error:
+        raise RowError("image_unreadable", f"{_shown(path)}: {error}"[:300]) from None
+    if len(data) > max_bytes:
+        raise RowError("image_too_large", f"{_shown(path)}: grew past {max_bytes} bytes (images.max_bytes)")
+    if not data:
+        raise RowError("image_empty", f"{_shown(path)}: 0 bytes")
+    return data
+
+
+def _hidden(path: Path, base: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(base).parts)
+
+
+def _shown(path: str) -> str:
+    return ascii(path if len(path) <= 200 else path[:200] + "...")

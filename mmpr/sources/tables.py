@@ -1,0 +1,315 @@
+"""Arrow tables: Parquet files, and the folders that ``datasets.Dataset.save_to_disk`` writes.
+
+Text is read in small batches, in Parquet without the pictures beside it; a picture is read when it is asked for, and
+the place in the file is kept, so that pictures in order cost one pass. The files are data from anywhere: Arrow buffers
+are validated before a value is taken from them, and no type or code that a file names is loaded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmpr.config import Columns, Recipe, TableSource
+from mmpr.errors import RowError, SourceError
+from mmpr.schema import Reject, SourceRow
+from mmpr.sources import cells, files
+from mmpr.sources.jsonl import parse_object, path_ref
+
+_TEXT_ROWS = 512
+_PICTURE_ROWS = 32
+_BUFFER_BYTES = 1 << 20
+_READ_ERRORS = (pa.ArrowException, OSError, ValueError, LookupError, OverflowError, TypeError)
+
+
+class _Batch(NamedTuple):
+    """Rows ``first`` and following of a group of rows."""
+
+    first: int
+    data: pa.RecordBatch
+
+
+class _Held(NamedTuple):
+    """Where the last picture was read: its batch, and the batches after it."""
+
+    name: str
+    group: int
+    batch: _Batch
+    rest: Iterator[_Batch]
+
+
+class _Tables:
+    """Tables with a column map; a subclass knows how its files are opened.
+
+    A picture's reference is its path under the root, or ``@file#group#row#k`` when the table itself holds picture k.
+    """
+
+    def __init__(self, spec: TableSource, recipe: Recipe, base: Path, paths: Sequence[Path]) -> None:
+        self._base = base
+        self._files = {files.label(path, base): path for path in paths}
+        self._root = recipe.resolve(spec.images_root) if spec.images_root else None
+        self._spec = spec
+        self._max_bytes = recipe.images.max_bytes
+        self._held: _Held | None = None
+        for path in paths:
+            try:
+                schema = self._schema(path)
+            except _READ_ERRORS as error:
+                raise SourceError(f"{path}: cannot be read as {self.layout}: {error}") from None
+            asks = spec.question is not None
+            cells.check_columns(spec.columns, _Has(schema), schema.names, str(path), asks)
+
+    layout = "a table"
+
+    def _schema(self, path: Path) -> pa.Schema:
+        raise NotImplementedError
+
+    def _group_sizes(self, path: Path) -> Sequence[int]:
+        """Rows in each group that can be read on its own."""
+        raise NotImplementedError
+
+    def _read(self, path: Path, group: int, *, pictures: bool) -> Iterator[_Batch]:
+        """The columns of the map, or only that of the pictures, batch by batch."""
+        raise NotImplementedError
+
+    def _bytes_unread(self, path: Path) -> bool:
+        """Whether ``_read`` leaves the bytes of pictures out when it is not asked for pictures."""
+        return False
+
+    def rows(self) -> Iterator[SourceRow | Reject]:
+        """Every row, file by file (see ``mmpr.sources.Source``)."""
+        for name, path in self._files.items():
+            start = 0
+            for group, size in enumerate(self._group_sizes(path)):
+                try:
+                    yield from self._group_rows(name, path, group, start)
+                except _READ_ERRORS as error:
+                    where = f"{name}[{start}:{start + size}]"
+                    yield Reject("ingest", self._spec.name, where, "file_unreadable", str(error)[:300])
+                start += size
+
+    def load(self, ref: str) -> bytes:
+        """The picture that a row refers to (see ``mmpr.sources.Source``)."""
+        if not ref.startswith("@"):
+            return files.read_inside(self._root or self._base, ref, self._max_bytes)
+        name, group, row, k = ref[1:].rsplit("#", 3)
+        images = self._spec.columns.images
+        try:
+            record = self._record(name, int(group), int(row))
+        except _READ_ERRORS as error:
+            raise RowError("image_unreadable", f"{name}: {error}"[:300]) from None
+        picture = cells.picture_items(cells.column(record, images), images)[int(k)]
+        if cells.is_inline(picture):
+            return cells.decode_inline(picture, self._max_bytes)
+        return files.read_inside(self._root or self._base, self._path_ref(name, str(picture)), self._max_bytes)
+
+    def _group_rows(self, name: str, path: Path, group: int, start: int) -> Iterator[SourceRow | Reject]:
+        unread = self._bytes_unread(path)
+        images = self._spec.columns.images
+
+        def build(record: Mapping[str, Any], where: str, row: int) -> SourceRow:
+            def refer(k: int, picture: cells.Picture) -> str:
+                inline = unread or cells.is_inline(picture)
+                return f"@{name}#{group}#{row}#{k}" if inline else self._path_ref(name, str(picture))
+
+            if unread and images is not None:
+                record = {**record, images: _mark_unread(cells.column(record, images))}
+            return cells.make_row(record, self._spec.columns, where, question=self._spec.question, refer=refer)
+
+        for first, data in self._read(path, group, pictures=False):
+            found = [(f"{name}[{start + row}]", row, record) for row, record in enumerate(_records(data), start=first)]
+            yield from cells.make_rows(found, build, self._spec.name)
+
+    def _path_ref(self, name: str, path: str) -> str:
+        return path_ref(path, self._root, self._files[name].parent, self._base)
+
+    def _record(self, name: str, group: int, row: int) -> Mapping[str, Any]:
+        held = self._held
+        if held is None or (held.name, held.group) != (name, group) or held.batch.first > row:
+            rest = self._read(self._files[name], group, pictures=True)
+            held = _Held(name, group, next(rest, _Batch(0, pa.record_batch({}))), rest)
+        while row >= held.batch.first + held.batch.data.num_rows:
+            batch = next(held.rest, None)
+            if batch is None:
+                raise LookupError(f"group {group} has no row {row}; has the file changed?")
+            held = held._replace(batch=batch)
+        self._held = held
+        [record] = _records(held.batch.data.slice(row - held.batch.first, 1))
+        if isinstance(record, RowError):
+            raise record
+        return record
+
+
+class Parquet(_Tables):
+    """Parquet files with a column map."""
+
+    layout = "Parquet"
+
+    def __init__(self, spec: TableSource, recipe: Recipe) -> None:
+        """Raises SourceError when a file is missing, is no Parquet or lacks a column."""
+        base, paths = files.find_files(recipe.resolve(spec.path), ".parquet")
+        super().__init__(spec, recipe, base, paths)
+
+    def _open(self, path: Path) -> pq.ParquetFile:
+        # Buffered reading keeps memory at a page of each column, however large a row group is.
+        return pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+
+    def _schema(self, path: Path) -> pa.Schema:
+        with self._open(path) as file:
+            return file.schema_arrow
+
+    def _group_sizes(self, path: Path) -> Sequence[int]:
+        with self._open(path) as file:
+            return [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+
+    def _bytes_unread(self, path: Path) -> bool:
+        with self._open(path) as file:
+            return _image_leaves(file, self._spec.columns)[1]
+
+    def _read(self, path: Path, group: int, *, pictures: bool) -> Iterator[_Batch]:
+        with self._open(path) as file:
+            columns = self._spec.columns
+            few = pictures
+            if pictures:
+                leaves = [leaf for leaf in _leaves(file) if _below(leaf, columns.images)]
+            else:
+                texts = [columns.question, columns.answer, columns.choices, columns.id, columns.kind]
+                leaves = [leaf for leaf in _leaves(file) if any(_below(leaf, name) for name in texts)]
+                images, unread = _image_leaves(file, columns)
+                leaves += [leaf for leaf in images if leaf not in leaves]
+                few = bool(images) and not unread  # they may hold pictures as bytes or base64
+            size = _PICTURE_ROWS if few else _TEXT_ROWS
+            first = 0
+            if not leaves:  # a question for every row, and nothing of the row itself
+                for first in range(0, file.metadata.row_group(group).num_rows, size):
+                    rows = min(size, file.metadata.row_group(group).num_rows - first)
+                    yield _Batch(first, pa.record_batch({"": pa.nulls(rows)}))
+                return
+            for data in file.iter_batches(size, row_groups=[group], columns=leaves, use_threads=False):
+                yield _Batch(first, data)
+                first += data.num_rows
+
+
+class SavedDataset(_Tables):
+    """A folder written by ``datasets.Dataset.save_to_disk``, read as the Arrow streams that it is."""
+
+    layout = "an Arrow stream of datasets"
+
+    def __init__(self, spec: TableSource, recipe: Recipe) -> None:
+        """Raises SourceError when the folder is missing, is another layout or lacks a column."""
+        folder = recipe.resolve(spec.path)
+        super().__init__(spec, recipe, folder, _saved_files(folder))
+
+    def _schema(self, path: Path) -> pa.Schema:
+        with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
+            return stream.schema
+
+    def _group_sizes(self, path: Path) -> Sequence[int]:
+        return [0]
+
+    def _read(self, path: Path, group: int, *, pictures: bool) -> Iterator[_Batch]:
+        names = self._spec.columns.model_dump(include={"images"} if pictures else None).values()
+        first = 0
+        with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
+            wanted = [name for name in stream.schema.names if any(_below(name, of) or _below(of, name) for of in names)]
+            for batch in stream:
+                batch.validate()
+                chosen = batch.select(wanted) if wanted else pa.record_batch({"": pa.nulls(batch.num_rows)})
+                for at in range(0, chosen.num_rows, _PICTURE_ROWS):
+                    yield _Batch(first + at, chosen.slice(at, _PICTURE_ROWS))
+                first += batch.num_rows
+
+
+class _Has:
+    """Whether a schema has a column, or a field of a column by its dotted name."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+
+    def __call__(self, name: str) -> bool:
+        if name in self._schema.names:
+            return True
+        fields: Any = self._schema
+        for part in name.split("."):
+            place = fields.get_field_index(part) if isinstance(fields, pa.Schema | pa.StructType) else -1
+            if place < 0:
+                return False
+            fields = fields.field(place).type
+        return True
+
+
+def _leaves(file: pq.ParquetFile) -> list[str]:
+    """Dotted paths of the file's leaf columns."""
+    return [file.schema.column(place).path for place in range(len(file.schema))]
+
+
+def _below(leaf: str | None, name: str | None) -> bool:
+    return leaf is not None and name is not None and (leaf == name or leaf.startswith(f"{name}."))
+
+
+def _image_leaves(file: pq.ParquetFile, columns: Columns) -> tuple[list[str], bool]:
+    """The leaves of the pictures' column that tell how many pictures a row has, and whether bytes were left out."""
+    leaves = [place for place in range(len(file.schema)) if _below(file.schema.column(place).path, columns.images)]
+    paths = [file.schema.column(place).path for place in leaves]
+    light = [path for place, path in zip(leaves, paths, strict=True) if not _is_binary(file.schema.column(place))]
+    unread = 0 < len(light) < len(paths)
+    return (light if unread else paths), unread
+
+
+def _is_binary(leaf: Any) -> bool:
+    return bool(leaf.physical_type == "BYTE_ARRAY" and leaf.logical_type.type == "NONE")
+
+
+def _mark_unread(cell: Any) -> Any:
+    """Stands for pictures whose bytes were not read; nulls stay nulls."""
+    if isinstance(cell, list):
+        return [_mark_unread(item) for item in cell]
+    return None if cell is None else b"unread"
+
+
+def _records(batch: pa.RecordBatch) -> list[dict[str, Any] | RowError]:
+    """Rows as dictionaries; a row with a value that is not valid is an error of its own."""
+    try:
+        batch.validate(full=True)
+        records = batch.to_pylist()
+    except (ValueError, OverflowError, pa.ArrowException) as error:
+        if batch.num_rows == 1:
+            return [RowError("bad_value", str(error)[:300])]
+        return [record for row in range(batch.num_rows) for record in _records(batch.slice(row, 1))]
+    for field in batch.schema:
+        if pa.types.is_float16(field.type) or pa.types.is_float32(field.type):
+            # 0.1 in 32 bits is 0.1 to whoever wrote it, and 0.10000000149 as a Python float.
+            for record in records:
+                value = record[field.name]
+                if value is not None and math.isfinite(value):
+                    record[field.name] = cells.Number(np.dtype(field.type.to_pandas_dtype()).type(value))
+    return list(records)
+
+
+def _saved_files(folder: Path) -> list[Path]:
+    """The Arrow files that ``state.json`` of a saved dataset names.
+
+    Raises:
+        SourceError: the folder is not one saved dataset.
+    """
+    if not folder.is_dir():
+        raise SourceError(f"{folder}: no such folder; it is what Dataset.save_to_disk wrote")
+    if (folder / "dataset_dict.json").exists():
+        splits = ", ".join(sorted(item.parent.name for item in folder.glob("*/state.json"))) or "none"
+        raise SourceError(f"{folder}: holds several splits ({splits}); name one, as in {folder.name}/train")
+    try:
+        with (folder / "state.json").open("rb") as file:
+            state = parse_object(file.read(16 << 20))
+    except (OSError, RowError) as error:
+        raise SourceError(f"{folder}: no readable state.json, so not what save_to_disk wrote ({error})") from None
+    names = [item.get("filename") if isinstance(item, dict) else None for item in state.get("_data_files") or []]
+    for name in names:
+        if type(name) is not str or "/" in name or not (folder / name).is_file():
+            raise SourceError(f"{folder}: state.json names the file {name!r}, which is not in the folder")
+    return [folder / str(name) for name in names]
