@@ -65,8 +65,6 @@ def read_inside(root: Path, path: str, max_bytes: int) -> bytes:
         raise RowError("image_remote", f"{_shown(path)}: pictures are not downloaded; fetch it and name the file")
     if path.startswith("/") or ".." in path.split("/"):
         raise RowError("image_outside_root", f"{_shown(path)} is not under the source's root")
-    if "\0" in path:
-        raise RowError("image_missing", f"{_shown(path)} is no file name")
     try:
         real_root = os.path.realpath(root)
         real = os.path.realpath(os.path.join(real_root, path))
@@ -75,21 +73,25 @@ def read_inside(root: Path, path: str, max_bytes: int) -> bytes:
         handle = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         raise RowError("image_missing", f"{_shown(path)} is no file under the source's root") from None
-    except (OSError, ValueError) as error:
-        raise RowError("image_unreadable", f"{_shown(path)}: {error}"[:300]) from None
-    try:
-        with open(handle, "rb") as file:
-            facts = os.fstat(handle)
-            if not stat.S_ISREG(facts.st_mode):
-                raise RowError("image_not_a_file", f"{_shown(path)} is a folder, a device or a pipe")
-            if facts.st_size > max_bytes:
-                size = f"{facts.st_size} bytes, the limit is {max_bytes}"
-                raise RowError("image_too_large", f"{_shown(path)}: {size} (images.max_bytes)")
-            data = file.read(max_bytes + 1)
     except OSError as error:
-        raise RowError("image_unreadable", f"{_shown(path)}: {error}"[:300]) from None
-    if len(data) > max_bytes:
-        raise RowError("image_too_large", f"{_shown(path)}: grew past {max_bytes} bytes (images.max_bytes)")
+        raise RowError("image_unreadable", f"{_shown(path)}: {error.strerror}") from None
+    except ValueError:
+        raise RowError("image_missing", f"{_shown(path)} cannot be the name of a file") from None
+    try:
+        facts = os.fstat(handle)
+        if not stat.S_ISREG(facts.st_mode):
+            raise RowError("image_not_a_file", f"{_shown(path)} is a folder, a device or a pipe")
+        if facts.st_size > max_bytes:
+            size = f"{facts.st_size} bytes, the limit is {max_bytes}"
+            raise RowError("image_too_large", f"{_shown(path)}: {size} (images.max_bytes)")
+        with open(handle, "rb", closefd=False) as file:
+            data = file.read(facts.st_size + 1)
+    except OSError as error:
+        raise RowError("image_unreadable", f"{_shown(path)}: {error.strerror}") from None
+    finally:
+        os.close(handle)
+    if len(data) > facts.st_size:
+        raise RowError("image_too_large", f"{_shown(path)}: grows while it is read")
     if not data:
         raise RowError("image_empty", f"{_shown(path)}: 0 bytes")
     return data

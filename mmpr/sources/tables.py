@@ -60,10 +60,11 @@ class _Tables:
         for path in paths:
             try:
                 schema = self._schema(path)
+                names = schema.names
             except _READ_ERRORS as error:
                 raise SourceError(f"{path}: cannot be read as {self.layout}: {error}") from None
             asks = spec.question is not None
-            cells.check_columns(spec.columns, _Has(schema), schema.names, str(path), asks)
+            cells.check_columns(spec.columns, _Has(schema), names, str(path), asks)
 
     layout = "a table"
 
