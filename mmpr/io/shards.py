@@ -39,6 +39,12 @@ _FOLDERS = {
     "verify": "verdicts",
     "pair": "pairs",
 }
+VERDICTS_BEFORE = "verdicts.before"
+"""Where the verdicts of an earlier judge wait to be compared, beside ``verdicts/``."""
+
+ATTEMPTS = "attempts"
+"""Where it is counted how often a unit was begun."""
+
 _TEMPORARY = ".tmp-"
 _serial = itertools.count()
 

@@ -16,12 +16,9 @@ def to_question(row: SourceRow, id: str, spec: SourceSpec, source: Source, recip
         RowError: bad_text, empty_question, question_too_long, too_many_images, image_marks, or what loading and
             ``clean_image`` raise.
     """
-    for name in ("question", "answer", "key", "kind", "meta"):
-        _check_text(name, getattr(row, name) or "")
-    for choice in row.choices:
-        _check_text("choices", choice)
-        if IMAGE_MARK in choice:
-            raise RowError("image_marks", f"a choice holds {IMAGE_MARK}; marks belong in the question")
+    check_text(row)
+    if any(IMAGE_MARK in choice for choice in row.choices):
+        raise RowError("image_marks", f"a choice holds {IMAGE_MARK}; marks belong in the question")
     limit = recipe.max_question_chars
     longest = max(map(len, (row.question, row.answer or "", *row.choices)))
     if longest > limit:
@@ -42,6 +39,19 @@ def to_question(row: SourceRow, id: str, spec: SourceSpec, source: Source, recip
         where=row.where,
         meta=row.meta,
     )
+
+
+def check_text(row: SourceRow) -> None:
+    """Refuse a row whose text neither Parquet nor a tokenizer can hold.
+
+    Raises:
+        RowError: bad_text.
+    """
+    for name in ("where", "question", "answer", "key", "kind", "meta"):
+        _check_text(name, getattr(row, name) or "")
+    for name in ("choices", "images"):
+        for text in getattr(row, name):
+            _check_text(name, text)
 
 
 def _with_marks(question: str, images: int) -> str:

@@ -1,0 +1,205 @@
+"""``python -m mmpr.build RECIPE --out DIR``: from a recipe to a preference dataset.
+
+    plan ─▶ index ─▶ ingest ─▶ sample ─▶ complete ─▶ verify ─▶ pair ─▶ manifest and card
+                     └──────────── one streaming graph on Ray ──────────┘
+
+Every stage leaves whole shards, so the same command goes on where the last one stopped, however it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmpr.io.shards import Stage
+    from mmpr.plan import Build, Plan
+
+INTERRUPTED = 130
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status: 0 done, 1 failed, 2 wrong recipe, 130 stopped."""
+    args = _arguments().parse_args(argv)
+
+    from mmpr.errors import MmprError
+
+    # A polite kill ends like Ctrl-C: what is finished stays, Ray and the engines go.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        from mmpr.config import load_recipe
+        from mmpr.plan import make_plan
+
+        recipe = load_recipe(args.recipe, args.override)
+        plan = make_plan(recipe, str(args.recipe))
+        if args.dry_run:
+            dry_run(plan)
+        else:
+            build(plan, args.out or Path("builds") / recipe.name, start=args.start)
+    except MmprError as error:
+        print(f"error: {_printable(str(error))}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("stopped; what is finished is kept, and the same command goes on", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m mmpr.build",
+        description="Build a multimodal preference dataset: sample answers, judge them, pair them.",
+        epilog="Run the same command again to go on after a stop. RAY_ADDRESS names the cluster to use, if any.",
+    )
+    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a YAML file, such as pipelines/quickstart.yaml")
+    parser.add_argument("override", nargs="*", metavar="key.path=value", help="settings that replace the recipe's")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where the dataset goes (default: builds/NAME)")
+    parser.add_argument("--dry-run", action="store_true", help="check recipe, sources and model, print the plan, stop")
+    parser.add_argument(
+        "--from",
+        dest="start",
+        choices=("complete", "verify", "pair"),
+        help="redo this stage and those after it from the stored responses",
+    )
+    return parser
+
+
+def dry_run(plan: Plan) -> None:
+    """Print what a build would do: questions, samples, units, expected size. Nothing is written, nothing started."""
+    from rich import box
+    from rich.table import Table
+
+    from mmpr.plan import estimate
+    from mmpr.progress import print_tables
+
+    recipe = plan.recipe
+    expected = estimate(plan)
+    table = Table(title=f"{recipe.name}: what a build would do", title_justify="left", box=box.SIMPLE)
+    for name in ("source", "split", "questions", "rejected", "units", "responses"):
+        table.add_column(name, justify="left" if name in ("source", "split") else "right")
+    for line in expected:
+        units = -(-line.questions // recipe.unit_questions)
+        numbers = (line.questions, line.rejected, units, line.responses)
+        table.add_row(line.source, line.split, *(f"{number:,}" for number in numbers))
+    print_tables(table)
+    engine = recipe.engine
+    most_tokens = sum(line.responses for line in expected) * recipe.sampling.max_tokens
+    print(f"model    {recipe.model.path} (revision {plan.model.revision})")
+    print(f"engines  {engine.actors} x {engine.type}, tensor parallel {engine.tensor_parallel_size}")
+    print(
+        f"output   about {sum(line.bytes for line in expected) / 1e6:,.1f} MB; at most {most_tokens:,} tokens sampled"
+    )
+
+
+def build(plan: Plan, out: Path, start: Stage | None = None) -> dict[str, Any]:
+    """Build into ``out``, or go on with what is there; returns the manifest.
+
+    ``start`` names a stage that is done again, with those after it, from what the stages before it have stored.
+
+    Raises:
+        OutputError: ``out`` is in use or belongs to another recipe.
+        EngineError: an engine did not start, or keeps dying.
+    """
+    from mmpr.io.manifest import read_manifest
+    from mmpr.io.shards import locked, remove_temporaries
+    from mmpr.plan import prepare, write_index
+
+    out = out.absolute()
+    if plan.recipe.model.trust_remote_code:
+        print("warning: trust_remote_code is on: code that comes with the model will run", file=sys.stderr)
+    with locked(out):
+        remove_temporaries(out)
+        state = prepare(out, plan, start)
+        if state is None:
+            print(f"reading the sources of {plan.recipe.name}", file=sys.stderr)
+            state = write_index(out, plan)
+        if (out / "manifest.json").exists():
+            manifest = read_manifest(out)
+        else:
+            _run_stages(plan, out, state)
+            manifest = _finish(plan, out, state)
+    _show(manifest, out)
+    return manifest
+
+
+def _run_stages(plan: Plan, out: Path, state: Build) -> None:
+    """Whatever is not there yet, of all stages and units."""
+    from mmpr.io.shards import add_counts, index_shard, is_done
+    from mmpr.io.tables import read_counts
+    from mmpr.progress import BuildProgress
+    from mmpr.stages import Job
+
+    job = Job(plan.recipe, out, plan.model.revision)
+    train = state.of("train")
+    heldout = [unit for unit in state.of("heldout") if not is_done(out, "ingest", unit)]
+    to_sample = [unit for unit in train if not (is_done(out, "sample", unit) and is_done(out, "complete", unit))]
+    to_judge = [unit for unit in train if unit not in set(to_sample) and not is_done(out, "pair", unit)]
+    if not (heldout or to_sample or to_judge):
+        return
+    if len(to_sample) < len(train):
+        print(f"going on: {len(train) - len(to_sample)} of {len(train)} units are sampled", file=sys.stderr)
+
+    totals: dict[str, int] = {}
+    for unit in to_sample:
+        add_counts(totals, read_counts(index_shard(out, unit)))
+
+    from mmpr import cluster
+
+    cluster.connect(out / "logs" / "ray.log")
+    try:
+        meter = cluster.start_meter()
+        with BuildProgress(lambda: cluster.read_meter(meter), totals, plan.recipe.engine.actors) as progress:
+            cluster.run(
+                job,
+                plan.model.path,
+                to_sample=to_sample,
+                to_judge=to_judge,
+                heldout=heldout,
+                meter=meter,
+                on_done=progress.judged,
+            )
+    finally:
+        cluster.disconnect()
+
+
+def _finish(plan: Plan, out: Path, state: Build) -> dict[str, Any]:
+    """Card and manifest, the manifest last."""
+    from mmpr.io.card import dataset_card
+    from mmpr.io.manifest import describe
+    from mmpr.io.shards import ATTEMPTS, STAGES, VERDICTS_BEFORE, stage_counts, write_json, write_text
+
+    counts = {"index": state.counts}
+    counts["heldout"] = stage_counts(out, "ingest", state.of("heldout"))
+    for stage in STAGES:
+        counts[stage] = stage_counts(out, stage, state.of("train"))
+    manifest = describe(out, plan.about(), counts)
+    for name in (VERDICTS_BEFORE, ATTEMPTS):
+        shutil.rmtree(out / name, ignore_errors=True)
+    write_text(out / "README.md", dataset_card(manifest))
+    write_json(out / "manifest.json", manifest)
+    return manifest
+
+
+def _show(manifest: dict[str, Any], out: Path) -> None:
+    """The summary at the end: what is there, where, and what to do next."""
+    from mmpr.progress import print_tables, reasons_table, summary_table
+
+    print_tables(summary_table(manifest), reasons_table(manifest))
+    shown = os.path.relpath(out) if out.is_relative_to(Path.cwd()) else str(out)
+    print(f"dataset   {shown}")
+    print("          pairs/ the training data, heldout/ the questions kept for evaluation, README.md the card")
+    print(f"look      python -c \"import mmpr; print(mmpr.load_pairs('{shown}')[0])\"")
+
+
+def _printable(text: str) -> str:
+    """Text for a terminal: no control characters but line breaks."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

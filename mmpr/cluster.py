@@ -1,0 +1,262 @@
+"""Ray: one machine or a cluster, and the graph of stages on it. With ``mmpr.build`` the only importer of ray."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+# Nobody is told that Ray runs here; read by Ray when it is imported.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Ray's own words go to its log files; ours are for the person in front of the screen.
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+
+import ray
+import ray.data
+
+from mmpr.config import EngineSpec
+from mmpr.engine import Engine, start_engine
+from mmpr.errors import EngineDeadError, EngineError, MmprError
+from mmpr.io.shards import ATTEMPTS, Unit, add_counts
+from mmpr.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
+
+STAGE_CPUS = 0.25
+"""What a task of the light stages takes of a core, so that they run beside the engines."""
+
+MOSTATTEMPTS = 20
+"""How often a unit is begun before the build gives up: each time, the engine it was with has died."""
+
+_REPORT_EVERY_S = 0.5
+
+
+def connect(log: Path) -> None:
+    """Join the cluster that ``RAY_ADDRESS`` names, or start Ray on this machine alone.
+
+    What Ray says while it starts goes to ``log``.
+    """
+    address = os.environ.get("RAY_ADDRESS") or "local"
+    local = {"include_dashboard": False} if address == "local" else {}
+    try:
+        with _stderr_to(log):
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise MmprError(f"Ray: cannot connect to {address!r}: {error}") from None
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+
+
+@contextlib.contextmanager
+def _stderr_to(log: Path) -> Iterator[None]:
+    """Point the standard error of this process (Ray's C++ parts write to it directly) at a file for a while."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with log.open("ab") as file:
+            os.dup2(file.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def disconnect() -> None:
+    """Leave the cluster; Ray on this machine alone ends."""
+    ray.shutdown()
+
+
+def start_meter() -> Any:
+    """A handle of a new ``Meter``."""
+    return ray.remote(num_cpus=0)(Meter).remote()
+
+
+def read_meter(meter: Any) -> Counts:
+    """The sums so far."""
+    return dict(ray.get(meter.read.remote()))
+
+
+class Meter:
+    """Adds up what workers say they have done, for the progress display only: nothing depends on it."""
+
+    def __init__(self) -> None:
+        self._counts: Counts = {}
+
+    def add(self, counts: Counts) -> None:
+        """Add counts to the sums."""
+        add_counts(self._counts, counts)
+
+    def read(self) -> Counts:
+        """The sums so far."""
+        return dict(self._counts)
+
+
+class Generate:
+    """A Ray Data actor that owns one engine and works on several units at once: samples, then continuations."""
+
+    def __init__(self, job: Job, model_path: str, meter: Any) -> None:
+        self._job, self._model_path, self._meter = job, model_path, meter
+        self._engine: Engine | None = None
+        self._starting = asyncio.Lock()
+        self._unreported: Counts = {}
+        self._reported_at = 0.0
+
+    async def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Sample and continue one unit; returns the row for the next stage."""
+        unit = Unit(**row)
+        attempts = _begin(self._job.out, unit)
+        try:
+            async with self._starting:
+                if self._engine is None:
+                    log = self._job.out / "logs" / f"engine-{socket.gethostname()}-{os.getpid()}.log"
+                    self._engine = start_engine(self._job.recipe, self._model_path, log)
+                    self._meter.add.remote({"engines": 1})
+            await sample_unit(self._job, unit, self._engine, self._report)
+            await complete_unit(self._job, unit, self._engine, self._report)
+        except EngineDeadError:
+            # Without its engine this process is of no use. Ray starts another one and hands it the unit again.
+            os._exit(1)
+        attempts.unlink(missing_ok=True)
+        self._report({})
+        return row
+
+    def _report(self, counts: Counts) -> None:
+        add_counts(self._unreported, counts)
+        if not counts or time.monotonic() > self._reported_at + _REPORT_EVERY_S:
+            self._meter.add.remote(self._unreported)
+            self._unreported, self._reported_at = {}, time.monotonic()
+
+
+def run(
+    job: Job,
+    model_path: str,
+    *,
+    to_sample: list[Unit],
+    to_judge: list[Unit],
+    heldout: list[Unit],
+    meter: Any,
+    on_done: Callable[[Counts], None],
+) -> None:
+    """One streaming graph: units go through all stages, those that are sampled are judged, held-out ones ingested.
+
+    A unit is judged while the engines are on the next ones. ``on_done`` gets the counts of each judged unit. Engines
+    are started only when there is something to sample.
+
+    Raises:
+        EngineStartError: an engine did not start.
+        EngineError: the engines do not fit on this machine, or keep dying over one unit.
+    """
+    branches = []
+    if to_sample:
+        shutil.rmtree(job.out / ATTEMPTS, ignore_errors=True)
+        sampled = _from_units(to_sample).map(_ingest, fn_args=(job, meter), num_cpus=STAGE_CPUS)
+        sampled = sampled.map(Generate, fn_constructor_args=(job, model_path, meter), **_resources(job.recipe.engine))
+        branches.append(sampled.map(_judge, fn_args=(job,), num_cpus=STAGE_CPUS))
+    if to_judge:
+        branches.append(_from_units(to_judge).map(_judge, fn_args=(job,), num_cpus=STAGE_CPUS))
+    if heldout:
+        branches.append(_from_units(heldout).map(_ingest_only, fn_args=(job,), num_cpus=STAGE_CPUS))
+    graph = branches[0].union(*branches[1:]) if len(branches) > 1 else branches[0]
+    try:
+        for row in graph.iter_rows():
+            on_done(dict(zip(row["names"], row["counts"], strict=True)))
+    except ray.exceptions.RayError as error:
+        raise _ours(error) from error
+
+
+def _resources(spec: EngineSpec) -> dict[str, Any]:
+    """How many actors of which size. Ray Data does not want CPUs and GPUs named together."""
+    gpus = spec.gpus_per_actor
+    if gpus is None:
+        gpus = spec.tensor_parallel_size if ray.cluster_resources().get("GPU") else 0
+    _refuse_impossible(spec.actors, gpus, 0 if gpus else spec.cpus_per_actor)
+    pool = ray.data.ActorPoolStrategy(
+        size=spec.actors,
+        max_tasks_in_flight_per_actor=2 * spec.units_in_flight,
+        max_concurrent_calls_per_actor=spec.units_in_flight,
+    )
+    return {"compute": pool, **({"num_gpus": gpus} if gpus else {"num_cpus": spec.cpus_per_actor})}
+
+
+def _ingest(row: dict[str, Any], job: Job, meter: Any) -> dict[str, Any]:
+    counts = ingest_unit(job, Unit(**row))
+    meter.add.remote({"ingested": sum(by for name, by in counts.items() if name.endswith("/questions"))})
+    return row
+
+
+def _judge(row: dict[str, Any], job: Job) -> dict[str, Any]:
+    unit = Unit(**row)
+    counts = dict(verify_unit(job, unit))
+    add_counts(counts, pair_unit(job, unit))
+    return _as_row(counts)
+
+
+def _ingest_only(row: dict[str, Any], job: Job) -> dict[str, Any]:
+    ingest_unit(job, Unit(**row))
+    return _as_row({})
+
+
+def _as_row(counts: Counts) -> dict[str, Any]:
+    """Counts as columns that are the same in every row, as Ray Data wants them."""
+    return {"names": list(counts), "counts": list(counts.values())}
+
+
+def _from_units(units: list[Unit]) -> Any:
+    """A dataset of one block a unit, so that each is scheduled, retried and finished alone."""
+    rows = [{"split": unit.split, "number": unit.number, "of": unit.of} for unit in units]
+    return ray.data.from_items(rows, override_num_blocks=len(rows))
+
+
+def _begin(out: Path, unit: Unit) -> Path:
+    """Count one more attempt at a unit; returns the file that counts them, a byte each.
+
+    Ray begins a unit again whenever its actor has died, without end; this is the end.
+    """
+    path = out / ATTEMPTS / unit.file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        file.write(b".")
+        attempts = file.tell()
+    if attempts > MOSTATTEMPTS:
+        raise EngineError(
+            f"unit {unit.number} of {unit.of} was begun {MOSTATTEMPTS} times and its engine died every time; the "
+            f"engines' logs are in {out / 'logs'}. What is finished is kept, and the same command goes on"
+        )
+    return path
+
+
+def _ours(error: BaseException) -> MmprError:
+    """The error of ours inside one of Ray's, or a short account of what a worker died of."""
+    seen: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in seen:
+        seen.append(current)
+        if isinstance(current, MmprError):
+            # Ray makes a class that is both its own error and ours; the user wants ours alone.
+            cause = getattr(current, "cause", None)
+            return cause if isinstance(cause, MmprError) else MmprError(str(current))
+        current = getattr(current, "cause", None) or current.__cause__
+    lines = [line for line in str(seen[-1]).splitlines() if line.strip()]
+    return MmprError(f"a worker failed: {type(seen[-1]).__name__}: {lines[-1] if lines else ''}")
+
+
+def _refuse_impossible(actors: int, gpus: float, cpus: float) -> None:
+    """On one machine, say so at once when the engines do not fit; a cluster may grow, so there Ray waits."""
+    if os.environ.get("RAY_ADDRESS"):
+        return
+    has = ray.cluster_resources()
+    for name, each in (("GPU", gpus), ("CPU", cpus)):
+        if each * actors > has.get(name, 0):
+            raise EngineError(
+                f"this machine has {has.get(name, 0):g} {name}s, the recipe's {actors} engines want {each:g} each; "
+                f"lower engine.actors or engine.{name.lower()}s_per_actor, or set RAY_ADDRESS to a cluster"
+            )

@@ -1,0 +1,83 @@
+"""The dataset card, ``OUT/README.md``: what the hub and a reader want to know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from mmpr.io.manifest import total
+from mmpr.io.tables import hub_features
+from mmpr.schema import PreferenceRow, Question, Rollout
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+def dataset_card(manifest: dict[str, Any]) -> str:
+    """Front matter that the hub and ``datasets.load_dataset`` read, then a page for people."""
+    recipe, counts = manifest["recipe"], manifest["counts"]
+    rows = {
+        folder: sum(about["rows"] for name, about in manifest["files"].items() if name.startswith(f"{folder}/"))
+        for folder in ("pairs", "rollouts", "heldout")
+    }
+    configs = [("pairs", "train", PreferenceRow), ("rollouts", "train", Rollout)]
+    if rows["heldout"]:
+        configs.append(("heldout", "test", Question))
+    front = {
+        "pretty_name": f"MMPR {recipe['name']}",
+        "license": "other",
+        "task_categories": ["image-text-to-text", "visual-question-answering"],
+        "tags": ["preference", "mmpr", "mpo", "dpo", "multimodal", "reasoning"],
+        "size_categories": [next((name for most, name in _SIZES if rows["pairs"] < most), "n>1M")],
+        "configs": [
+            {
+                "config_name": name,
+                "default": name == "pairs",
+                "data_files": [{"split": split, "path": f"{name}/*.parquet"}],
+            }
+            for name, split, _ in configs
+        ],
+        "dataset_info": [{"config_name": name, "features": _yaml_fields(noun)} for name, _, noun in configs],
+    }
+    methods = {method: total(counts["pair"], f"pairs/{method}") for method in ("correctness", "format", "dropout")}
+    sources = "\n".join(
+        f"| {source} | {total(counts['ingest'], 'questions', [source]):,} "
+        f"| {total(counts['sample'], 'responses', [source]):,} | {total(counts['pair'], 'pairs/', [source]):,} |"
+        for source in sorted(spec["name"] for spec in recipe["sources"])
+    )
+    return f"""---
+{yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip()}
+---
+
+# MMPR {recipe["name"]}
+
+Multimodal reasoning preference data: {rows["pairs"]:,} questions with {sum(methods.values()):,} pairs
+({methods["correctness"]:,} by correctness, {methods["format"]:,} by format, {methods["dropout"]:,} by dropout
+continuation), sampled from `{recipe["model"]["path"].rsplit("/", 1)[-1]}` (revision `{manifest["model_revision"]}`).
+
+| source | questions | responses | pairs |
+|---|---|---|---|
+{sources}
+
+A row of `pairs/` is a question with its pairs: `images` and `responses` stand in it once, `pairs` holds positions in
+`responses`. `mmpr.load_pairs(folder)` gives one row a pair. `rollouts/` holds every sampled response,
+`rejects/` everything that was dropped, with its reason; `manifest.json` the recipe, all counts and checksums.
+
+Pictures and questions keep the licences of their sources.
+"""
+
+
+def _yaml_fields(noun: type) -> list[dict[str, Any]]:
+    """Features in the form of the card's ``dataset_info``."""
+    return [{"name": name, **_yaml_field(feature)} for name, feature in hub_features(noun).items()]
+
+
+def _yaml_field(feature: dict[str, Any]) -> dict[str, Any]:
+    if feature.get("_type") == "Image":
+        return {"dtype": "image"}
+    if feature.get("_type") == "Value":
+        return {"dtype": feature["dtype"]}
+    if feature.get("_type") == "List":
+        inner = _yaml_field(feature["feature"])
+        return {"list": inner.get("dtype", inner.get("struct", inner))}
+    return {"struct": [{"name": name, **_yaml_field(part)} for name, part in feature.items()]}

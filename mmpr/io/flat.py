@@ -1,0 +1,71 @@
+"""The flat view of a build: one row a pair, as trainers know it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmpr.io.manifest import read_manifest
+from mmpr.io.tables import read_rows
+from mmpr.prompts import to_messages
+from mmpr.schema import PreferenceRow
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def load_pairs(out: str | os.PathLike[str]) -> Dataset:
+    """A finished build as a Hugging Face dataset, one row a pair.
+
+    Columns: ``id``, ``source``, ``method``, ``images`` (list of pictures), ``prompt``, ``chosen`` and ``rejected``
+    (lists of messages, as TRL's vision preference format has them), ``answer``.
+
+    Raises:
+        OutputError: the folder holds no finished build.
+    """
+    from datasets import Dataset, Features, Image, List, Value
+
+    folder = Path(out).absolute()
+    manifest = read_manifest(folder)
+    files = {name: about["sha256"] for name, about in manifest["files"].items() if name.startswith("pairs/")}
+    part = {"type": Value("string"), "text": Value("string")}
+    messages = List({"role": Value("string"), "content": List(part)})
+    text = Value("string")
+    features = Features(
+        {
+            "id": text,
+            "source": text,
+            "method": text,
+            "images": List(Image()),
+            "prompt": messages,
+            "chosen": messages,
+            "rejected": messages,
+            "answer": text,
+        }
+    )
+    # datasets caches by these arguments: the checksums make another build in the same folder another dataset.
+    return Dataset.from_generator(
+        _flat_rows, features=features, gen_kwargs={"folder": str(folder), "files": sorted(files.items())}
+    )
+
+
+def _flat_rows(folder: str, files: list[tuple[str, str]]) -> Iterator[dict[str, Any]]:
+    for name, _ in files:
+        for row in read_rows(Path(folder) / name, PreferenceRow):
+            for pair in row.pairs:
+                yield {
+                    "id": row.id,
+                    "source": row.source,
+                    "method": pair.method,
+                    "images": [{"bytes": image, "path": None} for image in row.images],
+                    "prompt": to_messages(row.prompt),
+                    "chosen": _answer(row.responses[pair.chosen].text),
+                    "rejected": _answer(row.responses[pair.rejected].text),
+                    "answer": row.answer,
+                }
+
+
+def _answer(text: str) -> list[dict[str, Any]]:
+    return [{"role": "assistant", "content": [{"type": "text", "text": text}]}]

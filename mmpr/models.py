@@ -1,0 +1,70 @@
+"""Which model a recipe means: where it is, and what exactly it is."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmpr.config import Recipe
+from mmpr.errors import MmprError
+
+_SAMPLED_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class FoundModel:
+    """``path`` is what the engine is given; ``revision`` names the very weights (a commit, or a hash of the files)."""
+
+    path: str
+    revision: str
+
+
+def find_model(recipe: Recipe) -> FoundModel:
+    """The model of a recipe: a folder, or a name on the hub (asked there, or found among the downloads).
+
+    Raises:
+        MmprError: it is nowhere to be found.
+    """
+    model = recipe.model
+    if recipe.engine.type == "replay":
+        return FoundModel(model.path, "replay")
+    if model.is_local:
+        folder = recipe.resolve(model.path)
+        if not (folder / "config.json").is_file():
+            raise MmprError(f"model.path: there is no model in {folder} (no config.json)")
+        weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+        if not weights:
+            raise MmprError(f"model.path: {folder} holds no weights (*.safetensors)")
+        return FoundModel(str(folder), f"sha256:{_hash_files([folder / 'config.json', *weights])}")
+    return FoundModel(model.path, _hub_revision(model.path, model.revision))
+
+
+def _hash_files(files: list[Path]) -> str:
+    """Names, sizes, first and last MiB: tells any two trained models apart without reading 100 GB."""
+    digest = hashlib.sha256()
+    for file in files:
+        size = file.stat().st_size
+        digest.update(f"{file.name}\0{size}\0".encode())
+        with file.open("rb") as opened:
+            digest.update(opened.read(_SAMPLED_BYTES))
+            opened.seek(max(0, size - _SAMPLED_BYTES))
+            digest.update(opened.read(_SAMPLED_BYTES))
+    return digest.hexdigest()[:32]
+
+
+def _hub_revision(name: str, revision: str | None) -> str:
+    """The commit that a name and a branch stand for now."""
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        return str(HfApi().model_info(name, revision=revision, timeout=20).sha)
+    except HFValidationError:
+        raise MmprError(f"model.path: {name!r} is neither a folder (write ./{name}) nor a name on the hub") from None
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        cached = try_to_load_from_cache(name, "config.json", revision=revision)
+        if isinstance(cached, str):
+            return Path(cached).parent.name
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise MmprError(f"model.path: {name!r} was not found on the hub or among its downloads ({reason})") from None

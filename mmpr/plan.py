@@ -1,0 +1,331 @@
+"""The plan of a build: what is to be asked, cut into units, and whether an output directory belongs to it.
+
+``OUT/build.json`` is the plan on disk. It is written when the index is complete; from then on the units are fixed,
+whatever happens to the sources.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import mmpr
+from mmpr.config import Recipe, SourceSpec, fingerprint
+from mmpr.errors import MmprError, OutputError, RecipeError, RowError
+from mmpr.io.shards import (
+    STAGES,
+    VERDICTS_BEFORE,
+    Split,
+    Stage,
+    Unit,
+    add_counts,
+    remove_stage,
+    write_json,
+    write_shard,
+)
+from mmpr.models import FoundModel, find_model
+from mmpr.prompts import load_template
+from mmpr.schema import IndexedRow, Reject, SourceRow, question_id
+from mmpr.sources import Source, open_source
+from mmpr.sources.ingest import check_text
+from mmpr.sources.select import select_rows
+
+REDO: tuple[Stage, ...] = ("complete", "verify", "pair")
+"""Stages that ``--from`` may repeat; to sample again, use another output directory."""
+
+_REJECTS_A_FILE = 10_000
+_PICTURES_LOOKED_AT = 16
+_TYPICAL_TOKENS = 350  # the paper's mean length of a rejected response
+_BYTES_A_TOKEN = 2  # of text, compressed
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A recipe that has been looked at from all sides: its model exists, its templates load, its sources open."""
+
+    recipe: Recipe
+    model: FoundModel
+    templates: dict[str, str]
+    fingerprints: dict[str, str]
+
+    def about(self) -> dict[str, Any]:
+        """What identifies the plan, for ``build.json`` and the manifest; ``prompts`` are hashes by template name."""
+        return {
+            "mmpr": mmpr.__version__,
+            "recipe": self.recipe.as_json(),
+            "model_revision": self.model.revision,
+            "prompts": dict(sorted(self.templates.items())),
+            "fingerprints": self.fingerprints,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a source will come to: ``responses`` is 0 for the held-out split, ``bytes`` a rough size on disk."""
+
+    source: str
+    split: Split
+    questions: int
+    rejected: int
+    responses: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """The plan as it lies in ``build.json``; ``counts`` are those of the index (``<source>/<what>``)."""
+
+    units: dict[Split, int]
+    fingerprints: dict[str, str]
+    counts: dict[str, int]
+
+    def of(self, split: Split) -> list[Unit]:
+        """The units of a split."""
+        return [Unit(split, number, self.units[split]) for number in range(self.units[split])]
+
+
+def make_plan(recipe: Recipe, where: str) -> Plan:
+    """Look at everything that a recipe names.
+
+    Raises:
+        RecipeError: with every problem found.
+    """
+    problems: list[str] = []
+    templates: dict[str, str] = {}
+    for spec in recipe.sources:
+        for name in (spec.template, spec.open_template):
+            try:
+                templates[name] = load_template(name, recipe.folder).sha256
+            except MmprError as error:
+                problems.append(str(error))
+    for spec in (*recipe.sources, *recipe.heldout):
+        try:
+            open_source(spec, recipe)
+        except MmprError as error:
+            problems.append(f"source {spec.name!r}: {error}")
+    model = FoundModel("", "")
+    try:
+        model = find_model(recipe)
+    except MmprError as error:
+        problems.append(str(error))
+    if problems:
+        raise RecipeError(where, list(dict.fromkeys(problems)))
+    return Plan(recipe, model, templates, _fingerprints(recipe, model, templates))
+
+
+def read_build(out: Path) -> Build | None:
+    """The plan of an output directory; None when there is none yet.
+
+    Raises:
+        OutputError: the file is damaged.
+    """
+    path = out / "build.json"
+    if not path.exists():
+        return None
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        return Build(tree["units"], tree["fingerprints"], tree["counts"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise OutputError(f"{path}: is damaged ({error}); use another --out") from None
+
+
+def write_build(out: Path, plan: Plan, build: Build) -> None:
+    """Put the plan on disk."""
+    write_json(out / "build.json", {**plan.about(), "units": build.units, "counts": build.counts})
+
+
+def prepare(out: Path, plan: Plan, start: Stage | None) -> Build | None:
+    """See that ``out`` is empty or belongs to this plan; forget the stages from ``start`` on.
+
+    Returns the plan on disk, None for a new directory.
+
+    Raises:
+        OutputError: it belongs to another recipe; the text says what differs and what to do.
+    """
+    build = read_build(out)
+    if build is None:
+        strangers = [path.name for path in out.iterdir() if path.name != ".lock" and not _is_ours(path)]
+        if strangers:
+            raise OutputError(f"{out}: is not empty and holds no build ({strangers[0]}); use another --out")
+        if start is not None:
+            raise OutputError(f"{out}: there is no build to redo from {start!r}; leave out --from")
+        return None
+    changed = [name for name, value in plan.fingerprints.items() if build.fingerprints.get(name) != value]
+    for stage in changed:
+        if stage in ("index", "sample"):
+            what = "the sources" if stage == "index" else "the model, the sampling or a template"
+            raise OutputError(f"{out}: was built with another recipe ({what} changed); use another --out")
+        if start is None or STAGES.index(start) > STAGES.index(stage):
+            raise OutputError(f"{out}: the recipe's settings for {stage!r} changed; add --from {stage} to redo it")
+    if start is not None:
+        _forget_from(out, start)
+        write_build(out, plan, build)
+    return build
+
+
+def write_index(out: Path, plan: Plan) -> Build:
+    """Go through the sources once and cut what is to be asked into units, text only.
+
+    The folder ``index/`` is whole or absent, like everything else.
+    """
+    recipe = plan.recipe
+    making = out / "index.making"
+    shutil.rmtree(making, ignore_errors=True)
+    for old in (out / "rejects").glob("index-*.parquet"):
+        old.unlink()
+    counts: dict[str, int] = {}
+    units = {split: _index_split(out, making, split, specs, recipe, counts) for split, specs in _splits(recipe)}
+    if not units["train"]:
+        raise OutputError(f"the sources hold no usable question; {out / 'rejects'} has the reasons")
+    shutil.rmtree(out / "index", ignore_errors=True)
+    making.rename(out / "index")
+    build = Build(units, plan.fingerprints, counts)
+    write_build(out, plan, build)
+    return build
+
+
+def estimate(plan: Plan) -> list[Expected]:
+    """What a build of this plan would come to; goes through the sources once, and opens a few pictures of each."""
+    expected = []
+    recipe = plan.recipe
+    for split, specs in _splits(recipe):
+        for spec in specs:
+            source = open_source(spec, recipe)
+            selection = select_rows(source, spec, recipe.seed)
+            texts = pictures = loaded = 0
+            for item in selection:
+                if isinstance(item, SourceRow):
+                    texts += len(item.question)
+                    if loaded < _PICTURES_LOOKED_AT:
+                        loaded += 1
+                        pictures += sum(_picture_bytes(source, ref) for ref in item.images)
+            responses = selection.selected * recipe.samples(spec.name) if split == "train" else 0
+            copies = 2 if split == "train" else 1  # questions/ and pairs/
+            size = copies * (texts + selection.selected * pictures // max(loaded, 1))
+            size += responses * min(recipe.sampling.max_tokens, _TYPICAL_TOKENS) * _BYTES_A_TOKEN
+            expected.append(Expected(spec.name, split, selection.selected, selection.rejected, responses, size))
+    return expected
+
+
+def _splits(recipe: Recipe) -> tuple[tuple[Split, Sequence[SourceSpec]], ...]:
+    return ("train", recipe.sources), ("heldout", recipe.heldout)
+
+
+def _picture_bytes(source: Source, ref: str) -> int:
+    try:
+        return len(source.load(ref))
+    except RowError:
+        return 0
+
+
+def _index_split(
+    out: Path, making: Path, split: Split, specs: Sequence[SourceSpec], recipe: Recipe, counts: dict[str, int]
+) -> int:
+    """Write the units of a split and what was dropped on the way; returns the number of units."""
+    folder = making / split
+    rejects = _RejectFiles(out, split)
+    rows = (row for spec in specs for row in _rows(spec, recipe, rejects, counts))
+    units = 0
+    while part := list(islice(rows, recipe.unit_questions)):
+        to_judge = sum(recipe.samples(row.source) for row in part if row.row.answer) if split == "train" else 0
+        counts_of_part = {"questions": len(part), "to_judge": to_judge}
+        write_shard(folder / f"{units:05d}.parquet", IndexedRow, part, counts_of_part)
+        units += 1
+    rejects.flush()
+    for number in range(units):
+        (folder / f"{number:05d}.parquet").rename(folder / Unit(split, number, units).file)
+    return units
+
+
+def _rows(spec: SourceSpec, recipe: Recipe, rejects: _RejectFiles, counts: dict[str, int]) -> Iterator[IndexedRow]:
+    """The selected rows of a source with their ids; the rest goes to ``rejects`` and ``counts``."""
+    selection = select_rows(open_source(spec, recipe), spec, recipe.seed)
+    for item in selection:
+        if isinstance(item, SourceRow):
+            try:
+                check_text(item)
+                add_counts(counts, {f"{spec.name}/selected": 1})
+                yield IndexedRow(question_id(spec.name, item), spec.name, item)
+                continue
+            except RowError as error:
+                item = Reject("ingest", spec.name, item.where, error.reason, error.detail)
+        add_counts(counts, {f"{spec.name}/rejected/{item.reason}": 1})
+        rejects.add(item)
+    if selection.not_selected:
+        counts[f"{spec.name}/not_selected"] = selection.not_selected
+
+
+class _RejectFiles:
+    """Rejects of the index pass, in files of bounded size."""
+
+    def __init__(self, out: Path, split: Split) -> None:
+        self._folder, self._split = out / "rejects", split
+        self._rejects: list[Reject] = []
+        self._files = 0
+
+    def add(self, reject: Reject) -> None:
+        self._rejects.append(reject)
+        if len(self._rejects) >= _REJECTS_A_FILE:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._rejects:
+            path = self._folder / f"index-{self._split}-{self._files:05d}.parquet"
+            write_shard(path, Reject, self._rejects, {})
+            self._files += 1
+            self._rejects = []
+
+
+def _forget_from(out: Path, start: Stage) -> None:
+    """Remove what the stages from ``start`` on made; old verdicts are kept until the new ones have been compared."""
+    (out / "manifest.json").unlink(missing_ok=True)
+    stages = STAGES[STAGES.index(start) :]
+    if "verify" in stages and (out / "verdicts").is_dir():
+        shutil.rmtree(out / VERDICTS_BEFORE, ignore_errors=True)
+        (out / "verdicts").rename(out / VERDICTS_BEFORE)
+    for stage in reversed(stages):
+        remove_stage(out, stage)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether an unfinished index pass left this behind."""
+    return path.name in ("index", "index.making", "rejects", "logs")
+
+
+def _fingerprints(recipe: Recipe, model: FoundModel, templates: dict[str, str]) -> dict[str, str]:
+    """What each stage's output depends on, beyond the stages before it. How the engine is run is not among it."""
+    tree = recipe.as_json()
+    later = ("template", "open_template", "rule", "samples", "max_pairs", "processor")
+
+    def without(source: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in source.items() if key not in later}
+
+    def of_sources(*keys: str) -> list[list[Any]]:
+        return [[source["name"], *(source[key] for key in keys)] for source in tree["sources"]]
+
+    return {
+        "index": fingerprint(
+            [
+                [without(source) for source in tree["sources"]],
+                [without(source) for source in tree["heldout"]],
+                [tree[key] for key in ("seed", "unit_questions", "images", "max_question_chars")],
+            ]
+        ),
+        "sample": fingerprint(
+            [
+                [model.revision, tree["engine"]["type"], tree["sampling"]],
+                [
+                    [s.name, recipe.samples(s.name), templates[s.template], templates[s.open_template], s.processor]
+                    for s in recipe.sources
+                ],
+            ]
+        ),
+        "complete": fingerprint([tree["dropout"]["variants"], tree["dropout"]["max_pairs"]]),
+        "verify": fingerprint(of_sources("rule")),
+        "pair": fingerprint([tree["pairing"], of_sources("max_pairs")]),
+    }

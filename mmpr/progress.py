@@ -1,0 +1,187 @@
+"""What a person sees while a build runs, and the table at its end."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from mmpr.io.manifest import total
+
+PLAIN_EVERY_S = 10.0
+_POLL_S = 0.5
+_RATE_WINDOW_S = 30.0
+
+
+class BuildProgress:
+    """One live line a stage on a terminal; a plain line every ten seconds elsewhere.
+
+    ``read`` gives the workers' sums so far (``ingested``, ``questions``, ``responses``, ``tokens``, ``continuations``,
+    ``engines``), of this run alone; ``judged`` is fed by the driver. The display never decides anything.
+    """
+
+    def __init__(self, read: Callable[[], dict[str, int]], totals: dict[str, int], engines: int) -> None:
+        self._read = read
+        self._totals = totals
+        self._engines = engines
+        self._statuses = {"correct": 0, "judged": 0}
+        self._console = Console(stderr=True)
+        self._live = self._console.is_terminal
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="progress")
+        self._started_s = time.monotonic()
+        self._history: list[tuple[float, int, int]] = []
+
+    def __enter__(self) -> BuildProgress:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def judged(self, counts: dict[str, int]) -> None:
+        """Add the counts of a judged unit."""
+        for name, by in counts.items():
+            what = name.split("/", 1)[1]
+            if what in ("correct", "incorrect", "unparseable"):
+                self._statuses["judged"] += by
+                self._statuses["correct"] += by if what == "correct" else 0
+
+    def _run(self) -> None:
+        if not self._live:
+            while not self._stop.wait(PLAIN_EVERY_S):
+                sums = self._read()
+                done, most = sums.get("questions", 0), self._totals["questions"]
+                self._print(f"{done:,}/{most:,} questions  {self._details(sums)}  {self._time_left(done, most)}")
+            return
+        columns = [
+            TextColumn("{task.description:<8}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[details]}"),
+        ]
+        with Progress(*columns, console=self._console, speed_estimate_period=_RATE_WINDOW_S) as progress:
+            totals = {"ingest": self._totals["questions"], "sample": self._totals["questions"]}
+            totals["judge"] = self._totals["to_judge"]
+            bars = {name: progress.add_task(name, total=total, details="") for name, total in totals.items()}
+            while not self._stop.wait(_POLL_S):
+                self._draw(progress, bars)
+            self._draw(progress, bars)
+
+    def _draw(self, progress: Progress, bars: dict[str, TaskID]) -> None:
+        sums = self._read()
+        progress.update(bars["ingest"], completed=sums.get("ingested", 0))
+        progress.update(bars["sample"], completed=sums.get("questions", 0), details=self._details(sums))
+        progress.update(bars["judge"], completed=self._statuses["judged"], details=self._pass_rate())
+
+    def _details(self, sums: dict[str, int]) -> str:
+        if sums.get("engines", 0) == 0:
+            return f"starting {self._engines} engine{'s' if self._engines > 1 else ''}"
+        responses, tokens = self._rates(sums)
+        return f"{responses:,.0f} responses/s, {tokens:,.0f} tokens/s" + (
+            "" if self._live else f"  {self._pass_rate()}"
+        )
+
+    def _pass_rate(self) -> str:
+        judged = self._statuses["judged"]
+        return f"pass rate {self._statuses['correct'] / judged:.2f}" if judged else ""
+
+    def _rates(self, sums: dict[str, int]) -> tuple[float, float]:
+        """Responses and tokens a second over the last half minute."""
+        now = time.monotonic()
+        self._history.append((now, sums.get("responses", 0) + sums.get("continuations", 0), sums.get("tokens", 0)))
+        while len(self._history) > 2 and self._history[0][0] < now - _RATE_WINDOW_S:
+            self._history.pop(0)
+        (then, responses, tokens), last = self._history[0], self._history[-1]
+        passed = max(now - then, 1e-9)
+        return (last[1] - responses) / passed, (last[2] - tokens) / passed
+
+    def _time_left(self, done: int, most: int) -> str:
+        passed = time.monotonic() - self._started_s
+        return f"{passed * (most - done) / done:,.0f} s left" if done else ""
+
+    def _print(self, line: str) -> None:
+        print(" ".join(line.split("\n")).strip(), file=sys.stderr, flush=True)
+
+
+def print_tables(*tables: Table | None) -> None:
+    """Print tables, wide enough to read where the output is a file."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=110)
+    for table in tables:
+        if table is not None:
+            console.print(table)
+
+
+def summary_table(manifest: dict[str, Any]) -> Table:
+    """What a build holds, a line a source."""
+    counts = manifest["counts"]
+    table = Table(title=manifest["recipe"]["name"], title_justify="left", box=box.SIMPLE)
+    methods = ("correctness", "format", "dropout")
+    table.add_column("source")
+    for name in ("questions", "responses", "correct", "incorrect", "unclear", "pairs", *methods):
+        table.add_column(name, justify="right")
+    sources = [spec["name"] for spec in manifest["recipe"]["sources"]]
+    for source in [*sources, None]:
+        chosen = None if source is None else [source]
+
+        def of(stage: str, what: str, chosen: list[str] | None = chosen) -> int:
+            return total(counts[stage], what, chosen if chosen is not None else sources)
+
+        judged = sum(of("verify", status) for status in ("correct", "incorrect", "unparseable"))
+        shares = [
+            f"{of('verify', status) / judged:.1%}" if judged else "-"
+            for status in ("correct", "incorrect", "unparseable")
+        ]
+        pairs = [of("pair", f"pairs/{method}") for method in methods]
+        if source is None:
+            table.add_section()
+        table.add_row(
+            source or "all",
+            f"{of('ingest', 'questions'):,}",
+            f"{of('sample', 'responses'):,}",
+            *shares,
+            *(f"{count:,}" for count in (sum(pairs), *pairs)),
+        )
+    return table
+
+
+def reasons_table(manifest: dict[str, Any]) -> Table | None:
+    """What made no pair and what was dropped, with counts; None when nothing was."""
+    counts = manifest["counts"]
+    rows: list[tuple[str, str, int]] = []
+    for stage, kinds in (
+        ("index", ("rejected/", "not_selected")),
+        ("ingest", ("rejected/",)),
+        ("sample", ("rejected/",)),
+        ("complete", ("rejected/",)),
+        ("verify", ("rejected/", "changed/")),
+        ("pair", ("questions/", "skipped/")),
+    ):
+        names = sorted({name for source in counts.get(stage, {}).values() for name in source})
+        for name in names:
+            if name.startswith(kinds) and name != "questions/paired":
+                what = name.replace("questions/", "questions without a pair: ").replace("skipped/", "pairs left out: ")
+                rows.append(
+                    (stage, what.replace("rejected/", "rejected: ").replace("_", " "), total(counts[stage], name))
+                )
+    if not rows:
+        return None
+    table = Table(title="What is not in it, and why", title_justify="left", box=box.SIMPLE)
+    table.add_column("stage")
+    table.add_column("reason")
+    table.add_column("count", justify="right")
+    for stage, what, count in rows:
+        table.add_row(stage, what, f"{count:,}")
+    return table

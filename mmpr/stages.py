@@ -1,0 +1,307 @@
+"""The stages of a build, each a function of one unit of work: read what the stage before wrote, write one shard.
+
+    ingest_unit   index       ─▶ questions/     pictures loaded and checked
+    sample_unit   questions/  ─▶ rollouts/      K responses a question                        (engine)
+    complete_unit rollouts/   ─▶ completions/   open-ended: continued without the picture     (engine)
+    verify_unit   rollouts/   ─▶ verdicts/      each response against the truth
+    pair_unit     all of them ─▶ pairs/
+
+A unit whose shard is there is done: the function returns its counts and does nothing. Counts are named
+``<source>/<what>`` and lie in the shard's footer, so that a resumed build adds up like an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmpr.answers import extract, match_many
+from mmpr.config import DropoutSpec, DropoutVariant, Recipe
+from mmpr.dropout_ntp import keep_prefix
+from mmpr.engine import Engine, Request
+from mmpr.errors import RowError
+from mmpr.io.shards import VERDICTS_BEFORE, Stage, Unit, index_shard, is_done, shard, write_rejects, write_shard
+from mmpr.io.tables import Row, read_counts, read_rows
+from mmpr.pairing import distinct, pair_by_correctness, pair_by_dropout, pass_rate
+from mmpr.prompts import Template, load_template, without_images
+from mmpr.schema import (
+    Completion,
+    Completions,
+    IndexedRow,
+    PreferenceRow,
+    Question,
+    Reject,
+    Rollout,
+    Verdict,
+    Verdicts,
+    sample_seed,
+)
+from mmpr.sources import open_source
+from mmpr.sources.ingest import to_question
+
+Counts = dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a worker must know: the recipe, where the build lies, and which model it is (its revision)."""
+
+    recipe: Recipe
+    out: Path
+    model_revision: str
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Counts and rejects of a unit while it is worked on."""
+
+    stage: Stage
+    counts: Counts = field(default_factory=dict)
+    rejects: list[Reject] = field(default_factory=list)
+
+    def count(self, source: str, what: str, by: int = 1) -> None:
+        key = f"{source}/{what}"
+        self.counts[key] = self.counts.get(key, 0) + by
+
+    def reject(self, source: str, id: str, error: RowError) -> None:
+        self.rejects.append(Reject(self.stage, source, id, error.reason, error.detail))
+        self.count(source, f"rejected/{error.reason}")
+
+
+def ingest_unit(job: Job, unit: Unit) -> Counts:
+    """Load and check a unit's questions and pictures."""
+    if is_done(job.out, "ingest", unit):
+        return read_counts(shard(job.out, "ingest", unit))
+    tally = _Tally("ingest")
+    questions = []
+    rows = list(read_rows(index_shard(job.out, unit), IndexedRow))
+    names = {row.source for row in rows}
+    sources = {name: open_source(job.recipe.source(name), job.recipe) for name in sorted(names)}
+    for row in rows:
+        try:
+            spec = job.recipe.source(row.source)
+            questions.append(to_question(row.row, row.id, spec, sources[row.source], job.recipe))
+            tally.count(row.source, "questions")
+        except RowError as error:
+            tally.reject(row.source, f"{row.id} ({row.row.where})", error)
+    return _finish(job, unit, tally, Question, questions)
+
+
+async def sample_unit(job: Job, unit: Unit, engine: Engine, on_progress: Callable[[Counts], None]) -> Counts:
+    """Draw every question's responses; all questions of the unit are with the engine at once."""
+    if is_done(job.out, "sample", unit):
+        return read_counts(shard(job.out, "sample", unit))
+    tally = _Tally("sample")
+    templates: dict[str, Template] = {}
+
+    async def ask(question: Question) -> Rollout | None:
+        spec = job.recipe.source(question.source)
+        name = spec.open_template if question.answer is None else spec.template
+        template = templates.setdefault(name, load_template(name, job.recipe.folder))
+        prompt = template.render(question.question)
+        seed = sample_seed(job.recipe.seed, question.id)
+        request = Request(prompt, question.images, job.recipe.samples(spec.name), seed, processor=spec.processor)
+        try:
+            reply = await engine.generate(request)
+        except RowError as error:
+            tally.reject(question.source, question.id, error)
+            on_progress({"questions": 1})
+            return None
+        tokens = sum(response.tokens for response in reply.responses)
+        tally.count(question.source, "responses", len(reply.responses))
+        tally.count(question.source, "tokens", tokens)
+        tally.count(question.source, "prompt_tokens", reply.prompt_tokens)
+        for response in reply.responses:
+            tally.count(question.source, f"finish/{response.finish_reason}")
+        on_progress({"questions": 1, "responses": len(reply.responses), "tokens": tokens})
+        return Rollout(
+            id=question.id,
+            source=question.source,
+            prompt=prompt,
+            template=template.name,
+            template_sha256=template.sha256,
+            model=job.recipe.model.path,
+            model_revision=job.model_revision,
+            prompt_tokens=reply.prompt_tokens,
+            responses=reply.responses,
+        )
+
+    rollouts = await _gather(ask(question) for question in _questions(job, unit))
+    return await asyncio.to_thread(_finish, job, unit, tally, Rollout, rollouts)
+
+
+async def complete_unit(job: Job, unit: Unit, engine: Engine, on_progress: Callable[[Counts], None]) -> Counts:
+    """Continue halves of the responses to open-ended questions (paper, section 3.1)."""
+    if is_done(job.out, "complete", unit):
+        return read_counts(shard(job.out, "complete", unit))
+    tally = _Tally("complete")
+    recipe = job.recipe
+
+    async def go_on(question: Question, rollout: Rollout, place: int, variant: DropoutVariant) -> Completion | None:
+        text = rollout.responses[place].text
+        prefix, prefix_tokens = keep_prefix(text, engine.token_ends(text), variant.start_ratio)
+        name = f"{question.id}/{variant.start_ratio}/{variant.with_image}"
+        request = Request(
+            prompt=rollout.prompt if variant.with_image else without_images(rollout.prompt),
+            images=question.images if variant.with_image else (),
+            samples=1,
+            seed=sample_seed(recipe.seed, name, place),
+            prefix=prefix,
+            processor=recipe.source(question.source).processor,
+        )
+        try:
+            reply = await engine.generate(request)
+        except RowError as error:
+            tally.reject(question.source, question.id, error)
+            return None
+        continuation = reply.responses[0]
+        tally.count(question.source, "continuations")
+        tally.count(question.source, "tokens", continuation.tokens)
+        on_progress({"continuations": 1, "tokens": continuation.tokens})
+        return Completion(place, variant.start_ratio, variant.with_image, prefix, prefix_tokens, continuation)
+
+    async def all_of(question: Question, rollout: Rollout) -> Completions:
+        plan = _to_continue(rollout, recipe.dropout, _max_pairs(recipe, question.source, recipe.dropout.max_pairs))
+        done = await _gather(go_on(question, rollout, place, variant) for place, variant in plan)
+        return Completions(question.id, question.source, tuple(done))
+
+    rollouts = {rollout.id: rollout for rollout in read_rows(shard(job.out, "sample", unit), Rollout)}
+    rows = await _gather(
+        all_of(question, rollouts[question.id])
+        for question in _questions(job, unit)
+        if question.answer is None and question.id in rollouts
+    )
+    return await asyncio.to_thread(_finish, job, unit, tally, Completions, rows)
+
+
+def verify_unit(job: Job, unit: Unit) -> Counts:
+    """Judge every response to a question with a known answer."""
+    if is_done(job.out, "verify", unit):
+        return read_counts(shard(job.out, "verify", unit))
+    tally = _Tally("verify")
+    rollouts = {rollout.id: rollout for rollout in read_rows(shard(job.out, "sample", unit), Rollout)}
+    before = {row.id: row for row in _verdicts_before(job, unit)}
+    rows = []
+    for question in _questions(job, unit):
+        if question.answer is None or question.id not in rollouts:
+            continue
+        verdicts = _judge(question, rollouts[question.id])
+        for place, verdict in enumerate(verdicts):
+            tally.count(question.source, verdict.status)
+            if verdict.status in ("timeout", "error"):
+                error = RowError(verdict.status, f"response {place}: {verdict.reason}")
+                tally.reject(question.source, question.id, error)
+            if question.id in before and (old := before[question.id].verdicts[place].status) != verdict.status:
+                tally.count(question.source, f"changed/{old} to {verdict.status}")
+        rows.append(Verdicts(question.id, question.source, pass_rate(verdicts), verdicts))
+    return _finish(job, unit, tally, Verdicts, rows)
+
+
+def pair_unit(job: Job, unit: Unit) -> Counts:
+    """Pair the judged and the continued responses of a unit."""
+    if is_done(job.out, "pair", unit):
+        return read_counts(shard(job.out, "pair", unit))
+    tally = _Tally("pair")
+    recipe = job.recipe
+    rollouts = {rollout.id: rollout for rollout in read_rows(shard(job.out, "sample", unit), Rollout)}
+    verdicts = {row.id: row for row in read_rows(shard(job.out, "verify", unit), Verdicts)}
+    completions = {row.id: row for row in read_rows(shard(job.out, "complete", unit), Completions)}
+    rows = []
+    for question in _questions(job, unit):
+        if question.id not in rollouts:
+            continue
+        rollout, rate = rollouts[question.id], None
+        if question.answer is None:
+            most = _max_pairs(recipe, question.source, recipe.dropout.max_pairs)
+            pairing = pair_by_dropout(rollout, completions[question.id].completions, max_pairs=most)
+        else:
+            rate = verdicts[question.id].pass_rate
+            pairing = pair_by_correctness(
+                rollout,
+                verdicts[question.id].verdicts,
+                choices=question.choices,
+                max_pairs=_max_pairs(recipe, question.source, recipe.pairing.max_pairs),
+                format_pairs=recipe.pairing.format_pairs,
+            )
+        tally.count(question.source, f"questions/{pairing.outcome}")
+        for pair in pairing.pairs:
+            tally.count(question.source, f"pairs/{pair.method}")
+        for reason, by in pairing.skipped.items():
+            tally.count(question.source, f"skipped/{reason}", by)
+        if pairing.pairs:
+            rows.append(
+                PreferenceRow(
+                    id=question.id,
+                    source=question.source,
+                    kind=question.kind,
+                    images=question.images,
+                    question=question.question,
+                    prompt=rollout.prompt,
+                    answer=question.answer,
+                    pass_rate=rate,
+                    responses=pairing.responses,
+                    pairs=pairing.pairs,
+                )
+            )
+    return _finish(job, unit, tally, PreferenceRow, rows)
+
+
+def _judge(question: Question, rollout: Rollout) -> tuple[Verdict, ...]:
+    """A verdict on each response; a response without a clear final answer is unparseable."""
+    answers = [extract(response.text, _template_name(rollout)) for response in rollout.responses]
+    judged = iter(
+        match_many(
+            [
+                {"pred": answer, "gold": question.answer, "choices": question.choices or None, "rule": question.rule}
+                for answer in answers
+                if answer is not None
+            ]
+        )
+    )
+    unclear = Verdict("unparseable", None, "extract", "no clear final answer")
+    return tuple(unclear if answer is None else next(judged) for answer in answers)
+
+
+def _template_name(rollout: Rollout) -> str | None:
+    """The template that tells ``extract`` which form to expect; None (any form) for a template of the user's own."""
+    return None if rollout.template.startswith((".", "/")) else rollout.template
+
+
+def _to_continue(rollout: Rollout, dropout: DropoutSpec, max_pairs: int) -> list[tuple[int, DropoutVariant]]:
+    """Which responses are continued, and how: different, complete ones, no more than can become pairs."""
+    whole = [place for place in distinct(rollout.responses) if rollout.responses[place].finish_reason == "stop"]
+    whole = [place for place in whole if rollout.responses[place].text.strip()]
+    return [(place, variant) for place in whole for variant in dropout.variants][:max_pairs]
+
+
+def _max_pairs(recipe: Recipe, source: str, default: int) -> int:
+    return default if default == 0 else recipe.source(source).max_pairs or default
+
+
+def _questions(job: Job, unit: Unit) -> Iterator[Question]:
+    return read_rows(shard(job.out, "ingest", unit), Question)
+
+
+def _verdicts_before(job: Job, unit: Unit) -> Iterator[Verdicts]:
+    path = job.out / VERDICTS_BEFORE / unit.file
+    return read_rows(path, Verdicts) if path.exists() else iter(())
+
+
+async def _gather(work: Iterable[Awaitable[Row | None]]) -> list[Row]:
+    """All results that are not None, in order. When one fails the others are cancelled, not left running."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_await(item)) for item in work]
+    return [result for task in tasks if (result := task.result()) is not None]
+
+
+async def _await(item: Awaitable[Row]) -> Row:
+    return await item
+
+
+def _finish(job: Job, unit: Unit, tally: _Tally, noun: type[Row], rows: list[Row]) -> Counts:
+    """Write the unit's rejects, then its shard, which says that both are there."""
+    write_rejects(job.out, tally.stage, unit, tally.rejects)
+    write_shard(shard(job.out, tally.stage, unit), noun, rows, tally.counts)
+    return tally.counts
