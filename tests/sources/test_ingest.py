@@ -14,7 +14,6 @@ from mmpr.sources import open_source
 from mmpr.sources.ingest import to_question
 from mmpr.sources.select import select_rows
 
-
 PICTURES = {"a": CHINA, "b": FLOWER, "webp": photograph(kind="WEBP"), "broken": CHINA[:400], "none": b""}
 
 
