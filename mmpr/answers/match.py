@@ -1,69 +1,153 @@
-"""Compare an answer with the truth."""
+"""Compare an answer with the truth: one verdict, always, and quickly."""
 
 from __future__ import annotations
 
 import re
+import time
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from fractions import Fraction
+from threading import Lock
 from typing import Any
 
+from mmpr.answers import sandbox
+from mmpr.answers.chars import clean
 from mmpr.answers.extract import extract
+from mmpr.answers.formula import Tree
+from mmpr.answers.judge import judge, split_list
+from mmpr.answers.numerals import parse_number
+from mmpr.answers.phrases import is_refusal, peel
+from mmpr.answers.text import words
 from mmpr.schema import Verdict
 
-_NUMBER = re.compile(r"[-+]?\$?(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?\$?")
-_LETTER = re.compile(r"(?:option |choice )?\(?([A-Za-z])\)?[.:)]?(?:\s+(.*))?", re.IGNORECASE)
-_YES = {"yes": True, "true": True, "no": False, "false": False, "是": True, "否": False}
+RULES = frozenset({"default", "relaxed", "anls", "exact", "multiple_choice"})
+MAX_ANSWER = 4_000
+"""Characters: a longer answer is searched for its final answer, never compared whole."""
+_CACHE_SIZE = 16_384
+_PROOF_BUDGET_S = sandbox.LIMIT_S
+
+
+class _Cache:
+    """The last verdicts, by everything they depend on."""
+
+    def __init__(self) -> None:
+        self.known: OrderedDict[tuple[Any, ...], Verdict] = OrderedDict()
+        self.lock = Lock()
+
+    def get(self, key: tuple[Any, ...]) -> Verdict | None:
+        with self.lock:
+            verdict = self.known.get(key)
+            if verdict is not None:
+                self.known.move_to_end(key)
+            return verdict
+
+    def put(self, key: tuple[Any, ...], verdict: Verdict) -> None:
+        with self.lock:
+            self.known[key] = verdict
+            if len(self.known) > _CACHE_SIZE:
+                self.known.popitem(last=False)
+
+
+_cache = _Cache()
 
 
 def match(prediction: str, gold: str, *, choices: Sequence[str] | None = None, rule: str = "default") -> Verdict:
-    """Judge an answer against the truth."""
-    if not prediction or not prediction.strip():
-        return Verdict("unparseable", None, "none", "no answer")
-    prediction = extract(prediction) or prediction
-    pred, truth = _plain(prediction), _plain(gold)
-    if choices or re.fullmatch(r"\(?[A-Z]\)?", gold.strip()):
-        options = [_plain(choice) for choice in choices or ()]
-        want = options.index(truth) if truth in options else _index(truth)
-        have = options.index(pred) if pred in options else _index(pred)
-        return _say(want is not None and want == have, prediction, "multiple_choice")
-    if truth in _YES:
-        return _say(_YES.get(pred.split(" ")[0].rstrip(",")) is _YES[truth], prediction, "yes_no")
-    left, right = _value(pred), _value(truth)
-    if right is not None:
-        return _say(left == right, prediction, "number")
-    return _say(pred == truth, prediction, "text")
+    """Judge an answer (extracted, or a whole response) against the truth.
+
+    ``choices`` are the options' texts in order (A, B, …). ``rule`` is one of ``default``, ``relaxed`` (numbers within 5 %,
+    years exact), ``anls`` (similarity at least 0.9), ``exact`` (the same characters) and ``multiple_choice``.
+    Never raises: what cannot be judged is ``timeout`` or ``error``, an unknown rule is an ``error`` that says so.
+    """
+    options = tuple(choices) if choices is not None and not isinstance(choices, str) else ()
+    key = (prediction, gold, options, rule)
+    try:
+        known = _cache.get(key)
+    except TypeError:  # something in it cannot be a key, so it is no text either
+        return Verdict("error", None, "none", "the answer, the truth and the choices must be text")
+    if known is not None:
+        return known
+    try:
+        verdict = _match(prediction, gold, options, rule)
+    except sandbox.SymbolicTimeoutError as error:
+        return Verdict("timeout", prediction, "symbolic", str(error))
+    except sandbox.SymbolicCrashError as error:
+        return Verdict("error", prediction, "symbolic", str(error))
+    except Exception as error:  # noqa: BLE001 - match is total: an answer nobody foresaw is an error, never a wrong answer
+        return Verdict("error", None, "none", f"{type(error).__name__}: {error}")
+    if len(str(prediction)) <= MAX_ANSWER and len(gold) <= MAX_ANSWER:
+        _cache.put(key, verdict)
+    return verdict
 
 
 def match_many(rows: Iterable[Mapping[str, Any]]) -> list[Verdict]:
-    """Judge many rows."""
+    """Judge many rows, each with ``pred`` (or ``prediction``), ``gold`` and perhaps ``choices`` and ``rule``; in order."""
     return [
-        match(row["pred"], row["gold"], choices=row.get("choices"), rule=row.get("rule") or "default") for row in rows
+        match(
+            row["pred"] if "pred" in row else row["prediction"],
+            row["gold"],
+            choices=row.get("choices"),
+            rule=row.get("rule") or "default",
+        )
+        for row in rows
     ]
 
 
 def entails(rejected: str, chosen: str, *, choices: Sequence[str] | None = None) -> bool:
-    """Whether a chosen answer is contained in a rejected one, compared as answers."""
+    """Whether the chosen answer is contained in the rejected one, compared as answers (paper, section 3.1).
+
+    ``3`` is contained in ``3, 4``, ``Paris`` in ``Paris, France``, ``B`` in ``B or C``; ``1`` is not in ``10``.
+    """
     if match(rejected, chosen, choices=choices).status == "correct":
         return True
-    have = re.findall(r"\d+(?:\.\d+)?|\w+", _plain(rejected))
-    want = re.findall(r"\d+(?:\.\d+)?|\w+", _plain(chosen))
-    return bool(want) and any(have[i : i + len(want)] == want for i in range(len(have)))
+    left, right = clean(rejected[:MAX_ANSWER]), clean(chosen[:MAX_ANSWER])
+    if not left or not right:
+        return False
+    left, right = peel(left), peel(right)
+    parts = [*(split_list(left) or ()), *re.split(r"\s*(?:,|;|\bor\b|\band\b|/|或|、)\s*", left)]
+    if any(part and match(part, right, choices=choices).status == "correct" for part in parts if part != left):
+        return True
+    want, have = words(right), words(left)
+    value = parse_number(right)
+    if value is not None:
+        return any(parse_number(word) == value for word in have)
+    return bool(want) and any(have[at : at + len(want)] == want for at in range(len(have) - len(want) + 1))
 
 
-def _plain(text: str) -> str:
-    text = re.sub(r"\s+", " ", text).strip().strip("*`\"'").rstrip(".").strip().casefold()
-    return re.sub(r"^(?:it is|this is|the|an|a) (?=\S)", "", text)
+def _match(prediction: str, gold: str, choices: tuple[str, ...], rule: str) -> Verdict:
+    if rule not in RULES:
+        return Verdict("error", prediction, "none", f"unknown rule {rule!r}: one of {', '.join(sorted(RULES))}")
+    if not isinstance(prediction, str):
+        return Verdict("unparseable", None, "none", "no answer")
+    answer = prediction
+    if len(answer) > MAX_ANSWER:
+        found = extract(answer)
+        if found is None:
+            return Verdict("unparseable", None, "none", f"no final answer in {len(answer)} characters")
+        answer = found
+    readable = clean(answer)
+    if readable is None:
+        return Verdict("unparseable", None, "none", "hidden or control characters")
+    if not readable:
+        return Verdict("unparseable", None, "none", "empty")
+    truth = clean(gold)
+    if not truth:
+        return Verdict("error", readable, "none", "the truth is empty or has control characters")
+    options = [clean(str(option)) or "" for option in choices]
+    judgement = judge(readable, truth, options, rule, _prover())
+    if judgement.right:
+        return Verdict("correct", readable, judgement.comparator, judgement.reason)
+    status = "unparseable" if judgement.comparator in ("none",) or is_refusal(readable) else "incorrect"
+    return Verdict(status, readable, judgement.comparator, judgement.reason)
 
 
-def _index(text: str) -> int | None:
-    found = _LETTER.fullmatch(text)
-    return ord(found.group(1).upper()) - ord("A") if found else None
+def _prover():  # type: ignore[no-untyped-def]
+    end: list[float] = []
 
+    def prove(left: Tree, right: Tree) -> bool:
+        if not end:
+            end.append(time.monotonic() + _PROOF_BUDGET_S)
+        left_s = end[0] - time.monotonic()
+        if left_s <= 0:
+            raise sandbox.SymbolicTimeoutError(f"no proof within {_PROOF_BUDGET_S} s")
+        return sandbox.prove_equal(left, right, left_s)
 
-def _value(text: str) -> Fraction | None:
-    found = _NUMBER.fullmatch(text)
-    return Fraction(re.sub(r"[,$]", "", text)) if found else None
-
-
-def _say(right: bool, answer: str, comparator: str) -> Verdict:
-    return Verdict("correct" if right else "incorrect", answer, comparator, "equal" if right else "not equal")
+    return prove

@@ -1,0 +1,93 @@
+"""Multiple choice: letters, and texts of options."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+_L = r"[A-Z]"
+_ALONE = re.compile(r"[(\[{<【]?\s*(?P<a>[A-Za-z])\s*[)\]}>】]?\s*[.:,;、)]?")
+_NAMED = re.compile(
+    r"(?:(?:the\s+)?(?:correct\s+|right\s+|best\s+|final\s+)?(?:option|choice|answer|letter|alternative|statement|figure|image|picture|graph)s?\s*(?:is|:)?\s*(?:option\s+|choice\s+)?|选项?|选择|答案[是为]?|应选|故选|it\s+is\s+|it's\s+)"
+    r"\s*[(\[]?(?P<a>[A-Za-z])[)\]]?\s*(?:项|选项)?\s*[.:,、)]?",
+    re.IGNORECASE,
+)
+_LEADING = re.compile(
+    r"(?:(?:option|choice|answer|选项|选)\s*[:：]?\s*)?(?:[(\[]\s*(?P<a>[A-Za-z])\s*[)\]]\s*[.:、,-]?|(?P<b>[A-Z])\s*[.:、)）。]|(?P<c>[A-Z])\s+[-=]|(?P<d>[A-Z])\s*,|(?P<e>[a-z])\s*[.)](?=\s))\s*(?P<rest>\S.*)",
+    re.IGNORECASE,
+)
+_NAMED_LEADING = re.compile(
+    r"(?:option|choice|选项)\s+[(\[]?(?P<a>[A-Z])[)\]]?\s*[.:,、-]?\s+(?P<rest>\S.*)", re.IGNORECASE
+)
+_TRAILING = re.compile(
+    r"(?P<rest>\S.*?)\s*(?:[(\[]\s*(?:option\s+|choice\s+|answer\s+)?(?P<a>[A-Z])\s*[)\]]|[,-]\s*(?:option|choice)\s+(?P<b>[A-Z]))",
+    re.IGNORECASE,
+)
+_SAID = re.compile(
+    r"[(\[]?(?P<a>[A-Z])[)\]]?\s+(?:is|would be|looks|seems to be|must be)\s+(?:the\s+)?(?:correct|right|best|true|answer|final)(?:\s+\w+){0,2}"
+)
+_MENTION = re.compile(
+    r"(?<![A-Za-z0-9'’])(?:[(\[]([A-Za-z])[)\]]|([B-HJ-Z])(?![A-Za-z0-9'’])|(A)(?=\s*(?:$|[.,;:)\]]|is\b|or\b|and\b|项)))"
+)
+_SET = re.compile(r"[(\[{]?\s*[A-Z](?:\s*(?:,|;|、|and|&|和|\s)\s*(?:and\s+)?[A-Z])+\s*[)\]}]?|[A-Z]{2,8}")
+_BECAUSE = re.compile(r"(?:[,;]?\s*(?:because|since|as|for|which|given)\b|因为|由于|,?\s*so\b)", re.IGNORECASE)
+_LABEL = re.compile(r"\s*[(\[]?([A-Za-z])[)\].:、)]\s*(\S.*)")
+
+
+@lru_cache(maxsize=8192)
+def letter(text: str) -> str | None:
+    """The letter that a text is, dressed as it may be: ``B``, ``(b)``, ``Option B.``, ``选B``; None for anything else."""
+    if len(text) > 60:
+        return None
+    found = _ALONE.fullmatch(text) or _NAMED.fullmatch(text) or _SAID.fullmatch(text)
+    return found["a"].upper() if found else None
+
+
+@lru_cache(maxsize=8192)
+def letter_and_text(text: str) -> tuple[str, str] | None:
+    """A letter with the text of its option (``B. Paris``, ``(B) 12 cm``, ``Paris (B)``); None for anything else."""
+    found = _LEADING.fullmatch(text) or _NAMED_LEADING.fullmatch(text)
+    if found:
+        groups = found.groupdict()
+        name = next(groups[key] for key in "abcde" if groups.get(key))
+        return name.upper(), groups["rest"].strip()
+    found = _TRAILING.fullmatch(text)
+    if found:
+        return (found["a"] or found["b"]).upper(), found["rest"].strip().rstrip(",-").strip()
+    return None
+
+
+def letters(text: str) -> frozenset[str] | None:
+    """Several letters (``A, C``, ``AC``, ``A and C``); None when the text is no such list."""
+    if not _SET.fullmatch(text):
+        return None
+    found = re.findall(_L, re.sub(r"\band\b", " ", text))
+    return frozenset(found) if len(set(found)) == len(found) else None
+
+
+def mentions(text: str) -> frozenset[str]:
+    """The option letters a sentence speaks of; not the article "A" nor the pronoun "I"."""
+    return frozenset((found[1] or found[2] or found[3]).upper() for found in _MENTION.finditer(text))
+
+
+def unlabelled(choices: Sequence[str]) -> tuple[str, ...]:
+    """The options' texts without the letters that some sources write into them."""
+    found = [_LABEL.fullmatch(choice) for choice in choices]
+    if all(one and one[1].upper() == chr(ord("A") + at) for at, one in enumerate(found)):
+        return tuple(one[2] for one in found if one)
+    return tuple(choices)
+
+
+def is_explanation(text: str) -> bool:
+    """Whether what follows a letter only explains it."""
+    return _BECAUSE.match(text) is not None
+
+
+def index_of(text: str, choices: Sequence[str], same: Callable[[str, str], bool]) -> int | None:
+    """Which option a text is: the only one that is the same answer; None for none or several."""
+    exact = [at for at, choice in enumerate(choices) if choice.strip().casefold() == text.strip().casefold()]
+    if len(exact) == 1:
+        return exact[0]
+    found = [at for at, choice in enumerate(choices) if same(choice, text)]
+    return found[0] if len(found) == 1 else None

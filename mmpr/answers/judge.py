@@ -1,0 +1,504 @@
+"""The typed comparators: what the truth is decides how the answer is read, and one comparator decides."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from rapidfuzz.distance import Levenshtein
+
+from mmpr.answers import choice, dates
+from mmpr.answers.equality import Prove, named_value, same
+from mmpr.answers.extract import boxed_answer, extract
+from mmpr.answers.phrases import hedge, is_refusal, math_spans, peel, predicate, sentences, without_scene
+from mmpr.answers.quantity import Amount, parse_amount, parse_expression, same_amounts, sentence_amount
+from mmpr.answers.text import same_text, words
+
+ANLS_THRESHOLD = 0.9
+
+
+class Judgement(NamedTuple):
+    """``right``, the comparator that decided, and its reason."""
+
+    right: bool
+    comparator: str
+    reason: str
+
+
+_YES = {
+    "yes",
+    "true",
+    "correct",
+    "yeah",
+    "yep",
+    "yup",
+    "是",
+    "是的",
+    "对",
+    "对的",
+    "正确",
+    "真",
+    "有",
+    "可以",
+    "能",
+    "会",
+    "right",
+    "affirmative",
+}
+_NO = {
+    "no",
+    "false",
+    "incorrect",
+    "nope",
+    "nah",
+    "否",
+    "不是",
+    "不",
+    "不对",
+    "错",
+    "错误",
+    "错的",
+    "不正确",
+    "假",
+    "没有",
+    "不可以",
+    "不能",
+    "不会",
+    "wrong",
+}
+_YES_NO_GOLD = (_YES | _NO) - {"right", "wrong", "有", "没有", "能", "会", "真", "假", "可以", "不可以", "不能", "不会"}
+_POLAR = re.compile(
+    r"(yes|true|yeah|yep|yup|correct|no|false|nope|nah|incorrect|是的|不是|不对|不正确|正确|错误|对|否|是|没有)(?:[,.;:!，。；、—-]|\s+-|\s+(?=it\b|there\b|the\b|they\b|he\b|she\b|this\b|that\b|because\b)|$)\s*(.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_POLAR_WORDS = re.compile(r"\b(yes|true|no|false)\b", re.IGNORECASE)
+_POLAR_SAID = re.compile(
+    r"(?:it|this|that|the statement|the claim|the answer)(?:'s| is)\s+(?:a\s+)?(yes|true|correct|no|false|incorrect|not true|not correct)(?:\s+statement)?",
+    re.IGNORECASE,
+)
+_TAKEN_BACK = re.compile(
+    r"\b(?:but|actually|or|maybe|wait|however|and no|and yes|not sure|unless|sometimes|partly|partially|both)\b|也许|可能|或",
+    re.IGNORECASE,
+)
+
+_MATH = re.compile(
+    r"[\\^_=<>≤≥≠≈±√π∞∪∩∈°|]|\d\s*[-+*/×÷·!]|[-+*/×÷·]\s*[\d(]|[(\[{]\s*-?[\d.]|[A-Za-z]\s*[-+*/]\s*[A-Za-z]\b|^\s*-|\d[A-Za-z]\b|\)\s*\(|\b[a-z]\(|sqrt|^[A-Za-zα-ω]$"
+)
+_CODE = re.compile(
+    r"(?:[A-Z]{1,5}|[A-Za-z]{2,})[- ]?\d+[A-Za-z]{0,2}|\d+(?:-\d+)+|\d+[A-Z]{1,3}|[A-Za-z]+(?:-[A-Za-z]+)+|[A-Z]+\d+[A-Z0-9]*"
+)
+_RANGE = re.compile(r"(?:from |between )?(\S+(?: \S+)?)\s*(?:-|to|~|and|至|到)\s*(\S+(?: \S+)?)")
+_SPLIT = re.compile(
+    r"\s*(?:;|、|；|，|\n|,(?!\d{3}(?!\d))|,(?=\d{3}(?:,\s|$))|\s&\s|,?\s+and\s+|和|以及|与)\s*(?:and\s+)?"
+)
+_BRACKETED = re.compile(r"(\[|\{|\\\{|\()(.*)(\]|\}|\\\}|\))")
+_STRONG_LETTER = re.compile(
+    r"(?:\b(?:option|choice|answer|select|choose|pick|is|be|选项|选|为|是)\s*[:：]?\s*[(\[]?([A-Z])[)\]]?(?![A-Za-z0-9'])|[(\[]([A-Z])[)\]])"
+)
+_GOLD_LETTER = re.compile(
+    r"[(\[]?\s*[A-Z]\s*[)\]]?\s*[.:)]?|\(?[a-e]\)?|\([a-z]\)|(?:option|choice|选项?)\s*[(\[]?[A-Za-z][)\]]?",
+    re.IGNORECASE,
+)
+_GOLD_LETTER_TEXT = re.compile(r"(?:\([A-H]\)|[A-H]\s*[.):])\s+(?![A-Z]\.)\S.*")
+
+
+def judge(prediction: str, gold: str, choices: Sequence[str], rule: str, prove: Prove) -> Judgement:
+    """Judge one cleaned answer against the truth; may raise what ``prove`` raises."""
+    if rule == "exact":
+        equal = prediction == gold
+        return Judgement(equal, "exact", "identical" if equal else "not identical")
+    prediction = _final(prediction)
+    truth = peel(_final(gold) if len(gold) > 200 or "boxed" in gold else gold)
+    answer = peel(prediction)
+    if not answer:
+        return Judgement(False, "none", "nothing in it")
+    if rule == "anls":
+        return _anls(answer, truth)
+    if choices or rule == "multiple_choice" or _GOLD_LETTER.fullmatch(truth) or _GOLD_LETTER_TEXT.fullmatch(truth):
+        judgement = _choose(answer, truth, [peel(option) for option in choices], rule, prove)
+        if judgement is not None:
+            return judgement
+    return _compare(answer, truth, prediction, rule == "relaxed", prove)
+
+
+def _final(text: str) -> str:
+    """The final answer of a text that is more than one: its marker or its boxes."""
+    if "boxed" in text or len(text) > 40:
+        found = boxed_answer(text) if "boxed" in text else None
+        return extract(text) or found or text
+    return text
+
+
+def _anls(answer: str, truth: str) -> Judgement:
+    left, right = " ".join(answer.casefold().split()), " ".join(truth.casefold().split())
+    similarity = Levenshtein.normalized_similarity(left, right)
+    if re.findall(r"\d+", left) != re.findall(r"\d+", right):
+        return Judgement(False, "anls", f"other digits (similarity {similarity:.2f})")
+    return Judgement(
+        similarity >= ANLS_THRESHOLD, "anls", f"similarity {similarity:.2f}, at least {ANLS_THRESHOLD} is right"
+    )
+
+
+# --- multiple choice -------------------------------------------------------------------------------------------------
+
+
+def _choose(answer: str, truth: str, options: Sequence[str], rule: str, prove: Prove) -> Judgement | None:
+    """Multiple choice; None when the truth is neither a letter nor an option."""
+    options = choice.unlabelled(options)
+
+    def same_option(option: str, text: str) -> bool:
+        return _compare(text, option, text, False, prove).right
+
+    want, want_text = _truth_letter(truth, options, same_option)
+    if want is None:
+        several = choice.letters(truth) if options or rule == "multiple_choice" else None
+        if several is None:
+            return None
+        have = choice.letters(answer) or choice.letters(_said(answer))
+        return _choice_verdict(have == several, f"letters {_listed(have)}, wanted {_listed(several)}")
+    have, reason = _answer_letter(answer, options, want_text, same_option)
+    if have is None:
+        return Judgement(False, "multiple_choice", reason)
+    return _choice_verdict(have == want, f"{have} against {want}")
+
+
+def _choice_verdict(right: bool, reason: str) -> Judgement:
+    return Judgement(right, "multiple_choice", reason)
+
+
+def _listed(found: frozenset[str] | None) -> str:
+    return "".join(sorted(found)) if found else "none"
+
+
+def _said(answer: str) -> str:
+    return predicate(answer) or answer
+
+
+def _truth_letter(truth: str, options: Sequence[str], same_option) -> tuple[str | None, str]:  # type: ignore[no-untyped-def]
+    at = choice.index_of(truth, options, same_option) if options else None
+    name = choice.letter(truth)
+    if name is not None and (not options or ord(name) - ord("A") < len(options)):
+        return name, options[ord(name) - ord("A")] if options else ""
+    if at is not None:
+        return chr(ord("A") + at), options[at]
+    both = choice.letter_and_text(truth)
+    if both is not None and (not options or ord(both[0]) - ord("A") < len(options)):
+        return both
+    return None, ""
+
+
+def _answer_letter(answer: str, options: Sequence[str], want_text: str, same_option) -> tuple[str | None, str]:  # type: ignore[no-untyped-def]
+    """The option an answer chooses, or None and why."""
+    name = choice.letter(answer)
+    if name is not None:
+        return name, ""
+    both = choice.letter_and_text(answer)
+    if both is not None:
+        return _letter_with_text(*both, options, want_text, same_option)
+    if options:
+        at = choice.index_of(answer, options, same_option)
+        said = predicate(answer) if at is None else None
+        if said is not None:
+            name = choice.letter(said)
+            if name is not None:
+                return name, ""
+            at = choice.index_of(said, options, same_option)
+        if at is not None:
+            return chr(ord("A") + at), ""
+    elif want_text and same_option(want_text, answer):
+        return "", "the option's text"
+    found = {one or two for one, two in _STRONG_LETTER.findall(answer)}
+    others = choice.mentions(answer)
+    reason = hedge(answer, bounds=False)
+    if len(found) == 1 and others <= found and reason is None:
+        return found.pop(), ""
+    return None, reason or ("several letters" if len(others) > 1 else "no option")
+
+
+def _letter_with_text(
+    name: str, rest: str, options: Sequence[str], want_text: str, same_option
+) -> tuple[str | None, str]:  # type: ignore[no-untyped-def]
+    if choice.letter(rest) not in (None, name) or (choice.letters(f"{name}, {rest}") and len(rest) < 12):
+        return None, "several letters"
+    explained = choice.is_explanation(rest)
+    reason = None if explained else hedge(rest, gold=" ".join(options) or want_text, bounds=False)
+    if options:
+        texts = [rest, peel(sentences(rest)[0]), predicate(rest)]
+        at = next(
+            (at for text in texts if text and (at := choice.index_of(text, options, same_option)) is not None), None
+        )
+        if at is not None:
+            if chr(ord("A") + at) == name:
+                return name, ""
+            return None, f"the letter {name} with the text of {chr(ord('A') + at)}"
+        if not explained:
+            return None, f"the letter {name} with a text that is not its option"
+    elif want_text and not explained:
+        return (name, "") if same_option(want_text, rest) else (None, f"the letter {name} with another text")
+    if reason or (choice.mentions(rest) - {name}):
+        return None, reason or "several letters"
+    return name, ""
+
+
+# --- everything else -------------------------------------------------------------------------------------------------
+
+
+def _compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> Judgement:
+    if answer == truth:
+        return Judgement(True, "identical", "the same characters")
+    if is_refusal(truth):
+        right = is_refusal(answer)
+        return Judgement(
+            right, "refusal", "both say that there is no answer" if right else "an answer where there is none"
+        )
+    if truth.casefold() in _YES_NO_GOLD:
+        return _yes_no(answer, truth)
+    if is_refusal(answer):
+        return Judgement(False, "refusal", "says that there is no answer")
+    judgement = _calendar(answer, truth)
+    if judgement is not None:
+        return judgement
+    amount = parse_amount(truth)
+    if amount is not None:
+        return _number(answer, truth, amount, raw, relaxed, prove)
+    ratio = dates.parse_ratio(truth)
+    if ratio is not None:
+        return Judgement(dates.parse_ratio(_said(answer)) == ratio, "ratio", "compared part by part")
+    judgement = _span(answer, truth, relaxed, prove)
+    if judgement is not None:
+        return judgement
+    expression = _formula(truth)
+    if expression is not None:
+        return _expression(answer, truth, expression, raw, relaxed, prove)
+    judgement = _list(answer, truth, relaxed, prove)
+    if judgement is not None:
+        return judgement
+    return _text(answer, truth)
+
+
+def _yes_no(answer: str, truth: str) -> Judgement:
+    want = truth.casefold() in _YES
+    have = _polarity(answer)
+    if have is None:
+        return Judgement(False, "yes_no", "neither yes nor no")
+    return Judgement(have == want, "yes_no", f"{'yes' if have else 'no'} against {'yes' if want else 'no'}")
+
+
+def _polarity(answer: str) -> bool | None:
+    lowered = answer.casefold()
+    if lowered in _YES or lowered in _NO:
+        return lowered in _YES
+    said = _POLAR_SAID.fullmatch(answer)
+    if said:
+        return said[1].casefold() in _YES
+    found = _POLAR.match(answer)
+    if not found or _TAKEN_BACK.search(found[2]):
+        return None
+    have = found[1].casefold() in _YES
+    echoes = {word.casefold() for word in _POLAR_WORDS.findall(found[2])} if len(found[2]) < 30 else set()
+    if echoes & ({"no", "false"} if have else {"yes", "true"}) and not re.match(
+        r"there (?:is|are) no\b", found[2], re.IGNORECASE
+    ):
+        return None
+    return have
+
+
+def _calendar(answer: str, truth: str) -> Judgement | None:
+    date = dates.parse_date(truth)
+    if date is not None:
+        other = dates.parse_date(answer) or dates.parse_date(_said(answer))
+        return Judgement(other == date, "date", f"{other} against {date}")
+    time = dates.parse_time(truth)
+    if time is not None:
+        have = dates.parse_time(answer) or dates.parse_time(_said(answer))
+        right = have is not None and dates.same_time(time, have)
+        return Judgement(right, "time", f"{have} against {time}")
+    for parse in (dates.parse_day, dates.parse_month):
+        named = parse(truth)
+        if named is not None:
+            said = _said(answer)
+            said = re.sub(r"^(?:on|in) ", "", said, flags=re.IGNORECASE)
+            right = named in (parse(answer), parse(said))
+            return Judgement(right, "date", "compared by name")
+    return None
+
+
+def _number(answer: str, truth: str, gold: Amount, raw: str, relaxed: bool, prove: Prove) -> Judgement:
+    name = "quantity" if gold.unit else "number"
+    if gold.year and (year := dates.parse_year(_said(answer))) is not None:
+        return Judgement(year == gold.number, "number", "years")
+    other = _amount_said(answer, truth)
+    if isinstance(other, str):
+        return Judgement(False, name, other)
+    if other is None:
+        spans = math_spans(raw)
+        if len(spans) == 1 and hedge(raw) is None:
+            other = _amount_said(peel(spans[0]), truth)
+        if not isinstance(other, Amount):
+            return Judgement(False, name, "no single number in it")
+    if other.tree[0] in ("set", "seq", "tuple", "list", "alt", "interval", "cup", "rel", "pm"):
+        equal = same(gold.tree, other.tree, prove)
+        return Judgement(equal, name, "one value" if equal else "not one value")
+    return Judgement(*_with_name(same_amounts(gold, other, prove, relaxed), name))
+
+
+def _with_name(verdict: tuple[bool, str], name: str) -> tuple[bool, str, str]:
+    return verdict[0], name, verdict[1]
+
+
+def _amount_said(answer: str, truth: str = "") -> Amount | str | None:
+    """The amount that an answer states, in itself or in a plain sentence; a string says why it must not be read."""
+    amount = parse_amount(answer)
+    if amount is not None:
+        return amount
+    if _MATH.search(answer) and not _CODE.fullmatch(answer):
+        amount = parse_expression(answer)
+        if amount is not None:
+            return _valued(amount)
+    reason = hedge(answer, truth)
+    if reason is not None:
+        return reason
+    said = predicate(answer)
+    if said is not None:
+        amount = parse_amount(said) or (parse_expression(said) if _MATH.search(said) else None)
+        if amount is not None:
+            return _valued(amount)
+    parts = sentences(answer)
+    if len(parts) > 1:
+        return _amount_said(peel(parts[-1]), truth)
+    return sentence_amount(without_scene(answer))
+
+
+def _valued(amount: Amount) -> Amount:
+    """``x = 7`` and ``3 + 4 = 7`` as 7."""
+    if amount.tree[0] != "rel":
+        return amount
+    value = named_value(amount.tree)
+    return amount if value is None else Amount(value, amount.unit)
+
+
+def _span(answer: str, truth: str, relaxed: bool, prove: Prove) -> Judgement | None:
+    """``10-20``, ``10 to 20 cm``: both ends, in order."""
+    ends = _range(truth)
+    if ends is None:
+        return None
+    have = _range(answer) or _range(_said(answer))
+    right = have is not None and all(same_amounts(a, b, prove, relaxed)[0] for a, b in zip(ends, have, strict=True))
+    return Judgement(right, "range", "both ends compared")
+
+
+@lru_cache(maxsize=4096)
+def _range(text: str) -> tuple[Amount, Amount] | None:
+    found = _RANGE.fullmatch(text)
+    if not found or ("and" in text and not text.startswith("between")):
+        return None
+    low, high = parse_amount(found[1]), parse_amount(found[2])
+    if low is None or high is None:
+        return None
+    return (Amount(low.tree, low.unit or high.unit), high)
+
+
+@lru_cache(maxsize=8192)
+def _formula(text: str) -> Amount | None:
+    if not _MATH.search(text) or _CODE.fullmatch(text):
+        return None
+    return parse_expression(text)
+
+
+def _expression(answer: str, truth: str, gold: Amount, raw: str, relaxed: bool, prove: Prove) -> Judgement:
+    name = _kind(gold)
+    other = parse_expression(answer) or parse_amount(answer)
+    if other is None:
+        reason = hedge(answer, truth)
+        if reason is not None:
+            return Judgement(False, name, reason)
+        said = predicate(answer)
+        other = (parse_expression(said) or parse_amount(said)) if said else None
+    if other is None:
+        spans = math_spans(raw)
+        other = parse_expression(peel(spans[0])) if len(spans) == 1 else None
+    if other is None:
+        if _normal_latex(answer) == _normal_latex(truth):
+            return Judgement(True, name, "the same formula")
+        return Judgement(False, name, "no formula that could be read")
+    if gold.unit is None and other.unit is None:
+        equal = same(gold.tree, other.tree, prove)
+        return Judgement(equal, name, "equal" if equal else "not equal")
+    gold, other = _valued(gold), _valued(other)
+    return Judgement(*_with_name(same_amounts(gold, other, prove, relaxed), name))
+
+
+def _kind(gold: Amount) -> str:
+    if gold.tree[0] == "rel":
+        return "equation" if set(gold.tree[1]) == {"="} else "inequality"
+    kinds = {
+        "interval": "interval",
+        "cup": "interval",
+        "minus": "set",
+        "set": "set",
+        "seq": "set",
+        "alt": "set",
+        "tuple": "tuple",
+        "matrix": "matrix",
+    }
+    return kinds.get(gold.tree[0], "expression")
+
+
+def _normal_latex(text: str) -> str:
+    text = re.sub(r"\\(?:left|right|displaystyle|!|,|;|:)|\s|\\ ", "", text)
+    return text.replace("dfrac", "frac").replace("tfrac", "frac")
+
+
+def _list(answer: str, truth: str, relaxed: bool, prove: Prove) -> Judgement | None:
+    want = split_list(truth)
+    if want is None:
+        return None
+    if same_text(truth, answer):
+        return Judgement(True, "list", "the same text")
+    have = split_list(answer) or split_list(_said(answer)) or split_list(peel(without_scene(answer)))
+    if have is None or len(have) != len(want):
+        return Judgement(False, "list", f"{len(have or ())} items against {len(want)}")
+    ordered = truth.startswith("[") and answer.startswith("[")
+    left = list(have)
+    for item in want:
+        candidates = left[:1] if ordered else left
+        for at, candidate in enumerate(candidates):
+            if _compare(candidate, item, candidate, relaxed, prove).right:
+                del left[at]
+                break
+        else:
+            return Judgement(False, "list", f"{item!r} is missing")
+    return Judgement(True, "list", "the same items")
+
+
+@lru_cache(maxsize=8192)
+def split_list(text: str) -> tuple[str, ...] | None:
+    """The items of a list written out (``red, blue and green``); None for a text that is no list."""
+    inner = _BRACKETED.fullmatch(text)
+    body = inner[2] if inner and not set("[]{}()") & set(inner[2]) else text
+    if len(body) > 1_000:
+        return None
+    items = [peel(item) for item in _SPLIT.split(body)]
+    if len(items) < 2 or not all(items) or len(items) > 40 or any(len(item.split(" ")) > 5 for item in items):
+        return None
+    return tuple(items)
+
+
+def _text(answer: str, truth: str) -> Judgement:
+    if same_text(truth, answer):
+        return Judgement(True, "text", "the same words")
+    said = predicate(answer)
+    for other in (said, said and peel(said), peel(without_scene(answer))):
+        if other and same_text(truth, other):
+            return Judgement(True, "text", "the same words in a sentence")
+    parts = sentences(answer)
+    if (
+        len(parts) > 1
+        and hedge(answer, truth) is None
+        and len(words(parts[0])) <= 6
+        and same_text(truth, peel(parts[0]))
+    ):
+        return Judgement(True, "text", "the same words, then more")
+    return Judgement(False, "text", "other words")

@@ -1,0 +1,179 @@
+"""What stands around an answer: formatting, carrier sentences, and words that take an answer back."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+_TEXT_COMMAND = re.compile(
+    r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|mathrm|mathbf|mathit|mathsf|mbox|operatorname|emph|underline|bf|rm)\s*\{([^{}]*)\}"
+)
+_ENVELOPES = (
+    ("**", "**"), ("__", "__"), ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("`", "`"), ('"', '"'), ("'", "'"),
+    ("*", "*"), ("_", "_"), ("“", "”"), ("<answer>", "</answer>"),
+)  # fmt: skip
+_BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{(.*)\}", re.DOTALL)
+_LEAD = re.compile(
+    r"(?:(?:so|thus|hence|therefore|then|ok|okay|well|sure|certainly|in conclusion|in summary|overall|因此|所以|故|综上)(?:[,:，：]\s*|\s+)"
+    r"|(?:(?:the|my|your|our)\s+)?(?:final\s+|correct\s+|right\s+|best\s+)?(?:answer|result|solution|ans)\s*(?:is|are|would be|should be|must be|[:=：])+\s*:?\s*"
+    r"|(?:最终|正确)?答案(?:是|为|應為|应为|应该是)?\s*[:：]?\s*"
+    r"|(?:i (?:think|believe|would say|'d say|conclude)|we (?:get|have|find|obtain)|it (?:must|should) be)\s*(?:that\s+)?(?:it is |it's |the answer is )?"
+    r"|(?:=|[:：])\s*)",
+    re.IGNORECASE,
+)
+_TRAIL = re.compile(r"(?:\s*(?:\\\\|[.,;:。，；：]|(?<=[A-Za-z]{2})!|[！✓✔✅☑]))+$")
+_DOLLAR_PAIR = re.compile(r"(?<!\\)\$([^$]*?)(?<!\\)\$(?!\d)")
+
+_ALTERNATIVE = re.compile(
+    r"\b(?:either|or|maybe|perhaps|possibly|probably|presumably|might|may be|could be|could also|can be|not sure|unsure|uncertain|unclear|guess|guessing"
+    r"|alternatively|versus|vs|seems?|appears?|likely|unlikely|depends|depending|hard to (?:say|tell)|difficult to|if|unless|assuming|hypothetically)\b"
+    r"|或|可能|也许|大概|估计|不确定|不清楚|似乎|好像|取决于|如果|除非|[?？]",
+    re.IGNORECASE,
+)
+_NEGATION = re.compile(
+    r"\b(?:not|never|neither|nor|cannot|none of|no longer|without|except|excluding|other than|rather than|instead of|anything but|unlike|incorrect|wrong|false|isnt|arent"
+    r"|doesnt|opposite|wait|actually|sorry|oops|correction|mistake)\b|n't\b|不|没|沒|非|无法|無法|错误|除了|而是",
+    re.IGNORECASE,
+)
+_BOUND = re.compile(
+    r"\b(?:less|fewer|more|greater|larger|smaller|higher|lower|bigger|longer|shorter|older|younger) than\b|\bat (?:least|most)\b|\bup to\b|\bno (?:more|less|fewer)\b"
+    r"|\b(?:under|over|above|below|between|exceeds?|exceeding|minimum|maximum|upwards|beyond|before|after|within|nearly|almost|around|about|roughly|some|or so|ish|closer? to|until|since)\b"
+    r"|至少|至多|最多|最少|超过|不到|少于|多于|大于|小于|以上|以下|以内|左右|接近|将近|多个|几",
+    re.IGNORECASE,
+)
+_REFUSAL = re.compile(
+    r"(?:can(?:not|'t| not)|could ?n[o']t|unable to|impossible to|not possible to) (?:be )?(?:determined?|answer(?:ed)?|see|tell|know|say|identif(?:y|ied)|find|found|read|solved?|calculated?|computed?)"
+    r"|(?:not |in)(?:enough|sufficient|adequate) (?:information|data|info|context)|\b(?:i do(?:n't| not) know|unknown|unanswerable|no (?:clear |final )?answer|undetermined|indeterminate"
+    r"|not (?:given|provided|specified|mentioned|stated|shown|visible|available|applicable|clear|determined|determinable)|n/?a)\b"
+    r"|无法(?:确定|判断|回答|得知|看出|计算)|不能(?:确定|判断)|不知道|信息不足|条件不足",
+    re.IGNORECASE,
+)
+_COPULA = re.compile(
+    r"\b(?:is|are|was|were|equals?|says?|reads?|shows?|states?|displays?|depicts?|totals?|becomes?|has|have|there(?:'s| is| are)|it's|that's|he's|she's|they're|be)\b|(?:是|为|為|等于|有|写着)",
+    re.IGNORECASE,
+)
+_CLAUSE = re.compile(
+    r"\b(?:but|while|whereas|although|though|however|when|where|if|unless|because|since|until|yet|which|who|except|not|never|once|after|before)\b|但|而|如果|当|虽然|不"
+    r"|\band\b.*\b(?:is|are|was|were)\b.*\b(?:is|are|was|were)\b",
+    re.IGNORECASE,
+)
+_SCENE = re.compile(
+    r"\s*,?\s+(?:shown |seen |visible |depicted |displayed |pictured )?(?:in|on|of|from) (?:the|this|that) (?:given |above |provided )?"
+    r"(?:picture|image|photo|photograph|chart|graph|figure|diagram|table|text|scene|plot|screen|map|page|document|illustration|drawing)$"
+    r"|\s+(?:shown|here|in total|altogether|in all|overall|total)$",
+    re.IGNORECASE,
+)
+_ACTION = re.compile(
+    r"(?:wearing|holding|playing|eating|riding|carrying|drinking|using|watching|called|named|labell?ed|written|colou?red|made of)\s+",
+    re.IGNORECASE,
+)
+_MATH_SPAN = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$([^$]+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
+_SENTENCES = re.compile(r"(?<=[.!?。！？])\s+(?=[A-Z$\\\"'(0-9*])|(?<=[。！？])(?=.)")
+_ANSWERS = re.compile(
+    r"(.{1,80}?)\s+(?:is|are|was|would be)\s+(?:the\s+)?(?:(?:final|correct|right|best)\s+)?(?:answer|option|choice|one|correct|right)",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=16384)
+def peel(text: str) -> str:
+    """The answer without markdown, math delimiters, quotes, boxes, text commands, lead-ins and final punctuation."""
+    before = None
+    while text != before:
+        before = text
+        text = text.strip()
+        for opening, closing in _ENVELOPES:
+            if len(text) > len(opening) + len(closing) and text.startswith(opening) and text.endswith(closing):
+                inner = text[len(opening) : len(text) - len(closing)]
+                if opening not in inner and closing not in inner and inner.strip():
+                    text = inner.strip()
+        if "\\" in text:
+            boxed = _BOXED.fullmatch(text)
+            if boxed and _balanced(boxed[1]):
+                text = boxed[1]
+            text = _TEXT_COMMAND.sub(r" \1 ", text).strip()
+        if text.startswith("{") and text.endswith("}") and "," not in text and _balanced(text[1:-1]):
+            text = text[1:-1]
+        lead = _LEAD.match(text)
+        if lead and lead.end() < len(text):
+            text = text[lead.end() :]
+        if not text.endswith("...") and not text.endswith("\\,"):
+            text = _TRAIL.sub("", text)
+        if text.endswith(("**", "$$")) and text.count(text[-2:]) % 2:
+            text = text[:-2]
+        elif text.startswith("**") and text.count("**") % 2:
+            text = text[2:]
+    if "\\" in text or "$" in text:
+        text = _plain_latex(text)
+    return " ".join(text.split())
+
+
+def _plain_latex(text: str) -> str:
+    """LaTeX that is only typography, in plain characters: thousands, percent, degrees, spaces, dollars."""
+    if text.count("$") - text.count("\\$") >= 2:
+        text = _DOLLAR_PAIR.sub(r" \1 ", text)
+    text = re.sub(r"(\d)\s*(?:\{\s*,\s*\}|,\s*\\!|\\!,)\s*(?=\d{3}(?!\d))", r"\1,", text)
+    text = re.sub(r"\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\(?:circ|degree)(?![A-Za-z]))|\\degree(?![A-Za-z])", "°", text)
+    text = re.sub(r"\\!|\\(?:left|right)(?![A-Za-z])\.?", "", text)
+    text = re.sub(r"(?<!\\)\\[,;: ]|\\q?quad(?![A-Za-z])|(?<!\\)~", " ", text)
+    text = text.replace(r"\%", "%").replace(r"\$", "$").replace(r"\&", "&").replace(r"\#", "#").replace(r"\_", "_")
+    return text.replace(r"\lt", "<").replace(r"\gt", ">").strip() if r"\lt" in text or r"\gt" in text else text.strip()
+
+
+def _balanced(text: str) -> bool:
+    depth = 0
+    for char in text:
+        depth += (char == "{") - (char == "}")
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def is_refusal(text: str) -> bool:
+    """Whether a text says that there is no answer."""
+    return _REFUSAL.search(text) is not None
+
+
+def hedge(text: str, gold: str = "", bounds: bool = True) -> str | None:
+    """The word by which a text hedges, negates or bounds its answer, unless the truth has such a word too."""
+    for name, pattern in (("hedge", _ALTERNATIVE), ("negation", _NEGATION), ("bound", _BOUND)):
+        if name == "bound" and not bounds:
+            continue
+        found = pattern.search(text)
+        if found and not pattern.search(gold):
+            return f"{name} {found.group()!r}"
+    return None
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text."""
+    return [part for part in _SENTENCES.split(text) if part.strip()]
+
+
+def predicate(text: str) -> str | None:
+    """What a plain carrier sentence says: "giraffe" of "It is a giraffe in the picture."; None for any other text."""
+    answered = _ANSWERS.fullmatch(text)
+    if answered:
+        return answered[1]
+    found = list(_COPULA.finditer(text))
+    if not found or _CLAUSE.search(text):
+        return None
+    verbs = [one for one in found if one.group() not in ("有", "为")] or found
+    if len(verbs) != 1 or len(text) > 200:
+        return None
+    said = text[verbs[0].end() :].strip().lstrip(":：").strip()
+    said = _SCENE.sub("", said)
+    action = _ACTION.match(said)
+    return said[action.end() :] if action else said or None
+
+
+def without_scene(text: str) -> str:
+    """A text without "in the picture" and its like at the end."""
+    return _SCENE.sub("", text)
+
+
+def math_spans(text: str) -> list[str]:
+    """The formulas between math delimiters in the last sentence of a text that has words around them."""
+    return [
+        next(filter(None, found.groups())) for found in _MATH_SPAN.finditer(sentences(text)[-1] if text.strip() else "")
+    ]

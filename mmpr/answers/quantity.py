@@ -1,0 +1,378 @@
+"""Numbers and quantities: an exact value, perhaps with a unit or a noun behind it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+from mmpr.answers import units
+from mmpr.answers.equality import Prove, same_scalars
+from mmpr.answers.formula import FormulaError, Tree, parse_formula
+from mmpr.answers.numerals import HAN_NUMERAL, NUMBER_WORDS, parse_number
+from mmpr.answers.units import Unit
+
+_DIGITS = r"(?:[1-9]\d{0,2}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}|\d{1,3}(?: \d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
+_HEAD = re.compile(
+    rf"[-+]?\s?(?:(?:{_DIGITS})(?:\s*/\s*(?:{_DIGITS})|\s+\d+\s*/\s*\d+|\s*(?:[*x×·]|\\times|\\cdot)\s*10\s*\^\s*\{{?\s*-?\d+\s*\}}?|[eE][-+]?\d+(?![A-Za-z]))?)"
+    r"(?:\s*(?i:hundred|thousand|million|billion|trillion|dozen)\b|(?:[kKMBT]|mn|bn)(?![A-Za-z/^])|[百千]?[万亿](?!能))*"
+)
+_SHORT_SCALE = re.compile(r"[kKMBT]$|mn$|bn$")
+_CURRENCY = re.compile(
+    r"([-+]?)\s*(US\$|[$€£¥₹₩₽]|Rs\.?(?=\s*\d)|(?:USD|EUR|GBP|RMB|CNY|INR|JPY)(?=\s*\d))\s*([-+]?)\s*(?=[\d.])"
+)
+_APPROXIMATE = re.compile(
+    r"(?:≈|~|\\approx|\\sim|approximately|approx\.?|circa|(?P<loose>about|around|roughly)|约为?|大约是?)\s*",
+    re.IGNORECASE,
+)
+_NOUN = re.compile(r"[A-Za-z][A-Za-z'-]+(?: [A-Za-z'-]+){0,7}")
+_HAN_COUNTER = re.compile(
+    r"[个個只隻条條张張本辆輛位名头頭匹朵棵支枝把件双雙次种種家座间間层層岁歲人架艘杯瓶碗块塊片颗顆根台元角分度]?[\u4e00-\u9fff]{0,8}"
+)
+_HAN_HEAD = re.compile(
+    rf"(?:[负負]?[{HAN_NUMERAL}0-9.,/]+(?:又|点|分之|[{HAN_NUMERAL}0-9.])*|百分之[{HAN_NUMERAL}0-9.点]+|一?半)"
+)
+_UNSAFE = frozenset(
+    "or and not than to less more fewer minus plus times but if by percent from until per nor over versus vs through either half halves quarter quarters third "
+    "thirds pair pairs dozen hundred thousand million billion point squared cubed root factorial modulo mod pi sqrt sin cos tan log ln is are was were e wait maybe divided "
+    "multiplied remainder remaining later ago earlier before after instead".split()
+)
+_COMPOUND_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z'\"\u4e00-\u9fff]+)")
+_COMPOUND = re.compile(r"(?:\d+(?:\.\d+)?\s*[A-Za-z'\"\u4e00-\u9fff]+(?:,? and |,? )?)+")
+_SHORT_PARTS = {"'": "ft", '"': "in", "''": "in", "m": "min", "分": "分钟", "时": "小时"}
+_SENTENCE = re.compile(r"[A-Za-z\u4e00-\u9fff][^=<>^*/\\\\{}]*")
+_WORD_NUMBERS = "|".join(sorted(NUMBER_WORDS - {"second", "half", "quarter"}, key=len, reverse=True))
+_MENTION = re.compile(
+    rf"(?<![\w.,:/-])(?:[-$€£¥]|-\$)?(?:{_DIGITS})(?![\w]*[:/]\d)(?:%|°)?(?![A-Za-z]*\d)"
+    rf"|\b(?:{_WORD_NUMBERS})(?:[- ](?:{_WORD_NUMBERS}))*\b",
+    re.IGNORECASE,
+)
+_YEAR_LIKE = re.compile(r"(?:1[5-9]|20)\d\d")
+_DECADE = re.compile(r"\d{2,3}0'?s")
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A value with its unit or noun; ``loose`` when it was only said to be about so much; ``year`` when it may be one."""
+
+    tree: Tree
+    unit: Unit | None = None
+    noun: tuple[str, ...] = ()
+    loose: bool = False
+    year: bool = False
+
+    @property
+    def number(self) -> Fraction | None:
+        """The exact rational value, None for an expression."""
+        return Fraction(self.tree[1], self.tree[2]) if self.tree[0] in ("num", "dec") else None
+
+
+def number_tree(value: Fraction, text: str = "") -> Tree:
+    """The tree of a number; a decimal keeps how many digits it showed."""
+    if "." in text and "e" not in text.lower() and not text.rstrip(". ").endswith("}"):
+        digits = re.sub(r"\D", "", text)
+        part = len(text) - text.rindex(".") - 1
+        if 10**part % value.denominator == 0:
+            return ("dec", int(value * 10**part), 10**part, len(digits.lstrip("0")))
+    return ("num", value.numerator, value.denominator)
+
+
+@lru_cache(maxsize=16384)
+def parse_amount(text: str) -> Amount | None:
+    """The amount that a whole text states; None when it is anything else (two numbers, a range, a sentence)."""
+    value = parse_number(text)
+    if value is not None:
+        return Amount(number_tree(value, text), year=_YEAR_LIKE.fullmatch(text) is not None)
+    if not text or len(text) > 200 or _DECADE.fullmatch(text):
+        return None
+    approximate = _APPROXIMATE.match(text)
+    if approximate and approximate.end() < len(text):
+        inner = parse_amount(text[approximate.end() :])
+        loose = approximate["loose"] is not None and inner is not None and inner.tree[0] != "dec"
+        return inner and Amount(inner.tree, inner.unit, inner.noun, loose)
+    money = _CURRENCY.match(text)
+    if money:
+        return _money(money, text)
+    if text[0].isdigit() or text[0] in "-+.":
+        found = _HEAD.match(text)
+        if found:
+            amount = _with_tail(found.group(), text[found.end() :])
+            if amount is not None:
+                return amount
+    elif text[0].isalpha() and text[0].isascii():
+        amount = _from_words(text)
+        if amount is not None:
+            return amount
+    if not text.isascii():
+        found = _HAN_HEAD.match(text)
+        if found:
+            return _with_tail(found.group(), text[found.end() :])
+    return None
+
+
+@lru_cache(maxsize=16384)
+def parse_expression(text: str) -> Amount | None:
+    """A formula with a unit behind it or without; None when it is neither (relations and sets included)."""
+    unit: Unit | None = None
+    head = text
+    if text.endswith("%"):
+        unit, head = units.PERCENT, text[:-1]
+    elif text.endswith("°"):
+        unit, head = units.DEGREE, text[:-1]
+    else:
+        words = text.split(" ")
+        for count in range(min(3, len(words) - 1), 0, -1):
+            tail = " ".join(words[-count:])
+            if len(tail) > 1 or tail in "°%":
+                unit = units.parse_unit(tail)
+                if unit:
+                    head = " ".join(words[:-count])
+                    break
+    if head.endswith(("\\", "^", "_")):
+        return None
+    try:
+        return Amount(parse_formula(head), unit)
+    except FormulaError:
+        if head == text:
+            return None
+    try:
+        return Amount(parse_formula(text))
+    except FormulaError:
+        return None
+
+
+def same_amounts(gold: Amount, other: Amount, prove: Prove, relaxed: bool = False) -> tuple[bool, str]:
+    """Whether two amounts agree, and why (not)."""
+    if other.loose and not gold.loose and not relaxed:
+        return False, "only about so much"
+    if gold.noun and other.noun and not _same_nouns(gold.noun, other.noun):
+        return False, f"of {' '.join(gold.noun)}, not of {' '.join(other.noun)}"
+    left, right = gold.unit, other.unit
+    if (left and other.noun) or (right and gold.noun):
+        return False, "a unit against a counted thing"
+    if units.PERCENT in (left, right) and left != right:
+        return _same_percent(gold, other, prove, relaxed)
+    if left is None or right is None or left == right:
+        if (left or right) == units.DEGREE and left != right and _contains_pi(other.tree if left else gold.tree):
+            return _verdict(_scaled(gold), _scaled(other), prove, relaxed, gold.year)
+        return _verdict(gold.tree, other.tree, prove, relaxed, gold.year)
+    if {left, right} == {units.DEGREE, units.RADIAN}:
+        return _verdict(_scaled(gold), _scaled(other), prove, relaxed, False)
+    if not units.compatible(left, right):
+        return False, "units of different kinds"
+    if units.DEGREE in (left, right):
+        return _verdict(gold.tree, other.tree, prove, relaxed, False)
+    return _verdict(_based(gold), _based(other), prove, relaxed, False)
+
+
+def _same_percent(gold: Amount, other: Amount, prove: Prove, relaxed: bool) -> tuple[bool, str]:
+    """Percent on one side: 50 % is 0.5; the sign may be missing in the answer, but the answer may not add it to a bare
+    number (that would be a hundredth) except under the relaxed rule."""
+    if gold.unit is not None and other.unit is not None:
+        return False, "units of different kinds"
+    hundredths = _verdict(_scaled(gold), _scaled(other), prove, relaxed, False)
+    if hundredths[0]:
+        return hundredths
+    if gold.unit == units.PERCENT or relaxed:
+        return _verdict(gold.tree, other.tree, prove, relaxed, False)
+    return False, "a percentage of a bare number"
+
+
+def _verdict(gold: Tree, other: Tree, prove: Prove, relaxed: bool, year: bool) -> tuple[bool, str]:
+    if gold[0] in ("num", "dec") and other[0] in ("num", "dec"):
+        left, right = Fraction(gold[1], gold[2]), Fraction(other[1], other[2])
+        if left == right:
+            return True, "equal"
+        if relaxed and not year and left and abs(left - right) * 20 <= abs(left):
+            return True, "within 5 %"
+        return False, "different numbers"
+    equal = same_scalars(gold, other, prove)
+    return equal, "equal expressions" if equal else "different values"
+
+
+def _scaled(amount: Amount) -> Tree:
+    """Percent as hundredths, degrees as radians."""
+    if amount.unit == units.PERCENT:
+        return _times(amount.tree, Fraction(1, 100))
+    return ("deg", amount.tree) if amount.unit == units.DEGREE else amount.tree
+
+
+def _based(amount: Amount) -> Tree:
+    """The value in base units."""
+    assert amount.unit is not None
+    tree = _times(amount.tree, amount.unit.factor)
+    zero = amount.unit.zero
+    return ("add", tree, ("num", zero.numerator, zero.denominator)) if zero else tree
+
+
+def _times(tree: Tree, factor: Fraction) -> Tree:
+    if tree[0] in ("num", "dec"):
+        value = Fraction(tree[1], tree[2]) * factor
+        return ("num", value.numerator, value.denominator)
+    return ("mul", tree, ("num", factor.numerator, factor.denominator))
+
+
+def _contains_pi(tree: Tree) -> bool:
+    return tree == ("sym", "pi") or any(isinstance(part, tuple) and _contains_pi(part) for part in tree)
+
+
+def _same_nouns(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
+    one, two = set(map(_stem, left)), set(map(_stem, right))
+    return one <= two or two <= one
+
+
+def _stem(word: str) -> str:
+    word = word.lower()
+    for ending, kept in (("people", "person"), ("children", "child"), ("ies", "y")):
+        if word.endswith(ending) and len(word) > len(ending):
+            return word[: -len(ending)] + kept
+    return {"people": "person", "men": "man", "women": "woman", "children": "child"}.get(
+        word, word.rstrip("s") if len(word) > 3 else word
+    )
+
+
+def _money(found: re.Match[str], text: str) -> Amount | None:
+    rest = parse_amount(text[found.end() :])
+    unit = units.parse_unit(units.CURRENCY_SIGNS.get(found[2], found[2]))
+    if rest is None or unit is None or rest.noun and rest.unit is None:
+        return None
+    if rest.unit is not None and not units.compatible(rest.unit, unit):
+        return None
+    negative = "-" in (found[1], found[3])
+    return Amount(_times(rest.tree, Fraction(-1)) if negative else rest.tree, unit)
+
+
+def _with_tail(head: str, tail: str) -> Amount | None:
+    head = head.strip()
+    value = parse_number(head)
+    if value is None and _SHORT_SCALE.search(head):
+        shorter = _SHORT_SCALE.sub("", head)
+        value, tail, head = parse_number(shorter), head[len(shorter) :] + tail, shorter
+    if value is None or (tail[:1] and tail[0] in "0123456789.,/^*+=<>!([{\\:"):
+        if value is None or not tail.startswith(("/", "^", "\\", "*")) or units.parse_unit(tail) is None:
+            return None
+    tree = number_tree(value, head)
+    tail = tail.strip()
+    if tail.startswith("-") and tail[1:2].isalpha():
+        tail = tail[1:]
+    if not tail:
+        return Amount(tree)
+    unit = units.parse_unit(tail)
+    if unit is None and _SHORT_SCALE.search(head) and head[-1] in "KMBT":  # 300K may be a temperature, 5M a scale
+        unit = None
+    if unit is not None:
+        return Amount(tree, unit)
+    described = _leading_unit_and_noun(tree, tail) or _compound(head, tail)
+    if described is not None:
+        return described
+    noun = _noun(tail)
+    return Amount(tree, noun=noun) if noun else None
+
+
+def _leading_unit_and_noun(tree: Tree, tail: str) -> Amount | None:
+    """``5 cm long``, ``30 km in total``, ``5 years old``."""
+    words = tail.split(" ")
+    for count in range(min(3, len(words) - 1), 0, -1):
+        unit = units.parse_unit(" ".join(words[:count]))
+        if unit is not None and " ".join(words[count:]) in (
+            "long",
+            "tall",
+            "wide",
+            "high",
+            "deep",
+            "old",
+            "in total",
+            "total",
+            "each",
+            "away",
+            "thick",
+        ):
+            return Amount(tree, unit)
+    return None
+
+
+def _compound(head: str, tail: str) -> Amount | None:
+    """``5 ft 3 in``, ``2 hours and 30 minutes``, ``2小时30分钟``: parts of one kind, each smaller than the one before."""
+    parts = _COMPOUND_PART.findall(f"{head} {tail}")
+    if not 2 <= len(parts) <= 3 or not _COMPOUND.fullmatch(f"{head} {tail}"):
+        return None
+    total, last = Fraction(0), None
+    for number, name in parts:
+        value, unit = parse_number(number), units.parse_unit(_SHORT_PARTS.get(name, name))
+        if (
+            value is None
+            or unit is None
+            or (last and (unit.dimensions != last.dimensions or unit.factor >= last.factor))
+        ):
+            return None
+        total, last = total + value * unit.factor, unit
+    return Amount(("num", total.numerator, total.denominator), last and Unit(last.dimensions))
+
+
+def _noun(tail: str) -> tuple[str, ...]:
+    """The counted thing behind a number; () when the words could change the number."""
+    if _NOUN.fullmatch(tail):
+        words = tail.split(" ")
+        if len(words[0]) < 3 or any(word.lower() in _UNSAFE or word.lower() in NUMBER_WORDS for word in words):
+            return ()
+        for at, word in enumerate(words):
+            if word.lower() in ("in", "on", "of", "at", "with", "for"):
+                words = words[:at]
+                break
+        return tuple(words)
+    if not tail.isascii() and _HAN_COUNTER.fullmatch(tail) and not re.search("[或和不到多几至以左约]|分之", tail):
+        return (
+            (re.sub("^[个個只隻条條张張本辆輛位名头頭匹朵棵支枝把件双雙次种種家座间間]", "", tail) or "个",)
+            if len(tail) > 1
+            else () or ("个",)
+        )
+    return ()
+
+
+def _from_words(text: str) -> Amount | None:
+    words = text.split(" ")
+    if re.split("-", words[0].lower())[0] not in NUMBER_WORDS and words[0].lower() not in (
+        "a",
+        "an",
+        "minus",
+        "negative",
+    ):
+        return None
+    for count in range(min(len(words), 12), 0, -1):
+        value = parse_number(" ".join(words[:count]))
+        if value is None:
+            continue
+        tail = " ".join(words[count:])
+        if not tail:
+            return Amount(number_tree(value))
+        if tail.startswith(("of ", "and ")):
+            return None
+        unit = units.parse_unit(tail)
+        if unit is not None:
+            return Amount(number_tree(value), unit)
+        described = _leading_unit_and_noun(number_tree(value), tail)
+        if described is not None:
+            return described
+        noun = _noun(tail)
+        return Amount(number_tree(value), noun=noun) if noun else None
+    return None
+
+
+def sentence_amount(text: str) -> Amount | None:
+    """The only number of a plain sentence ("There are 3 birds on the wire."), with the unit behind it."""
+    text = text.strip()
+    if len(text) > 200 or not _SENTENCE.fullmatch(text):
+        return None
+    found = list(_MENTION.finditer(text))
+    if len(found) != 1:
+        return None
+    rest = text[found[0].end() :]
+    words = rest.split(" ")
+    start = text[found[0].start() :]
+    for count in (3, 2, 1):
+        tail = " ".join(words[:count])
+        amount = parse_amount((found[0].group() + tail).rstrip(",."))
+        if amount is not None and amount.unit is not None and len(tail.strip()) > 1:
+            return amount
+    return parse_amount(start) or parse_amount(found[0].group())

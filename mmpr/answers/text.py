@@ -1,0 +1,191 @@
+"""Free text: the same words in another dress are the same answer, other words are another answer."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+from mmpr.answers.numerals import NUMBER_WORDS, parse_number
+
+_WORD = re.compile(
+    r"(?<![\w.)-])-?\d+(?:[.,:]\d+)*|\d+(?:[.,:]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)*|[%$€£¥+&@#°/<>=]", re.UNICODE
+)
+_INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}|\b(?:[A-Z]\.){1,}[A-Z]\b")
+_ARTICLES = frozenset(("a", "an", "the"))
+_HAN = re.compile("[\u4e00-\u9fff]")
+_HAN_LEAD = re.compile(
+    "^[一两三1]?[只个条张本辆位名头匹朵棵支把件种座间架艘杯瓶碗块片颗](?=.)|^(?:这是|那是|它是|他是|她是|一)(?=[\u4e00-\u9fff]{1,})"
+)
+_HAN_COLOUR = re.compile("^([红黄蓝绿黑白灰紫粉橙棕青金银])色?(?:的)?$")
+_MARKS = frozenset(chr(code) for code in (*range(0x300, 0x315), *range(0x323, 0x329), 0x31B))
+_SPECIAL_LETTERS = str.maketrans(
+    {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"}
+)
+
+_SPELLINGS = {
+    "grey": "gray", "colour": "color", "coloured": "colored", "favourite": "favorite", "flavour": "flavor", "harbour": "harbor",
+    "honour": "honor", "humour": "humor", "labour": "labor", "neighbour": "neighbor", "neighbourhood": "neighborhood", "odour": "odor",
+    "rumour": "rumor", "vapour": "vapor", "behaviour": "behavior", "armour": "armor", "centre": "center", "theatre": "theater",
+    "metre": "meter", "litre": "liter", "fibre": "fiber", "kilometre": "kilometer", "centimetre": "centimeter", "millimetre": "millimeter",
+    "calibre": "caliber", "sabre": "saber", "spectre": "specter", "defence": "defense", "offence": "offense", "licence": "license",
+    "practise": "practice", "tyre": "tire", "kerb": "curb", "plough": "plow", "aluminium": "aluminum", "jewellery": "jewelry",
+    "moustache": "mustache", "pyjamas": "pajamas", "doughnut": "donut", "yoghurt": "yogurt", "catalogue": "catalog", "dialogue": "dialog",
+    "programme": "program", "cheque": "check", "whisky": "whiskey", "mould": "mold", "sulphur": "sulfur", "travelling": "traveling",
+    "traveller": "traveler", "cancelled": "canceled", "modelling": "modeling", "skilful": "skillful", "cosy": "cozy", "storey": "story",
+    "aeroplane": "airplane", "omelette": "omelet", "ketchup": "ketchup", "catsup": "ketchup", "tv": "television", "ok": "okay",
+    "barbeque": "barbecue", "bbq": "barbecue", "tshirt": "t shirt", "judgement": "judgment", "ageing": "aging", "axe": "ax",
+    "mr": "mister", "dr": "doctor", "vs": "versus", "wifi": "wi fi", "email": "e mail", "analogue": "analog", "manoeuvre": "maneuver",
+    "paediatric": "pediatric", "anaemia": "anemia", "oestrogen": "estrogen", "diarrhoea": "diarrhea", "haemoglobin": "hemoglobin",
+    "fulfil": "fulfill", "enrol": "enroll", "sceptical": "skeptical", "draught": "draft", "gaol": "jail", "mum": "mom", "tonne": "ton",
+    "smoulder": "smolder", "woollen": "woolen", "artefact": "artifact", "grey-haired": "gray haired", "towards": "toward",
+    "photo": "photograph", "phone": "telephone", "colours": "colors", "learnt": "learned", "burnt": "burned", "spelt": "spelled",
+}  # fmt: skip
+_NAMES = {
+    ("us",): "usa", ("united", "states"): "usa", ("united", "states", "of", "america"): "usa", ("america",): "america",
+    ("united", "kingdom"): "uk", ("great", "britain"): "great britain", ("united", "arab", "emirates"): "uae",
+    ("new", "york", "city"): "nyc",
+}  # fmt: skip
+_IRREGULAR = {
+    "men": "man", "women": "woman", "children": "child", "people": "person", "persons": "person", "mice": "mouse", "geese": "goose",
+    "feet": "foot", "teeth": "tooth", "oxen": "ox", "knives": "knife", "wives": "wife", "lives": "life", "leaves": "leaf", "wolves": "wolf",
+    "shelves": "shelf", "halves": "half", "loaves": "loaf", "calves": "calf", "thieves": "thief", "scarves": "scarf", "potatoes": "potato",
+    "tomatoes": "tomato", "heroes": "hero", "cacti": "cactus", "fungi": "fungus", "firemen": "fireman", "policemen": "policeman",
+    "snowmen": "snowman", "axes": "ax", "dice": "die", "buses": "bus", "echoes": "echo", "mangoes": "mango", "zeroes": "zero",
+}  # fmt: skip
+_NO_PLURAL = frozenset(
+    "is was as us this his has its yes gas bus plus news lens bias atlas canvas christmas series species glasses pants shorts scissors jeans"
+    " mars venus paris texas kansas arkansas illinois dallas vegas athens brussels naples wales netherlands philippines james thomas jesus"
+    " chess bass less class glass grass dress press cross boss moss pass mass loss kiss miss chaos virus campus focus status census circus cactus"
+    " physics mathematics economics politics gymnastics athletics tennis iris basis axis oasis thesis crisis ellipsis analysis always perhaps".split()
+)
+_ORDINALS = {
+    "first": "1st", "second": "2nd", "third": "3rd", "fourth": "4th", "fifth": "5th", "sixth": "6th", "seventh": "7th", "eighth": "8th",
+    "ninth": "9th", "tenth": "10th", "eleventh": "11th", "twelfth": "12th", "twentieth": "20th",
+}  # fmt: skip
+TRADITIONAL = str.maketrans(
+    "紅黃藍綠黑白灰紫銀長圓馬鳥魚龍貓車門風雲東國學書畫電視機場飛員頭髮個隻條張雙樹葉雞鴨豬狗牛羊蘋葡萄橘貝蟲園後裡邊開關對錯無選項數點線體積時間課買賣錢萬億兩單雙歲熱溫亞歐義華僑灣島",
+    "红黄蓝绿黑白灰紫银长圆马鸟鱼龙猫车门风云东国学书画电视机场飞员头发个只条张双树叶鸡鸭猪狗牛羊苹葡萄橘贝虫园后里边开关对错无选项数点线体积时间课买卖钱万亿两单双岁热温亚欧义华侨湾岛",
+)
+
+
+def same_text(gold: str, other: str) -> bool:
+    """Whether two texts are the same words: case, articles, plurals, punctuation, accents, spelling variants and number
+    words aside."""
+    left, right = words(gold), words(other)
+    if not left or not right:
+        return _bare(gold) == _bare(other) != ""
+    return left == right or _joined(left) == _joined(right)
+
+
+@lru_cache(maxsize=16384)
+def words(text: str) -> tuple[str, ...]:
+    """The words of a text in one spelling each."""
+    text = text.casefold() if text.isascii() else _unaccented(text.translate(TRADITIONAL).casefold())
+    if not text.isascii() and _HAN.search(text):
+        return _han_words(text)
+    text = _INITIALS.sub(lambda found: found.group().replace(".", ""), text) if "." in text else text
+    text = text.replace("&", " and ").replace("'s ", "s ")
+    found = [_spelled(word) for word in _WORD.findall(text)]
+    flat = [part for word in found for part in word.split(" ")]
+    if len(flat) > 1:
+        flat = [word for word in flat if word not in _ARTICLES] or flat
+    flat = [_ORDINALS.get(word, word) for word in flat] if len(flat) > 1 or flat[:1] != ["second"] else flat
+    return tuple(_named(_numbered(flat)))
+
+
+def stem(word: str) -> str:
+    """A word without its plural ending."""
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    if len(word) < 4 or word in _NO_PLURAL or not word.endswith("s") or word.endswith(("ss", "us", "is")):
+        return word
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("ches", "shes", "sses", "xes", "zzes")):
+        return word[:-2]
+    return word[:-1]
+
+
+def _spelled(word: str) -> str:
+    word = word.replace("'", "")
+    if word in _SPELLINGS:
+        word = _SPELLINGS[word]
+    singular = stem(word)
+    singular = _SPELLINGS.get(singular, singular)
+    if len(singular) > 6:
+        for ending, other in (
+            ("isation", "ization"),
+            ("ise", "ize"),
+            ("ised", "ized"),
+            ("ising", "izing"),
+            ("yse", "yze"),
+        ):
+            if singular.endswith(ending) and singular not in _ISE:
+                return singular[: -len(ending)] + other
+    return singular
+
+
+_ISE = frozenset(
+    "exercise surprise promise advise enterprise otherwise likewise clockwise merchandise franchise paradise tortoise precise disguise compromise premise treatise expertise raised praised advertise television supervise improvise exercised surprised promised".split()
+)
+
+
+def _numbered(found: list[str]) -> list[str]:
+    """Number words as digits, with as many words as make one number."""
+    result: list[str] = []
+    at = 0
+    while at < len(found):
+        end = at
+        while end < len(found) and (found[end] in NUMBER_WORDS or stem(found[end]) in NUMBER_WORDS):
+            end += 1
+        value = None
+        while end > at and value is None:
+            value = parse_number(" ".join(found[at:end]))
+            end -= value is None
+        if value is not None:
+            result.append(str(value))
+            at = end
+        else:
+            result.append(_digits(found[at]))
+            at += 1
+    return result
+
+
+def _digits(word: str) -> str:
+    if word[:1].isdigit() and ("," in word or "." in word):
+        value = parse_number(word)
+        return str(value) if value is not None else word
+    return word
+
+
+def _named(found: list[str]) -> list[str]:
+    key = tuple(word if word != "state" else "states" for word in found)
+    key = tuple("emirates" if word == "emirate" else word for word in key)
+    return _NAMES[key].split(" ") if key in _NAMES else found
+
+
+def _joined(found: tuple[str, ...]) -> str:
+    """All words without spaces, so that "ice cream" is "icecream"; neighbouring numbers stay apart."""
+    result = ""
+    for word in found:
+        result += " " + word if result[-1:].isdigit() and word[0].isdigit() else word
+    return result
+
+
+def _bare(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _unaccented(text: str) -> str:
+    text = unicodedata.normalize("NFD", text.translate(_SPECIAL_LETTERS))
+    return unicodedata.normalize("NFC", "".join(char for char in text if char not in _MARKS))
+
+
+def _han_words(text: str) -> tuple[str, ...]:
+    text = re.sub(r"[\s，。、！：；,.!:;\"'()（）\[\]【】“”]+", "", text)
+    text = _HAN_LEAD.sub("", text) if len(text) > 1 else text
+    colour = _HAN_COLOUR.match(text)
+    text = colour[1] + "色" if colour else text
+    value = parse_number(text)
+    return (str(value) if value is not None else text.rstrip("的"),)
