@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import hashlib
 import json
+import os
 import re
 import types
 from collections.abc import Sequence
@@ -193,7 +195,7 @@ class Recipe(_Part):
 
     def resolve(self, path: str) -> Path:
         """A path of the recipe as the file system knows it."""
-        return (self.folder / Path(path).expanduser()).absolute()
+        return (self.folder / os.path.expanduser(path)).absolute()
 
     def source(self, name: str) -> SourceSpec:
         """The source of that name, training or held out."""
@@ -227,6 +229,7 @@ def parse_recipe(
     """
     if not isinstance(tree, dict):
         raise RecipeError(where, [f"a recipe is a mapping of names to values, this is {_kind(tree)}"])
+    tree = copy.deepcopy(tree)  # overrides change it
     problems = [problem for override in overrides if (problem := _apply(tree, override))]
     if "folder" in tree:
         problems.append("folder: not a setting of recipes")
@@ -261,10 +264,12 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen = set()
         for key_node, _ in node.value:
-            if key_node.value in seen and isinstance(key_node.value, str):
+            if not isinstance(key_node.value, str):
+                continue
+            if key_node.value in seen:
                 message = f"the key {key_node.value!r} stands twice"
                 raise yaml.constructor.ConstructorError(None, None, message, key_node.start_mark)
-            seen.add(key_node.value if isinstance(key_node.value, str) else None)
+            seen.add(key_node.value)
         return super().construct_mapping(node, deep)
 
 
@@ -329,7 +334,9 @@ def _list_place(node: Any, key: str) -> int | None:
 
 def _plain(error: Any) -> str:
     """One of pydantic's errors as a line: where, what, and the nearest known name for an unknown one."""
-    place = [part for part in error["loc"] if part not in ("digits", "easy_vqa", "mmpr", "table")]
+    place = list(error["loc"])
+    if len(place) > 2 and place[0] in ("sources", "heldout"):
+        del place[2]  # the type of the source, which pydantic files its settings under
     where = ".".join(str(part) for part in place) or "recipe"
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(place[-1]), _known_keys(Recipe), n=1)

@@ -9,7 +9,8 @@ from pathlib import Path
 from mmpr.config import Recipe
 from mmpr.errors import MmprError
 
-_SAMPLED_BYTES = 1 << 20
+_SETTINGS = ("*.json", "*.jinja", "*.txt", "*.model")  # of model, tokenizer, chat template and picture processor
+_SAMPLED_BYTES, _SAMPLES = 1 << 20, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +37,21 @@ def find_model(recipe: Recipe) -> FoundModel:
         weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
         if not weights:
             raise MmprError(f"model.path: {folder} holds no weights (*.safetensors)")
-        return FoundModel(str(folder), f"sha256:{_hash_files([folder / 'config.json', *weights])}")
+        small = {file for pattern in _SETTINGS for file in folder.glob(pattern)}
+        return FoundModel(str(folder), f"sha256:{_hash_files([*sorted(small), *weights])}")
     return FoundModel(model.path, _hub_revision(model.path, model.revision))
 
 
 def _hash_files(files: list[Path]) -> str:
-    """Names, sizes, first and last MiB: tells any two trained models apart without reading 100 GB."""
+    """Names, sizes and content; of large files 16 MiB, evenly spread, which tells trained models apart quickly."""
     digest = hashlib.sha256()
     for file in files:
         size = file.stat().st_size
         digest.update(f"{file.name}\0{size}\0".encode())
         with file.open("rb") as opened:
-            digest.update(opened.read(_SAMPLED_BYTES))
-            opened.seek(max(0, size - _SAMPLED_BYTES))
-            digest.update(opened.read(_SAMPLED_BYTES))
+            for start in range(0, size, max(_SAMPLED_BYTES, -(-size // _SAMPLES))):
+                opened.seek(start)
+                digest.update(opened.read(_SAMPLED_BYTES))
     return digest.hexdigest()[:32]
 
 

@@ -55,17 +55,18 @@ def pair_by_correctness(
         order.shuffle(side)
     wrong = _by_turns(wrong, lambda i: verdicts[i].answer or "")
 
+    both = [(c, r) for c in chosen for r in wrong]
+    # Answers are fewer than responses, and each comparison may cost a proof.
     entailed = {
-        (c, r): entails(verdicts[r].answer or "", verdicts[c].answer or "", choices=choices or None)
-        for c in chosen
-        for r in wrong
+        answers: entails(answers[1], answers[0], choices=choices or None)
+        for answers in {_answers(verdicts, pair): None for pair in both}
     }
-    possible = [pair for pair, is_entailed in entailed.items() if not is_entailed]
+    possible = [pair for pair in both if not entailed[_answers(verdicts, pair)]]
     kept = _spread(possible, max_pairs)
     more = [(c, r) for c in chosen for r in unclear]
     kept_format = _spread(more, max_pairs - len(kept), used=kept)
     skipped = {
-        "entailed": len(entailed) - len(possible),
+        "entailed": len(both) - len(possible),
         "capped": len(possible) + len(more) - len(kept) - len(kept_format),
     }
     places = sorted({i for pair in kept + kept_format for i in pair})
@@ -85,18 +86,23 @@ def pair_by_correctness(
 def pair_by_dropout(rollout: Rollout, completions: Sequence[Completion], *, max_pairs: int = 15) -> Pairing:
     """Pair each continued response (chosen) with its continuation (rejected).
 
-    Left out: truncated responses, continuations that are empty, or equal to the original up to white space.
+    Left out: truncated responses, continuations that are empty, equal to the original up to white space, or repeat
+    what another variant wrote.
     """
     skipped: dict[str, int] = {}
     responses: list[PairedResponse] = []
     pairs: list[Pair] = []
     position: dict[int, int] = {}
+    seen: set[tuple[int, str]] = set()
     for completion in completions:
         original = rollout.responses[completion.response]
+        text = (completion.response, (completion.prefix + completion.continuation.text).strip())
         reason = "capped" if len(pairs) >= max_pairs else _why_no_dropout_pair(original, completion)
+        reason = reason or ("repeated" if text in seen else "")
         if reason:
             skipped[reason] = skipped.get(reason, 0) + 1
             continue
+        seen.add(text)
         if completion.response not in position:
             position[completion.response] = len(responses)
             responses.append(_paired(original, completion.response))
@@ -115,11 +121,16 @@ def pass_rate(verdicts: Sequence[Verdict]) -> float | None:
 
 
 def distinct(responses: Sequence[Response]) -> list[int]:
-    """The positions of the first of each different text, up to surrounding white space."""
+    """The position of one of each different text, up to surrounding white space: the first that is not truncated."""
     first: dict[str, int] = {}
-    for i, response in enumerate(responses):
-        first.setdefault(response.text.strip(), i)
-    return list(first.values())
+    for i in sorted(range(len(responses)), key=lambda i: responses[i].finish_reason != "stop"):
+        first.setdefault(responses[i].text.strip(), i)
+    return sorted(first.values())
+
+
+def _answers(verdicts: Sequence[Verdict], pair: tuple[int, int]) -> tuple[str, str]:
+    chosen, rejected = pair
+    return verdicts[chosen].answer or "", verdicts[rejected].answer or ""
 
 
 def _why_not(verdicts: Sequence[Verdict], has_chosen: bool) -> str:

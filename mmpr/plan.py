@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -196,19 +196,21 @@ def estimate(plan: Plan) -> list[Expected]:
     for split, specs in _splits(recipe):
         for spec in specs:
             source = open_source(spec, recipe)
-            selection = select_rows(source, spec, recipe.seed)
-            texts = pictures = loaded = 0
-            for item in selection:
-                if isinstance(item, SourceRow):
-                    texts += len(item.question)
-                    if loaded < _PICTURES_LOOKED_AT:
-                        loaded += 1
-                        pictures += sum(_picture_bytes(source, ref) for ref in item.images)
-            responses = selection.selected * recipe.samples(spec.name) if split == "train" else 0
+            questions = rejected = texts = pictures = loaded = 0
+            for item in _checked(select_rows(source, spec, recipe.seed), spec.name):
+                if isinstance(item, Reject):
+                    rejected += 1
+                    continue
+                questions += 1
+                texts += len(item.question)
+                if loaded < _PICTURES_LOOKED_AT:
+                    loaded += 1
+                    pictures += sum(_picture_bytes(source, ref) for ref in item.images)
+            responses = questions * recipe.samples(spec.name) if split == "train" else 0
             copies = 2 if split == "train" else 1  # questions/ and pairs/
-            size = copies * (texts + selection.selected * pictures // max(loaded, 1))
+            size = copies * (texts + questions * pictures // max(loaded, 1))
             size += responses * min(recipe.sampling.max_tokens, _TYPICAL_TOKENS) * _BYTES_A_TOKEN
-            expected.append(Expected(spec.name, split, selection.selected, selection.rejected, responses, size))
+            expected.append(Expected(spec.name, split, questions, rejected, responses, size))
     return expected
 
 
@@ -245,19 +247,27 @@ def _index_split(
 def _rows(spec: SourceSpec, recipe: Recipe, rejects: _RejectFiles, counts: dict[str, int]) -> Iterator[IndexedRow]:
     """The selected rows of a source with their ids; the rest goes to ``rejects`` and ``counts``."""
     selection = select_rows(open_source(spec, recipe), spec, recipe.seed)
-    for item in selection:
+    for item in _checked(selection, spec.name):
+        if isinstance(item, Reject):
+            add_counts(counts, {f"{spec.name}/rejected/{item.reason}": 1})
+            rejects.add(item)
+        else:
+            add_counts(counts, {f"{spec.name}/selected": 1})
+            yield IndexedRow(question_id(spec.name, item), spec.name, item)
+    if selection.not_selected:
+        counts[f"{spec.name}/not_selected"] = selection.not_selected
+
+
+def _checked(items: Iterable[SourceRow | Reject], source: str) -> Iterator[SourceRow | Reject]:
+    """The same items; a row whose text no shard can hold is a Reject."""
+    for item in items:
         if isinstance(item, SourceRow):
             try:
                 check_text(item)
-                add_counts(counts, {f"{spec.name}/selected": 1})
-                yield IndexedRow(question_id(spec.name, item), spec.name, item)
-                continue
             except RowError as error:
-                item = Reject("ingest", spec.name, item.where, error.reason, error.detail)
-        add_counts(counts, {f"{spec.name}/rejected/{item.reason}": 1})
-        rejects.add(item)
-    if selection.not_selected:
-        counts[f"{spec.name}/not_selected"] = selection.not_selected
+                yield Reject("ingest", source, item.where, error.reason, error.detail)
+                continue
+        yield item
 
 
 class _RejectFiles:
@@ -312,7 +322,7 @@ def _fingerprints(recipe: Recipe, model: FoundModel, templates: dict[str, str]) 
         "index": fingerprint(
             [
                 [without(source) for source in tree["sources"]],
-                [without(source) for source in tree["heldout"]],
+                [[without(source), source["rule"]] for source in tree["heldout"]],
                 [tree[key] for key in ("seed", "unit_questions", "images", "max_question_chars")],
             ]
         ),
@@ -325,7 +335,7 @@ def _fingerprints(recipe: Recipe, model: FoundModel, templates: dict[str, str]) 
                 ],
             ]
         ),
-        "complete": fingerprint([tree["dropout"]["variants"], tree["dropout"]["max_pairs"]]),
+        "complete": fingerprint([tree["dropout"], of_sources("max_pairs")]),
         "verify": fingerprint(of_sources("rule")),
         "pair": fingerprint([tree["pairing"], of_sources("max_pairs")]),
     }

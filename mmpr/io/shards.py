@@ -157,9 +157,12 @@ def locked(out: Path) -> Iterator[None]:
     file = _open_lock(out)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         file.close()
         raise OutputError(f"{out}: another build is running there; wait for it, or use another --out") from None
+    except OSError as error:
+        file.close()
+        raise OutputError(f"{out}: cannot be locked: {error.strerror}; use another file system for --out") from None
     try:
         yield
     finally:
@@ -187,7 +190,8 @@ def _whole_or_absent(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what stands in the way has been told above
+            temporary.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -46,18 +46,14 @@ def hub_features(noun: type) -> dict[str, Any]:
     return features
 
 
-def to_table(noun: type[Row], rows: Iterable[Row]) -> pa.Table:
-    """Rows as an Arrow table of ``arrow_schema(noun)``."""
-    encode = _encoder(noun)  # type: ignore[arg-type]
-    return pa.Table.from_pylist([encode(row) for row in rows], schema=arrow_schema(noun))
-
-
 def write_parquet(path: Path, noun: type[Row], rows: Iterable[Row], counts: dict[str, int]) -> None:
     """Write rows to a file that is not there yet; ``counts`` go to its footer. Use through ``mmpr.io.shards``."""
-    table = to_table(noun, rows)
-    table = table.replace_schema_metadata({**table.schema.metadata, "mmpr": json.dumps(counts, sort_keys=True)})
-    rows_a_group = max(1, ROW_GROUP_BYTES * table.num_rows // max(table.nbytes, 1)) if table.num_rows else 1
-    pq.write_table(table, path, compression="zstd", row_group_size=rows_a_group, write_page_index=True)
+    schema = arrow_schema(noun)
+    schema = schema.with_metadata({**schema.metadata, "mmpr": json.dumps(counts, sort_keys=True)})
+    encode = _encoder(noun)  # type: ignore[arg-type]
+    with pq.ParquetWriter(path, schema, compression="zstd", write_page_index=True) as file:
+        for group in _groups(encode(row) for row in rows):
+            file.write_table(pa.Table.from_pylist(group, schema=schema), row_group_size=len(group))
 
 
 def read_rows(path: Path, noun: type[Row]) -> Iterator[Row]:
@@ -86,6 +82,29 @@ def read_counts(path: Path) -> dict[str, int]:
         return dict(json.loads(metadata.get(b"mmpr", b"{}")))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise OutputError(f"{path}: is damaged ({error}); delete it and run the same command again") from error
+
+
+def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Consecutive rows that make up a row group each: of ``ROW_GROUP_BYTES`` at most, or one row."""
+    group: list[dict[str, Any]] = []
+    size = 0
+    for row in rows:
+        more = _size(row)
+        if group and size + more > ROW_GROUP_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(row)
+        size += more
+    if group:
+        yield group
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_size, value.values()))
+    return sum(map(_size, value)) if isinstance(value, list) else 8
 
 
 def _strip(hint: Any) -> tuple[Any, bool]:
