@@ -1,0 +1,58 @@
+# mmpr: `make build-mmpr` builds a dataset, `make test` tests everything, `make help` lists the rest.
+
+PIPELINE ?= pipelines/quickstart.yaml
+EXTRA    ?= $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
+PYTHON   ?= $(or $(shell command -v python3.11 2>/dev/null),python3)
+VENV     ?= .venv
+OUT      ?=
+ARGS     ?=
+
+PY       := $(VENV)/bin/python
+INSTALL  := $(PY) -m pip install --quiet --disable-pip-version-check --no-deps
+RUNTIME  := $(VENV)/.installed-$(EXTRA)
+DEV      := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build-mmpr demo-model test lint format clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@echo
+	@echo "PIPELINE=recipe  OUT=folder  ARGS='key.path=value ...'  EXTRA=cpu|gpu  (RAY_ADDRESS names a cluster)"
+
+setup: $(RUNTIME)  ## make .venv and install the pinned lock
+
+build-mmpr: $(RUNTIME)  ## build a preference dataset (PIPELINE=pipelines/quickstart.yaml)
+	@$(PY) -m mmpr.build $(PIPELINE) $(if $(OUT),--out $(OUT)) $(ARGS)
+
+demo-model: $(RUNTIME)  ## train the small model of data/demo_model again (40 minutes)
+	@$(PY) data/train_demo_model.py $(ARGS)
+
+test: $(RUNTIME) $(DEV)  ## run the whole suite
+	@$(PY) -m pytest $(ARGS)
+
+lint: $(RUNTIME) $(DEV)  ## ruff and mypy
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+format: $(DEV)  ## let ruff format the code
+	@$(PY) -m ruff format .
+
+clean:  ## remove .venv and caches; builds stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit("mmpr needs Python 3.11 or newer, this is " + sys.version) if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): locks/$(EXTRA).txt pyproject.toml | $(PY)
+	@echo "installing locks/$(EXTRA).txt into $(VENV) (a few minutes, about 3 GB)"
+	@$(INSTALL) -r locks/$(EXTRA).txt
+	@$(INSTALL) --no-build-isolation --editable .
+	@$(PY) -c 'import torch' || { echo "torch does not load. Without a GPU it must be a CPU build: set PIP_EXTRA_INDEX_URL to PyTorch's index of CPU wheels and run make again."; exit 1; }
+	@touch $@
+
+$(DEV): locks/dev.txt | $(RUNTIME)
+	@$(INSTALL) -r locks/dev.txt
+	@touch $@

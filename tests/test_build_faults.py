@@ -1,0 +1,191 @@
+"""Kill the driver, or an engine's actor, again and again: every question is there once, with exactly K responses.
+
+The replay engine (a fake, for faults only) stands in for the model: what is under test is Ray, the shards and resume.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mmpr.io.shards import stage_counts
+from mmpr.io.tables import read_rows
+from mmpr.plan import read_build
+from mmpr.schema import Completions, IndexedRow, PreferenceRow, Question, Rollout, Verdicts, sample_seed
+
+K = 6
+RECIPE = """
+name: faults
+seed: 7
+model: {path: none}
+engine: {type: replay, actors: 2, cpus_per_actor: 0.5, units_in_flight: 3, args: {delay_s: 0.4}}
+sampling: {samples: 6}
+unit_questions: 5
+sources:
+  - {name: digits, type: digits, split: train, questions: 120}
+  - {name: open, type: digits, split: train, questions: 30, kinds: [describe], seed: 1}
+heldout:
+  - {name: heldout, type: digits, split: heldout, questions: 20}
+"""
+LIMIT_S = 150
+
+
+def start(recipe: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "mmpr.build", str(recipe), "--out", str(out), *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def run(recipe: Path, out: Path, *more: str) -> str:
+    process = start(recipe, out, *more)
+    output, _ = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0, output
+    return output
+
+
+def check(out: Path) -> None:
+    """What must be true of a build, whatever was done to it."""
+    build = read_build(out)
+    assert build is not None
+    train = build.of("train")
+
+    def rows(folder: str, noun: type) -> list:
+        paths = sorted((out / folder).iterdir())
+        assert [path.name for path in paths] == [
+            unit.file for unit in (build.of("heldout") if folder == "heldout" else train)
+        ]
+        return [row for path in paths for row in read_rows(path, noun)]
+
+    asked = [row.id for path in sorted((out / "index/train").iterdir()) for row in read_rows(path, IndexedRow)]
+    questions, rollouts = rows("questions", Question), rows("rollouts", Rollout)
+    assert len(asked) == len(set(asked)) == 150
+    assert [question.id for question in questions] == asked
+    assert [rollout.id for rollout in rollouts] == asked
+    for rollout in rollouts:
+        assert [response.seed for response in rollout.responses] == [sample_seed(7, rollout.id, i) for i in range(K)]
+    known = [question.id for question in questions if question.answer is not None]
+    assert [row.id for row in rows("verdicts", Verdicts)] == known
+    assert [row.id for row in rows("completions", Completions)] == [id for id in asked if id not in set(known)]
+    assert max(Counter(row.id for row in rows("pairs", PreferenceRow)).values()) == 1
+    assert len(rows("heldout", Question)) == 20
+    assert not list(out.rglob(".tmp-*"))
+    manifest = json.loads((out / "manifest.json").read_text())
+    for stage in ("ingest", "sample", "complete", "verify", "pair"):
+        flat = {
+            f"{source}/{what}": n for source, counts in manifest["counts"][stage].items() for what, n in counts.items()
+        }
+        assert flat == stage_counts(out, stage, train)
+
+
+def contents(out: Path) -> dict[str, str]:
+    return {name: about["sha256"] for name, about in json.loads((out / "manifest.json").read_text())["files"].items()}
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "faults.yaml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    run(recipe, out, "engine.actors=1", "engine.args.delay_s=0")
+    check(out)
+    return contents(out)
+
+
+def sampled(out: Path) -> int:
+    return len(list((out / "rollouts").glob("part-*.parquet")))
+
+
+def wait_for(condition, process: subprocess.Popen[str]) -> bool:
+    """Wait until something has happened; False when the build ended before."""
+    deadline = time.monotonic() + LIMIT_S
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        if process.poll() is not None:
+            return False
+        time.sleep(0.05)
+    raise AssertionError("nothing happened in time")
+
+
+@pytest.mark.timeout(400)
+def test_killing_the_driver_again_and_again_loses_and_repeats_nothing(recipe, undisturbed, tmp_path) -> None:
+    out, dice, kills = tmp_path / "out", random.Random(3), 0
+    for _ in range(3):
+        before, process = sampled(out), start(recipe, out)
+        if wait_for(lambda before=before: sampled(out) > before, process):
+            time.sleep(dice.uniform(0, 2))
+            kills += process.poll() is None
+        process.kill()
+        process.communicate()
+    assert kills >= 2
+    assert not (out / "manifest.json").exists()
+    assert "going on" in run(recipe, out, "engine.args.delay_s=0")
+    check(out)
+    assert contents(out) == undisturbed
+
+
+@pytest.mark.timeout(400)
+def test_killing_engine_actors_again_and_again_loses_and_repeats_nothing(recipe, undisturbed, tmp_path) -> None:
+    out = tmp_path / "out"
+    process = start(recipe, out)
+    kills, enough = 0, 1
+    while kills < 3 and wait_for(lambda enough=enough: sampled(out) >= enough, process):
+        enough = sampled(out) + 3
+        for child in psutil.Process(process.pid).children(recursive=True):
+            if "Generate" in " ".join(child.cmdline()):
+                child.kill()
+                kills += 1
+    output, _ = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0, output
+    assert kills >= 3
+    check(out)
+    assert contents(out) == undisturbed
+
+
+@pytest.mark.timeout(300)
+def test_sigterm_stops_cleanly_and_a_second_driver_is_refused(recipe, undisturbed, tmp_path) -> None:
+    out = tmp_path / "out"
+    process = start(recipe, out)
+    assert wait_for(lambda: sampled(out) > 0, process)
+    second = subprocess.run(
+        [sys.executable, "-m", "mmpr.build", str(recipe), "--out", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert "another build is running there" in second.stderr
+    os.kill(process.pid, signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on" in output
+    assert "Traceback" not in output
+    run(recipe, out, "engine.args.delay_s=0")
+    assert contents(out) == undisturbed
+
+
+@pytest.mark.timeout(300)
+def test_redoing_later_stages_needs_no_engine_and_says_what_changed(recipe, undisturbed, tmp_path) -> None:
+    out = tmp_path / "out"
+    run(recipe, out, "engine.args.delay_s=0")
+    rollouts = {path: path.stat().st_mtime_ns for path in (out / "rollouts").iterdir()}
+    relaxed = run(recipe, out, "--from", "verify", "sources.digits.rule=exact", "pairing.max_pairs=2")
+    assert {path: path.stat().st_mtime_ns for path in (out / "rollouts").iterdir()} == rollouts
+    pairs = [row for path in sorted((out / "pairs").iterdir()) for row in read_rows(path, PreferenceRow)]
+    assert max(len(row.pairs) for row in pairs if row.source == "digits") == 2
+    assert "capped" in relaxed
+    run(recipe, out, "--from", "verify")
+    check(out)
+    assert contents(out) == undisturbed
