@@ -25,7 +25,7 @@ INTERRUPTED = 130
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit status: 0 done, 1 failed, 2 wrong recipe, 130 stopped."""
-    args = _arguments().parse_args(argv)
+    args = _arguments().parse_intermixed_args(argv)
 
     from mmpr.errors import MmprError
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import shutil
@@ -112,22 +113,28 @@ class Generate:
 
     async def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Sample and continue one unit; returns the row for the next stage."""
-        unit = Unit(**row)
-        attempts = _begin(self._job.out, unit)
+        if row["error"]:
+            return row
         try:
-            async with self._starting:
-                if self._engine is None:
-                    log = self._job.out / "logs" / f"engine-{socket.gethostname()}-{os.getpid()}.log"
-                    self._engine = start_engine(self._job.recipe, self._model_path, log)
-                    self._meter.add.remote({"engines": 1})
-            await sample_unit(self._job, unit, self._engine, self._report)
-            await complete_unit(self._job, unit, self._engine, self._report)
+            await self._generate(_unit(row))
         except EngineDeadError:
             # Without its engine this process is of no use. Ray starts another one and hands it the unit again.
             os._exit(1)
+        except MmprError as error:
+            return {**row, "error": str(error)}
+        return row
+
+    async def _generate(self, unit: Unit) -> None:
+        attempts = _begin(self._job.out, unit)
+        async with self._starting:
+            if self._engine is None:
+                log = self._job.out / "logs" / f"engine-{socket.gethostname()}-{os.getpid()}.log"
+                self._engine = start_engine(self._job.recipe, self._model_path, log)
+                self._meter.add.remote({"engines": 1})
+        await sample_unit(self._job, unit, self._engine, self._report)
+        await complete_unit(self._job, unit, self._engine, self._report)
         attempts.unlink(missing_ok=True)
         self._report({})
-        return row
 
     def _report(self, counts: Counts) -> None:
         add_counts(self._unreported, counts)
@@ -168,9 +175,12 @@ def run(
     graph = branches[0].union(*branches[1:]) if len(branches) > 1 else branches[0]
     try:
         for row in graph.iter_rows():
+            if row["error"]:
+                raise EngineError(row["error"])
             on_done(dict(zip(row["names"], row["counts"], strict=True)))
     except ray.exceptions.RayError as error:
-        raise _ours(error) from error
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise MmprError(f"a worker failed: {lines[-1] if lines else error!r}") from error
 
 
 def _resources(spec: EngineSpec) -> dict[str, Any]:
@@ -187,32 +197,53 @@ def _resources(spec: EngineSpec) -> dict[str, Any]:
     return {"compute": pool, **({"num_gpus": gpus} if gpus else {"num_cpus": spec.cpus_per_actor})}
 
 
-def _ingest(row: dict[str, Any], job: Job, meter: Any) -> dict[str, Any]:
-    counts = ingest_unit(job, Unit(**row))
+def _as_data(
+    stage: Callable[..., dict[str, Any]],
+) -> Callable[..., dict[str, Any]]:
+    """Errors of ours travel as data: Ray would wrap them until nothing of them is left but a trace."""
+
+    @functools.wraps(stage)
+    def run(row: dict[str, Any], *args: Any) -> dict[str, Any]:
+        if row["error"]:
+            return {**row, **_NO_COUNTS}
+        try:
+            return {**row, **stage(_unit(row), *args)}
+        except MmprError as error:
+            return {**row, **_NO_COUNTS, "error": str(error)}
+
+    return run
+
+
+_NO_COUNTS: dict[str, Any] = {"names": [], "counts": []}
+
+
+@_as_data
+def _ingest(unit: Unit, job: Job, meter: Any) -> dict[str, Any]:
+    counts = ingest_unit(job, unit)
     meter.add.remote({"ingested": sum(by for name, by in counts.items() if name.endswith("/questions"))})
-    return row
+    return {}
 
 
-def _judge(row: dict[str, Any], job: Job) -> dict[str, Any]:
-    unit = Unit(**row)
+@_as_data
+def _ingest_only(unit: Unit, job: Job) -> dict[str, Any]:
+    ingest_unit(job, unit)
+    return _NO_COUNTS
+
+
+@_as_data
+def _judge(unit: Unit, job: Job) -> dict[str, Any]:
     counts = dict(verify_unit(job, unit))
     add_counts(counts, pair_unit(job, unit))
-    return _as_row(counts)
-
-
-def _ingest_only(row: dict[str, Any], job: Job) -> dict[str, Any]:
-    ingest_unit(job, Unit(**row))
-    return _as_row({})
-
-
-def _as_row(counts: Counts) -> dict[str, Any]:
-    """Counts as columns that are the same in every row, as Ray Data wants them."""
     return {"names": list(counts), "counts": list(counts.values())}
+
+
+def _unit(row: dict[str, Any]) -> Unit:
+    return Unit(row["split"], row["number"], row["of"])
 
 
 def _from_units(units: list[Unit]) -> Any:
     """A dataset of one block a unit, so that each is scheduled, retried and finished alone."""
-    rows = [{"split": unit.split, "number": unit.number, "of": unit.of} for unit in units]
+    rows = [{"split": unit.split, "number": unit.number, "of": unit.of, "error": ""} for unit in units]
     return ray.data.from_items(rows, override_num_blocks=len(rows))
 
 
@@ -232,21 +263,6 @@ def _begin(out: Path, unit: Unit) -> Path:
             f"engines' logs are in {out / 'logs'}. What is finished is kept, and the same command goes on"
         )
     return path
-
-
-def _ours(error: BaseException) -> MmprError:
-    """The error of ours inside one of Ray's, or a short account of what a worker died of."""
-    seen: list[BaseException] = []
-    current: BaseException | None = error
-    while current is not None and current not in seen:
-        seen.append(current)
-        if isinstance(current, MmprError):
-            # Ray makes a class that is both its own error and ours; the user wants ours alone.
-            cause = getattr(current, "cause", None)
-            return cause if isinstance(cause, MmprError) else MmprError(str(current))
-        current = getattr(current, "cause", None) or current.__cause__
-    lines = [line for line in str(seen[-1]).splitlines() if line.strip()]
-    return MmprError(f"a worker failed: {type(seen[-1]).__name__}: {lines[-1] if lines else ''}")
 
 
 def _refuse_impossible(actors: int, gpus: float, cpus: float) -> None:

@@ -28,6 +28,7 @@ from mmpr.prompts import to_messages
 from mmpr.schema import Response
 
 LOG_LINES_SHOWN = 25
+_CPU_BATCHED_TOKENS = 8192
 
 
 class VllmEngine:
@@ -135,8 +136,10 @@ class VllmEngine:
 
     def _engine_args(self, model_path: str) -> dict[str, Any]:
         """The recipe's arguments over our defaults; ``engine.args`` wins."""
+        from vllm.platforms import current_platform
+
         engine, model = self._recipe.engine, self._recipe.model
-        defaults = {
+        defaults: dict[str, Any] = {
             "disable_log_stats": True,
             "enable_log_requests": False,
             "limit_mm_per_prompt": {"image": self._recipe.images.max_per_question, "video": 0, "audio": 0},
@@ -144,6 +147,11 @@ class VllmEngine:
         if engine.tensor_parallel_size > 1:
             # Ray has already given this actor its GPUs; vLLM's own processes share them out.
             defaults["distributed_executor_backend"] = "mp"
+        if current_platform.is_cpu():
+            # vLLM rewinds the seeded generator of a prompt that is read in parts, which CPU generators cannot do: the
+            # engine would die. So prompts are read whole.
+            defaults["enable_chunked_prefill"] = False
+            defaults["max_num_batched_tokens"] = max(_CPU_BATCHED_TOKENS, engine.args.get("max_model_len", 0))
         return {
             **defaults,
             **engine.args,
