@@ -40,7 +40,7 @@ _TIME = re.compile(
     r"(?:at\s+|it is\s+|it's\s+)?(?P<hour>\d{1,2})(?:[:.：](?P<minute>\d{2})(?:[:：](?P<second>\d{2}))?)?\s*(?P<half>[ap]\.?\s?m\.?)?(?:\s*(?P<clock>o'?clock))?(?:\s+(?P<part>in the (?:morning|afternoon|evening)|at night))?"
 )
 _HAN_TIME = re.compile(
-    r"(?P<part>上午|早上|凌晨|下午|晚上|中午)?(?P<hour>\d{1,2}|[一二三四五六七八九十两]{1,3})(?:点钟?|[:：时])(?:(?P<minute>\d{1,2})分?|(?P<half>半)|(?P<quarter>[一三]刻)|整)?"
+    r"(?P<part>上午|早上|凌晨|下午|晚上|中午)?(?P<hour>\d{1,2}|[一二三四五六七八九十两]{1,3})(?:点钟?|时|[:：](?=\d\d))(?:(?P<minute>\d{1,2})分?|(?P<half>半)|(?P<quarter>[一三]刻)|整)?"
 )
 _PAST = re.compile(
     r"(?P<minutes>half|quarter|a quarter|\d{1,2}|five|ten|twenty|twenty[- ]five)(?:\s+minutes)?\s+(?P<way>past|after|to|till|before)\s+(?P<hour>\d{1,2}|[a-z]+)"

@@ -81,13 +81,16 @@ def _same_values(gold: Tree, other: Tree, prove: Prove) -> bool:
     kinds = {gold[0], other[0]}
     if "matrix" in (_contains_matrix(gold), _contains_matrix(other)):
         return _same_matrices(gold, other, prove)
+    if "assign" in kinds:
+        return _same_assignments(gold, other, prove)
     if _is_region(gold) or _is_region(other):
         return _same_regions(gold, other, prove)
     if kinds & {"rel"} or _relations(gold) or _relations(other):
         return _same_relations(gold, other, prove)
     if kinds <= {"set", "seq", "alt", "list"} and kinds != {"list"}:
-        if kinds & {"set", "seq"} and not kinds & {"list", "alt"} or kinds == {"alt"} or kinds == {"set", "alt"}:
-            return _same_unordered(gold[1:], other[1:], prove, unique="set" in kinds)
+        if "list" not in kinds and (other[0] != "alt" or gold[0] == "alt"):
+            points_only = all(item[0] == "tuple" for item in (*gold[1:], *other[1:]))
+            return _same_unordered(gold[1:], other[1:], prove, unique="set" in kinds or points_only)
         return "list" in kinds and kinds != {"list", "alt"} and _same_ordered(gold[1:], other[1:], prove)
     if kinds in ({"tuple"}, {"list"}):
         return _same_ordered(gold[1:], other[1:], prove)
@@ -101,6 +104,23 @@ def _same_values(gold: Tree, other: Tree, prove: Prove) -> bool:
 
 def _same_items(gold: Tree, other: Tree, prove: Prove) -> bool:
     return same(gold, other, prove)
+
+
+def _same_assignments(gold: Tree, other: Tree, prove: Prove) -> bool:
+    """``x = 1, y = 2`` in any order; as a tuple by the names' order; as a bare list in the order written."""
+    written = [[pair[2] for pair in tree[1:]] if tree[0] == "assign" else list(tree[1:]) for tree in (gold, other)]
+    by_name = [
+        [pair[2] for pair in sorted(tree[1:], key=lambda pair: pair[1])] if tree[0] == "assign" else list(tree[1:])
+        for tree in (gold, other)
+    ]
+    if gold[0] == other[0]:
+        return sorted(pair[1] for pair in gold[1:]) == sorted(pair[1] for pair in other[1:]) and _same_ordered(
+            *by_name, prove
+        )
+    plain = other[0] if gold[0] == "assign" else gold[0]
+    if plain == "tuple":
+        return _same_ordered(*by_name, prove)
+    return plain == "seq" and _same_ordered(*written, prove)
 
 
 def _same_ordered(gold: Sequence[Tree], other: Sequence[Tree], prove: Prove) -> bool:
@@ -164,7 +184,7 @@ def named_value(tree: Tree) -> Tree | None:
 def _named_sequence(tree: Tree) -> tuple[Tree | None, Tree]:
     """``n = 1, 2, 3`` names its list; ``x = 2, x = 3`` too; ``x = 1, y = 2`` is a tuple in the names' order."""
     named = [_named(item) for item in tree[1:]]
-    names = [name for name, _ in named]
+    names = [_series(name) for name, _ in named]
     if any(item[0] == "rel" and _is_equation(item) for _, item in named) or any(
         _is_equation(value) for _, value in named
     ):
@@ -172,12 +192,15 @@ def _named_sequence(tree: Tree) -> tuple[Tree | None, Tree]:
     if names[0] is not None and all(name in (None, names[0]) for name in names[1:]):
         first = names[0]
         if not any(value[0] == "rel" for _, value in named):
-            return first, (tree[0], *(value for _, value in named))
+            return first, ("set" if tree[0] == "alt" else "seq", *(value for _, value in named))
     if None not in names and tree[0] == "seq" and len(set(names)) == len(names):
-        ordered = sorted(named, key=lambda pair: repr(pair[0]))
-        labels = ("tuple", *(name for name, _ in ordered))
-        return labels, ("tuple", *(value for _, value in ordered))
+        return None, ("assign", *(("pair", repr(name), value) for name, value in named))
     return None, tree
+
+
+def _series(name: Tree | None) -> Tree | None:
+    """x of x_1: numbered names name the values of one unknown."""
+    return name[1] if name is not None and name[0] == "sub" and name[2][0] == "num" and name[1][0] == "sym" else name
 
 
 def _is_name(tree: Tree) -> bool:
@@ -191,7 +214,11 @@ def _is_name(tree: Tree) -> bool:
 def _is_label(tree: Tree) -> bool:
     """A left side that only names a quantity: P(A), |AB|, sin θ, ∠ABC."""
     if tree[0] == "mul":
-        return all(part[0] == "sym" and part[1] not in _CONSTANTS for part in tree[1:])
+        return all(_is_label(part) for part in tree[1:])
+    if tree[0] == "pow":
+        return tree[2] == _MINUS_ONE and _is_label(tree[1])
+    if tree[0] == "sym":
+        return tree[1] not in _CONSTANTS
     return tree[0] == "fn" and all(_is_name(part) or _is_label(part) for part in tree[2:])
 
 
@@ -435,7 +462,7 @@ def _relation_region(tree: Tree) -> list[Piece] | None:
 
 def _half_line(left: Tree, operator: str, right: Tree) -> list[Piece] | None:
     for one, two, sign in ((left, right, operator), (right, left, _FLIP[operator])):
-        if one[0] == "sym" and not _variables(two):
+        if one[0] in ("sym", "call", "sub") and not _variables(two):
             return _ray(sign, two)
     try:
         form = algebra.normal(_difference(left, right))

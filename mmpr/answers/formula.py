@@ -77,6 +77,7 @@ _RELATIONS = {
     },
     **{"\\rightarrow": "to", "\\parallel": "parallel", "\\perp": "perp"},
 }
+_SHORT_WORDS = frozenset("is of to in or be it if at an as so we no by on do go he me my up us am ok".split())
 _BIG = {"\\sum", "\\prod", "\\int", "\\lim", "\\iint", "\\oint", "\\bigcup", "\\bigcap"}
 _CLOSERS = {
     "(": ")",
@@ -105,7 +106,7 @@ _WRAPPERS = {
 }
 _NAMED = {"angle", "triangle", "overline", "overrightarrow", "square", "measuredangle", "odot", "widehat"}
 
-_SPACES = re.compile(r"(?<!\\)\\[,;:!> ]|\\(?:quad|qquad|enspace|thinspace)(?![A-Za-z])|(?<!\\)~")
+_SPACES = re.compile(r"(?<!\\)\\[,;:!> ]|\\q?quad|\\(?:enspace|thinspace)(?![A-Za-z])|(?<!\\)~")
 _THOUSANDS = re.compile(r"(\d)\s*(?:\{\s*,\s*\}|,\s*\\!|\\!,|\\,)\s*(?=\d{3}(?!\d))")
 _CONNECTOR = re.compile(
     r"(?:\\(?:text|mbox|textrm|mathrm)\s*\{\s*,?\s*(and|or)\s*\}|(?<![A-Za-z\\{])(and|or)(?![A-Za-z}])|\\(lor|vee|land|wedge)(?![A-Za-z]))"
@@ -447,15 +448,11 @@ class _Parser:
         if len(word) == 1 and word in "fgFG" and following == "(":
             self.next()
             return ("call", word, *self.bracketed())
-        if len(word) == 1 or len(word) > 2 or word.isupper():
-            if len(word) > 2 and (not _is_product(word) or not self.latex) and not _is_product(word):
-                self.next()
-                if len(word) > 3 and not self.latex:
-                    raise FormulaError("a word")
-                return ("sym", word)
-            if len(word) > 1 and not _is_product(word):
-                self.next()
-                return ("sym", word)
+        if len(word) > 1 and word.isupper() and len(word) <= 4:
+            self.next()
+            return ("sym", word)
+        if len(word) > 1 and not _is_product(word):
+            raise FormulaError("a word")
         letter = word[0]
         self.end = self.end - len(word) + 1
         self.next()
@@ -730,9 +727,7 @@ def _symbol(name: str) -> Tree:
 
 
 def _is_product(word: str) -> bool:
-    """Whether a run of letters may be read as a product: at most two letters, or rising ones like abc and xyz."""
-    return (
-        (len(word) <= 2 and not word.isupper())
-        or len(word) == 1
-        or (len(word) <= 4 and word.islower() and list(word) == sorted(set(word)))
-    )
+    """Whether a run of letters may be read as a product: two letters that are no word, or neighbours like abc and xyz."""
+    if len(word) == 2:
+        return word not in _SHORT_WORDS
+    return len(word) <= 4 and any(word in run for run in ("abcdefgh", "mnpqrst", "uvwxyz"))

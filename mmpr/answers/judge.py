@@ -12,7 +12,17 @@ from rapidfuzz.distance import Levenshtein
 from mmpr.answers import choice, dates
 from mmpr.answers.equality import Prove, named_value, same
 from mmpr.answers.extract import boxed_answer, extract
-from mmpr.answers.phrases import hedge, is_refusal, math_spans, peel, predicate, sentences, without_scene
+from mmpr.answers.phrases import (
+    conclusion,
+    hedge,
+    is_refusal,
+    math_spans,
+    peel,
+    predicate,
+    sentences,
+    without_reason,
+    without_scene,
+)
 from mmpr.answers.quantity import Amount, parse_amount, parse_expression, same_amounts, sentence_amount
 from mmpr.answers.text import same_text, words
 
@@ -70,10 +80,11 @@ _NO = {
 }
 _YES_NO_GOLD = (_YES | _NO) - {"right", "wrong", "有", "没有", "能", "会", "真", "假", "可以", "不可以", "不能", "不会"}
 _POLAR = re.compile(
-    r"(yes|true|yeah|yep|yup|correct|no|false|nope|nah|incorrect|是的|不是|不对|不正确|正确|错误|对|否|是|没有)(?:[,.;:!，。；、—-]|\s+-|\s+(?=it\b|there\b|the\b|they\b|he\b|she\b|this\b|that\b|because\b)|$)\s*(.*)",
+    r"(yes|true|yeah|yep|yup|correct|no|false|nope|nah|incorrect|是的|不是|不对|不正确|正确|错误|对|否|是|没有|不(?=[，,]))(?:[,.;:!，。；、—-]|\s+-|\s+(?=it\b|there\b|the\b|they\b|he\b|she\b|this\b|that\b|because\b)|$)\s*(.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _POLAR_WORDS = re.compile(r"\b(yes|true|no|false)\b", re.IGNORECASE)
+_NOT_TRUE = re.compile(r"\bnot (?:true|correct|right)\b")
 _POLAR_SAID = re.compile(
     r"(?:it|this|that|the statement|the claim|the answer)(?:'s| is)\s+(?:a\s+)?(yes|true|correct|no|false|incorrect|not true|not correct)(?:\s+statement)?",
     re.IGNORECASE,
@@ -84,10 +95,12 @@ _TAKEN_BACK = re.compile(
 )
 
 _MATH = re.compile(
-    r"[\\^_=<>≤≥≠≈±√π∞∪∩∈°|]|\d\s*[-+*/×÷·!]|[-+*/×÷·]\s*[\d(]|[(\[{]\s*-?[\d.]|[A-Za-z]\s*[-+*/]\s*[A-Za-z]\b|^\s*-|\d[A-Za-z]\b|\)\s*\(|\b[a-z]\(|sqrt|^[A-Za-zα-ω]$"
+    r"[\\^_=<>≤≥≠≈±√π∞∪∩∈°|]|\d\s*[-+*/×÷·!]|[-+*/×÷·]\s*[\d(]|[(\[{]\s*-?[\d.]|[A-Za-z]\s*[-+*/]\s*[A-Za-z]\b|^\s*-|\d[A-Za-z]\b|\)\s*\(|\b[a-z]\(|\d(?!st\b|nd\b|rd\b|th\b|am\b|pm\b)[a-z]{2,3}\b|sqrt|^[A-Za-zα-ω]$"
 )
+_OR = re.compile(r"\s*,?\s+or\s+|\s*或者?\s*")
+_NARROW = re.compile(r"(?<=\d) (?=[A-Za-z°%])")
 _CODE = re.compile(
-    r"(?:[A-Z]{1,5}|[A-Za-z]{2,})[- ]?\d+[A-Za-z]{0,2}|\d+(?:-\d+)+|\d+[A-Z]{1,3}|[A-Za-z]+(?:-[A-Za-z]+)+|[A-Z]+\d+[A-Z0-9]*"
+    r"(?:[A-Z]{1,5}|[A-Za-z]{2,})[- ]?\d+[A-Za-z]{0,2}|\d+(?:-\d+)+|\d+[A-Z]{1,3}|[A-Za-z]{2,}(?:-[A-Za-z]+)+|[A-Za-z]+(?:-[A-Za-z]{2,})+|[A-Z]+\d+[A-Z0-9]*"
 )
 _RANGE = re.compile(r"(?:from |between )?(\S+(?: \S+)?)\s*(?:-|to|~|and|至|到)\s*(\S+(?: \S+)?)")
 _SPLIT = re.compile(
@@ -101,6 +114,8 @@ _GOLD_LETTER = re.compile(
     r"[(\[]?\s*[A-Z]\s*[)\]]?\s*[.:)]?|\(?[a-e]\)?|\([a-z]\)|(?:option|choice|选项?)\s*[(\[]?[A-Za-z][)\]]?",
     re.IGNORECASE,
 )
+_GOLD_LETTERS = re.compile(r"\(?[A-H]\)?(?:\s*(?:,|;|、|&|\band\b|和)\s*(?:and\s+)?\(?[A-H]\)?)+")
+_SUBJECT_END = re.compile(r"\s+(?:is|are|was|were|because|since|as)\b|,|\s+[-(]|：|，")
 _GOLD_LETTER_TEXT = re.compile(r"(?:\([A-H]\)|[A-H]\s*[.):])\s+(?![A-Z]\.)\S.*")
 
 
@@ -116,7 +131,13 @@ def judge(prediction: str, gold: str, choices: Sequence[str], rule: str, prove: 
         return Judgement(False, "none", "nothing in it")
     if rule == "anls":
         return _anls(answer, truth)
-    if choices or rule == "multiple_choice" or _GOLD_LETTER.fullmatch(truth) or _GOLD_LETTER_TEXT.fullmatch(truth):
+    if (
+        choices
+        or rule == "multiple_choice"
+        or _GOLD_LETTER.fullmatch(truth)
+        or _GOLD_LETTER_TEXT.fullmatch(truth)
+        or _GOLD_LETTERS.fullmatch(truth)
+    ):
         judgement = _choose(answer, truth, [peel(option) for option in choices], rule, prove)
         if judgement is not None:
             return judgement
@@ -151,14 +172,14 @@ def _choose(answer: str, truth: str, options: Sequence[str], rule: str, prove: P
     def same_option(option: str, text: str) -> bool:
         return _compare(text, option, text, False, prove).right
 
-    want, want_text = _truth_letter(truth, options, same_option)
-    if want is None:
-        several = choice.letters(truth) if options or rule == "multiple_choice" else None
-        if several is None:
-            return None
+    several = choice.letters(truth) if options or rule == "multiple_choice" or _GOLD_LETTERS.fullmatch(truth) else None
+    if several is not None and choice.index_of(truth, options, same_option) is None:
         have = choice.letters(answer) or choice.letters(_said(answer))
         return _choice_verdict(have == several, f"letters {_listed(have)}, wanted {_listed(several)}")
-    have, reason = _answer_letter(answer, options, want_text, same_option)
+    want, want_text = _truth_letter(truth, options, same_option)
+    if want is None:
+        return None
+    have, reason = _answer_letter(answer, options, want, want_text, same_option)
     if have is None:
         return Judgement(False, "multiple_choice", reason)
     return _choice_verdict(have == want, f"{have} against {want}")
@@ -189,7 +210,9 @@ def _truth_letter(truth: str, options: Sequence[str], same_option) -> tuple[str 
     return None, ""
 
 
-def _answer_letter(answer: str, options: Sequence[str], want_text: str, same_option) -> tuple[str | None, str]:  # type: ignore[no-untyped-def]
+def _answer_letter(
+    answer: str, options: Sequence[str], want: str, want_text: str, same_option
+) -> tuple[str | None, str]:  # type: ignore[no-untyped-def]
     """The option an answer chooses, or None and why."""
     name = choice.letter(answer)
     if name is not None:
@@ -208,7 +231,7 @@ def _answer_letter(answer: str, options: Sequence[str], want_text: str, same_opt
         if at is not None:
             return chr(ord("A") + at), ""
     elif want_text and same_option(want_text, answer):
-        return "", "the option's text"
+        return want, "the option's text"
     found = {one or two for one, two in _STRONG_LETTER.findall(answer)}
     others = choice.mentions(answer)
     reason = hedge(answer, bounds=False)
@@ -225,7 +248,7 @@ def _letter_with_text(
     explained = choice.is_explanation(rest)
     reason = None if explained else hedge(rest, gold=" ".join(options) or want_text, bounds=False)
     if options:
-        texts = [rest, peel(sentences(rest)[0]), predicate(rest)]
+        texts = [rest, peel(sentences(rest)[0]), predicate(rest), _SUBJECT_END.split(rest, maxsplit=1)[0]]
         at = next(
             (at for text in texts if text and (at := choice.index_of(text, options, same_option)) is not None), None
         )
@@ -246,7 +269,7 @@ def _letter_with_text(
 
 
 def _compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> Judgement:
-    if answer == truth:
+    if answer == truth or _NARROW.sub("", answer) == _NARROW.sub("", truth):
         return Judgement(True, "identical", "the same characters")
     if is_refusal(truth):
         right = is_refusal(answer)
@@ -257,15 +280,17 @@ def _compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> 
         return _yes_no(answer, truth)
     if is_refusal(answer):
         return Judgement(False, "refusal", "says that there is no answer")
+    answer = without_reason(answer)
     judgement = _calendar(answer, truth)
     if judgement is not None:
         return judgement
     amount = parse_amount(truth)
     if amount is not None:
         return _number(answer, truth, amount, raw, relaxed, prove)
-    ratio = dates.parse_ratio(truth)
+    ratio = dates.parse_ratio(truth.rpartition("=")[2])
     if ratio is not None:
-        return Judgement(dates.parse_ratio(_said(answer)) == ratio, "ratio", "compared part by part")
+        have = dates.parse_ratio(answer.rpartition("=")[2]) or dates.parse_ratio(_said(answer))
+        return Judgement(have == ratio, "ratio", "compared part by part")
     judgement = _span(answer, truth, relaxed, prove)
     if judgement is not None:
         return judgement
@@ -293,7 +318,7 @@ def _polarity(answer: str) -> bool | None:
     said = _POLAR_SAID.fullmatch(answer)
     if said:
         return said[1].casefold() in _YES
-    found = _POLAR.match(answer)
+    found = _POLAR.match(_NOT_TRUE.sub("", answer))
     if not found or _TAKEN_BACK.search(found[2]):
         return None
     have = found[1].casefold() in _YES
@@ -357,6 +382,10 @@ def _amount_said(answer: str, truth: str = "") -> Amount | str | None:
         amount = parse_expression(answer)
         if amount is not None:
             return _valued(amount)
+    parts = sentences(answer)
+    if len(parts) > 1:
+        last = conclusion(answer)
+        return _amount_said(last, truth) if last != answer else None
     reason = hedge(answer, truth)
     if reason is not None:
         return reason
@@ -365,9 +394,6 @@ def _amount_said(answer: str, truth: str = "") -> Amount | str | None:
         amount = parse_amount(said) or (parse_expression(said) if _MATH.search(said) else None)
         if amount is not None:
             return _valued(amount)
-    parts = sentences(answer)
-    if len(parts) > 1:
-        return _amount_said(peel(parts[-1]), truth)
     return sentence_amount(without_scene(answer))
 
 
@@ -410,6 +436,9 @@ def _formula(text: str) -> Amount | None:
 def _expression(answer: str, truth: str, gold: Amount, raw: str, relaxed: bool, prove: Prove) -> Judgement:
     name = _kind(gold)
     other = parse_expression(answer) or parse_amount(answer)
+    if other is None and len(sentences(answer)) > 1:
+        answer = conclusion(answer)
+        other = parse_expression(answer) or parse_amount(answer)
     if other is None:
         reason = hedge(answer, truth)
         if reason is not None:
@@ -452,10 +481,15 @@ def _normal_latex(text: str) -> str:
 
 
 def _list(answer: str, truth: str, relaxed: bool, prove: Prove) -> Judgement | None:
-    want = split_list(truth)
+    want = split_list(_OR.sub(", ", truth))
     if want is None:
         return None
-    if same_text(truth, answer):
+    if all(parse_amount(item) or _formula(item) for item in want):
+        gold, other = parse_expression(truth), parse_expression(answer) or parse_expression(_said(answer))
+        if gold and other and not gold.unit and not other.unit:
+            equal = same(gold.tree, other.tree, prove)
+            return Judgement(equal, "list", "the same values" if equal else "other values")
+    elif same_text(truth, answer):
         return Judgement(True, "list", "the same text")
     have = split_list(answer) or split_list(_said(answer)) or split_list(peel(without_scene(answer)))
     if have is None or len(have) != len(want):

@@ -22,10 +22,11 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 _TRAIL = re.compile(r"(?:\s*(?:\\\\|[.,;:。，；：]|(?<=[A-Za-z]{2})!|[！✓✔✅☑]))+$")
+_BOLD = re.compile(r"(?<!\w)\*\*([^*]+)\*\*(?!\w)")
 _DOLLAR_PAIR = re.compile(r"(?<!\\)\$([^$]*?)(?<!\\)\$(?!\d)")
 
 _ALTERNATIVE = re.compile(
-    r"\b(?:either|or|maybe|perhaps|possibly|probably|presumably|might|may be|could be|could also|can be|not sure|unsure|uncertain|unclear|guess|guessing"
+    r"\b(?:either|or|maybe|perhaps|possibly|probably|presumably|might|may be|(?<!that )(?<!which )could be|could also|(?<!that )(?<!which )can be|not sure|unsure|uncertain|unclear|guess|guessing"
     r"|alternatively|versus|vs|seems?|appears?|likely|unlikely|depends|depending|hard to (?:say|tell)|difficult to|if|unless|assuming|hypothetically)\b"
     r"|或|可能|也许|大概|估计|不确定|不清楚|似乎|好像|取决于|如果|除非|[?？]",
     re.IGNORECASE,
@@ -37,7 +38,7 @@ _NEGATION = re.compile(
 )
 _BOUND = re.compile(
     r"\b(?:less|fewer|more|greater|larger|smaller|higher|lower|bigger|longer|shorter|older|younger) than\b|\bat (?:least|most)\b|\bup to\b|\bno (?:more|less|fewer)\b"
-    r"|\b(?:under|over|above|below|between|exceeds?|exceeding|minimum|maximum|upwards|beyond|before|after|within|nearly|almost|around|about|roughly|some|or so|ish|closer? to|until|since)\b"
+    r"|\b(?:under|over|above|below|between|exceeds?|exceeding|(?:a )?(?:minimum|maximum) of|upwards|beyond|before|after|within|nearly|almost|around|about|roughly|some|or so|ish|closer? to|until|since)\b"
     r"|至少|至多|最多|最少|超过|不到|少于|多于|大于|小于|以上|以下|以内|左右|接近|将近|多个|几",
     re.IGNORECASE,
 )
@@ -57,6 +58,8 @@ _CLAUSE = re.compile(
     r"|\band\b.*\b(?:is|are|was|were)\b.*\b(?:is|are|was|were)\b",
     re.IGNORECASE,
 )
+_LABELLED = re.compile(r"([A-Za-z][A-Za-z' ]{2,40})\s*[:=]\s+(\S.*)")
+_REASON = re.compile(r"\s*[,;]?\s+(?:because|since|as we)\b.*|\s*[,;，]?\s*因为.*", re.IGNORECASE)
 _SCENE = re.compile(
     r"\s*,?\s+(?:shown |seen |visible |depicted |displayed |pictured )?(?:in|on|of|from) (?:the|this|that) (?:given |above |provided )?"
     r"(?:picture|image|photo|photograph|chart|graph|figure|diagram|table|text|scene|plot|screen|map|page|document|illustration|drawing)$"
@@ -68,7 +71,10 @@ _ACTION = re.compile(
     re.IGNORECASE,
 )
 _MATH_SPAN = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$([^$]+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
-_SENTENCES = re.compile(r"(?<=[.!?。！？])\s+(?=[A-Z$\\\"'(0-9*])|(?<=[。！？])(?=.)")
+_FILLER = re.compile(r"i hope|let me know|please|thank|<\||note:|hope this", re.IGNORECASE)
+_SENTENCES = re.compile(
+    r"(?<=\w) (?=(?:Therefore|Thus|Hence|So),)|(?<=[.!?。！？])\s+(?=[A-Z$\\\"'(0-9*])|(?<=[。！？])(?=.)"
+)
 _ANSWERS = re.compile(
     r"(.{1,80}?)\s+(?:is|are|was|would be)\s+(?:the\s+)?(?:(?:final|correct|right|best)\s+)?(?:answer|option|choice|one|correct|right)",
     re.IGNORECASE,
@@ -79,6 +85,10 @@ _ANSWERS = re.compile(
 def peel(text: str) -> str:
     """The answer without markdown, math delimiters, quotes, boxes, text commands, lead-ins and final punctuation."""
     before = None
+    if "\\\\" in text and "begin" not in text:
+        text = re.sub(r"\\\\(?=[A-Za-z{}()\[\]])", r"\\", text)  # escaped twice on its way here
+    if "**" in text:
+        text = _BOLD.sub(r"\1", text)
     while text != before:
         before = text
         text = text.strip()
@@ -103,7 +113,7 @@ def peel(text: str) -> str:
             text = text[:-2]
         elif text.startswith("**") and text.count("**") % 2:
             text = text[2:]
-    if "\\" in text or "$" in text:
+    if "\\" in text or "$" in text or "{,}" in text:
         text = _plain_latex(text)
     return " ".join(text.split())
 
@@ -115,7 +125,7 @@ def _plain_latex(text: str) -> str:
     text = re.sub(r"(\d)\s*(?:\{\s*,\s*\}|,\s*\\!|\\!,)\s*(?=\d{3}(?!\d))", r"\1,", text)
     text = re.sub(r"\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\(?:circ|degree)(?![A-Za-z]))|\\degree(?![A-Za-z])", "°", text)
     text = re.sub(r"\\!|\\(?:left|right)(?![A-Za-z])\.?", "", text)
-    text = re.sub(r"(?<!\\)\\[,;: ]|\\q?quad(?![A-Za-z])|(?<!\\)~", " ", text)
+    text = re.sub(r"(?<!\\)\\[,;: ]|\\q?quad|(?<!\\)~", " ", text)
     text = text.replace(r"\%", "%").replace(r"\$", "$").replace(r"\&", "&").replace(r"\#", "#").replace(r"\_", "_")
     return text.replace(r"\lt", "<").replace(r"\gt", ">").strip() if r"\lt" in text or r"\gt" in text else text.strip()
 
@@ -155,6 +165,9 @@ def predicate(text: str) -> str | None:
     answered = _ANSWERS.fullmatch(text)
     if answered:
         return answered[1]
+    labelled = _LABELLED.fullmatch(text)
+    if labelled and not _CLAUSE.search(labelled[1]):
+        return labelled[2]
     found = list(_COPULA.finditer(text))
     if not found or _CLAUSE.search(text):
         return None
@@ -167,9 +180,20 @@ def predicate(text: str) -> str | None:
     return said[action.end() :] if action else said or None
 
 
+def without_reason(text: str) -> str:
+    """A text without the "because …" that follows its answer."""
+    return _REASON.sub("", text) or text
+
+
 def without_scene(text: str) -> str:
     """A text without "in the picture" and its like at the end."""
     return _SCENE.sub("", text)
+
+
+def conclusion(text: str) -> str:
+    """The last sentence of a text that is more than a filler."""
+    parts = [part for part in sentences(text) if not _FILLER.match(part)]
+    return peel(parts[-1]) if parts else text
 
 
 def math_spans(text: str) -> list[str]:

@@ -23,7 +23,7 @@ _CURRENCY = re.compile(
     r"([-+]?)\s*(US\$|[$€£¥₹₩₽]|Rs\.?(?=\s*\d)|(?:USD|EUR|GBP|RMB|CNY|INR|JPY)(?=\s*\d))\s*([-+]?)\s*(?=[\d.])"
 )
 _APPROXIMATE = re.compile(
-    r"(?:≈|~|\\approx|\\sim|approximately|approx\.?|circa|(?P<loose>about|around|roughly)|约为?|大约是?)\s*",
+    r"(?:≈|~|\\approx|\\sim|approximately|approx\.?|circa|(?P<loose>about|around|roughly|大约是?|大概)|约为?)\s*",
     re.IGNORECASE,
 )
 _NOUN = re.compile(r"[A-Za-z][A-Za-z'-]+(?: [A-Za-z'-]+){0,7}")
@@ -38,6 +38,7 @@ _UNSAFE = frozenset(
     "thirds pair pairs dozen hundred thousand million billion point squared cubed root factorial modulo mod pi sqrt sin cos tan log ln is are was were e wait maybe divided "
     "multiplied remainder remaining later ago earlier before after instead".split()
 )
+_ANGLE_INSIDE = re.compile(r"\\?(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _COMPOUND_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z'\"\u4e00-\u9fff]+)")
 _COMPOUND = re.compile(r"(?:\d+(?:\.\d+)?\s*[A-Za-z'\"\u4e00-\u9fff]+(?:,? and |,? )?)+")
 _SHORT_PARTS = {"'": "ft", '"': "in", "''": "in", "m": "min", "分": "分钟", "时": "小时"}
@@ -49,6 +50,12 @@ _MENTION = re.compile(
     re.IGNORECASE,
 )
 _YEAR_LIKE = re.compile(r"(?:1[5-9]|20)\d\d")
+_CODE_TAIL = re.compile(r"[AC]")  # 5A and 12C are labels, 5 A and 12 C are not
+_VERB = re.compile(
+    r"\b(?:is|are|was|were|be|has|have|had|there|see|count(?:ed)?|contains?|shows?|totals?|equals?|costs?|needs?|left|gets?|got|gives?|found|weighs?|takes?|makes?"
+    r"|reach(?:es)?|increases?|decreases?|grows?|grew|uses?|used|sells?|sold|buys?|bought|ran|earns?|earned|spent|wins?|won|lost|started|comes? to|answer|solution|total|=)\b|[有是为共剩]",
+    re.IGNORECASE,
+)
 _DECADE = re.compile(r"\d{2,3}0'?s")
 
 
@@ -116,7 +123,9 @@ def parse_expression(text: str) -> Amount | None:
     """A formula with a unit behind it or without; None when it is neither (relations and sets included)."""
     unit: Unit | None = None
     head = text
-    if text.endswith("%"):
+    if _ANGLE_INSIDE.search(text):
+        pass
+    elif text.endswith("%"):
         unit, head = units.PERCENT, text[:-1]
     elif text.endswith("°"):
         unit, head = units.DEGREE, text[:-1]
@@ -253,12 +262,13 @@ def _with_tail(head: str, tail: str) -> Amount | None:
         if value is None or not tail.startswith(("/", "^", "\\", "*")) or units.parse_unit(tail) is None:
             return None
     tree = number_tree(value, head)
+    spaced = tail[:1] == " "
     tail = tail.strip()
     if tail.startswith("-") and tail[1:2].isalpha():
         tail = tail[1:]
     if not tail:
         return Amount(tree)
-    unit = units.parse_unit(tail)
+    unit = None if _CODE_TAIL.fullmatch(tail) and not spaced else units.parse_unit(tail)
     if unit is None and _SHORT_SCALE.search(head) and head[-1] in "KMBT":  # 300K may be a temperature, 5M a scale
         unit = None
     if unit is not None:
@@ -362,7 +372,7 @@ def _from_words(text: str) -> Amount | None:
 def sentence_amount(text: str) -> Amount | None:
     """The only number of a plain sentence ("There are 3 birds on the wire."), with the unit behind it."""
     text = text.strip()
-    if len(text) > 200 or not _SENTENCE.fullmatch(text):
+    if len(text) > 200 or not _SENTENCE.fullmatch(text) or not _VERB.search(text):
         return None
     found = list(_MENTION.finditer(text))
     if len(found) != 1:

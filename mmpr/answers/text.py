@@ -11,7 +11,7 @@ from mmpr.answers.numerals import NUMBER_WORDS, parse_number
 _WORD = re.compile(
     r"(?<![\w.)-])-?\d+(?:[.,:]\d+)*|\d+(?:[.,:]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)*|[%$€£¥+&@#°/<>=]", re.UNICODE
 )
-_INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}|\b(?:[A-Z]\.){1,}[A-Z]\b")
+_INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}|\b(?:[A-Za-z]\.)+[A-Za-z]\b")
 _ARTICLES = frozenset(("a", "an", "the"))
 _HAN = re.compile("[\u4e00-\u9fff]")
 _HAN_LEAD = re.compile(
