@@ -54,12 +54,17 @@ class Template:
     def render(self, question: str) -> str:
         """The prompt for a question: short-answer instructions removed, leading pictures before the template's words.
 
-        ``plain`` changes nothing. Marks inside the question's text stay where they are.
+        ``plain`` changes nothing. Marks inside the question's text stay where they are. A question that already stands
+        in this template, as MMPR's released ones do, is not put into it twice.
         """
-        if self.text.strip() == "{question}":
+        text = self.text.strip()
+        if text == "{question}":
             return question
         marks, words = _leading_marks(strip_short_answer(question))
-        return IMAGE_MARK * marks + ("\n" if marks else "") + self.text.strip().replace("{question}", words)
+        before, after = text.split("{question}")
+        if before and words.startswith(before) and words.endswith(after):
+            words = strip_short_answer(words[len(before) : len(words) - len(after)])
+        return IMAGE_MARK * marks + ("\n" if marks else "") + before + words + after
 
 
 def load_template(name: str, folder: Path = Path(".")) -> Template:

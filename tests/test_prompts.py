@@ -37,6 +37,7 @@ def test_short_answer_instructions_go(question: str, kept: str) -> None:
         ("<image>\nHow many?", "<image>\nReason first.\n\nQuestion:\n\nHow many?"),
         ("<image>\n<image>\nSame?", "<image><image>\nReason first.\n\nQuestion:\n\nSame?"),
         ("Is <image> like <image>?", "Reason first.\n\nQuestion:\n\nIs <image> like <image>?"),
+        ("<image>\nReason first.\n\nQuestion:\n\nHow many?", "<image>\nReason first.\n\nQuestion:\n\nHow many?"),
         ("2 + 2?", "Reason first.\n\nQuestion:\n\n2 + 2?"),
         ("Set {question} {0} {x!r}?", "Reason first.\n\nQuestion:\n\nSet {question} {0} {x!r}?"),
     ],
