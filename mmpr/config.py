@@ -26,7 +26,7 @@ MAX_RECIPE_BYTES = 1 << 20
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class ModelSpec(_Part):
@@ -236,7 +236,9 @@ def parse_recipe(
     try:
         recipe = Recipe.model_validate_json(json.dumps({**tree, "folder": str(folder)}))
     except ValidationError as error:
-        raise RecipeError(where, problems + [_plain(item) for item in error.errors()]) from None
+        # A list that is not empty is "too short" only because entries of it are wrong, which is told by itself.
+        found = [item for item in error.errors() if not (item["type"] == "too_short" and item["input"])]
+        raise RecipeError(where, problems + [_plain(item) for item in found]) from None
     except (TypeError, ValueError, RecursionError) as error:
         raise RecipeError(
             where, [*problems, f"holds a value that is no number, text, list or mapping: {error}"]
@@ -339,8 +341,14 @@ def _plain(error: Any) -> str:
         del place[2]  # the type of the source, which pydantic files its settings under
     where = ".".join(str(part) for part in place) or "recipe"
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(place[-1]), _known_keys(Recipe), n=1)
+        if place[-1] in (known := _known_keys(Recipe)):
+            return f"{where}: not a setting of this part"
+        near = difflib.get_close_matches(str(place[-1]), known, n=1)
         return f"{where}: not a setting{f'; do you mean {near[0]!r}?' if near else ''}"
+    if error["type"] == "union_tag_not_found":
+        return f"{where}.type: is missing"
+    if error["type"] == "union_tag_invalid":
+        return f"{where}.type: must be one of {error['ctx']['expected_tags']} (it is {error['ctx']['tag']!r})"
     if error["type"] == "missing":
         return f"{where}: is missing"
     message = error["msg"].removeprefix("Value error, ")
