@@ -172,16 +172,20 @@ def _finish(plan: Plan, out: Path, state: Build) -> dict[str, Any]:
     from mmpr.io.card import dataset_card
     from mmpr.io.manifest import describe
     from mmpr.io.shards import ATTEMPTS, STAGES, VERDICTS_BEFORE, stage_counts, write_json, write_text
+    from mmpr.plan import verdict_changes
 
     counts = {"index": state.counts}
     counts["heldout"] = stage_counts(out, "ingest", state.of("heldout"))
     for stage in STAGES:
         counts[stage] = stage_counts(out, stage, state.of("train"))
     manifest = describe(out, plan.about(), counts)
+    changed = verdict_changes(out, state.of("train"))
     for name in (VERDICTS_BEFORE, ATTEMPTS):
         shutil.rmtree(out / name, ignore_errors=True)
     write_text(out / "README.md", dataset_card(manifest))
     write_json(out / "manifest.json", manifest)
+    if changed is not None:
+        print("verdicts changed: " + (", ".join(f"{n:,} {what}" for what, n in changed.items()) or "none"))
     return manifest
 
 

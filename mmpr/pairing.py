@@ -9,9 +9,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from textwrap import shorten
 
 from mmpr.answers import entails
 from mmpr.schema import Completion, Pair, PairedResponse, Response, Rollout, Verdict, content_id
+
+_REASON_CHARS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +74,11 @@ def pair_by_correctness(
     }
     places = sorted({i for pair in kept + kept_format for i in pair})
     position = {i: place for place, i in enumerate(places)}
+    said = {i: shorten(verdicts[i].answer or "", _REASON_CHARS, placeholder="…") for i in places}
     pairs = [
-        Pair(position[c], position[r], "correctness", f"{verdicts[c].answer} is right, {verdicts[r].answer} is wrong")
-        for c, r in kept
+        Pair(position[c], position[r], "correctness", f"{said[c]} is right, {said[r]} is wrong") for c, r in kept
     ] + [
-        Pair(position[c], position[r], "format", f"{verdicts[c].answer} is right, the other names no clear answer")
+        Pair(position[c], position[r], "format", f"{said[c]} is right, the other names no clear answer")
         for c, r in kept_format
     ]
     responses = tuple(_paired(rollout.responses[i], i, verdicts[i]) for i in places)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
 
 import mmpr
 from mmpr.config import Recipe, SourceSpec, fingerprint
@@ -166,6 +169,25 @@ def prepare(out: Path, plan: Plan, start: Stage | None) -> Build | None:
         _forget_from(out, start)
         write_build(out, plan, build)
     return build
+
+
+def verdict_changes(out: Path, units: Sequence[Unit]) -> dict[str, int] | None:
+    """After ``--from verify``: how many responses went from one status to another (``incorrect to correct``).
+
+    None when there are no earlier verdicts to compare with.
+    """
+    if not (out / VERDICTS_BEFORE).is_dir():
+        return None
+    changes: Counter[str] = Counter()
+    for unit in units:
+        before, after = _statuses(out / VERDICTS_BEFORE / unit.file), _statuses(shard(out, "verify", unit))
+        changes.update(f"{old} to {new}" for old, new in zip(before, after, strict=True) if old != new)
+    return dict(changes.most_common())
+
+
+def _statuses(path: Path) -> list[str]:
+    column = pq.read_table(path, columns=["verdicts"])["verdicts"]
+    return [str(status) for chunk in column.chunks for status in chunk.flatten().field("status").to_pylist()]
 
 
 def write_index(out: Path, plan: Plan) -> Build:

@@ -118,7 +118,7 @@ def print_tables(*tables: Table | None) -> None:
     """Print tables, wide enough to read where the output is a file."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=110)
+        console = Console(width=120)
     for table in tables:
         if table is not None:
             console.print(table)
@@ -166,7 +166,7 @@ def reasons_table(manifest: dict[str, Any]) -> Table | None:
         ("ingest", ("rejected/",)),
         ("sample", ("rejected/",)),
         ("complete", ("rejected/",)),
-        ("verify", ("rejected/", "changed/")),
+        ("verify", ("rejected/",)),
         ("pair", ("questions/", "skipped/")),
     ):
         names = sorted({name for source in counts.get(stage, {}).values() for name in source})

@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmpr.answers import extract, match_many
+from mmpr.answers.extract import TEMPLATES
 from mmpr.config import DropoutSpec, DropoutVariant, Recipe
 from mmpr.dropout_ntp import keep_prefix
 from mmpr.engine import Engine, Request
 from mmpr.errors import RowError
-from mmpr.io.shards import VERDICTS_BEFORE, Stage, Unit, index_shard, is_done, shard, write_rejects, write_shard
+from mmpr.io.shards import Stage, Unit, index_shard, is_done, shard, write_rejects, write_shard
 from mmpr.io.tables import Row, read_counts, read_rows
 from mmpr.pairing import distinct, pair_by_correctness, pair_by_dropout, pass_rate
 from mmpr.prompts import Template, load_template, without_images
@@ -99,7 +100,9 @@ async def sample_unit(job: Job, unit: Unit, engine: Engine, on_progress: Callabl
     async def ask(question: Question) -> Rollout | None:
         spec = job.recipe.source(question.source)
         name = spec.open_template if question.answer is None else spec.template
-        template = templates.setdefault(name, load_template(name, job.recipe.folder))
+        if name not in templates:
+            templates[name] = load_template(name, job.recipe.folder)
+        template = templates[name]
         prompt = template.render(question.question)
         seed = sample_seed(job.recipe.seed, question.id)
         request = Request(prompt, question.images, job.recipe.samples(spec.name), seed, processor=spec.processor)
@@ -182,19 +185,17 @@ def verify_unit(job: Job, unit: Unit) -> Counts:
         return read_counts(shard(job.out, "verify", unit))
     tally = _Tally("verify")
     rollouts = {rollout.id: rollout for rollout in read_rows(shard(job.out, "sample", unit), Rollout)}
-    before = {row.id: row for row in _verdicts_before(job, unit)}
     rows = []
     for question in _questions(job, unit):
         if question.answer is None or question.id not in rollouts:
             continue
-        verdicts = _judge(question, rollouts[question.id])
+        # The recipe's rule, not the stored question's: it may have changed since, that is what judging again is for.
+        verdicts = _judge(question, rollouts[question.id], job.recipe.source(question.source).rule)
         for place, verdict in enumerate(verdicts):
             tally.count(question.source, verdict.status)
             if verdict.status in ("timeout", "error"):
                 error = RowError(verdict.status, f"response {place}: {verdict.reason}")
                 tally.reject(question.source, question.id, error)
-            if question.id in before and (old := before[question.id].verdicts[place].status) != verdict.status:
-                tally.count(question.source, f"changed/{old} to {verdict.status}")
         rows.append(Verdicts(question.id, question.source, pass_rate(verdicts), verdicts))
     return _finish(job, unit, tally, Verdicts, rows)
 
@@ -248,13 +249,13 @@ def pair_unit(job: Job, unit: Unit) -> Counts:
     return _finish(job, unit, tally, PreferenceRow, rows)
 
 
-def _judge(question: Question, rollout: Rollout) -> tuple[Verdict, ...]:
+def _judge(question: Question, rollout: Rollout, rule: str) -> tuple[Verdict, ...]:
     """A verdict on each response; a response without a clear final answer is unparseable."""
     answers = [extract(response.text, _template_name(rollout)) for response in rollout.responses]
     judged = iter(
         match_many(
             [
-                {"pred": answer, "gold": question.answer, "choices": question.choices or None, "rule": question.rule}
+                {"pred": answer, "gold": question.answer, "choices": question.choices or None, "rule": rule}
                 for answer in answers
                 if answer is not None
             ]
@@ -266,7 +267,7 @@ def _judge(question: Question, rollout: Rollout) -> tuple[Verdict, ...]:
 
 def _template_name(rollout: Rollout) -> str | None:
     """The template that tells ``extract`` which form to expect; None (any form) for a template of the user's own."""
-    return None if rollout.template.startswith((".", "/")) else rollout.template
+    return rollout.template if rollout.template in TEMPLATES else None
 
 
 def _to_continue(rollout: Rollout, dropout: DropoutSpec, max_pairs: int) -> list[tuple[int, DropoutVariant]]:
@@ -284,15 +285,13 @@ def _questions(job: Job, unit: Unit) -> Iterator[Question]:
     return read_rows(shard(job.out, "ingest", unit), Question)
 
 
-def _verdicts_before(job: Job, unit: Unit) -> Iterator[Verdicts]:
-    path = job.out / VERDICTS_BEFORE / unit.file
-    return read_rows(path, Verdicts) if path.exists() else iter(())
-
-
 async def _gather(work: Iterable[Awaitable[Row | None]]) -> list[Row]:
     """All results that are not None, in order. When one fails the others are cancelled, not left running."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_await(item)) for item in work]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_await(item)) for item in work]
+    except BaseExceptionGroup as group_error:
+        raise group_error.exceptions[0] from None
     return [result for task in tasks if (result := task.result()) is not None]
 
 
