@@ -54,7 +54,7 @@ def is_complete(form: Form) -> bool:
     """Whether different normal forms of this kind are different values: only symbols, roots of integers, pi and e."""
     return all(
         atom[0] in ("sym", "prime", "i", "word", "sub", "call")
-        or (atom[0] == "exp" and atom[1] == ("sym", "e") and (_I, Fraction(1)) not in atom[2])
+        or (atom[0] == "exp" and atom[1] == ("sym", "e") and all(factor[0] == "sym" for factor, _ in atom[2]))
         for poly in form
         for monomial in poly
         for atom, _ in monomial
@@ -376,9 +376,12 @@ def _symbolic_power(base: Form, exponent: Form) -> Form:
     number = constant(base)
     bases: list[tuple[Atom, Fraction]]
     if number is not None:
-        if number <= 0:
+        if not number or (number < 0 and top.get((), Fraction(0)).denominator != 1):
             return _of_atom(("power", freeze(base), freeze(exponent)))
+        signs = [(("num", -1), Fraction(1))] if number < 0 else []
+        number = abs(number)
         bases = [(("num", prime), Fraction(count)) for prime, count in _factors(number.numerator)]
+        bases += signs
         bases += [(("num", prime), Fraction(-count)) for prime, count in _factors(number.denominator)]
     elif len(base[0]) == 1 and base[1] is ONE and len(next(iter(base[0]))) == 1 and next(iter(base[0].values())) == 1:
         ((atom, count),) = next(iter(base[0]))
@@ -392,8 +395,12 @@ def _symbolic_power(base: Form, exponent: Form) -> Form:
     result: Form = (ONE, ONE)
     for atom, count in bases:
         for monomial, value in top.items():
-            if monomial:
+            if atom == ("sym", "e") and len(monomial) == 1 and monomial[0][0][0] == "ln" and monomial[0][1] == 1:
+                result = _product(result, _root_of_number(Fraction(monomial[0][0][1]), count * value))
+            elif monomial:
                 result = _product(result, _of_poly(_reduced({("exp", atom, monomial): count * value})))
+            elif atom == ("num", -1):
+                result = _product(result, _of_poly({(): Fraction(-1 if value % 2 else 1)}))
             elif atom[0] == "num":
                 result = _product(result, _root_of_number(Fraction(atom[1]), count * value))
             else:
@@ -500,11 +507,44 @@ def _trigonometric(name: str, argument: Form) -> Form:
         exact = _exact_sine(argument[0][((_PI, Fraction(1)),)] + (Fraction(1, 2) if name == "cos" else 0))
         if exact is not None:
             return exact
+    parts = _angles(argument)
+    if parts:
+        return _sum_of_angles(name, parts)
     negated = _negated(argument)
     if repr(freeze(negated)) < repr(freeze(argument)):
         flipped = _of_atom(("fn", name, freeze(negated)))
         return _negated(flipped) if name == "sin" else flipped
     return _of_atom(("fn", name, freeze(argument)))
+
+
+def _angles(argument: Form) -> list[tuple[Form, int]]:
+    """A sum of angles as (angle, how often) pairs, [] when it is one simple angle or too many."""
+    if argument[1] is not ONE or len(argument[0]) > 3:
+        return []
+    parts = []
+    for monomial, value in argument[0].items():
+        if monomial == ((_PI, Fraction(1)),):
+            parts.append((_of_poly({monomial: value}), 1))
+        else:
+            parts.append((_of_poly({monomial: Fraction(1, value.denominator)}), value.numerator))
+    total = sum(abs(count) for _, count in parts)
+    return parts if 1 < total <= 5 else []
+
+
+def _sum_of_angles(name: str, parts: list[tuple[Form, int]]) -> Form:
+    """The addition theorems, one angle at a time."""
+    sine: Form = (ZERO, ONE)
+    cosine: Form = (ONE, ONE)
+    for angle, count in parts:
+        one, two = _trigonometric("sin", angle), _trigonometric("cos", angle)
+        if count < 0:
+            one = _negated(one)
+        for _ in range(abs(count)):
+            sine, cosine = (
+                _sum(_product(sine, two), _product(cosine, one)),
+                _sum(_product(cosine, two), _negated(_product(sine, one))),
+            )
+    return sine if name == "sin" else cosine
 
 
 def _exact_sine(turn: Fraction) -> Form | None:

@@ -25,7 +25,7 @@ _TRAILING = re.compile(
     re.IGNORECASE,
 )
 _SAID = re.compile(
-    r"[(\[]?(?P<a>[A-Z])[)\]]?\s+(?:is|would be|looks|seems to be|must be)\s+(?:the\s+)?(?:correct|right|best|true|answer|final)(?:\s+\w+){0,2}"
+    r"[(\[]?(?P<a>[A-Z])[)\]]?\s*(?:选项|项)(?:是)?(?:正确|对)的?|[(\[]?(?P<b>[A-Z])[)\]]?\s+(?:is|would be|looks|seems to be|must be)\s+(?:the\s+)?(?:correct|right|best|true|answer|final)(?:\s+\w+){0,2}"
 )
 _MENTION = re.compile(
     r"(?<![A-Za-z0-9'’])(?:[(\[]([A-Za-z])[)\]]|([B-HJ-Z])(?![A-Za-z0-9'’])|(A)(?=\s*(?:$|[.,;:)\]]|is\b|or\b|and\b|项)))"
@@ -41,7 +41,7 @@ def letter(text: str) -> str | None:
     if len(text) > 60:
         return None
     found = _ALONE.fullmatch(text) or _NAMED.fullmatch(text) or _SAID.fullmatch(text)
-    return found["a"].upper() if found else None
+    return next(filter(None, found.groups())).upper() if found else None
 
 
 @lru_cache(maxsize=8192)

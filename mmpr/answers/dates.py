@@ -37,7 +37,7 @@ _DATES = tuple(
 _NUMERIC = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}|\d{2})")
 _YEAR = re.compile(r"(?:in\s+|the year\s+|year\s+)?(\d{4})\s*(?:年|ad|ce)?")
 _TIME = re.compile(
-    r"(?:at\s+|it is\s+|it's\s+)?(?P<hour>\d{1,2})(?:[:.：](?P<minute>\d{2})(?:[:：](?P<second>\d{2}))?)?\s*(?P<half>[ap]\.?\s?m\.?)?(?:\s*(?P<clock>o'?clock))?(?:\s+(?P<part>in the (?:morning|afternoon|evening)|at night))?"
+    r"(?:at\s+|it is\s+|it's\s+)?(?P<hour>\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)(?:[:：](?P<minute>\d{2})(?:[:：](?P<second>\d{2}))?)?\s*(?P<half>[ap]\.?\s?m\.?)?(?:\s*(?P<clock>o'?clock))?(?:\s+(?P<part>in the (?:morning|afternoon|evening)|at night))?"
 )
 _HAN_TIME = re.compile(
     r"(?P<part>上午|早上|凌晨|下午|晚上|中午)?(?P<hour>\d{1,2}|[一二三四五六七八九十两]{1,3})(?:点钟?|时|[:：](?=\d\d))(?:(?P<minute>\d{1,2})分?|(?P<half>半)|(?P<quarter>[一三]刻)|整)?"
@@ -120,7 +120,7 @@ def parse_time(text: str) -> Time | None:
     found = _TIME.fullmatch(text)
     if found and (found["minute"] or found["half"] or found["clock"]):
         return _time(
-            int(found["hour"]),
+            _hour(found["hour"]),
             int(found["minute"] or 0),
             int(found["second"] or 0),
             (found["half"] or found["part"] or ""),
@@ -151,6 +151,10 @@ def parse_time(text: str) -> Time | None:
             else ((hour - 2) % 12 + 1, 60 - minutes, 0, False)
         )
     return None
+
+
+def _hour(text: str) -> int:
+    return int(text) if text.isdigit() else _WORDS[text]
 
 
 def _time(hour: int, minute: int, second: int, half: str) -> Time | None:

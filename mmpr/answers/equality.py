@@ -328,7 +328,11 @@ def _same_regions(gold: Tree, other: Tree, prove: Prove) -> bool:
     if one is None or two is None:
         if gold[0] == other[0] == "interval":
             return (gold[1], gold[4]) == (other[1], other[4]) and _same_ordered(gold[2:4], other[2:4], prove)
-        return gold[0] == other[0] and gold[0] in ("cup", "cap", "minus", "rel") and _same_relations(gold, other, prove)
+        if gold[0] == other[0] and gold[0] in ("cup", "cap"):
+            return _same_unordered(_operands(gold), _operands(other), prove, unique=True)
+        if gold[0] == other[0] == "minus":
+            return _same_ordered(gold[1:], other[1:], prove)
+        return gold[0] == other[0] == "rel" and _same_relations(gold, other, prove)
     names = [_only_variable(tree) for tree in (gold, other)]
     if all(names) and names[0] != names[1]:
         return False
@@ -338,6 +342,11 @@ def _same_regions(gold: Tree, other: Tree, prove: Prove) -> bool:
         and same_scalars(a.high, b.high, prove)
         for a, b in zip(one, two, strict=True)
     )
+
+
+def _operands(tree: Tree) -> list[Tree]:
+    """The sets that a chain of one operator joins."""
+    return [item for part in tree[1:] for item in (_operands(part) if part[0] == tree[0] else [part])]
 
 
 def _only_variable(tree: Tree) -> str | None:

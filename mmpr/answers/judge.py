@@ -98,6 +98,7 @@ _MATH = re.compile(
     r"[\\^_=<>≤≥≠≈±√π∞∪∩∈°|]|\d\s*[-+*/×÷·!]|[-+*/×÷·]\s*[\d(]|[(\[{]\s*-?[\d.]|[A-Za-z]\s*[-+*/]\s*[A-Za-z]\b|^\s*-|\d[A-Za-z]\b|\)\s*\(|\b[a-z]\(|\d(?!st\b|nd\b|rd\b|th\b|am\b|pm\b)[a-z]{2,3}\b|sqrt|^[A-Za-zα-ω]$"
 )
 _OR = re.compile(r"\s*,?\s+or\s+|\s*或者?\s*")
+_EQUATED = re.compile(r"[\d\s.,+*/×÷()=$%-]+|[A-Za-z][A-Za-z' ]*")
 _NARROW = re.compile(r"(?<=\d) (?=[A-Za-z°%])")
 _CODE = re.compile(
     r"(?:[A-Z]{1,5}|[A-Za-z]{2,})[- ]?\d+[A-Za-z]{0,2}|\d+(?:-\d+)+|\d+[A-Z]{1,3}|[A-Za-z]{2,}(?:-[A-Za-z]+)+|[A-Za-z]+(?:-[A-Za-z]{2,})+|[A-Z]+\d+[A-Z0-9]*"
@@ -115,6 +116,10 @@ _GOLD_LETTER = re.compile(
     re.IGNORECASE,
 )
 _GOLD_LETTERS = re.compile(r"\(?[A-H]\)?(?:\s*(?:,|;|、|&|\band\b|和)\s*(?:and\s+)?\(?[A-H]\)?)+")
+_LETTER_REFUSED = re.compile(
+    r"^(?:is|was|isn't)\b.*\b(?:not|n't|wrong|incorrect|false)\b|^(?:or|not|wrong|incorrect|maybe|but)\b|\?$|\bor [A-Z]\b",
+    re.IGNORECASE,
+)
 _SUBJECT_END = re.compile(r"\s+(?:is|are|was|were|because|since|as)\b|,|\s+[-(]|：|，")
 _GOLD_LETTER_TEXT = re.compile(r"(?:\([A-H]\)|[A-H]\s*[.):])\s+(?![A-Z]\.)\S.*")
 
@@ -246,7 +251,7 @@ def _letter_with_text(
     if choice.letter(rest) not in (None, name) or (choice.letters(f"{name}, {rest}") and len(rest) < 12):
         return None, "several letters"
     explained = choice.is_explanation(rest)
-    reason = None if explained else hedge(rest, gold=" ".join(options) or want_text, bounds=False)
+    reason = "taken back" if _LETTER_REFUSED.search(rest) else None
     if options:
         texts = [rest, peel(sentences(rest)[0]), predicate(rest), _SUBJECT_END.split(rest, maxsplit=1)[0]]
         at = next(
@@ -382,6 +387,11 @@ def _amount_said(answer: str, truth: str = "") -> Amount | str | None:
         amount = parse_expression(answer)
         if amount is not None:
             return _valued(amount)
+    left, equals, right = answer.rpartition("=")
+    if equals and not set("<>≤≥≠≈") & set(answer) and hedge(answer, truth) is None and _EQUATED.fullmatch(left):
+        amount = parse_amount(right.strip())
+        if amount is not None:
+            return amount
     parts = sentences(answer)
     if len(parts) > 1:
         last = conclusion(answer)

@@ -16,7 +16,7 @@ _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{(.*)\}", re.DOTALL)
 _LEAD = re.compile(
     r"(?:(?:so|thus|hence|therefore|then|ok|okay|well|sure|certainly|in conclusion|in summary|overall|因此|所以|故|综上)(?:[,:，：]\s*|\s+)"
     r"|(?:(?:the|my|your|our)\s+)?(?:final\s+|correct\s+|right\s+|best\s+)?(?:answer|result|solution|ans)\s*(?:is|are|would be|should be|must be|[:=：])+\s*:?\s*"
-    r"|(?:最终|正确)?答案(?:是|为|應為|应为|应该是)?\s*[:：]?\s*"
+    r"|[故则即]?(?:最终|正确|本题)?答案(?:是|为|應為|应为|应该是)?\s*[:：]?\s*"
     r"|(?:i (?:think|believe|would say|'d say|conclude)|we (?:get|have|find|obtain)|it (?:must|should) be)\s*(?:that\s+)?(?:it is |it's |the answer is )?"
     r"|(?:=|[:：])\s*)",
     re.IGNORECASE,
@@ -85,6 +85,7 @@ _ANSWERS = re.compile(
 def peel(text: str) -> str:
     """The answer without markdown, math delimiters, quotes, boxes, text commands, lead-ins and final punctuation."""
     before = None
+    latex = "\\" in text
     if "\\\\" in text and "begin" not in text:
         text = re.sub(r"\\\\(?=[A-Za-z{}()\[\]])", r"\\", text)  # escaped twice on its way here
     if "**" in text:
@@ -113,7 +114,7 @@ def peel(text: str) -> str:
             text = text[:-2]
         elif text.startswith("**") and text.count("**") % 2:
             text = text[2:]
-    if "\\" in text or "$" in text or "{,}" in text:
+    if latex or "$" in text or "{,}" in text:
         text = _plain_latex(text)
     return " ".join(text.split())
 
@@ -166,6 +167,8 @@ def predicate(text: str) -> str | None:
     if answered:
         return answered[1]
     labelled = _LABELLED.fullmatch(text)
+    if _ALTERNATIVE.search(text) or _NEGATION.search(text):
+        return None
     if labelled and not _CLAUSE.search(labelled[1]):
         return labelled[2]
     found = list(_COPULA.finditer(text))

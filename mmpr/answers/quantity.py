@@ -53,9 +53,10 @@ _YEAR_LIKE = re.compile(r"(?:1[5-9]|20)\d\d")
 _CODE_TAIL = re.compile(r"[AC]")  # 5A and 12C are labels, 5 A and 12 C are not
 _VERB = re.compile(
     r"\b(?:is|are|was|were|be|has|have|had|there|see|count(?:ed)?|contains?|shows?|totals?|equals?|costs?|needs?|left|gets?|got|gives?|found|weighs?|takes?|makes?"
-    r"|reach(?:es)?|increases?|decreases?|grows?|grew|uses?|used|sells?|sold|buys?|bought|ran|earns?|earned|spent|wins?|won|lost|started|comes? to|answer|solution|total|=)\b|[有是为共剩]",
+    r"|(?!red\b)\w{2,}ed|reach(?:es)?|increases?|decreases?|grows?|grew|uses?|used|sells?|sold|buys?|bought|ran|earns?|earned|spent|wins?|won|lost|started|comes? to|answer|solution|total|=)\b|[有是为共剩]",
     re.IGNORECASE,
 )
+_TWICE = re.compile(r"([^()]+) \(([^()]+)\)")  # 3 (three)
 _DECADE = re.compile(r"\d{2,3}0'?s")
 
 
@@ -111,6 +112,10 @@ def parse_amount(text: str) -> Amount | None:
         amount = _from_words(text)
         if amount is not None:
             return amount
+    twice = _TWICE.fullmatch(text)
+    if twice:
+        one, two = parse_amount(twice[1]), parse_amount(twice[2])
+        return one if one and two and one.number is not None and one.number == two.number else None
     if not text.isascii():
         found = _HAN_HEAD.match(text)
         if found:
@@ -264,8 +269,9 @@ def _with_tail(head: str, tail: str) -> Amount | None:
     tree = number_tree(value, head)
     spaced = tail[:1] == " "
     tail = tail.strip()
-    if tail.startswith("-") and tail[1:2].isalpha():
-        tail = tail[1:]
+    if tail.startswith("-"):
+        unit = units.parse_unit(tail[1:])
+        return Amount(tree, unit) if unit else None
     if not tail:
         return Amount(tree)
     unit = None if _CODE_TAIL.fullmatch(tail) and not spaced else units.parse_unit(tail)
@@ -331,7 +337,11 @@ def _noun(tail: str) -> tuple[str, ...]:
                 words = words[:at]
                 break
         return tuple(words)
-    if not tail.isascii() and _HAN_COUNTER.fullmatch(tail) and not re.search("[或和不到多几至以左约]|分之", tail):
+    if (
+        not tail.isascii()
+        and _HAN_COUNTER.fullmatch(tail)
+        and not re.search("[或和不到多几至以左约折成倍半第]|分之|次方|平方", tail)
+    ):
         return (
             (re.sub("^[个個只隻条條张張本辆輛位名头頭匹朵棵支枝把件双雙次种種家座间間]", "", tail) or "个",)
             if len(tail) > 1
