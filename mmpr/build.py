@@ -168,12 +168,21 @@ def _run_stages(plan: Plan, out: Path, state: Build) -> None:
 
 
 def _finish(plan: Plan, out: Path, state: Build) -> dict[str, Any]:
-    """Card and manifest, the manifest last."""
+    """Card and manifest, the manifest last. Nobody writes any more: what killed workers left behind goes."""
     from mmpr.io.card import dataset_card
     from mmpr.io.manifest import describe
-    from mmpr.io.shards import ATTEMPTS, STAGES, VERDICTS_BEFORE, stage_counts, write_json, write_text
+    from mmpr.io.shards import (
+        ATTEMPTS,
+        STAGES,
+        VERDICTS_BEFORE,
+        remove_temporaries,
+        stage_counts,
+        write_json,
+        write_text,
+    )
     from mmpr.plan import verdict_changes
 
+    remove_temporaries(out)
     counts = {"index": state.counts}
     counts["heldout"] = stage_counts(out, "ingest", state.of("heldout"))
     for stage in STAGES:

@@ -28,6 +28,7 @@ from mmpr.io.shards import (
     Unit,
     add_counts,
     remove_stage,
+    shard,
     write_json,
     write_shard,
 )

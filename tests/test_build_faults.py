@@ -75,7 +75,7 @@ def check(out: Path) -> None:
     assert [row.id for row in rows("completions", Completions)] == [id for id in asked if id not in set(known)]
     assert max(Counter(row.id for row in rows("pairs", PreferenceRow)).values()) == 1
     assert len(rows("heldout", Question)) == 20
-    assert not list(out.rglob(".tmp-*"))
+    assert not list(out.rglob("*.tmp"))
     manifest = json.loads((out / "manifest.json").read_text())
     for stage in ("ingest", "sample", "complete", "verify", "pair"):
         flat = {

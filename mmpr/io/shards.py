@@ -45,7 +45,7 @@ VERDICTS_BEFORE = "verdicts.before"
 ATTEMPTS = "attempts"
 """Where it is counted how often a unit was begun."""
 
-_TEMPORARY = ".tmp-"
+_TEMPORARY = ".tmp"
 _serial = itertools.count()
 
 
@@ -143,7 +143,7 @@ def remove_stage(out: Path, stage: Stage) -> None:
 
 def remove_temporaries(out: Path) -> None:
     """Delete what killed writers left behind."""
-    for path in out.rglob(f"{_TEMPORARY}*"):
+    for path in out.rglob(f".*{_TEMPORARY}"):
         path.unlink(missing_ok=True)
 
 
@@ -180,7 +180,7 @@ def _open_lock(out: Path) -> IO[bytes]:
 @contextlib.contextmanager
 def _whole_or_absent(path: Path) -> Iterator[Path]:
     """A temporary name beside ``path``; on leaving it is flushed to disk and renamed, on an error it is removed."""
-    temporary = path.parent / f"{_TEMPORARY}{os.uname().nodename}-{os.getpid()}-{next(_serial)}-{path.name}"
+    temporary = path.parent / f".{path.name}-{os.uname().nodename}-{os.getpid()}-{next(_serial)}{_TEMPORARY}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
