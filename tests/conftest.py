@@ -27,3 +27,14 @@ def small_build(tmp_path_factory: pytest.TempPathFactory) -> SmallBuild:
     folder = tmp_path_factory.mktemp("small")
     recipe = small_recipe(folder)
     return SmallBuild(recipe, folder / "out", build_without_ray(recipe, folder / "out"))
+
+
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`datasets` asks nobody and keeps what it makes in the test's own folder."""
+    import datasets
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")

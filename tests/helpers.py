@@ -91,8 +91,8 @@ def small_tree(folder: Path, **settings: Any) -> dict[str, Any]:
         "name": "small",
         "seed": 7,
         "model": {"path": "none"},
-        "engine": {"type": "replay", "args": {"answers": [1, 2, 3, 5, 7, "yes", "no", "red", "circle"]}},
-        "sampling": {"samples": 6, "max_tokens": 64},
+        "engine": {"type": "replay", "args": {"answers": [2, 3, 4, 5, 7, "B", "yes", "no", "red"]}},
+        "sampling": {"samples": 8, "max_tokens": 64},
         "unit_questions": 12,
         "sources": [
             {"name": "digits", "type": "digits", "split": "train", "questions": 18},

@@ -1,0 +1,171 @@
+"""The arrows of the house: who imports whom, and what nobody calls."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import mmpr
+
+PACKAGE = Path(mmpr.__file__).parent
+
+# Each room imports only rooms before it; rooms in one line do not know each other.
+ROOMS: tuple[tuple[str, ...], ...] = (
+    ("errors",),
+    ("schema",),
+    ("config",),
+    ("prompts",),
+    ("answers",),
+    ("pairing", "dropout_ntp"),
+    ("io",),
+    ("sources",),
+    ("engine",),
+    ("models",),
+    ("plan",),
+    ("stages",),
+    ("progress",),
+    ("cluster",),
+    ("build",),
+    ("report", "export", "evaluate"),
+    ("train",),
+)
+RANKS = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
+
+# Heavy libraries and the only modules that import them.
+LEAVES = {
+    "vllm": ("engine/vllm.py",),
+    "ray": ("cluster.py", "build.py"),
+    "torch": ("engine/", "train/", "train.py"),
+    "accelerate": ("train/", "train.py"),
+    "sympy": ("answers/",),
+    "sklearn": ("sources/",),
+    "easy_vqa": ("sources/",),
+}
+FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
+FORBIDDEN_NAMES = {"eval", "exec", "sympify", "parse_expr", "parse_latex", "lambdify", "literal_eval"}
+FORBIDDEN_BUILTINS = {"compile", "__import__"}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Full names of everything that a module imports, wherever in it."""
+    package = ["mmpr", *path.relative_to(PACKAGE).parts[:-1]]
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            start = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{start}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "import_module":
+            assert node.args, f"{name_of(path)}:{node.lineno}: name the module in the call"
+            if isinstance(node.args[0], ast.Constant):
+                yield str(node.args[0].value)
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_rooms_import_only_rooms_before_them(path: Path) -> None:
+    room = room_of(path)
+    if room == "__init__":
+        inside = {name for name in imported(path) if name.startswith("mmpr")}
+        assert inside == {"mmpr.io.flat.load_pairs"}
+        return
+    assert room in RANKS, f"{room}: give the new room its place in the list above"
+    for name in imported(path):
+        parts = name.split(".")
+        if parts[0] != "mmpr" or len(parts) == 1 or parts[1] in (room, "__version__"):
+            continue
+        assert parts[1] in RANKS, f"{name_of(path)} imports {name}, which has no place"
+        assert RANKS[parts[1]] < RANKS[room], f"{name_of(path)} imports {name}, which comes after it"
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_heavy_libraries_have_one_leaf(path: Path) -> None:
+    for name in imported(path):
+        places = LEAVES.get(name.split(".")[0])
+        if places is not None:
+            assert any(name_of(path).startswith(place) for place in places), f"{name_of(path)} imports {name}"
+
+
+def test_these_tests_see_imports() -> None:
+    importers = {
+        top: {name_of(path) for path in modules() for name in imported(path) if name.split(".")[0] == top}
+        for top in ("vllm", "ray", "sklearn")
+    }
+    assert importers["vllm"] == {"engine/vllm.py"}
+    assert "cluster.py" in importers["ray"]
+    assert "sources/digits.py" in importers["sklearn"]
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_no_text_is_ever_run(path: Path) -> None:
+    for name in imported(path):
+        assert not FORBIDDEN_MODULES & set(name.split(".")), f"{name_of(path)} imports {name}"
+        assert name.split(".")[-1] not in FORBIDDEN_NAMES, f"{name_of(path)} imports {name}"
+    for node in ast.walk(tree_of(path)):
+        where = f"{name_of(path)}:{getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.Name):
+            assert node.id not in FORBIDDEN_NAMES | FORBIDDEN_BUILTINS, f"{where}: {node.id}"
+        elif isinstance(node, ast.Attribute):
+            # `model.eval()` is how a network is told to stop learning
+            called = FORBIDDEN_NAMES - ({"eval"} if room_of(path) in ("train", "engine") else set())
+            assert node.attr not in called, f"{where}: .{node.attr}"
+        elif isinstance(node, ast.keyword):
+            true = isinstance(node.value, ast.Constant) and node.value.value is True
+            assert not (node.arg in ("allow_pickle", "shell") and true), f"{where}: {node.arg}=True"
+
+
+def run(code: str) -> dict[str, object]:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_help_answers_at_once() -> None:
+    seen = run(
+        "import json, resource, runpy, sys\n"
+        "sys.argv = ['mmpr.build', '--help']\n"
+        "try:\n    runpy.run_module('mmpr.build', run_name='__main__')\n"
+        "except SystemExit as end:\n    status = end.code\n"
+        "usage = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "print(json.dumps({'status': status, 'cpu_s': usage.ru_utime + usage.ru_stime, 'modules': list(sys.modules)}))"
+    )
+    assert seen["status"] == 0
+    heavy = {"pydantic", "ray", "vllm", "torch", "pyarrow", "datasets", "transformers", "PIL", "numpy", "sympy", "rich"}
+    assert not heavy & set(seen["modules"])
+    assert seen["cpu_s"] < 0.5
+
+
+def test_a_plan_is_made_without_an_engine() -> None:
+    seen = run(
+        "import json, sys\nimport mmpr.plan, mmpr.stages, mmpr.progress, mmpr.io.flat, mmpr.io.card\n"
+        "print(json.dumps({'modules': list(sys.modules)}))"
+    )
+    assert not {"ray", "vllm", "torch", "transformers", "datasets", "sklearn"} & set(seen["modules"])
+
+
+def test_importing_mmpr_imports_nothing_else() -> None:
+    seen = run("import json, sys\nimport mmpr\nprint(json.dumps({'modules': list(sys.modules)}))")
+    assert [name for name in seen["modules"] if name.startswith("mmpr")] == ["mmpr"]
