@@ -82,7 +82,7 @@ def own_source(folder: Path) -> dict[str, Any]:
         "path": str(folder / "rows.jsonl"),
         "columns": {"id": "id", "choices": "choices"},
         "template": "zh",
-        "samples": 16,
+        "samples": 32,
     }
 
 

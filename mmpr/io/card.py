@@ -10,7 +10,16 @@ from mmpr.io.manifest import total
 from mmpr.io.tables import hub_features
 from mmpr.schema import PreferenceRow, Question, Rollout
 
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+# The hub's own names.
+_SIZES = (
+    (10**3, "n<1K"),
+    (10**4, "1K<n<10K"),
+    (10**5, "10K<n<100K"),
+    (10**6, "100K<n<1M"),
+    (10**7, "1M<n<10M"),
+    (10**8, "10M<n<100M"),
+    (10**9, "100M<n<1B"),
+)
 
 
 def dataset_card(manifest: dict[str, Any]) -> str:
@@ -28,7 +37,7 @@ def dataset_card(manifest: dict[str, Any]) -> str:
         "license": "other",
         "task_categories": ["image-text-to-text", "visual-question-answering"],
         "tags": ["preference", "mmpr", "mpo", "dpo", "multimodal", "reasoning"],
-        "size_categories": [next((name for most, name in _SIZES if rows["pairs"] < most), "n>1M")],
+        "size_categories": [next((name for most, name in _SIZES if rows["pairs"] < most), "1B<n<10B")],
         "configs": [
             {
                 "config_name": name,
@@ -53,7 +62,7 @@ def dataset_card(manifest: dict[str, Any]) -> str:
 
 Multimodal reasoning preference data: {rows["pairs"]:,} questions with {sum(methods.values()):,} pairs
 ({methods["correctness"]:,} by correctness, {methods["format"]:,} by format, {methods["dropout"]:,} by dropout
-continuation), sampled from `{recipe["model"]["path"].rsplit("/", 1)[-1]}` (revision `{manifest["model_revision"]}`).
+continuation), sampled from `{_model_name(recipe["model"]["path"])}` (revision `{manifest["model_revision"]}`).
 
 | source | questions | responses | pairs |
 |---|---|---|---|
@@ -65,6 +74,11 @@ A row of `pairs/` is a question with its pairs: `images` and `responses` stand i
 
 Pictures and questions keep the licences of their sources.
 """
+
+
+def _model_name(path: str) -> str:
+    """A name on the hub as it is; of a folder its own name, not where it lies."""
+    return path.rstrip("/").rsplit("/", 1)[-1] if path.startswith((".", "/")) else path
 
 
 def _yaml_fields(noun: type) -> list[dict[str, Any]]:

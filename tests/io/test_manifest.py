@@ -1,0 +1,100 @@
+"""The manifest says what is there, and nothing that changes from run to run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+import mmpr
+from mmpr.errors import OutputError
+from mmpr.io.manifest import FORMAT, describe, file_table, read_manifest, total
+from tests.conftest import SmallBuild
+
+
+def test_every_shard_stands_in_it_with_its_checksum(small_build: SmallBuild) -> None:
+    manifest = read_manifest(small_build.out)
+    assert manifest == small_build.manifest
+    on_disk = {str(path.relative_to(small_build.out)) for path in small_build.out.rglob("*.parquet")}
+    assert set(manifest["files"]) == on_disk
+    assert {name.split("/")[0] for name in on_disk} == {
+        "index", "questions", "heldout", "rollouts", "completions", "verdicts", "pairs", "rejects",
+    }  # fmt: skip
+    for name, about in manifest["files"].items():
+        data = (small_build.out / name).read_bytes()
+        assert about == {
+            "bytes": len(data),
+            "rows": pq.read_metadata(small_build.out / name).num_rows,
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+
+
+def test_it_says_what_the_build_was_made_of(small_build: SmallBuild) -> None:
+    manifest = small_build.manifest
+    assert manifest["format"] == FORMAT
+    assert manifest["mmpr"] == mmpr.__version__
+    assert manifest["recipe"] == small_build.recipe.as_json()
+    assert manifest["model_revision"] == "replay"
+    assert set(manifest["prompts"]) == {"en", "zh", "plain"}
+    assert all(len(sha) == 64 for sha in manifest["prompts"].values())
+    assert manifest["versions"]["pyarrow"]
+
+
+def test_it_says_nothing_of_the_machine_and_the_hour(small_build: SmallBuild) -> None:
+    import os
+    import socket
+
+    text = json.dumps({**small_build.manifest, "recipe": None})
+    assert str(small_build.out) not in text
+    assert socket.gethostname() not in text
+    assert str(os.getpid()) not in {str(value) for value in json.loads(text)}
+    assert "202" not in json.dumps([name for name in small_build.manifest if "time" in name or "date" in name])
+
+
+def test_it_is_written_last(small_build: SmallBuild) -> None:
+    newest = max(path.stat().st_mtime_ns for path in small_build.out.rglob("*") if path.is_file())
+    assert (small_build.out / "manifest.json").stat().st_mtime_ns == newest
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "holds no finished build"),
+        ("", "cannot be read"),
+        ("{", "cannot be read"),
+        ("[]", "another format"),
+        ("{}", "another format"),
+        ('{"format": 99}', "another format"),
+        (b"\xff\xfe", "cannot be read"),
+    ],
+)
+def test_a_manifest_that_cannot_be_used(tmp_path: Path, text: str | bytes | None, words: str) -> None:
+    if text is not None:
+        (tmp_path / "manifest.json").write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(OutputError, match=words):
+        read_manifest(tmp_path)
+
+
+def test_counts_are_filed_by_stage_and_source(tmp_path: Path) -> None:
+    counts = {"pair": {"a/pairs/format": 2, "b/pairs/dropout": 3, "a/questions/paired": 1}, "sample": {}}
+    made = describe(tmp_path, {"recipe": {}}, counts)
+    assert made["counts"] == {
+        "pair": {"a": {"pairs/format": 2, "questions/paired": 1}, "b": {"pairs/dropout": 3}},
+        "sample": {},
+    }
+    assert file_table(tmp_path) == made["files"] == {}
+
+
+def test_totals() -> None:
+    counts = {
+        "a": {"pairs/format": 2, "pairs/dropout": 5, "questions": 1, "questions/paired": 9},
+        "b": {"questions": 3},
+    }
+    assert total(counts, "questions") == 4
+    assert total(counts, "pairs/") == 7
+    assert total(counts, "pairs/format", ["a"]) == 2
+    assert total(counts, "questions", ["b", "unknown"]) == 3
+    assert total(counts, "nothing") == 0
