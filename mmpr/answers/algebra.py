@@ -1,6 +1,7 @@
 """Exact normal form of expressions: quotients of polynomials with rational coefficients in atoms.
 
-An atom is a symbol, a prime to a fractional power, pi, e to a monomial, or a function of normal forms. Roots of integers,
+An atom is a symbol, a prime to a fractional power, pi, e to a monomial, or a function of normal forms. Roots of
+integers,
 rational powers, sin² + cos², i² and logarithms of rationals are reduced, so two numbers built of them are equal exactly
 when their normal forms are. Work is bounded: what would grow beyond a limit raises TooLargeError before it does.
 """

@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 _CONTROL = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]"
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\u0334-\u0338\u20d0-\u20ff\U000e0000-\U000e007f]"
 )
 _INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff\u00ad\ufe0e\ufe0f\u180e"
 _HIDDEN_INSIDE = re.compile(f"[0-9A-Za-z.,][{_INVISIBLE}]+[0-9A-Za-z.,]")
@@ -53,7 +53,8 @@ def clean(text: str) -> str | None:
     """The text in one spelling of characters, white space collapsed; None when it hides something.
 
     Full-width forms, dashes, quotes, exponents (``²`` is ``^2``) and vulgar fractions become plain ones. Control
-    characters, surrogates, direction overrides and invisible characters inside a word or number make it unreadable: what
+    characters, surrogates, direction overrides and invisible characters inside a word or number make it unreadable:
+    what
     a person sees would not be what was compared.
     """
     if _CONTROL.search(text):

@@ -14,7 +14,7 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _LEADING = re.compile(
-    r"(?:(?:option|choice|answer|选项|选)\s*[:：]?\s*)?(?:[(\[]\s*(?P<a>[A-Za-z])\s*[)\]]\s*[.:、,-]?|(?P<b>[A-Z])\s*[.:、)）。]|(?P<c>[A-Z])\s+(?:[-=]|(?=because\b|since\b))|(?P<d>[A-Z])\s*,|(?P<e>[a-z])\s*[.)](?=\s))\s*(?P<rest>\S.*)",
+    r"(?:(?:option|choice|answer|选项|选)\s*[:：]?\s*)?(?:[(\[]\s*(?P<a>[A-Za-z])\s*[)\]]\s*[.:、,-]?|(?P<b>[A-Z])\s*[.:、)）。]|(?P<c>[A-Z])\s+(?:[-=]|(?=because\b|since\b))|(?P<d>[A-Z])\s*,|(?P<e>[a-z])\s*[.)](?=\s))\s*(?P<rest>[^\s_].*)",
     re.IGNORECASE,
 )
 _NAMED_LEADING = re.compile(
@@ -25,7 +25,8 @@ _TRAILING = re.compile(
     re.IGNORECASE,
 )
 _SAID = re.compile(
-    r"[(\[]?(?P<a>[A-Z])[)\]]?\s*(?:选项|项)(?:是)?(?:正确|对)的?|[(\[]?(?P<b>[A-Z])[)\]]?\s+(?:is|would be|looks|seems to be|must be)\s+(?:the\s+)?(?:correct|right|best|true|answer|final)(?:\s+\w+){0,2}"
+    r"[(\[]?(?P<a>[A-Z])[)\]]?\s*(?:选项|项)(?:是)?(?:正确|对)的?|[(\[]?(?P<b>[A-Z])[)\]]?\s+(?:is|would be|looks"
+    r"|seems to be|must be)\s+(?:the\s+)?(?:correct|right|best|true|answer|final)(?:\s+\w+){0,2}"
 )
 _MENTION = re.compile(
     r"(?<![A-Za-z0-9'’])(?:[(\[]([A-Za-z])[)\]]|([B-HJ-Z])(?![A-Za-z0-9'’])|(A)(?=\s*(?:$|[.,;:)\]]|is\b|or\b|and\b|项)))"
@@ -37,7 +38,8 @@ _LABEL = re.compile(r"\s*[(\[]?([A-Za-z])[)\].:、)]\s*(\S.*)")
 
 @lru_cache(maxsize=8192)
 def letter(text: str) -> str | None:
-    """The letter that a text is, dressed as it may be: ``B``, ``(b)``, ``Option B.``, ``选B``; None for anything else."""
+    """The letter that a text is, dressed as it may be: ``B``, ``(b)``, ``Option B.``, ``选B``; None for anything
+    else."""
     if len(text) > 60:
         return None
     found = _ALONE.fullmatch(text) or _NAMED.fullmatch(text) or _SAID.fullmatch(text)

@@ -5,21 +5,17 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-_MONTHS = {
-    name: number
-    for number, names in enumerate(
-        ("january jan", "february feb", "march mar", "april apr", "may", "june jun", "july jul", "august aug", "september sep sept",
-         "october oct", "november nov", "december dec"), start=1)
-    for name in names.split()
-}  # fmt: skip
-_DAYS = {
-    name: number
-    for number, names in enumerate(
-        ("monday mon 周一 星期一 礼拜一", "tuesday tue tues 周二 星期二 礼拜二", "wednesday wed 周三 星期三 礼拜三",
-         "thursday thu thur thurs 周四 星期四 礼拜四", "friday fri 周五 星期五 礼拜五", "saturday sat 周六 星期六 礼拜六",
-         "sunday sun 周日 星期日 星期天 周天 礼拜天"))
-    for name in names.split()
-}  # fmt: skip
+_MONTH_NAMES = (
+    "january jan, february feb, march mar, april apr, may, june jun, july jul, august aug, "
+    "september sep sept, october oct, november nov, december dec"
+)
+_DAY_NAMES = (
+    "monday mon 周一 星期一 礼拜一, tuesday tue tues 周二 星期二 礼拜二, wednesday wed 周三 星期三 礼拜三, "
+    "thursday thu thur thurs 周四 星期四 礼拜四, friday fri 周五 星期五 礼拜五, "
+    "saturday sat 周六 星期六 礼拜六, sunday sun 周日 星期日 星期天 周天 礼拜天"
+)
+_MONTHS = {name: at for at, names in enumerate(_MONTH_NAMES.split(", "), start=1) for name in names.split()}
+_DAYS = {name: at for at, names in enumerate(_DAY_NAMES.split(", ")) for name in names.split()}
 _MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
 _DAY_NAME = "|".join(sorted((name for name in _DAYS if name.isascii()), key=len, reverse=True))
 _WEEKDAY_LEAD = re.compile(rf"(?:on\s+)?(?P<day>{_DAY_NAME})\.?,?\s+(?=\S)")
@@ -37,23 +33,29 @@ _DATES = tuple(
 _NUMERIC = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}|\d{2})")
 _YEAR = re.compile(r"(?:in\s+|the year\s+|year\s+)?(\d{4})\s*(?:年|ad|ce)?")
 _TIME = re.compile(
-    r"(?:at\s+|it is\s+|it's\s+)?(?P<hour>\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)(?:[:：](?P<minute>\d{2})(?:[:：](?P<second>\d{2}))?)?\s*(?P<half>[ap]\.?\s?m\.?)?(?:\s*(?P<clock>o'?clock))?(?:\s+(?P<part>in the (?:morning|afternoon|evening)|at night))?"
+    r"(?:at\s+|it is\s+|it's\s+)?(?P<hour>\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven"
+    r"|twelve)(?:[:：](?P<minute>\d{2})(?:[:：](?P<second>\d{2}))?)?\s*(?P<half>[ap]\.?\s?m\.?)?"
+    r"(?:\s*(?P<clock>o'?clock))?(?:\s+(?P<part>in the (?:morning|afternoon|evening)|at night))?"
 )
 _HAN_TIME = re.compile(
     r"(?P<part>上午|早上|凌晨|下午|晚上|中午)?(?P<hour>\d{1,2}|[一二三四五六七八九十两]{1,3})(?:点钟?|时|[:：](?=\d\d))(?:(?P<minute>\d{1,2})分?|(?P<half>半)|(?P<quarter>[一三]刻)|整)?"
 )
 _PAST = re.compile(
-    r"(?P<minutes>half|quarter|a quarter|\d{1,2}|five|ten|twenty|twenty[- ]five)(?:\s+minutes)?\s+(?P<way>past|after|to|till|before)\s+(?P<hour>\d{1,2}|[a-z]+)"
+    r"(?P<minutes>half|quarter|a quarter|\d{1,2}|five|ten|twenty|twenty[- "
+    r"]five)(?:\s+minutes)?\s+(?P<way>past|after|to|till|before)\s+(?P<hour>\d{1,2}|[a-z]+)"
 )
 _RATIO = re.compile(r"(\d+(?:\.\d+)?)\s*(?::|：|\bto\b)\s*(\d+(?:\.\d+)?)(?:\s*(?::|：|\bto\b)\s*(\d+(?:\.\d+)?))?")
 _WORDS = {
     word: number
-    for number, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())
+    for number, word in enumerate(
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+    )
 }
 _WORDS |= {"half": 30, "quarter": 15, "a quarter": 15, "twenty": 20, "twenty five": 25, "twenty-five": 25}
-_HAN_HOURS = {name: number for number, name in enumerate("零 一 二 三 四 五 六 七 八 九 十 十一 十二".split())} | {
-    "两": 2
-}
+_HAN_HOURS = {
+    name: number
+    for number, name in enumerate(["零", "一", "二", "三", "四", "五", "六", "七", "八", "九", "十", "十一", "十二"])
+} | {"两": 2}
 
 Date = tuple[int | None, int | None, int | None]
 """Year, month, day; None where the text names none."""

@@ -115,12 +115,12 @@ def _same_assignments(gold: Tree, other: Tree, prove: Prove) -> bool:
     ]
     if gold[0] == other[0]:
         return sorted(pair[1] for pair in gold[1:]) == sorted(pair[1] for pair in other[1:]) and _same_ordered(
-            *by_name, prove
+            by_name[0], by_name[1], prove
         )
     plain = other[0] if gold[0] == "assign" else gold[0]
     if plain == "tuple":
-        return _same_ordered(*by_name, prove)
-    return plain == "seq" and _same_ordered(*written, prove)
+        return _same_ordered(by_name[0], by_name[1], prove)
+    return plain == "seq" and _same_ordered(written[0], written[1], prove)
 
 
 def _same_ordered(gold: Sequence[Tree], other: Sequence[Tree], prove: Prove) -> bool:
@@ -205,7 +205,7 @@ def _series(name: Tree | None) -> Tree | None:
 
 def _is_name(tree: Tree) -> bool:
     if tree[0] == "sym":
-        return tree[1] not in _CONSTANTS
+        return str(tree[1]) not in _CONSTANTS
     if tree[0] in ("sub", "call"):
         return True
     return tree[0] in ("tuple", "seq") and all(_is_name(part) for part in tree[1:])
@@ -226,12 +226,12 @@ def _may_be_same_name(one: Tree, two: Tree) -> bool:
     if one == two or one[0] == "call" or two[0] == "call":
         return True
     if one[0] == "tuple" or two[0] == "tuple":
-        return one[0] == two[0]
+        return bool(one[0] == two[0])
     return not (one[0] == "sym" and two[0] == "sym")
 
 
 def _is_equation(tree: Tree) -> bool:
-    return tree[0] == "rel" and tree[1] == ("=",)
+    return bool(tree[0] == "rel" and tree[1] == ("=",))
 
 
 def _same_equations(gold: Tree, other: Tree, prove: Prove) -> bool:

@@ -1,12 +1,14 @@
 """Find the final answer in a response, or nothing.
 
-Strong forms (``Final answer:``, ``\\boxed{}``, ``<answer>``, ``答案：``) beat weak ones ("the answer is", "Ans:"); among
+Strong forms (``Final answer:``, ``\\boxed{}``, ``<answer>``, ``答案：``) beat weak ones ("the answer is", "Ans:");
+among
 equals the last one wins. Only the text after a closed ``<think>`` counts. A response that names no final answer has
 none: reasoning is never taken for an answer.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from mmpr.answers.units import leading_unit
@@ -27,21 +29,27 @@ _WEAK = re.compile(
     r"|\banswer[ \t]*[*_]{0,3}[ \t]*(?=[ \t]*(?:\n|\$|\\[(\[b]))"
     r"|\b(?:answer|(?:correct|right|best)[ \t]+(?:option|choice))(?:[ \t]+(?:to|for|of)\b[^.:\n]{0,80}?)?"
     r"[ \t]+(?:is|would[ \t]+be|should[ \t]+be|must[ \t]+be|will[ \t]+be|comes[ \t]+out[ \t]+to)\b[ \t]*:?"
-    r"|(?:故|应|應|所以|因此|因而|正确)?(?:选项?|選項?|选择|選擇)(?:是|为|為|择)?[ \t]*[:：]?[ \t]*(?=[(（]?[A-Z]\b))[ \t]*[*_]{0,3}",
+    r"|(?:故|应|應|所以|因此|因而|正确)?(?:选项?|選項?|选择|選擇)(?:是|为|為|择)?"
+    r"[ \t]*[:：]?[ \t]*(?=[(（]?[A-Z]\b))[ \t]*[*_]{0,3}",
     re.IGNORECASE,
 )
 _TAG = re.compile(r"<answer>(.*?)</answer>", re.IGNORECASE | re.DOTALL)
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:\{|(?=[\w\\-]))")
+_BOX_OR_BRACE = re.compile(r"(?P<box>\\(?:boxed|fbox)\s*(?:\{|(?=[\w\\-])))|\\(?!\\(?:boxed|fbox)).|[{}]", re.DOTALL)
+_BARE_BOX = re.compile(r"\\[A-Za-z]+|[\w.,-]*\w")
 _BETWEEN_BOXES = re.compile(
-    r"(?:[\s,;，、.$]|\\[,;! ()\[\]]|\\q?quad|\\(?:text|mbox|textrm|mathrm)\s*\{\s*(?:and|or|,)?\s*\}|\band\b|\bor\b|和|或)*"
+    r"(?:[\s,;，、.$]|\\[,;! ()\[\]]|\\q?quad|\\(?:text|mbox|textrm|mathrm)\s*\{\s*(?:and|or|,)?\s*\}|\band\b"
+    r"|\bor\b|和|或)*"
 )
 _EMPTY_TALK = re.compile(
-    r"(?:correct|right|wrong|incorrect|below|above|as follows|therefore|thus|here|shown|found|given|the following|unclear)"
+    r"(?:correct|right|wrong|incorrect|below|above|as follows|therefore|thus|here|shown|found|given|the "
+    r"following|unclear)"
     r"\b[^\d]{0,40}$",
     re.IGNORECASE,
 )
 _BECAUSE = re.compile(
-    r"[,;，；]?[ \t]+(?:because|since|as we|which (?:is|means|matches)|so that|given that)\b|[,，;；]?因为|[,，;；]\s*(?:because|since)",
+    r"[,;，；]?[ \t]+(?:because|since|as we|which (?:is|means|matches)|so that|given that)\b|[,，;；]?因为"
+    r"|[,，;；]\s*(?:because|since)",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"[.!?](?=\s+\S|$)|[。！？]")
@@ -55,7 +63,8 @@ _OPENINGS = {r"\[": r"\]", "$$": "$$", "```": "```"}
 def extract(response: str, template: str | None = None) -> str | None:
     """The final answer of a response, or None when there is no clear one.
 
-    ``template`` names the prompt that was asked (``en``, ``zh``, ``en_v2``, ``zh_v2``, ``en_r1``, ``zh_r1``, ``plain``);
+    ``template`` names the prompt that was asked (``en``, ``zh``, ``en_v2``, ``zh_v2``, ``en_r1``, ``zh_r1``,
+    ``plain``);
     None accepts any known form. Raises ValueError for another name, never anything else.
     """
     if template is not None and template not in TEMPLATES:
@@ -74,36 +83,26 @@ def extract(response: str, template: str | None = None) -> str | None:
 
 
 def boxes(text: str) -> list[tuple[int, int, str]]:
-    """Every closed outermost ``\\boxed{…}`` of a text as (start, end, content)."""
-    found = []
-    at = 0
-    while (opening := _BOX.search(text, at)) is not None:
-        at = opening.end()
-        if text[at - 1] == "{":
-            end = closing_brace(text, at)
-            if end is None:
-                continue
-            found.append((opening.start(), end + 1, text[at:end]))
-            at = end + 1
+    """Every closed outermost ``\\boxed{…}`` of a text as (start, end, content), in one pass over its braces."""
+    found: list[tuple[int, int, str]] = []
+    opened: list[tuple[int, int] | None] = []  # for each open brace (start of its box, start of its content)
+    for mark in _BOX_OR_BRACE.finditer(text):
+        token = mark.group()
+        if token[0] == "\\" and mark.lastgroup is None:
+            continue
+        if token == "}":
+            box = opened.pop() if opened else None
+            if box is not None:
+                while found and found[-1][0] > box[0]:
+                    found.pop()  # it lies within this one
+                found.append((box[0], mark.end(), text[box[1] : mark.start()]))
+        elif token.endswith("{"):
+            opened.append((mark.start(), mark.end()) if mark["box"] else None)
         else:
-            word = re.compile(r"\\[A-Za-z]+|[\w.,-]*\w").match(text, at)
+            word = _BARE_BOX.match(text, mark.end())
             if word:
-                found.append((opening.start(), word.end(), word.group()))
-                at = word.end()
+                found.append((mark.start(), word.end(), word.group()))
     return found
-
-
-def closing_brace(text: str, start: int) -> int | None:
-    """Where the brace opened just before ``start`` closes; None when it does not."""
-    depth = 1
-    for mark in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, start):
-        if mark.group() == "{":
-            depth += 1
-        elif mark.group() == "}":
-            depth -= 1
-            if depth == 0:
-                return mark.start()
-    return None
 
 
 def boxed_answer(text: str) -> str | None:
@@ -118,9 +117,7 @@ def boxed_answer(text: str) -> str | None:
         parts.insert(0, box)
     contents = [_unwrap(box[2]) for box in parts]
     if len(parts) > 1:
-        joined = {
-            re.search(r"\bor\b|或", text[a[1] : b[0]]) is not None for a, b in zip(parts, parts[1:], strict=False)
-        }
+        joined = {re.search(r"\bor\b|或", text[a[1] : b[0]]) is not None for a, b in itertools.pairwise(parts)}
         return (" or " if True in joined else ", ").join(contents)
     unit = leading_unit(re.sub(r"^(?:\s|\$|\\[)\]])+", " ", text[parts[0][1] : parts[0][1] + 60]))
     return f"{contents[0]} {unit}" if unit else contents[0]
@@ -196,7 +193,7 @@ def _clip(text: str) -> str:
 
 def _line(text: str) -> str:
     """The first line, or all lines of a formula that is still open at its end."""
-    line, newline, rest = text.partition("\n")
+    line, newline, _rest = text.partition("\n")
     begin = re.search(r"\\begin\{(\w+\*?)\}", line)
     if newline and begin:
         end = text.find(f"\\end{{{begin.group(1)}}}")

@@ -2,9 +2,11 @@
 
 A tree is nested tuples of strings, integers and tuples, so it can be hashed, cached and sent to a worker as JSON::
 
-    ("num", 1, 3)  ("dec", 314, 100, 3)  ("sym", "x")  ("add", a, b, …)  ("mul", a, b, …)  ("pow", a, b)  ("fn", "sin", a)
+    ("num", 1, 3)  ("dec", 314, 100, 3)  ("sym", "x")  ("add", a, b, …)  ("mul", a, b, …)  ("pow", a, b)  ("fn",
+    "sin", a)
     ("pm", a, b)   ("deg", a)   ("tuple" | "set" | "list" | "seq" | "alt", a, b, …)   ("interval", "[", a, b, ")")
-    ("cup" | "cap" | "minus", a, b)   ("matrix", ("row", a, b), …)   ("rel", ("=", "<"), (a, b, c))   ("big", "\\sum", …)
+    ("cup" | "cap" | "minus", a, b)   ("matrix", ("row", a, b), …)   ("rel", ("=", "<"), (a, b, c))   ("big", "\\sum",
+    …)
 
 ``seq`` is a bare ``1, 2``; ``alt`` one that says "or"; ``dec`` keeps how many digits were shown. Nothing is evaluated
 here, and lengths, depth and digits are bounded before anything is built.
@@ -29,55 +31,169 @@ class FormulaError(ValueError):
     """The text is no formula that the whitelist knows, or it is over a limit."""
 
 
-_GREEK = (
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau upsilon phi "
-    "varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega ell hbar nabla partial aleph"
-).split()
+_GREEK = [
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "epsilon",
+    "varepsilon",
+    "zeta",
+    "eta",
+    "theta",
+    "vartheta",
+    "iota",
+    "kappa",
+    "lambda",
+    "mu",
+    "nu",
+    "xi",
+    "rho",
+    "sigma",
+    "tau",
+    "upsilon",
+    "phi",
+    "varphi",
+    "chi",
+    "psi",
+    "omega",
+    "Gamma",
+    "Delta",
+    "Theta",
+    "Lambda",
+    "Xi",
+    "Sigma",
+    "Phi",
+    "Psi",
+    "Omega",
+    "ell",
+    "hbar",
+    "nabla",
+    "partial",
+    "aleph",
+]
 FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh coth exp ln log lg sqrt cbrt abs max min gcd lcm "
-    "deg det dim ker floor ceil asin acos atan sgn sign Re Im arg mod".split()
+    [
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "arccot",
+        "sinh",
+        "cosh",
+        "tanh",
+        "coth",
+        "exp",
+        "ln",
+        "log",
+        "lg",
+        "sqrt",
+        "cbrt",
+        "abs",
+        "max",
+        "min",
+        "gcd",
+        "lcm",
+        "deg",
+        "det",
+        "dim",
+        "ker",
+        "floor",
+        "ceil",
+        "asin",
+        "acos",
+        "atan",
+        "sgn",
+        "sign",
+        "Re",
+        "Im",
+        "arg",
+        "mod",
+    ]
 )
 _WORD_SYMBOLS = {"pi": "pi", "infinity": "oo", "inf": "oo", "infty": "oo", "oo": "oo"} | {name: name for name in _GREEK}
 _COMMAND_SYMBOLS = {name: name for name in _GREEK} | {"pi": "pi", "infty": "oo", "imath": "i", "prime": "prime"}
 _EMPTY_SETS = {"emptyset", "varnothing"}
 _RELATIONS = {
-    **{
-        "=": "=",
-        "<": "<",
-        ">": ">",
-        "<=": "<=",
-        ">=": ">=",
-        "=<": "<=",
-        "=>": ">=",
-        "==": "=",
-        "!=": "!=",
-        "≤": "<=",
-        "≥": ">=",
-    },
-    **{"≠": "!=", "≈": "~", "~": "~", "∈": "in", "∉": "notin", ":=": "=", "≡": "equiv", "∼": "~"},
-    **{
-        "\\leq": "<=",
-        "\\le": "<=",
-        "\\leqslant": "<=",
-        "\\geq": ">=",
-        "\\ge": ">=",
-        "\\geqslant": ">=",
-        "\\lt": "<",
-        "\\gt": ">",
-    },
-    **{"\\neq": "!=", "\\ne": "!=", "\\approx": "~", "\\simeq": "~", "\\sim": "~", "\\in": "in", "\\notin": "notin"},
-    **{
-        "\\equiv": "equiv",
-        "\\cong": "~",
-        "\\subset": "subset",
-        "\\subseteq": "subset",
-        "\\doteq": "~",
-        "\\to": "to",
-        "→": "to",
-    },
-    **{"\\rightarrow": "to", "\\parallel": "parallel", "\\perp": "perp"},
+    "=": "=",
+    "<": "<",
+    ">": ">",
+    "<=": "<=",
+    ">=": ">=",
+    "=<": "<=",
+    "=>": ">=",
+    "==": "=",
+    "!=": "!=",
+    "≤": "<=",
+    "≥": ">=",
+    "≠": "!=",
+    "≈": "~",
+    "~": "~",
+    "∈": "in",
+    "∉": "notin",
+    ":=": "=",
+    "≡": "equiv",
+    "∼": "~",
+    "\\leq": "<=",
+    "\\le": "<=",
+    "\\leqslant": "<=",
+    "\\geq": ">=",
+    "\\ge": ">=",
+    "\\geqslant": ">=",
+    "\\lt": "<",
+    "\\gt": ">",
+    "\\neq": "!=",
+    "\\ne": "!=",
+    "\\approx": "~",
+    "\\simeq": "~",
+    "\\sim": "~",
+    "\\in": "in",
+    "\\notin": "notin",
+    "\\equiv": "equiv",
+    "\\cong": "~",
+    "\\subset": "subset",
+    "\\subseteq": "subset",
+    "\\doteq": "~",
+    "\\to": "to",
+    "→": "to",
+    "\\rightarrow": "to",
+    "\\parallel": "parallel",
+    "\\perp": "perp",
 }
-_SHORT_WORDS = frozenset("is of to in or be it if at an as so we no by on do go he me my up us am ok".split())
+_SHORT_WORDS = frozenset(
+    [
+        "is",
+        "of",
+        "to",
+        "in",
+        "or",
+        "be",
+        "it",
+        "if",
+        "at",
+        "an",
+        "as",
+        "so",
+        "we",
+        "no",
+        "by",
+        "on",
+        "do",
+        "go",
+        "he",
+        "me",
+        "my",
+        "up",
+        "us",
+        "am",
+        "ok",
+    ]
+)
 _BIG = {"\\sum", "\\prod", "\\int", "\\lim", "\\iint", "\\oint", "\\bigcup", "\\bigcap"}
 _CLOSERS = {
     "(": ")",
@@ -125,6 +241,8 @@ def parse_formula(text: str) -> Tree:
         raise FormulaError("too long")
     if "\\\\" in text and "begin" not in text:
         text = re.sub(r"\\\\(?=[A-Za-z{}])", r"\\", text)  # escaped twice on its way here
+    if "{{" in text and "\\" not in text:
+        raise FormulaError("a template, no formula")
     text = _THOUSANDS.sub(r"\1", text)
     text = re.sub(r"\\(?:d|t|c)frac(?![A-Za-z])", r"\\frac", text)
     text = re.sub(r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])\s*\.?", "", text)
@@ -727,7 +845,8 @@ def _symbol(name: str) -> Tree:
 
 
 def _is_product(word: str) -> bool:
-    """Whether a run of letters may be read as a product: two letters that are no word, or neighbours like abc and xyz."""
+    """Whether a run of letters may be read as a product: two letters that are no word, or neighbours like abc and
+    xyz."""
     if len(word) == 2:
         return word not in _SHORT_WORDS
     return len(word) <= 4 and any(word in run for run in ("abcdefgh", "mnpqrst", "uvwxyz"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -27,6 +27,8 @@ from mmpr.answers.quantity import Amount, parse_amount, parse_expression, same_a
 from mmpr.answers.text import same_text, words
 
 ANLS_THRESHOLD = 0.9
+SameOption = Callable[[str, str], bool]
+"""Whether a text is an option: (option, text)."""
 
 
 class Judgement(NamedTuple):
@@ -86,11 +88,13 @@ _POLAR = re.compile(
 _POLAR_WORDS = re.compile(r"\b(yes|true|no|false)\b", re.IGNORECASE)
 _NOT_TRUE = re.compile(r"\bnot (?:true|correct|right)\b")
 _POLAR_SAID = re.compile(
-    r"(?:it|this|that|the statement|the claim|the answer)(?:'s| is)\s+(?:a\s+)?(yes|true|correct|no|false|incorrect|not true|not correct)(?:\s+statement)?",
+    r"(?:it|this|that|the statement|the claim|the answer)(?:'s| is)\s+(?:a\s+)?(yes|true|correct|no|false"
+    r"|incorrect|not true|not correct)(?:\s+statement)?",
     re.IGNORECASE,
 )
 _TAKEN_BACK = re.compile(
-    r"\b(?:but|actually|or|maybe|wait|however|and no|and yes|not sure|unless|sometimes|partly|partially|both)\b|也许|可能|或",
+    r"\b(?:but|actually|or|maybe|wait|however|and no|and yes|not sure|unless|sometimes|partly|partially"
+    r"|both)\b|也许|可能|或",
     re.IGNORECASE,
 )
 
@@ -101,23 +105,22 @@ _OR = re.compile(r"\s*,?\s+or\s+|\s*或者?\s*")
 _EQUATED = re.compile(r"[\d\s.,+*/×÷()=$%-]+|[A-Za-z][A-Za-z' ]*")
 _NARROW = re.compile(r"(?<=\d) (?=[A-Za-z°%])")
 _CODE = re.compile(
-    r"(?:[A-Z]{1,5}|[A-Za-z]{2,})[- ]?\d+[A-Za-z]{0,2}|\d+(?:-\d+)+|\d+[A-Z]{1,3}|[A-Za-z]{2,}(?:-[A-Za-z]+)+|[A-Za-z]+(?:-[A-Za-z]{2,})+|[A-Z]+\d+[A-Z0-9]*"
+    r"(?:[A-Z]{1,5}|[A-Za-z]{2,})[- ]?\d+[A-Za-z]{0,2}|\d+(?:-\d+)+|\d+[A-Z]{1,3}|[A-Za-z]{2,}(?:-[A-Za-z]+)+"
+    r"|[A-Za-z]+(?:-[A-Za-z]{2,})+|[A-Z]+\d+[A-Z0-9]*"
 )
 _RANGE = re.compile(r"(?:from |between )?(\S+(?: \S+)?)\s*(?:-|to|~|and|至|到)\s*(\S+(?: \S+)?)")
-_SPLIT = re.compile(
-    r"\s*(?:;|、|；|，|\n|,(?!\d{3}(?!\d))|,(?=\d{3}(?:,\s|$))|\s&\s|,?\s+and\s+|和|以及|与)\s*(?:and\s+)?"
-)
+_SPLIT = re.compile(r"\s*(?:;|、|；|，|\n|,(?!\d{3}(?!\d))|\s&\s|,?\s+and\s+|和|以及|与)\s*(?:and\s+)?")
 _BRACKETED = re.compile(r"(\[|\{|\\\{|\()(.*)(\]|\}|\\\}|\))")
 _STRONG_LETTER = re.compile(
     r"(?:\b(?:option|choice|answer|select|choose|pick|is|be|选项|选|为|是)\s*[:：]?\s*[(\[]?([A-Z])[)\]]?(?![A-Za-z0-9'])|[(\[]([A-Z])[)\]])"
 )
 _GOLD_LETTER = re.compile(
-    r"[(\[]?\s*[A-Z]\s*[)\]]?\s*[.:)]?|\(?[a-e]\)?|\([a-z]\)|(?:option|choice|选项?)\s*[(\[]?[A-Za-z][)\]]?",
-    re.IGNORECASE,
+    r"[(\[]?\s*[A-Z]\s*[)\]]?\s*[.:)]?|\(?[a-e]\)?|\([a-z]\)|(?:[Oo]ption|[Cc]hoice|选项?)\s*[(\[]?[A-Za-z][)\]]?"
 )
 _GOLD_LETTERS = re.compile(r"\(?[A-H]\)?(?:\s*(?:,|;|、|&|\band\b|和)\s*(?:and\s+)?\(?[A-H]\)?)+")
 _LETTER_REFUSED = re.compile(
-    r"^(?:is|was|isn't)\b.*\b(?:not|n't|wrong|incorrect|false)\b|^(?:or|not|wrong|incorrect|maybe|but)\b|\?$|\bor [A-Z]\b",
+    r"^(?:is|was|isn't)\b.*\b(?:not|n't|wrong|incorrect|false)\b|^(?:or|not|wrong|incorrect|maybe|but)\b|\?$"
+    r"|\bor [A-Z]\b",
     re.IGNORECASE,
 )
 _SUBJECT_END = re.compile(r"\s+(?:is|are|was|were|because|since|as)\b|,|\s+[-(]|：|，")
@@ -179,8 +182,8 @@ def _choose(answer: str, truth: str, options: Sequence[str], rule: str, prove: P
 
     several = choice.letters(truth) if options or rule == "multiple_choice" or _GOLD_LETTERS.fullmatch(truth) else None
     if several is not None and choice.index_of(truth, options, same_option) is None:
-        have = choice.letters(answer) or choice.letters(_said(answer))
-        return _choice_verdict(have == several, f"letters {_listed(have)}, wanted {_listed(several)}")
+        found = choice.letters(answer) or choice.letters(_said(answer))
+        return _choice_verdict(found == several, f"letters {_listed(found)}, wanted {_listed(several)}")
     want, want_text = _truth_letter(truth, options, same_option)
     if want is None:
         return None
@@ -202,7 +205,7 @@ def _said(answer: str) -> str:
     return predicate(answer) or answer
 
 
-def _truth_letter(truth: str, options: Sequence[str], same_option) -> tuple[str | None, str]:  # type: ignore[no-untyped-def]
+def _truth_letter(truth: str, options: Sequence[str], same_option: SameOption) -> tuple[str | None, str]:
     at = choice.index_of(truth, options, same_option) if options else None
     name = choice.letter(truth)
     if name is not None and (not options or ord(name) - ord("A") < len(options)):
@@ -216,8 +219,8 @@ def _truth_letter(truth: str, options: Sequence[str], same_option) -> tuple[str 
 
 
 def _answer_letter(
-    answer: str, options: Sequence[str], want: str, want_text: str, same_option
-) -> tuple[str | None, str]:  # type: ignore[no-untyped-def]
+    answer: str, options: Sequence[str], want: str, want_text: str, same_option: SameOption
+) -> tuple[str | None, str]:
     """The option an answer chooses, or None and why."""
     name = choice.letter(answer)
     if name is not None:
@@ -246,8 +249,8 @@ def _answer_letter(
 
 
 def _letter_with_text(
-    name: str, rest: str, options: Sequence[str], want_text: str, same_option
-) -> tuple[str | None, str]:  # type: ignore[no-untyped-def]
+    name: str, rest: str, options: Sequence[str], want_text: str, same_option: SameOption
+) -> tuple[str | None, str]:
     if choice.letter(rest) not in (None, name) or (choice.letters(f"{name}, {rest}") and len(rest) < 12):
         return None, "several letters"
     explained = choice.is_explanation(rest)

@@ -11,13 +11,14 @@ from typing import Any
 
 from mmpr.answers import sandbox
 from mmpr.answers.chars import clean
+from mmpr.answers.equality import Prove
 from mmpr.answers.extract import extract
 from mmpr.answers.formula import Tree
 from mmpr.answers.judge import judge, split_list
 from mmpr.answers.numerals import parse_number
 from mmpr.answers.phrases import is_refusal, peel
 from mmpr.answers.text import words
-from mmpr.schema import Verdict
+from mmpr.schema import Status, Verdict
 
 RULES = frozenset({"default", "relaxed", "anls", "exact", "multiple_choice"})
 MAX_ANSWER = 4_000
@@ -53,7 +54,8 @@ _cache = _Cache()
 def match(prediction: str, gold: str, *, choices: Sequence[str] | None = None, rule: str = "default") -> Verdict:
     """Judge an answer (extracted, or a whole response) against the truth.
 
-    ``choices`` are the options' texts in order (A, B, …). ``rule`` is one of ``default``, ``relaxed`` (numbers within 5 %,
+    ``choices`` are the options' texts in order (A, B, …). ``rule`` is one of ``default``, ``relaxed`` (numbers within
+    5 %,
     years exact), ``anls`` (similarity at least 0.9), ``exact`` (the same characters) and ``multiple_choice``.
     Never raises: what cannot be judged is ``timeout`` or ``error``, an unknown rule is an ``error`` that says so.
     """
@@ -71,7 +73,7 @@ def match(prediction: str, gold: str, *, choices: Sequence[str] | None = None, r
         return Verdict("timeout", prediction, "symbolic", str(error))
     except sandbox.SymbolicCrashError as error:
         return Verdict("error", prediction, "symbolic", str(error))
-    except Exception as error:  # noqa: BLE001 - match is total: an answer nobody foresaw is an error, never a wrong answer
+    except Exception as error:  # noqa: BLE001 - total: what nobody foresaw is an error, never a wrong answer
         return Verdict("error", None, "none", f"{type(error).__name__}: {error}")
     if len(str(prediction)) <= MAX_ANSWER and len(gold) <= MAX_ANSWER:
         _cache.put(key, verdict)
@@ -79,7 +81,8 @@ def match(prediction: str, gold: str, *, choices: Sequence[str] | None = None, r
 
 
 def match_many(rows: Iterable[Mapping[str, Any]]) -> list[Verdict]:
-    """Judge many rows, each with ``pred`` (or ``prediction``), ``gold`` and perhaps ``choices`` and ``rule``; in order."""
+    """Judge many rows, each with ``pred`` (or ``prediction``), ``gold`` and perhaps ``choices`` and ``rule``; in
+    order."""
     return [
         match(
             row["pred"] if "pred" in row else row["prediction"],
@@ -102,8 +105,12 @@ def entails(rejected: str, chosen: str, *, choices: Sequence[str] | None = None)
     if not left or not right:
         return False
     left, right = peel(left), peel(right)
-    parts = [*(split_list(left) or ()), *re.split(r"\s*(?:,|;|\bor\b|\band\b|/|或|、)\s*", left)]
-    if any(part and match(part, right, choices=choices).status == "correct" for part in parts if part != left):
+    parts = [*(split_list(left) or ()), *re.split(r"\s*(?:,(?!\d)|;|\bor\b|\band\b|/|或|、)\s*", left)]
+    if any(
+        part and len(part) < 200 and match(part, right, choices=choices).status == "correct"
+        for part in parts[:40]
+        if part != left
+    ):
         return True
     want, have = words(right), words(left)
     value = parse_number(right)
@@ -131,15 +138,18 @@ def _match(prediction: str, gold: str, choices: tuple[str, ...], rule: str) -> V
     truth = clean(gold)
     if not truth:
         return Verdict("error", readable, "none", "the truth is empty or has control characters")
+    if "\\" in readable or "\\" in truth:
+        sandbox.warm()
     options = [clean(str(option)) or "" for option in choices]
     judgement = judge(readable, truth, options, rule, _prover())
     if judgement.right:
         return Verdict("correct", readable, judgement.comparator, judgement.reason)
-    status = "unparseable" if judgement.comparator in ("none",) or is_refusal(readable) else "incorrect"
+    status: Status = "unparseable" if judgement.comparator in ("none",) or is_refusal(readable) else "incorrect"
     return Verdict(status, readable, judgement.comparator, judgement.reason)
 
 
-def _prover():  # type: ignore[no-untyped-def]
+def _prover() -> Prove:
+    """Proofs of one match share one budget of time."""
     end: list[float] = []
 
     def prove(left: Tree, right: Tree) -> bool:

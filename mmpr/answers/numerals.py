@@ -27,13 +27,35 @@ _SCALED = re.compile(rf"(?P<sign>[-+]?)\s?(?P<mantissa>{_DECIMAL})(?P<space>\s?)
 _ONES = {
     word: value
     for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen".split()
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+            "seventeen",
+            "eighteen",
+            "nineteen",
+        ]
     )
 }
 _TENS = {
     word: 10 * value
-    for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)
+    for value, word in enumerate(
+        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=2
+    )
 }
 _TENS["fourty"] = 40
 SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
@@ -217,8 +239,8 @@ def _word_value(words: list[str]) -> Fraction | None:
         if words[:-1] in (["half", "a"], ["half"]):
             return Fraction(6)
         return None if count is None else Fraction(count * 12)
-    value = _cardinal(words)
-    return None if value is None else Fraction(value)
+    cardinal = _cardinal(words)
+    return None if cardinal is None else Fraction(cardinal)
 
 
 def _word_fraction(words: list[str]) -> Fraction | None:
@@ -284,7 +306,8 @@ def _from_han(text: str) -> Fraction | None:
         return None if whole is None else whole + Fraction(int(digits), 10 ** len(digits))
     if text in {"半", "一半"}:
         return Fraction(1, 2)
-    return Fraction(value) if _HAN.fullmatch(text) and (value := _han_cardinal(text)) is not None else None
+    cardinal = _han_cardinal(text) if _HAN.fullmatch(text) else None
+    return None if cardinal is None else Fraction(cardinal)
 
 
 def _han_cardinal(text: str) -> int | None:

@@ -9,15 +9,18 @@ _TEXT_COMMAND = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|mathrm|mathbf|mathit|mathsf|mbox|operatorname|emph|underline|bf|rm)\s*\{([^{}]*)\}"
 )
 _ENVELOPES = (
-    ("**", "**"), ("__", "__"), ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("`", "`"), ('"', '"'), ("'", "'"),
-    ("*", "*"), ("_", "_"), ("“", "”"), ("<answer>", "</answer>"),
+    ("**", "**"), ("__", "__"), ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("`", "`"),
+    ('"', '"'), ("'", "'"), ("*", "*"), ("_", "_"), ("“", "”"), ("<answer>", "</answer>"),
 )  # fmt: skip
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{(.*)\}", re.DOTALL)
 _LEAD = re.compile(
-    r"(?:(?:so|thus|hence|therefore|then|ok|okay|well|sure|certainly|in conclusion|in summary|overall|因此|所以|故|综上)(?:[,:，：]\s*|\s+)"
-    r"|(?:(?:the|my|your|our)\s+)?(?:final\s+|correct\s+|right\s+|best\s+)?(?:answer|result|solution|ans)\s*(?:is|are|would be|should be|must be|[:=：])+\s*:?\s*"
+    r"(?:(?:so|thus|hence|therefore|then|ok|okay|well|sure|certainly|in conclusion|in summary|overall|因此|所以|故"
+    r"|综上)(?:[,:，：]\s*|\s+)"
+    r"|(?:(?:the|my|your|our)\s+)?(?:final\s+|correct\s+|right\s+|best\s+)?(?:answer|result|solution"
+    r"|ans)\s*(?:is|are|would be|should be|must be|[:=：])+\s*:?\s*"
     r"|[故则即]?(?:最终|正确|本题)?答案(?:是|为|應為|应为|应该是)?\s*[:：]?\s*"
-    r"|(?:i (?:think|believe|would say|'d say|conclude)|we (?:get|have|find|obtain)|it (?:must|should) be)\s*(?:that\s+)?(?:it is |it's |the answer is )?"
+    r"|(?:i (?:think|believe|would say|'d say|conclude)|we (?:get|have|find|obtain)|it (?:must|should) "
+    r"be)\s*(?:that\s+)?(?:it is |it's |the answer is )?"
     r"|(?:=|[:：])\s*)",
     re.IGNORECASE,
 )
@@ -26,31 +29,40 @@ _BOLD = re.compile(r"(?<!\w)\*\*([^*]+)\*\*(?!\w)")
 _DOLLAR_PAIR = re.compile(r"(?<!\\)\$([^$]*?)(?<!\\)\$(?!\d)")
 
 _ALTERNATIVE = re.compile(
-    r"\b(?:either|or|maybe|perhaps|possibly|probably|presumably|might|may be|(?<!that )(?<!which )could be|could also|(?<!that )(?<!which )can be|not sure|unsure|uncertain|unclear|guess|guessing"
-    r"|alternatively|versus|vs|seems?|appears?|likely|unlikely|depends|depending|hard to (?:say|tell)|difficult to|if|unless|assuming|hypothetically)\b"
+    r"\b(?:either|or|maybe|perhaps|possibly|probably|presumably|might|may be|(?<!that )(?<!which )could be"
+    r"|could also|(?<!that )(?<!which )can be|not sure|unsure|uncertain|unclear|guess|guessing"
+    r"|alternatively|versus|vs|seems?|appears?|likely|unlikely|depends|depending|hard to (?:say|tell)"
+    r"|difficult to|if|unless|assuming|hypothetically)\b"
     r"|或|可能|也许|大概|估计|不确定|不清楚|似乎|好像|取决于|如果|除非|[?？]",
     re.IGNORECASE,
 )
 _NEGATION = re.compile(
-    r"\b(?:not|never|neither|nor|cannot|none of|no longer|without|except|excluding|other than|rather than|instead of|anything but|unlike|incorrect|wrong|false|isnt|arent"
+    r"\b(?:not|never|neither|nor|cannot|none of|no longer|without|except|excluding|other than|rather than"
+    r"|instead of|anything but|unlike|incorrect|wrong|false|isnt|arent"
     r"|doesnt|opposite|wait|actually|sorry|oops|correction|mistake)\b|n't\b|不|没|沒|非|无法|無法|错误|除了|而是",
     re.IGNORECASE,
 )
 _BOUND = re.compile(
-    r"\b(?:less|fewer|more|greater|larger|smaller|higher|lower|bigger|longer|shorter|older|younger) than\b|\bat (?:least|most)\b|\bup to\b|\bno (?:more|less|fewer)\b"
-    r"|\b(?:under|over|above|below|between|exceeds?|exceeding|(?:a )?(?:minimum|maximum) of|upwards|beyond|before|after|within|nearly|almost|around|about|roughly|some|or so|ish|closer? to|until|since)\b"
+    r"\b(?:less|fewer|more|greater|larger|smaller|higher|lower|bigger|longer|shorter|older|younger) than\b"
+    r"|\bat (?:least|most)\b|\bup to\b|\bno (?:more|less|fewer)\b"
+    r"|\b(?:under|over|above|below|between|exceeds?|exceeding|(?:a )?(?:minimum|maximum) of|upwards|beyond"
+    r"|before|after|within|nearly|almost|around|about|roughly|some|or so|ish|closer? to|until|since)\b"
     r"|至少|至多|最多|最少|超过|不到|少于|多于|大于|小于|以上|以下|以内|左右|接近|将近|多个|几",
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(
-    r"(?:can(?:not|'t| not)|could ?n[o']t|unable to|impossible to|not possible to) (?:be )?(?:determined?|answer(?:ed)?|see|tell|know|say|identif(?:y|ied)|find|found|read|solved?|calculated?|computed?)"
-    r"|(?:not |in)(?:enough|sufficient|adequate) (?:information|data|info|context)|\b(?:i do(?:n't| not) know|unknown|unanswerable|no (?:clear |final )?answer|undetermined|indeterminate"
-    r"|not (?:given|provided|specified|mentioned|stated|shown|visible|available|applicable|clear|determined|determinable)|n/?a)\b"
+    r"(?:can(?:not|'t| not)|could ?n[o']t|unable to|impossible to|not possible to) (?:be )?(?:determined?"
+    r"|answer(?:ed)?|see|tell|know|say|identif(?:y|ied)|find|found|read|solved?|calculated?|computed?)"
+    r"|(?:not |in)(?:enough|sufficient|adequate) (?:information|data|info|context)|\b(?:i do(?:n't| not) know"
+    r"|unknown|unanswerable|no (?:clear |final )?answer|undetermined|indeterminate"
+    r"|not (?:given|provided|specified|mentioned|stated|shown|visible|available|applicable|clear|determined"
+    r"|determinable)|n/?a)\b"
     r"|无法(?:确定|判断|回答|得知|看出|计算)|不能(?:确定|判断)|不知道|信息不足|条件不足",
     re.IGNORECASE,
 )
 _COPULA = re.compile(
-    r"\b(?:is|are|was|were|equals?|says?|reads?|shows?|states?|displays?|depicts?|totals?|becomes?|has|have|there(?:'s| is| are)|it's|that's|he's|she's|they're|be)\b|(?:是|为|為|等于|有|写着)",
+    r"\b(?:is|are|was|were|equals?|says?|reads?|shows?|states?|displays?|depicts?|totals?|becomes?|has|have"
+    r"|there(?:'s| is| are)|it's|that's|he's|she's|they're|be)\b|(?:是|为|為|等于|有|写着)",
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(
@@ -61,13 +73,15 @@ _CLAUSE = re.compile(
 _LABELLED = re.compile(r"([A-Za-z][A-Za-z' ]{2,40})\s*[:=]\s+(\S.*)")
 _REASON = re.compile(r"\s*[,;]?\s+(?:because|since|as we)\b.*|\s*[,;，]?\s*因为.*", re.IGNORECASE)
 _SCENE = re.compile(
-    r"\s*,?\s+(?:shown |seen |visible |depicted |displayed |pictured )?(?:in|on|of|from) (?:the|this|that) (?:given |above |provided )?"
+    r"\s*,?\s+(?:shown |seen |visible |depicted |displayed |pictured )?(?:in|on|of|from) (?:the|this|that) "
+    r"(?:given |above |provided )?"
     r"(?:picture|image|photo|photograph|chart|graph|figure|diagram|table|text|scene|plot|screen|map|page|document|illustration|drawing)$"
     r"|\s+(?:shown|here|in total|altogether|in all|overall|total)$",
     re.IGNORECASE,
 )
 _ACTION = re.compile(
-    r"(?:wearing|holding|playing|eating|riding|carrying|drinking|using|watching|called|named|labell?ed|written|colou?red|made of)\s+",
+    r"(?:wearing|holding|playing|eating|riding|carrying|drinking|using|watching|called|named|labell?ed"
+    r"|written|colou?red|made of)\s+",
     re.IGNORECASE,
 )
 _MATH_SPAN = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$([^$]+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
@@ -76,7 +90,8 @@ _SENTENCES = re.compile(
     r"(?<=\w) (?=(?:Therefore|Thus|Hence|So),)|(?<=[.!?。！？])\s+(?=[A-Z$\\\"'(0-9*])|(?<=[。！？])(?=.)"
 )
 _ANSWERS = re.compile(
-    r"(.{1,80}?)\s+(?:is|are|was|would be)\s+(?:the\s+)?(?:(?:final|correct|right|best)\s+)?(?:answer|option|choice|one|correct|right)",
+    r"(.{1,80}?)\s+(?:is|are|was|would be)\s+(?:the\s+)?(?:(?:final|correct|right|best)\s+)?(?:answer|option"
+    r"|choice|one|correct|right)",
     re.IGNORECASE,
 )
 
@@ -103,7 +118,7 @@ def peel(text: str) -> str:
             if boxed and _balanced(boxed[1]):
                 text = boxed[1]
             text = _TEXT_COMMAND.sub(r" \1 ", text).strip()
-        if text.startswith("{") and text.endswith("}") and "," not in text and _balanced(text[1:-1]):
+        if text.startswith("{") and text.endswith("}") and "," not in text and text[1] != "{" and _balanced(text[1:-1]):
             text = text[1:-1]
         lead = _LEAD.match(text)
         if lead and lead.end() < len(text):

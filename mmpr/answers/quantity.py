@@ -34,9 +34,76 @@ _HAN_HEAD = re.compile(
     rf"(?:[负負]?[{HAN_NUMERAL}0-9.,/]+(?:又|点|分之|[{HAN_NUMERAL}0-9.])*|百分之[{HAN_NUMERAL}0-9.点]+|一?半)"
 )
 _UNSAFE = frozenset(
-    "or and not than to less more fewer minus plus times but if by percent from until per nor over versus vs through either half halves quarter quarters third "
-    "thirds pair pairs dozen hundred thousand million billion point squared cubed root factorial modulo mod pi sqrt sin cos tan log ln is are was were e wait maybe divided "
-    "multiplied remainder remaining later ago earlier before after instead".split()
+    [
+        "or",
+        "and",
+        "not",
+        "than",
+        "to",
+        "less",
+        "more",
+        "fewer",
+        "minus",
+        "plus",
+        "times",
+        "but",
+        "if",
+        "by",
+        "percent",
+        "from",
+        "until",
+        "per",
+        "nor",
+        "over",
+        "versus",
+        "vs",
+        "through",
+        "either",
+        "half",
+        "halves",
+        "quarter",
+        "quarters",
+        "third",
+        "thirds",
+        "pair",
+        "pairs",
+        "dozen",
+        "hundred",
+        "thousand",
+        "million",
+        "billion",
+        "point",
+        "squared",
+        "cubed",
+        "root",
+        "factorial",
+        "modulo",
+        "mod",
+        "pi",
+        "sqrt",
+        "sin",
+        "cos",
+        "tan",
+        "log",
+        "ln",
+        "is",
+        "are",
+        "was",
+        "were",
+        "e",
+        "wait",
+        "maybe",
+        "divided",
+        "multiplied",
+        "remainder",
+        "remaining",
+        "later",
+        "ago",
+        "earlier",
+        "before",
+        "after",
+        "instead",
+    ]
 )
 _ANGLE_INSIDE = re.compile(r"\\?(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _COMPOUND_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z'\"\u4e00-\u9fff]+)")
@@ -53,7 +120,8 @@ _YEAR_LIKE = re.compile(r"(?:1[5-9]|20)\d\d")
 _CODE_TAIL = re.compile(r"[AC]")  # 5A and 12C are labels, 5 A and 12 C are not
 _VERB = re.compile(
     r"\b(?:is|are|was|were|be|has|have|had|there|see|count(?:ed)?|contains?|shows?|totals?|equals?|costs?|needs?|left|gets?|got|gives?|found|weighs?|takes?|makes?"
-    r"|(?!red\b)\w{2,}ed|reach(?:es)?|increases?|decreases?|grows?|grew|uses?|used|sells?|sold|buys?|bought|ran|earns?|earned|spent|wins?|won|lost|started|comes? to|answer|solution|total|=)\b|[有是为共剩]",
+    r"|(?!red\b)\w{2,}ed|reach(?:es)?|increases?|decreases?|grows?|grew|uses?|used|sells?|sold|buys?|bought"
+    r"|ran|earns?|earned|spent|wins?|won|lost|started|comes? to|answer|solution|total|=)\b|[有是为共剩]",
     re.IGNORECASE,
 )
 _TWICE = re.compile(r"([^()]+) \(([^()]+)\)")  # 3 (three)
@@ -62,7 +130,8 @@ _DECADE = re.compile(r"\d{2,3}0'?s")
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """A value with its unit or noun; ``loose`` when it was only said to be about so much; ``year`` when it may be one."""
+    """A value with its unit or noun; ``loose`` when it was only said to be about so much; ``year`` when it may be
+    one."""
 
     tree: Tree
     unit: Unit | None = None
@@ -249,7 +318,7 @@ def _stem(word: str) -> str:
 def _money(found: re.Match[str], text: str) -> Amount | None:
     rest = parse_amount(text[found.end() :])
     unit = units.parse_unit(units.CURRENCY_SIGNS.get(found[2], found[2]))
-    if rest is None or unit is None or rest.noun and rest.unit is None:
+    if rest is None or unit is None or (rest.noun and rest.unit is None):
         return None
     if rest.unit is not None and not units.compatible(rest.unit, unit):
         return None
@@ -264,8 +333,7 @@ def _with_tail(head: str, tail: str) -> Amount | None:
         shorter = _SHORT_SCALE.sub("", head)
         value, tail, head = parse_number(shorter), head[len(shorter) :] + tail, shorter
     if value is None or (tail[:1] and tail[0] in "0123456789.,/^*+=<>!([{\\:"):
-        if value is None or not tail.startswith(("/", "^", "\\", "*")) or units.parse_unit(tail) is None:
-            return None
+        return None
     tree = number_tree(value, head)
     spaced = tail[:1] == " "
     tail = tail.strip()
@@ -309,7 +377,8 @@ def _leading_unit_and_noun(tree: Tree, tail: str) -> Amount | None:
 
 
 def _compound(head: str, tail: str) -> Amount | None:
-    """``5 ft 3 in``, ``2 hours and 30 minutes``, ``2小时30分钟``: parts of one kind, each smaller than the one before."""
+    """``5 ft 3 in``, ``2 hours and 30 minutes``, ``2小时30分钟``: parts of one kind, each smaller than the one
+    before."""
     parts = _COMPOUND_PART.findall(f"{head} {tail}")
     if not 2 <= len(parts) <= 3 or not _COMPOUND.fullmatch(f"{head} {tail}"):
         return None
@@ -345,7 +414,7 @@ def _noun(tail: str) -> tuple[str, ...]:
         return (
             (re.sub("^[个個只隻条條张張本辆輛位名头頭匹朵棵支枝把件双雙次种種家座间間]", "", tail) or "个",)
             if len(tail) > 1
-            else () or ("个",)
+            else ("个",)
         )
     return ()
 

@@ -1,7 +1,9 @@
 """Worker processes for the symbolic tier: persistent, limited in time and memory, killed when they overrun.
 
-Works in any thread and in any kind of process: a worker is a plain subprocess that talks over pipes (no signals, no fork of
-this process, no import of its ``__main__``), and it leaves when its parent does. Starting one takes the time of importing
+Works in any thread and in any kind of process: a worker is a plain subprocess that talks over pipes (no signals, no
+fork of
+this process, no import of its ``__main__``), and it leaves when its parent does. Starting one takes the time of
+importing
 sympy, so the first comparison of formulas starts one in the background.
 """
 

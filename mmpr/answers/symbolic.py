@@ -1,12 +1,14 @@
 """The symbolic tier's worker: proves two expressions equal with sympy, one JSON line in, one out.
 
-It runs in a process of its own (see ``sandbox``). Expressions arrive as trees, never as text, and become sympy objects by
+It runs in a process of its own (see ``sandbox``). Expressions arrive as trees, never as text, and become sympy
+objects by
 the table below; nothing is evaluated from a string.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import resource
@@ -64,7 +66,7 @@ def build(tree: Any) -> Any:
         return sympy.Mul(*map(build, tree[1:]))
     if kind == "pow":
         base, exponent = build(tree[1]), build(tree[2])
-        if exponent.is_number and not (abs(exponent) <= 1_000) == True:  # noqa: E712 - a sympy truth value
+        if exponent.is_number and not bool(abs(exponent) <= 1_000):
             raise UnknownError("a power too high")
         if exponent.is_Rational and exponent.q % 2 and exponent.q > 1 and base.is_negative:
             return -((-base) ** exponent) if exponent.p % 2 else (-base) ** exponent
@@ -82,8 +84,8 @@ def _function(name: str, arguments: list[Any]) -> Any:
     import sympy
 
     single = {
-        "ln": sympy.log, "abs": sympy.Abs, "norm": sympy.Abs, "floor": sympy.floor, "ceil": sympy.ceiling, "arcsin": sympy.asin,
-        "arccos": sympy.acos, "arctan": sympy.atan, "arccot": sympy.acot, "sgn": sympy.sign,
+        "ln": sympy.log, "abs": sympy.Abs, "norm": sympy.Abs, "floor": sympy.floor, "ceil": sympy.ceiling,
+        "arcsin": sympy.asin, "arccos": sympy.acos, "arctan": sympy.atan, "arccot": sympy.acot, "sgn": sympy.sign,
     }  # fmt: skip
     if name in ("sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "coth"):
         return getattr(sympy, name)(arguments[0])
@@ -124,7 +126,7 @@ def serve() -> None:
     threading.Thread(target=_leave_with_parent, args=(int(os.environ["MMPR_PARENT"]),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    import sympy  # noqa: F401 - loaded before the first request, so that no request pays for it
+    importlib.import_module("sympy")
 
     _limit(resource.RLIMIT_AS, MEMORY_BYTES, MEMORY_BYTES)
     _limit(resource.RLIMIT_CORE, 0, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import pairwise
 
 from mmpr.answers.numerals import NUMBER_WORDS, parse_number
 
@@ -14,6 +15,7 @@ _WORD = re.compile(
 )
 _INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}|\b(?:[A-Za-z]\.)+[A-Za-z]\b")
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_FORMULA = re.compile(r"[\\^{}|]|\({3}")
 _ARTICLES = frozenset(("a", "an", "the"))
 _HAN = re.compile("[\u4e00-\u9fff]")
 _HAN_LEAD = re.compile(
@@ -26,46 +28,131 @@ _SPECIAL_LETTERS = str.maketrans(
     {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"}
 )
 
-_SPELLINGS = {
-    "grey": "gray", "colour": "color", "coloured": "colored", "favourite": "favorite", "flavour": "flavor", "harbour": "harbor",
-    "honour": "honor", "humour": "humor", "labour": "labor", "neighbour": "neighbor", "neighbourhood": "neighborhood", "odour": "odor",
-    "rumour": "rumor", "vapour": "vapor", "behaviour": "behavior", "armour": "armor", "centre": "center", "theatre": "theater",
-    "metre": "meter", "litre": "liter", "fibre": "fiber", "kilometre": "kilometer", "centimetre": "centimeter", "millimetre": "millimeter",
-    "calibre": "caliber", "sabre": "saber", "spectre": "specter", "defence": "defense", "offence": "offense", "licence": "license",
-    "practise": "practice", "tyre": "tire", "kerb": "curb", "plough": "plow", "aluminium": "aluminum", "jewellery": "jewelry",
-    "moustache": "mustache", "pyjamas": "pajamas", "doughnut": "donut", "yoghurt": "yogurt", "catalogue": "catalog", "dialogue": "dialog",
-    "programme": "program", "cheque": "check", "whisky": "whiskey", "mould": "mold", "sulphur": "sulfur", "travelling": "traveling",
-    "traveller": "traveler", "cancelled": "canceled", "modelling": "modeling", "skilful": "skillful", "cosy": "cozy", "storey": "story",
-    "aeroplane": "airplane", "omelette": "omelet", "ketchup": "ketchup", "catsup": "ketchup", "tv": "television", "ok": "okay",
-    "barbeque": "barbecue", "bbq": "barbecue", "tshirt": "t shirt", "judgement": "judgment", "ageing": "aging", "axe": "ax",
-    "mr": "mister", "dr": "doctor", "vs": "versus", "wifi": "wi fi", "email": "e mail", "analogue": "analog", "manoeuvre": "maneuver",
-    "paediatric": "pediatric", "anaemia": "anemia", "oestrogen": "estrogen", "diarrhoea": "diarrhea", "haemoglobin": "hemoglobin",
-    "fulfil": "fulfill", "enrol": "enroll", "sceptical": "skeptical", "draught": "draft", "gaol": "jail", "mum": "mom", "tonne": "ton",
-    "smoulder": "smolder", "woollen": "woolen", "artefact": "artifact", "grey-haired": "gray haired", "towards": "toward",
-    "racquet": "racket", "colours": "colors", "learnt": "learned", "burnt": "burned", "spelt": "spelled",
-}  # fmt: skip
+_SPELLINGS_TEXT = (
+    "grey=gray; colour=color; coloured=colored; favourite=favorite; flavour=flavor; harbour=harbor; honour=honor; "
+    "humour=humor; labour=labor; neighbour=neighbor; neighbourhood=neighborhood; odour=odor; rumour=rumor; "
+    "vapour=vapor; behaviour=behavior; armour=armor; centre=center; theatre=theater; metre=meter; litre=liter; "
+    "fibre=fiber; kilometre=kilometer; centimetre=centimeter; millimetre=millimeter; calibre=caliber; "
+    "sabre=saber; spectre=specter; defence=defense; offence=offense; licence=license; practise=practice; "
+    "tyre=tire; kerb=curb; plough=plow; aluminium=aluminum; jewellery=jewelry; moustache=mustache; "
+    "pyjamas=pajamas; doughnut=donut; yoghurt=yogurt; catalogue=catalog; dialogue=dialog; programme=program; "
+    "cheque=check; whisky=whiskey; mould=mold; sulphur=sulfur; travelling=traveling; traveller=traveler; "
+    "cancelled=canceled; modelling=modeling; skilful=skillful; cosy=cozy; storey=story; aeroplane=airplane; "
+    "omelette=omelet; ketchup=ketchup; catsup=ketchup; tv=television; ok=okay; barbeque=barbecue; bbq=barbecue; "
+    "tshirt=t shirt; judgement=judgment; ageing=aging; axe=ax; mr=mister; dr=doctor; vs=versus; wifi=wi fi; "
+    "email=e mail; analogue=analog; manoeuvre=maneuver; paediatric=pediatric; anaemia=anemia; oestrogen=estrogen; "
+    "diarrhoea=diarrhea; haemoglobin=hemoglobin; fulfil=fulfill; enrol=enroll; sceptical=skeptical; "
+    "draught=draft; gaol=jail; mum=mom; tonne=ton; smoulder=smolder; woollen=woolen; artefact=artifact; grey- "
+    "haired=gray haired; towards=toward; racquet=racket; colours=colors; learnt=learned; burnt=burned; "
+    "spelt=spelled"
+)
+_SPELLINGS = dict(entry.split("=") for entry in _SPELLINGS_TEXT.split("; "))
 _NAMES = {
     ("us",): "usa", ("united", "states"): "usa", ("united", "states", "of", "america"): "usa", ("america",): "america",
     ("united", "kingdom"): "uk", ("great", "britain"): "great britain", ("united", "arab", "emirates"): "uae",
     ("new", "york", "city"): "nyc",
 }  # fmt: skip
-_IRREGULAR = {
-    "men": "man", "women": "woman", "children": "child", "people": "person", "persons": "person", "mice": "mouse", "geese": "goose",
-    "feet": "foot", "teeth": "tooth", "oxen": "ox", "knives": "knife", "wives": "wife", "lives": "life", "leaves": "leaf", "wolves": "wolf",
-    "shelves": "shelf", "halves": "half", "loaves": "loaf", "calves": "calf", "thieves": "thief", "scarves": "scarf", "potatoes": "potato",
-    "tomatoes": "tomato", "heroes": "hero", "cacti": "cactus", "fungi": "fungus", "firemen": "fireman", "policemen": "policeman",
-    "snowmen": "snowman", "axes": "ax", "dice": "die", "buses": "bus", "echoes": "echo", "mangoes": "mango", "zeroes": "zero",
-}  # fmt: skip
-_NO_PLURAL = frozenset(
-    "is was as us this his has its yes gas bus plus news lens bias atlas canvas christmas series species glasses pants shorts scissors jeans"
-    " mars venus paris texas kansas arkansas illinois dallas vegas athens brussels naples wales netherlands philippines james thomas jesus"
-    " chess bass less class glass grass dress press cross boss moss pass mass loss kiss miss chaos virus campus focus status census circus cactus"
-    " physics mathematics economics politics gymnastics athletics tennis iris basis axis oasis thesis crisis ellipsis analysis always perhaps".split()
+_IRREGULAR_TEXT = (
+    "men=man; women=woman; children=child; people=person; persons=person; mice=mouse; geese=goose; feet=foot; "
+    "teeth=tooth; oxen=ox; knives=knife; wives=wife; lives=life; leaves=leaf; wolves=wolf; shelves=shelf; "
+    "halves=half; loaves=loaf; calves=calf; thieves=thief; scarves=scarf; potatoes=potato; tomatoes=tomato; "
+    "heroes=hero; cacti=cactus; fungi=fungus; firemen=fireman; policemen=policeman; snowmen=snowman; axes=ax; "
+    "dice=die; buses=bus; echoes=echo; mangoes=mango; zeroes=zero"
 )
-_ORDINALS = {
-    "first": "1st", "second": "2nd", "third": "3rd", "fourth": "4th", "fifth": "5th", "sixth": "6th", "seventh": "7th", "eighth": "8th",
-    "ninth": "9th", "tenth": "10th", "eleventh": "11th", "twelfth": "12th", "twentieth": "20th",
-}  # fmt: skip
+_IRREGULAR = dict(entry.split("=") for entry in _IRREGULAR_TEXT.split("; "))
+_NO_PLURAL = frozenset(
+    [
+        "is",
+        "was",
+        "as",
+        "us",
+        "this",
+        "his",
+        "has",
+        "its",
+        "yes",
+        "gas",
+        "bus",
+        "plus",
+        "news",
+        "lens",
+        "bias",
+        "atlas",
+        "canvas",
+        "christmas",
+        "series",
+        "species",
+        "glasses",
+        "pants",
+        "shorts",
+        "scissors",
+        "jeans",
+        "mars",
+        "venus",
+        "paris",
+        "texas",
+        "kansas",
+        "arkansas",
+        "illinois",
+        "dallas",
+        "vegas",
+        "athens",
+        "brussels",
+        "naples",
+        "wales",
+        "netherlands",
+        "philippines",
+        "james",
+        "thomas",
+        "jesus",
+        "chess",
+        "bass",
+        "less",
+        "class",
+        "glass",
+        "grass",
+        "dress",
+        "press",
+        "cross",
+        "boss",
+        "moss",
+        "pass",
+        "mass",
+        "loss",
+        "kiss",
+        "miss",
+        "chaos",
+        "virus",
+        "campus",
+        "focus",
+        "status",
+        "census",
+        "circus",
+        "cactus",
+        "physics",
+        "mathematics",
+        "economics",
+        "politics",
+        "gymnastics",
+        "athletics",
+        "tennis",
+        "iris",
+        "basis",
+        "axis",
+        "oasis",
+        "thesis",
+        "crisis",
+        "ellipsis",
+        "analysis",
+        "always",
+        "perhaps",
+    ]
+)
+_ORDINALS_TEXT = (
+    "first=1st; second=2nd; third=3rd; fourth=4th; fifth=5th; sixth=6th; seventh=7th; eighth=8th; ninth=9th; "
+    "tenth=10th; eleventh=11th; twelfth=12th; twentieth=20th"
+)
+_ORDINALS = dict(entry.split("=") for entry in _ORDINALS_TEXT.split("; "))
 TRADITIONAL = str.maketrans(
     "紅黃藍綠黑白灰紫銀長圓馬鳥魚龍貓車門風雲東國學書畫電視機場飛員頭髮個隻條張雙樹葉雞鴨豬狗牛羊蘋葡萄橘貝蟲園後裡邊開關對錯無選項數點線體積時間課買賣錢萬億兩單雙歲熱溫亞歐義華僑灣島",
     "红黄蓝绿黑白灰紫银长圆马鸟鱼龙猫车门风云东国学书画电视机场飞员头发个只条张双树叶鸡鸭猪狗牛羊苹葡萄橘贝虫园后里边开关对错无选项数点线体积时间课买卖钱万亿两单双岁热温亚欧义华侨湾岛",
@@ -77,6 +164,8 @@ def same_text(gold: str, other: str) -> bool:
     words aside."""
     if "?" in other and "?" not in gold:
         return False
+    if _FORMULA.search(gold) or _FORMULA.search(other):
+        return _bare(gold) == _bare(other) != ""
     left, right = words(gold), words(other)
     if not left or not right:
         return _bare(gold) == _bare(other) != ""
@@ -95,7 +184,7 @@ def words(text: str) -> tuple[str, ...]:
     found = [_spelled(word) for word in _WORD.findall(text)]
     flat = [part for word in found for part in word.split(" ")]
     if len(flat) > 1:
-        flat = [word for word in flat[:-1] if word not in _ARTICLES] + flat[-1:]
+        flat = [word for word, after in pairwise(flat) if word not in _ARTICLES or after in _ARTICLES] + flat[-1:]
     flat = [_ORDINALS.get(word, word) for word in flat] if len(flat) > 1 or flat[:1] != ["second"] else flat
     return tuple(_named(_numbered(flat)))
 
@@ -132,9 +221,12 @@ def _spelled(word: str) -> str:
     return singular
 
 
-_ISE = frozenset(
-    "exercise surprise promise advise enterprise otherwise likewise clockwise merchandise franchise paradise tortoise precise disguise compromise premise treatise expertise raised praised advertise television supervise improvise exercised surprised promised".split()
+_ISE_TEXT = (
+    "advertise advise clockwise compromise disguise enterprise exercise exercised expertise franchise improvise "
+    "likewise merchandise otherwise paradise praised precise premise promise promised raised supervise surprise "
+    "surprised television tortoise treatise "
 )
+_ISE = frozenset(_ISE_TEXT.split())
 
 
 def _numbered(found: list[str]) -> list[str]:

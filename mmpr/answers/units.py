@@ -204,7 +204,8 @@ _FACTOR = re.compile(r"([^\s\^/*·.\d()]+)\.?(?:\s?\^\s?\{?\s?(-?[1-6])\s?\}?|(-
 
 @lru_cache(maxsize=4096)
 def parse_unit(text: str) -> Unit | None:
-    """The unit a text names and nothing else: ``cm``, ``square meters``, ``km/h``, ``m s^-1``, ``平方米``; else None."""
+    """The unit a text names and nothing else: ``cm``, ``square meters``, ``km/h``, ``m s^-1``, ``平方米``; else
+    None."""
     text = text.strip().rstrip(".").strip()
     if not text or len(text) > 60:
         return None
