@@ -29,8 +29,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from mmpr.errors import MmprError
 
-    # A polite kill ends like Ctrl-C: what is finished stays, Ray and the engines go.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    _end_politely()
     try:
         from mmpr.config import load_recipe
         from mmpr.plan import make_plan
@@ -48,6 +47,11 @@ def main(argv: list[str] | None = None) -> int:
         print("stopped; what is finished is kept, and the same command goes on", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def _end_politely() -> None:
+    """Let SIGTERM end like Ctrl-C: what is finished stays, Ray and the engines go."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -151,6 +155,7 @@ def _run_stages(plan: Plan, out: Path, state: Build) -> None:
     from mmpr import cluster
 
     cluster.connect(out / "logs" / "ray.log")
+    _end_politely()  # Ray has put its own way of ending in place
     try:
         meter = cluster.start_meter()
         with BuildProgress(lambda: cluster.read_meter(meter), totals, plan.recipe.engine.actors) as progress:

@@ -32,7 +32,7 @@ from mmpr.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, samp
 STAGE_CPUS = 0.25
 """What a task of the light stages takes of a core, so that they run beside the engines."""
 
-MOSTATTEMPTS = 20
+MOST_ATTEMPTS = 20
 """How often a unit is begun before the build gives up: each time, the engine it was with has died."""
 
 _REPORT_EVERY_S = 0.5
@@ -257,9 +257,9 @@ def _begin(out: Path, unit: Unit) -> Path:
     with path.open("ab") as file:
         file.write(b".")
         attempts = file.tell()
-    if attempts > MOSTATTEMPTS:
+    if attempts > MOST_ATTEMPTS:
         raise EngineError(
-            f"unit {unit.number} of {unit.of} was begun {MOSTATTEMPTS} times and its engine died every time; the "
+            f"unit {unit.number} of {unit.of} was begun {MOST_ATTEMPTS} times and its engine died every time; the "
             f"engines' logs are in {out / 'logs'}. What is finished is kept, and the same command goes on"
         )
     return path
