@@ -176,7 +176,7 @@ def run(
     try:
         for row in graph.iter_rows():
             if row["error"]:
-                raise EngineError(row["error"])
+                raise MmprError(row["error"])
             on_done(dict(zip(row["names"], row["counts"], strict=True)))
     except ray.exceptions.RayError as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
@@ -191,7 +191,7 @@ def _resources(spec: EngineSpec) -> dict[str, Any]:
     _refuse_impossible(spec.actors, gpus, 0 if gpus else spec.cpus_per_actor)
     pool = ray.data.ActorPoolStrategy(
         size=spec.actors,
-        max_tasks_in_flight_per_actor=2 * spec.units_in_flight,
+        max_tasks_in_flight_per_actor=spec.units_in_flight,
         max_concurrent_calls_per_actor=spec.units_in_flight,
     )
     return {"compute": pool, **({"num_gpus": gpus} if gpus else {"num_cpus": spec.cpus_per_actor})}
