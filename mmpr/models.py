@@ -43,13 +43,14 @@ def find_model(recipe: Recipe) -> FoundModel:
 
 
 def _hash_files(files: list[Path]) -> str:
-    """Names, sizes and content; of large files 16 MiB, evenly spread, which tells trained models apart quickly."""
+    """Names, sizes and content; of large files 16 MiB, evenly spread, and the last one, which tells trained models apart quickly."""
     digest = hashlib.sha256()
     for file in files:
         size = file.stat().st_size
         digest.update(f"{file.name}\0{size}\0".encode())
         with file.open("rb") as opened:
-            for start in range(0, size, max(_SAMPLED_BYTES, -(-size // _SAMPLES))):
+            spread = range(0, size, max(_SAMPLED_BYTES, -(-size // _SAMPLES)))
+            for start in [*spread, max(0, size - _SAMPLED_BYTES)]:
                 opened.seek(start)
                 digest.update(opened.read(_SAMPLED_BYTES))
     return digest.hexdigest()[:32]

@@ -133,7 +133,8 @@ def read_build(out: Path) -> Build | None:
         return None
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
-        return Build(tree["units"], tree["fingerprints"], tree["counts"])
+        units: dict[Split, int] = {split: int(tree["units"][split]) for split in ("train", "heldout")}
+        return Build(units, dict(tree["fingerprints"]), dict(tree["counts"]))
     except (ValueError, KeyError, TypeError) as error:
         raise OutputError(f"{path}: is damaged ({error}); use another --out") from None
 
@@ -181,7 +182,10 @@ def verdict_changes(out: Path, units: Sequence[Unit]) -> dict[str, int] | None:
         return None
     changes: Counter[str] = Counter()
     for unit in units:
-        before, after = _statuses(out / VERDICTS_BEFORE / unit.file), _statuses(shard(out, "verify", unit))
+        earlier = out / VERDICTS_BEFORE / unit.file
+        if not earlier.exists():  # the build before was stopped before it came to this unit
+            continue
+        before, after = _statuses(earlier), _statuses(shard(out, "verify", unit))
         changes.update(f"{old} to {new}" for old, new in zip(before, after, strict=True) if old != new)
     return dict(changes.most_common())
 
