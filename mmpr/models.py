@@ -43,7 +43,7 @@ def find_model(recipe: Recipe) -> FoundModel:
 
 
 def _hash_files(files: list[Path]) -> str:
-    """Names, sizes and content; of large files 16 MiB, evenly spread, and the last one, which tells trained models apart quickly."""
+    """Names, sizes and content; of large files 16 MiB, evenly spread, and the last one: enough to tell models apart."""
     digest = hashlib.sha256()
     for file in files:
         size = file.stat().st_size
