@@ -14,7 +14,7 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _LEADING = re.compile(
-    r"(?:(?:option|choice|answer|选项|选)\s*[:：]?\s*)?(?:[(\[]\s*(?P<a>[A-Za-z])\s*[)\]]\s*[.:、,-]?|(?P<b>[A-Z])\s*[.:、)）。]|(?P<c>[A-Z])\s+(?:[-=]|(?=because\b|since\b))|(?P<d>[A-Z])\s*,|(?P<e>[a-z])\s*[.)](?=\s))\s*(?P<rest>[^\s_].*)",
+    r"(?:(?:option|choice|answer|选项|选)\s*[:：]?\s*)?(?:[(\[]\s*(?P<a>[A-Za-z])\s*[)\]]\s*[.:、,-]?|(?P<b>[A-Z])\s*[.:、)）。]|(?P<c>[A-Z])\s+(?:[-=]|(?=\()|(?=because\b|since\b))|(?P<d>[A-Z])\s*[,;]|(?P<e>[a-z])\s*[.)](?=\s))\s*(?P<rest>[^\s_].*)",
     re.IGNORECASE,
 )
 _NAMED_LEADING = re.compile(

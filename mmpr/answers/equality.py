@@ -223,6 +223,8 @@ def _is_label(tree: Tree) -> bool:
 
 
 def _may_be_same_name(one: Tree, two: Tree) -> bool:
+    if one[0] == two[0] == "call":
+        return bool(one[1] == two[1])
     if one == two or one[0] == "call" or two[0] == "call":
         return True
     if one[0] == "tuple" or two[0] == "tuple":
@@ -237,6 +239,8 @@ def _is_equation(tree: Tree) -> bool:
 def _same_equations(gold: Tree, other: Tree, prove: Prove) -> bool:
     """Two equations have the same zero set when their differences are proportional."""
     if not (_is_equation(gold) and _is_equation(other)):
+        return False
+    if not _may_be_same_name(gold[2][0], other[2][0]) and gold[2][0][0] == "call":
         return False
     try:
         one, two = (algebra.normal(_difference(tree[2][0], tree[2][1])) for tree in (gold, other))

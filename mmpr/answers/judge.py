@@ -103,6 +103,10 @@ _MATH = re.compile(
 )
 _OR = re.compile(r"\s*,?\s+or\s+|\s*或者?\s*")
 _EQUATED = re.compile(r"[\d\s.,+*/×÷()=$%-]+|[A-Za-z][A-Za-z' ]*")
+_REALS = re.compile(
+    r"(?:x (?:is|can be|=) |x ?\\in ?)?(?:the set of )?(?:all|any) real(?:s| numbers?)(?: x)?|(?:全体|所有|任意)实数",
+    re.IGNORECASE,
+)
 _NARROW = re.compile(r"(?<=\d) (?=[A-Za-z°%])")
 _CODE = re.compile(
     r"(?:[A-Z]{1,5}|[A-Za-z]{2,})[- ]?\d+[A-Za-z]{0,2}|\d+(?:-\d+)+|\d+[A-Z]{1,3}|[A-Za-z]{2,}(?:-[A-Za-z]+)+"
@@ -279,6 +283,10 @@ def _letter_with_text(
 def _compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> Judgement:
     if answer == truth or _NARROW.sub("", answer) == _NARROW.sub("", truth):
         return Judgement(True, "identical", "the same characters")
+    if _REALS.fullmatch(answer):
+        answer = "\\mathbb{R}"
+    if _REALS.fullmatch(truth):
+        truth = "\\mathbb{R}"
     if is_refusal(truth):
         right = is_refusal(answer)
         return Judgement(

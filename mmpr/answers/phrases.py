@@ -17,10 +17,12 @@ _LEAD = re.compile(
     r"(?:(?:so|thus|hence|therefore|then|ok|okay|well|sure|certainly|in conclusion|in summary|overall|因此|所以|故"
     r"|综上)(?:[,:，：]\s*|\s+)"
     r"|(?:(?:the|my|your|our)\s+)?(?:final\s+|correct\s+|right\s+|best\s+)?(?:answer|result|solution"
-    r"|ans)\s*(?:is|are|would be|should be|must be|[:=：])+\s*:?\s*"
+    r"|ans\.?|option|choice)\s*(?:is|are|would be|should be|must be|[:=：]|-(?=\s)|(?<=ans\.)(?=\s))+\s*:?\s*"
     r"|[故则即]?(?:最终|正确|本题)?答案(?:是|为|應為|应为|应该是)?\s*[:：]?\s*"
     r"|(?:i (?:think|believe|would say|'d say|conclude)|we (?:get|have|find|obtain)|it (?:must|should) "
     r"be)\s*(?:that\s+)?(?:it is |it's |the answer is )?"
+    r"|(?:exactly|precisely|only|just|(?:there (?:is|are) )?(?:a )?total of)\s+(?=\S)"
+    r"|\\(?:therefore|because|Rightarrow|implies)(?![A-Za-z])\s*"
     r"|(?:=|[:：])\s*)",
     re.IGNORECASE,
 )
