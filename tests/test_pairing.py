@@ -178,9 +178,15 @@ def test_what_holds_of_all_pairings(drawn: list, max_pairs: int, format_pairs: b
     if pairing.skipped.get("capped"):
         assert len(pairing.pairs) == max_pairs
     if pairing.pairs or pairing.skipped:
-        good = {r.text for r, v in zip(responses, verdicts) if v.status == "correct" and r.finish_reason == "stop"}
-        wrong = {r.text for r, v in zip(responses, verdicts) if v.status == "incorrect"}
-        unclear = {r.text for r, v in zip(responses, verdicts) if v.status == "unparseable" and format_pairs}
+        good = {
+            r.text
+            for r, v in zip(responses, verdicts, strict=True)
+            if v.status == "correct" and r.finish_reason == "stop"
+        }
+        wrong = {r.text for r, v in zip(responses, verdicts, strict=True) if v.status == "incorrect"}
+        unclear = {
+            r.text for r, v in zip(responses, verdicts, strict=True) if v.status == "unparseable" and format_pairs
+        }
         possible = len(good) * (len(wrong) + len(unclear))
         assert len(pairing.pairs) + sum(pairing.skipped.values()) == possible
 
