@@ -115,7 +115,7 @@ Time = tuple[int, int, int, bool]
 def parse_time(text: str) -> Time | None:
     """A time of day: ``3:30 PM``, ``15:30``, ``half past three``, ``下午3点半``; None for a bare number."""
     text = text.lower().strip(" .")
-    if text in ("noon", "midday", "12 noon", "正午"):
+    if text in ("noon", "midday", "mid-day", "mid day", "12 noon", "正午"):
         return (12, 0, 0, True)
     if text in ("midnight", "12 midnight", "午夜"):
         return (0, 0, 0, True)

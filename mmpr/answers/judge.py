@@ -107,6 +107,8 @@ _REALS = re.compile(
     r"(?:x (?:is|can be|=) |x ?\\in ?)?(?:the set of )?(?:all|any) real(?:s| numbers?)(?: x)?|(?:全体|所有|任意)实数",
     re.IGNORECASE,
 )
+_NUMERIC = re.compile(r"[\d\\=]")
+_BOTH = re.compile(r"^both (?=\S+ and \S+$)", re.IGNORECASE)
 _NARROW = re.compile(r"(?<=\d) (?=[A-Za-z°%])")
 _CODE = re.compile(
     r"(?:[A-Z]{1,5}|[A-Za-z]{2,})[- ]?\d+[A-Za-z]{0,2}|\d+(?:-\d+)+|\d+[A-Z]{1,3}|[A-Za-z]{2,}(?:-[A-Za-z]+)+"
@@ -507,10 +509,11 @@ def _list(answer: str, truth: str, relaxed: bool, prove: Prove) -> Judgement | N
         return None
     if all(parse_amount(item) or _formula(item) for item in want):
         gold, other = parse_expression(truth), parse_expression(answer) or parse_expression(_said(answer))
-        if gold and other and not gold.unit and not other.unit:
+        plain = not any(_has_unit(item) for item in (*want, *(split_list(answer) or ())))
+        if gold and other and plain:
             equal = same(gold.tree, other.tree, prove)
             return Judgement(equal, "list", "the same values" if equal else "other values")
-    elif same_text(truth, answer):
+    if not _NUMERIC.search(truth) and same_text(truth, answer):
         return Judgement(True, "list", "the same text")
     have = split_list(answer) or split_list(_said(answer)) or split_list(peel(without_scene(answer)))
     if have is None or len(have) != len(want):
@@ -528,6 +531,11 @@ def _list(answer: str, truth: str, relaxed: bool, prove: Prove) -> Judgement | N
     return Judgement(True, "list", "the same items")
 
 
+def _has_unit(item: str) -> bool:
+    amount = parse_amount(item) or parse_expression(item)
+    return amount is not None and amount.unit is not None
+
+
 @lru_cache(maxsize=8192)
 def split_list(text: str) -> tuple[str, ...] | None:
     """The items of a list written out (``red, blue and green``); None for a text that is no list."""
@@ -535,7 +543,7 @@ def split_list(text: str) -> tuple[str, ...] | None:
     body = inner[2] if inner and not set("[]{}()") & set(inner[2]) else text
     if len(body) > 1_000:
         return None
-    items = [peel(item) for item in _SPLIT.split(body)]
+    items = [peel(item) for item in _SPLIT.split(_BOTH.sub("", body))]
     if len(items) < 2 or not all(items) or len(items) > 40 or any(len(item.split(" ")) > 5 for item in items):
         return None
     return tuple(items)

@@ -197,7 +197,7 @@ def parse_expression(text: str) -> Amount | None:
     """A formula with a unit behind it or without; None when it is neither (relations and sets included)."""
     unit: Unit | None = None
     head = text
-    if _ANGLE_INSIDE.search(text):
+    if _ANGLE_INSIDE.search(text) or ", " in text:
         pass
     elif text.endswith("%"):
         unit, head = units.PERCENT, text[:-1]
@@ -347,6 +347,8 @@ def _with_tail(head: str, tail: str) -> Amount | None:
         unit = None
     if unit is not None:
         return Amount(tree, unit)
+    if not spaced and tail.isascii():
+        return _compound(head, tail)
     described = _leading_unit_and_noun(tree, tail) or _compound(head, tail)
     if described is not None:
         return described

@@ -248,8 +248,9 @@ def _single(text: str) -> Unit | None:
     spaced = _SPACED.get(text.lower())
     if spaced:
         return _NAMES[spaced]
-    if text in _COMPOUNDS:
-        return _product(_COMPOUNDS[text])
+    compound = _COMPOUNDS.get(text) or _COMPOUNDS.get(text.lower())
+    if compound:
+        return _product(compound)
     return None
 
 
