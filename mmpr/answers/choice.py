@@ -62,6 +62,7 @@ def letter_and_text(text: str) -> tuple[str, str] | None:
 
 def letters(text: str) -> frozenset[str] | None:
     """Several letters (``A, C``, ``AC``, ``A and C``); None when the text is no such list."""
+    text = re.sub(r"\(([A-Z])\)", r" \1 ", text).strip()
     if not _SET.fullmatch(text):
         return None
     found = re.findall(_L, re.sub(r"\band\b", " ", text))

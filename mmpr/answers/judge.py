@@ -73,6 +73,8 @@ _NO = {
     "错误",
     "错的",
     "不正确",
+    "不是的",
+    "不对的",
     "假",
     "没有",
     "不可以",
@@ -82,7 +84,7 @@ _NO = {
 }
 _YES_NO_GOLD = (_YES | _NO) - {"right", "wrong", "有", "没有", "能", "会", "真", "假", "可以", "不可以", "不能", "不会"}
 _POLAR = re.compile(
-    r"(yes|true|yeah|yep|yup|correct|no|false|nope|nah|incorrect|是的|不是|不对|不正确|正确|错误|对|否|是|没有|不(?=[，,]))(?:[,.;:!，。；、—-]|\s+-|\s+(?=it\b|there\b|the\b|they\b|he\b|she\b|this\b|that\b|because\b)|$)\s*(.*)",
+    r"(yes|true|yeah|yep|yup|correct|no|false|nope|nah|incorrect|是的|不是|不对|不正确|正确|错误|对|否|是|没有|不(?=[，,]))(?:[,.;:!，。；、—-]|\s+-|\s+(?=indeed\b|it\b|there\b|the\b|they\b|he\b|she\b|this\b|that\b|because\b)|$)\s*(.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _POLAR_WORDS = re.compile(r"\b(yes|true|no|false)\b", re.IGNORECASE)
@@ -94,7 +96,7 @@ _POLAR_SAID = re.compile(
 )
 _TAKEN_BACK = re.compile(
     r"\b(?:but|actually|or|maybe|wait|however|and no|and yes|not sure|unless|sometimes|partly|partially"
-    r"|both)\b|也许|可能|或",
+    r")\b|也许|可能|或",
     re.IGNORECASE,
 )
 
@@ -102,7 +104,7 @@ _MATH = re.compile(
     r"[\\^_=<>≤≥≠≈±√π∞∪∩∈°|]|\d\s*[-+*/×÷·!]|[-+*/×÷·]\s*[\d(]|[(\[{]\s*-?[\d.]|[A-Za-z]\s*[-+*/]\s*[A-Za-z]\b|^\s*-|\d[A-Za-z]\b|\)\s*\(|\b[a-z]\(|\d(?!st\b|nd\b|rd\b|th\b|am\b|pm\b)[a-z]{2,3}\b|sqrt|^[A-Za-zα-ω]$"
 )
 _OR = re.compile(r"\s*,?\s+or\s+|\s*或者?\s*")
-_EQUATED = re.compile(r"[\d\s.,+*/×÷()=$%-]+|[A-Za-z][A-Za-z' ]*")
+_EQUATED = re.compile(r"[\d\s.,+*/×÷()=$%-]+|[A-Za-z][A-Za-z' ]*|[\u4e00-\u9fff]{1,8}")
 _REALS = re.compile(
     r"(?:x (?:is|can be|=) |x ?\\in ?)?(?:the set of )?(?:all|any) real(?:s| numbers?)(?: x)?|(?:全体|所有|任意)实数",
     re.IGNORECASE,
@@ -118,7 +120,8 @@ _RANGE = re.compile(r"(?:from |between )?(\S+(?: \S+)?)\s*(?:-|to|~|and|至|到)
 _SPLIT = re.compile(r"\s*(?:;|、|；|，|\n|,(?!\d{3}(?!\d))|\s&\s|,?\s+and\s+|和|以及|与)\s*(?:and\s+)?")
 _BRACKETED = re.compile(r"(\[|\{|\\\{|\()(.*)(\]|\}|\\\}|\))")
 _STRONG_LETTER = re.compile(
-    r"(?:\b(?:option|choice|answer|select|choose|pick|is|be|选项|选|为|是)\s*[:：]?\s*[(\[]?([A-Z])[)\]]?(?![A-Za-z0-9'])|[(\[]([A-Z])[)\]])"
+    r"(?:(?:\b(?i:option|choice|answer|select|choose|pick|go with|go for|is|be)|选项|选|为|是)\s*[:：]?\s*"
+    r"[(\[]?([A-Z])[)\]]?(?![A-Za-z0-9'])|[(\[]([A-Z])[)\]])"
 )
 _GOLD_LETTER = re.compile(
     r"[(\[]?\s*[A-Z]\s*[)\]]?\s*[.:)]?|\(?[a-e]\)?|\([a-z]\)|(?:[Oo]ption|[Cc]hoice|选项?)\s*[(\[]?[A-Za-z][)\]]?"
@@ -331,6 +334,8 @@ def _yes_no(answer: str, truth: str) -> Judgement:
 
 def _polarity(answer: str) -> bool | None:
     lowered = answer.casefold()
+    if lowered not in _YES | _NO and (said := predicate(answer)) is not None:
+        lowered = said.casefold()
     if lowered in _YES or lowered in _NO:
         return lowered in _YES
     said = _POLAR_SAID.fullmatch(answer)

@@ -313,7 +313,7 @@ def _from_han(text: str) -> Fraction | None:
 def _han_cardinal(text: str) -> int | None:
     if all(char in _HAN_DIGITS for char in text):
         return int("".join(str(_HAN_DIGITS[char]) for char in text)) if len(text) < 20 else None
-    total, section, digit = 0, 0, None
+    total, myriads, section, digit = 0, 0, 0, None
     last_step = 10
     for char in text:
         if char in _HAN_DIGITS:
@@ -322,10 +322,14 @@ def _han_cardinal(text: str) -> int | None:
             digit = _HAN_DIGITS[char]
             if digit == 0:
                 last_step = 10
-        elif char in _HAN_STEPS:
+            continue
+        if char in _HAN_STEPS:
             section += (1 if digit is None else digit) * _HAN_STEPS[char]
-            digit, last_step = None, _HAN_STEPS[char]
+            last_step = _HAN_STEPS[char]
+        elif _HAN_SCALES[char] == 10**4:
+            myriads, section, last_step = (section + (digit or 0)) * 10**4, 0, 10**4
         else:
-            total = (total + section + (digit or 0)) * _HAN_SCALES[char]
-            section, digit, last_step = 0, None, _HAN_SCALES[char]
-    return total + section + (digit or 0) * (last_step // 10 if digit and last_step > 10 else 1)
+            total, myriads, section = (total + myriads + section + (digit or 0)) * 10**8, 0, 0
+            last_step = 10**8
+        digit = None
+    return total + myriads + section + (digit or 0) * (last_step // 10 if digit and last_step > 10 else 1)

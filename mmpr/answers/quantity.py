@@ -112,7 +112,7 @@ _SHORT_PARTS = {"'": "ft", '"': "in", "''": "in", "m": "min", "分": "分钟", "
 _SENTENCE = re.compile(r"[A-Za-z\u4e00-\u9fff][^=<>^*/\\\\{}]*")
 _WORD_NUMBERS = "|".join(sorted(NUMBER_WORDS - {"second", "half", "quarter"}, key=len, reverse=True))
 _MENTION = re.compile(
-    rf"(?<![\w.,:/-])(?:[-$€£¥]|-\$)?(?:{_DIGITS})(?![\w]*[:/]\d)(?:%|°)?(?![A-Za-z]*\d)"
+    rf"(?<![A-Za-z0-9_.,:/第-])(?:[-$€£¥]|-\$)?(?:{_DIGITS})(?![\w]*[:/]\d)(?:%|°)?(?![A-Za-z]*\d)"
     rf"|\b(?:{_WORD_NUMBERS})(?:[- ](?:{_WORD_NUMBERS}))*\b",
     re.IGNORECASE,
 )
@@ -453,7 +453,7 @@ def _from_words(text: str) -> Amount | None:
 def sentence_amount(text: str) -> Amount | None:
     """The only number of a plain sentence ("There are 3 birds on the wire."), with the unit behind it."""
     text = text.strip()
-    if len(text) > 200 or not _SENTENCE.fullmatch(text) or not _VERB.search(text):
+    if len(text) > 200 or not _SENTENCE.fullmatch(text) or not (_VERB.search(text) or "\u4e00" <= text[0] <= "\u9fff"):
         return None
     found = list(_MENTION.finditer(text))
     if len(found) != 1:
