@@ -89,19 +89,29 @@ def pair_by_correctness(
 def pair_by_dropout(rollout: Rollout, completions: Sequence[Completion], *, max_pairs: int = 15) -> Pairing:
     """Pair each continued response (chosen) with its continuation (rejected).
 
-    Left out: truncated responses, continuations that are empty, equal to the original up to white space, or repeat
-    what another variant wrote.
+    Left out: truncated responses, and continuations that are empty, equal to any of the question's responses up to
+    white space (what is chosen in one pair must not be rejected in another), or repeat what another variant wrote.
     """
     skipped: dict[str, int] = {}
     responses: list[PairedResponse] = []
     pairs: list[Pair] = []
     position: dict[int, int] = {}
+    originals = {_letters(response.text) for response in rollout.responses}
     seen: set[tuple[int, str]] = set()
     for completion in completions:
         original = rollout.responses[completion.response]
-        text = (completion.response, (completion.prefix + completion.continuation.text).strip())
-        reason = "capped" if len(pairs) >= max_pairs else _why_no_dropout_pair(original, completion)
-        reason = reason or ("repeated" if text in seen else "")
+        rejected = _letters(completion.prefix + completion.continuation.text)
+        text = (completion.response, rejected)
+        if len(pairs) >= max_pairs:
+            reason = "capped"
+        elif original.finish_reason != "stop":
+            reason = "truncated"
+        elif not completion.continuation.text.strip():
+            reason = "empty_continuation"
+        elif rejected in originals:
+            reason = "same" if rejected == _letters(original.text) else "same_as_another"
+        else:
+            reason = "repeated" if text in seen else ""
         if reason:
             skipped[reason] = skipped.get(reason, 0) + 1
             continue
@@ -148,14 +158,9 @@ def _why_not(verdicts: Sequence[Verdict], has_chosen: bool) -> str:
     return "all_unparseable" if statuses == {"unparseable"} else "none_correct"
 
 
-def _why_no_dropout_pair(original: Response, completion: Completion) -> str:
-    """Why a continuation makes no pair, or an empty string."""
-    if original.finish_reason != "stop":
-        return "truncated"
-    if not completion.continuation.text.strip():
-        return "empty_continuation"
-    rejected = completion.prefix + completion.continuation.text
-    return "same" if "".join(rejected.split()) == "".join(original.text.split()) else ""
+def _letters(text: str) -> str:
+    """A text without its white space."""
+    return "".join(text.split())
 
 
 def _by_turns(places: Sequence[int], group: Callable[[int], str]) -> list[int]:

@@ -82,10 +82,11 @@ def load_template(name: str, folder: Path = Path(".")) -> Template:
         if path.stat().st_size > MAX_TEMPLATE_BYTES:
             raise MmprError(f"template {path}: larger than {MAX_TEMPLATE_BYTES:,} bytes")
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise MmprError(f"template {name!r}: {error.strerror or error}; there are {known}") from None
     except UnicodeDecodeError:
         raise MmprError(f"template {path}: is not UTF-8 text") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise MmprError(f"template {name!r}: {reason}; there are {known}") from None
     if text.count("{question}") != 1:
         raise MmprError(
             f"template {path}: must hold {{question}} exactly once, it holds it {text.count('{question}')} times"

@@ -244,6 +244,8 @@ DROPOUT = [
     ([completion(0, "a red", " cat")], {}, [], {"same": 1}),
     ([completion(0, "a red", "\n  cat \n")], {}, [], {"same": 1}),
     ([completion(0, "a red", "cat")], {}, [], {"same": 1}),
+    # chosen in one pair, it cannot be rejected in another
+    ([completion(0, "a", " dog"), completion(1, "a", " red  cat")], {}, [], {"same_as_another": 2}),
     ([completion(0, "a red", " \n")], {}, [], {"empty_continuation": 1}),
     ([completion(2, "c", "at")], {}, [], {"truncated": 1}),
     ([], {}, [], {}),

@@ -92,6 +92,7 @@ def test_a_template_of_ones_own(tmp_path) -> None:
         ("nope", None, "there are en"),
         ("../../etc/passwd", None, "No such file"),
         ("a/b", None, "name one of"),
+        ("./a\0b", None, "null byte"),
         ("./none.txt", "no field", "exactly once"),
         ("./two.txt", "{question} {question}", "exactly once"),
         ("./picture.txt", "<image> {question}", "must not hold <image>"),

@@ -18,6 +18,12 @@ def find_files(path: Path, suffix: str) -> tuple[Path, list[Path]]:
     Raises:
         SourceError: there is none.
     """
+    try:
+        path.stat()
+    except FileNotFoundError:
+        pass  # it may be a glob
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise SourceError(f"{str(path)[:200]}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
     if path.is_dir():
         found = sorted(item for item in path.rglob(f"*{suffix}") if item.is_file() and not _hidden(item, path))
         if not found:
