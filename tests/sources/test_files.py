@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from source_helpers import CHINA, ingest
 
-from mmpr.errors import RowError
+from mmpr.errors import RowError, SourceError
 from mmpr.schema import Question, Reject
 from mmpr.sources import files
 
@@ -118,4 +118,4 @@ def test_paths_in_rows(root: Path, image: str, reason: str | None) -> None:
 def test_impossible_paths_are_told(tmp_path: Path, name: str) -> None:
     (tmp_path / "a.jsonl").write_text("{}")
     with pytest.raises(SourceError, match="cannot be opened|no such file"):
-        find_files(tmp_path / name, ".jsonl")
+        files.find_files(tmp_path / name, ".jsonl")
