@@ -205,28 +205,17 @@ _CLOSERS = {
     "\\lceil": "\\rceil",
 }
 _MATRICES = {"matrix", "pmatrix", "bmatrix", "vmatrix", "Bmatrix", "Vmatrix", "array", "smallmatrix"}
-_WRAPPERS = {
-    "mathbf",
-    "mathrm",
-    "mathit",
-    "boldsymbol",
-    "bm",
-    "mathsf",
-    "mathcal",
-    "vec",
-    "hat",
-    "bar",
-    "tilde",
-    "widehat",
-    "mathscr",
-}
-_NAMED = {"angle", "triangle", "overline", "overrightarrow", "square", "measuredangle", "odot", "widehat"}
+_WRAPPERS = {"mathbf", "mathrm", "mathit", "boldsymbol", "bm", "mathsf", "mathcal", "mathscr"}
+_ACCENTS = {"vec", "hat", "bar", "tilde", "widehat", "dot", "ddot"}
+_NAMED = {"angle", "triangle", "overline", "overrightarrow", "square", "measuredangle", "odot"}
 
 _SPACES = re.compile(r"(?<!\\)\\[,;:!> ]|\\q?quad|\\(?:enspace|thinspace)(?![A-Za-z])|(?<!\\)~")
 _THOUSANDS = re.compile(r"(\d)\s*(?:\{\s*,\s*\}|,\s*\\!|\\!,|\\,)\s*(?=\d{3}(?!\d))")
 _CONNECTOR = re.compile(
     r"(?:\\(?:text|mbox|textrm|mathrm)\s*\{\s*,?\s*(and|or)\s*\}|(?<![A-Za-z\\{])(and|or)(?![A-Za-z}])|\\(lor|vee|land|wedge)(?![A-Za-z]))"
 )
+_LOGIC = re.compile(r"\\(?:lor|vee|land|wedge)(?![A-Za-z])")
+_COMPARED = re.compile(r"[<>=≤≥]|\\(?:le|ge|lt|gt|ne)")
 _TOKEN = re.compile(
     r"\s*(?:(?P<num>\d+(?:\.\d+)?|\.\d+)|(?P<cmd>\\[A-Za-z]+|\\[{}|%$\\&#_])|(?P<word>[A-Za-zα-ωΑ-Ω]+)"
     r"|(?P<op><=|>=|!=|==|=<|=>|:=|\*\*|[-+*/^_=<>(){}\[\]|,;:!'%°&~≤≥≠≈∈∉≡∼∪∩±∓×÷·√∞∅π→∠△]))"
@@ -241,6 +230,8 @@ def parse_formula(text: str) -> Tree:
         raise FormulaError("too long")
     if "\\\\" in text and "begin" not in text:
         text = re.sub(r"\\\\(?=[A-Za-z{}])", r"\\", text)  # escaped twice on its way here
+    if _LOGIC.search(text) and not _COMPARED.search(text):
+        raise FormulaError("a statement of logic")
     if "{{" in text and "\\" not in text:
         raise FormulaError("a template, no formula")
     text = _THOUSANDS.sub(r"\1", text)
@@ -659,6 +650,8 @@ class _Parser:
             return self.named(name)
         if name in _WRAPPERS:
             return self.argument()
+        if name in _ACCENTS:
+            return ("fn", name, self.argument())
         if token in _BIG:
             return self.big(token)
         if name == "begin":

@@ -196,6 +196,8 @@ def _choose(answer: str, truth: str, options: Sequence[str], rule: str, prove: P
     want, want_text = _truth_letter(truth, options, same_option)
     if want is None:
         return None
+    if not options and want > "H" and answer.islower() and len(answer) == 1:
+        return _choice_verdict(False, f"the small letter {answer} against {want}")
     have, reason = _answer_letter(answer, options, want, want_text, same_option)
     if have is None:
         return Judgement(False, "multiple_choice", reason)
@@ -334,8 +336,8 @@ def _yes_no(answer: str, truth: str) -> Judgement:
 
 def _polarity(answer: str) -> bool | None:
     lowered = answer.casefold()
-    if lowered not in _YES | _NO and (said := predicate(answer)) is not None:
-        lowered = said.casefold()
+    if lowered not in _YES | _NO:
+        lowered = (predicate(answer) or answer).casefold()
     if lowered in _YES or lowered in _NO:
         return lowered in _YES
     said = _POLAR_SAID.fullmatch(answer)
@@ -414,14 +416,14 @@ def _amount_said(answer: str, truth: str = "") -> Amount | str | None:
     if len(parts) > 1:
         last = conclusion(answer)
         return _amount_said(last, truth) if last != answer else None
-    reason = hedge(answer, truth)
-    if reason is not None:
-        return reason
     said = predicate(answer)
-    if said is not None:
+    if said is not None and hedge(said, truth) is None and hedge(answer, truth, bounds=False) is None:
         amount = parse_amount(said) or (parse_expression(said) if _MATH.search(said) else None)
         if amount is not None:
             return _valued(amount)
+    reason = hedge(answer, truth)
+    if reason is not None:
+        return reason
     return sentence_amount(without_scene(answer))
 
 

@@ -234,6 +234,8 @@ def _word_value(words: list[str]) -> Fraction | None:
         return whole + Fraction(int("".join(map(str, digits))), 10 ** len(digits))
     if words[-1] in _PARTS:
         return _word_fraction(words)
+    if words == ["dozens"]:
+        return None
     if words[-1] in _COUNTS:
         count = 1 if words[:-1] in ([], ["a"], ["one"]) else _cardinal(words[:-1])
         if words[:-1] in (["half", "a"], ["half"]):

@@ -22,6 +22,7 @@ _LEAD = re.compile(
     r"|(?:i (?:think|believe|would say|'d say|conclude)|we (?:get|have|find|obtain)|it (?:must|should) "
     r"be)\s*(?:that\s+)?(?:it is |it's |the answer is )?"
     r"|(?:exactly|precisely|only|just|(?:there (?:is|are) )?(?:a )?total of)\s+(?=\S)"
+    r"|the number\s+(?=\d)"
     r"|\\(?:therefore|because|Rightarrow|implies)(?![A-Za-z])\s*"
     r"|(?:=|[:：])\s*)",
     re.IGNORECASE,
@@ -63,7 +64,8 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _COPULA = re.compile(
-    r"\b(?:is|are|was|were|equals?|says?|reads?|shows?|states?|displays?|depicts?|totals?|becomes?|has|have"
+    r"\b(?:is|are|was|were|equals?|says?|reads?|shows?|states?|displays?|depicts?|totals?|becomes?|gives?"
+    r"|yields?|makes|results in|has|have"
     r"|there(?:'s| is| are)|it's|that's|he's|she's|they're|be)\b|(?:是|为|為|等于|有|写着)",
     re.IGNORECASE,
 )
@@ -73,7 +75,9 @@ _CLAUSE = re.compile(
     re.IGNORECASE,
 )
 _LABELLED = re.compile(r"([A-Za-z][A-Za-z' ]{2,40})\s*[:=]\s+(\S.*)")
-_REASON = re.compile(r"\s*[,;]?\s+(?:because|since|as we)\b.*|\s*[,;，]?\s*因为.*", re.IGNORECASE)
+_REASON = re.compile(
+    r"\s*\((?:because|since)\b.*\)|\s*[,;]?\s+(?:because|since|as we)\b.*|\s*[,;，]?\s*因为.*", re.IGNORECASE
+)
 _SCENE = re.compile(
     r"\s*,?\s+(?:shown |seen |visible |depicted |displayed |pictured )?(?:in|on|of|from) (?:the|this|that) "
     r"(?:given |above |provided )?"

@@ -116,11 +116,17 @@ _MENTION = re.compile(
     rf"|\b(?:{_WORD_NUMBERS})(?:[- ](?:{_WORD_NUMBERS}))*\b",
     re.IGNORECASE,
 )
+_FILLERS = frozenset(("more", "left", "remaining", "in total", "total", "in all", "altogether", "each"))
 _YEAR_LIKE = re.compile(r"(?:1[5-9]|20)\d\d")
 _CODE_TAIL = re.compile(r"[AC]")  # 5A and 12C are labels, 5 A and 12 C are not
+_PRESENT = re.compile(
+    r"\s+(?:are|is|were|was|can be seen|appear)(?: (?:visible|shown|there|present|standing|sitting|left|in|on"
+    r"|at)\b.*)?$"
+)
 _VERB = re.compile(
     r"\b(?:is|are|was|were|be|has|have|had|there|see|count(?:ed)?|contains?|shows?|totals?|equals?|costs?|needs?|left|gets?|got|gives?|found|weighs?|takes?|makes?"
-    r"|(?!red\b)\w{2,}ed|reach(?:es)?|increases?|decreases?|grows?|grew|uses?|used|sells?|sold|buys?|bought"
+    r"|(?!red\b)\w{2,}ed|travels?|drives?|walks?|moves?|covers?|holds?|produces?|pays?|lasts?|measures?|ate|bakes?|reads?|wrote|saves?|spends?"
+    r"|reach(?:es)?|increases?|decreases?|grows?|grew|uses?|used|sells?|sold|buys?|bought"
     r"|ran|earns?|earned|spent|wins?|won|lost|started|comes? to|answer|solution|total|=)\b|[有是为共剩]",
     re.IGNORECASE,
 )
@@ -349,6 +355,8 @@ def _with_tail(head: str, tail: str) -> Amount | None:
         return Amount(tree, unit)
     if not spaced and tail.isascii():
         return _compound(head, tail)
+    if tail in _FILLERS:
+        return Amount(tree)
     described = _leading_unit_and_noun(tree, tail) or _compound(head, tail)
     if described is not None:
         return described
@@ -452,7 +460,9 @@ def _from_words(text: str) -> Amount | None:
 
 def sentence_amount(text: str) -> Amount | None:
     """The only number of a plain sentence ("There are 3 birds on the wire."), with the unit behind it."""
-    text = text.strip()
+    text = _PRESENT.sub("", text.strip())
+    if text[:1].isdigit():
+        return parse_amount(text)
     if len(text) > 200 or not _SENTENCE.fullmatch(text) or not (_VERB.search(text) or "\u4e00" <= text[0] <= "\u9fff"):
         return None
     found = list(_MENTION.finditer(text))

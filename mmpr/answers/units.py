@@ -157,6 +157,14 @@ _COMPOUNDS = {
 }
 _VOLUME_IN_LENGTH = Fraction(1, 1000)  # a litre in cubic metres
 
+_DERIVED: dict[str, Dimensions] = {
+    "area": (("length", 2),),
+    "force": (("length", 1), ("mass", 1), ("time", -2)),
+    "energy": (("length", 2), ("mass", 1), ("time", -2)),
+    "power": (("length", 2), ("mass", 1), ("time", -3)),
+    "pressure": (("length", -1), ("mass", 1), ("time", -2)),
+}
+
 _NAMES: dict[str, Unit] = {}
 for _row in _DEFINITIONS.strip().splitlines():
     _dimension, _factor, *_spellings = _row.split()
@@ -164,8 +172,8 @@ for _row in _DEFINITIONS.strip().splitlines():
     _scale = Fraction(_factor)
     if _dimension == "volume":
         _base, _scale = (("length", 3),), _scale * _VOLUME_IN_LENGTH
-    elif _dimension == "area":
-        _base = (("length", 2),)
+    elif _dimension in _DERIVED:
+        _base = _DERIVED[_dimension]
     for _spelling in _spellings:
         _NAMES[_spelling] = Unit(_base, _scale)
 _KELVIN_ZERO = Fraction(27315, 100)
