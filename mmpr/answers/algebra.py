@@ -62,6 +62,11 @@ def is_complete(form: Form) -> bool:
     )
 
 
+def multiplied(left: Poly, right: Poly) -> Poly:
+    """The product of two polynomials; raises TooLargeError."""
+    return _times(left, right)
+
+
 def constant(form: Form) -> Fraction | None:
     """The rational value of a normal form that has one."""
     if set(form[0]) <= {()} and set(form[1]) == {()}:

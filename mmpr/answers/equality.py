@@ -35,7 +35,12 @@ def same(gold: Tree, other: Tree, prove: Prove) -> bool:
         return True
     gold_name, gold_value = _named(gold)
     other_name, other_value = _named(other)
-    if _is_equation(gold_value) or _is_equation(other_value):
+    renamed = gold_name != other_name and not any(name and name[0] == "call" for name in (gold_name, other_name))
+    if (
+        _is_equation(gold_value)
+        or _is_equation(other_value)
+        or (renamed and _is_equation(gold) and _is_equation(other))
+    ):
         return _same_equations(gold, other, prove)
     if gold_name and other_name and not _may_be_same_name(gold_name, other_name):
         return False
@@ -248,7 +253,7 @@ def _same_equations(gold: Tree, other: Tree, prove: Prove) -> bool:
         one, two = (algebra.normal(_difference(tree[2][0], tree[2][1])) for tree in (gold, other))
     except (algebra.TooLargeError, algebra.UndefinedError):
         return all(_same_items(a, b, prove) for a, b in zip(gold[2], other[2], strict=True))
-    left, right = one[0], two[0]
+    left, right = _cleared(one[0]), _cleared(two[0])
     if not left or not right:
         return not left and not right
     lead = min(left, key=repr)
@@ -256,6 +261,18 @@ def _same_equations(gold: Tree, other: Tree, prove: Prove) -> bool:
         return False
     scale = right[lead] / left[lead]
     return {key: number * scale for key, number in left.items()} == right
+
+
+def _cleared(poly: algebra.Poly) -> algebra.Poly:
+    """A polynomial times what its negative powers of symbols need to vanish: y - 1/x as xy - 1."""
+    lowest: dict[algebra.Atom, Fraction] = {}
+    for monomial in poly:
+        for atom, exponent in monomial:
+            if atom[0] == "sym" and exponent < lowest.get(atom, Fraction(0)):
+                lowest[atom] = exponent
+    for atom, exponent in lowest.items():
+        poly = algebra.multiplied(poly, {((atom, -exponent),): Fraction(1)})
+    return poly
 
 
 def _difference(left: Tree, right: Tree) -> Tree:

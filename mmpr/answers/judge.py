@@ -512,6 +512,8 @@ def _normal_latex(text: str) -> str:
 
 def _list(answer: str, truth: str, relaxed: bool, prove: Prove) -> Judgement | None:
     want = split_list(_OR.sub(", ", truth))
+    if want is None or not all(_NUMERIC.search(item) for item in want):
+        want = split_list(truth)  # "or" joins the values of an unknown, but alternatives of a text
     if want is None:
         return None
     if all(parse_amount(item) or _formula(item) for item in want):

@@ -117,6 +117,7 @@ _MENTION = re.compile(
     re.IGNORECASE,
 )
 _FILLERS = frozenset(("more", "left", "remaining", "in total", "total", "in all", "altogether", "each"))
+_SHARE = re.compile(r"(?:%|percent) of (?:the |all )?[a-z]+(?: [a-z]+){0,2}")
 _YEAR_LIKE = re.compile(r"(?:1[5-9]|20)\d\d")
 _CODE_TAIL = re.compile(r"[AC]")  # 5A and 12C are labels, 5 A and 12 C are not
 _PRESENT = re.compile(
@@ -353,10 +354,13 @@ def _with_tail(head: str, tail: str) -> Amount | None:
         unit = None
     if unit is not None:
         return Amount(tree, unit)
-    if not spaced and tail.isascii():
+    if not spaced and tail.isascii() and not tail.startswith("%"):
         return _compound(head, tail)
     if tail in _FILLERS:
         return Amount(tree)
+    share = _SHARE.fullmatch(tail)
+    if share:
+        return Amount(tree, units.PERCENT)
     described = _leading_unit_and_noun(tree, tail) or _compound(head, tail)
     if described is not None:
         return described

@@ -22,7 +22,7 @@ from collections import OrderedDict
 
 from mmpr.answers.formula import Tree
 
-LIMIT_S = 0.8
+LIMIT_S = 0.9
 START_LIMIT_S = 30.0
 MAX_WORKERS = 2
 _CACHE_SIZE = 8192

@@ -8,7 +8,7 @@ from __future__ import annotations
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 CODE = [
-    ("import os", "__import__('os').system('touch /tmp/mmpr-was-here')", "5"),
+    ("import os", "__import__('os').system('touch mmpr-was-here')", "5"),
     ("eval", "eval('1+1')", "2"),
     ("exec", "exec('x=5')", "5"),
     ("lambda", "(lambda: 5)()", "5"),

@@ -20,7 +20,11 @@ KINDS = sorted({pair["kind"] for pair in PAIRS})
 
 
 def _verdict(pair):
-    return match(pair["pred"], pair["gold"], choices=pair.get("choices"), rule=pair.get("rule", "default"))
+    for _ in range(5):  # a proof may come late on a busy machine, and is never remembered then
+        verdict = match(pair["pred"], pair["gold"], choices=pair.get("choices"), rule=pair.get("rule", "default"))
+        if verdict.status != "timeout":
+            break
+    return verdict
 
 
 @pytest.mark.parametrize("kind", KINDS)
