@@ -18,6 +18,7 @@ _SUPERSCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
 _SUBSCRIPTS = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
 _VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5"}
 _VULGAR |= {"⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8", "⅐": "1/7", "⅑": "1/9", "⅒": "1/10"}
+_CIRCLED = re.compile("(?<=[\u2460-\u2473])(?=[\u2460-\u2473])")
 _VULGARS = re.compile(f"(\\d?)\\s*([{''.join(_VULGAR)}])")
 _SAME = {
     **dict.fromkeys("−–—‐‑‒―﹣", "-"),
@@ -68,6 +69,7 @@ def clean(text: str) -> str | None:
         text = _VULGARS.sub(
             lambda found: f"{found.group(1)}{' ' if found.group(1) else ''}{_VULGAR[found.group(2)]}", text
         )
+        text = _CIRCLED.sub("、", text)  # the statements ① and ③, not 13
         text = unicodedata.normalize("NFKC", text)
     return " ".join(text.split())
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
+from mmpr.answers.text import same_text
+
 _L = r"[A-Z]"
 _ALONE = re.compile(r"[(\[{<【]?\s*(?P<a>[A-Za-z])\s*[)\]}>】]?\s*[.:,;、)]?")
 _NAMED = re.compile(
@@ -25,7 +27,8 @@ _TRAILING = re.compile(
     re.IGNORECASE,
 )
 _SAID = re.compile(
-    r"[(\[]?(?P<a>[A-Z])[)\]]?\s*(?:选项|项)(?:是)?(?:正确|对)的?|[(\[]?(?P<b>[A-Z])[)\]]?\s+(?:is|would be|looks"
+    r"(?:选项?)?[(\[]?(?P<a>[A-Z])[)\]]?\s*(?:选项|项)?(?:是?(?:正确|对)的?)?(?<=[项确对的])"
+    r"|(?:(?i:option|choice)\s+)?[(\[]?(?P<b>[A-Z])[)\]]?\s+(?:is|would be|looks"
     r"|seems to be|must be)\s+(?:the\s+)?(?:correct|right|best|true|answer|final)(?:\s+\w+){0,2}"
 )
 _MENTION = re.compile(
@@ -93,4 +96,20 @@ def index_of(text: str, choices: Sequence[str], same: Callable[[str, str], bool]
     if len(exact) == 1:
         return exact[0]
     found = [at for at, choice in enumerate(choices) if same(choice, text)]
+    if not found and len(choices) > 1:
+        found = [at for at, part in enumerate(distinctive(tuple(choices))) if part and same_text(part, text)]
     return found[0] if len(found) == 1 else None
+
+
+@lru_cache(maxsize=1024)
+def distinctive(choices: tuple[str, ...]) -> tuple[str, ...]:
+    """The options without the words that all of them begin or end with: "Atlantic" of "Atlantic Ocean"."""
+    split = [choice.split() for choice in choices]
+    shortest = min(map(len, split))
+    start = 0
+    while start < shortest - 1 and len({words[start].casefold() for words in split}) == 1:
+        start += 1
+    end = 0
+    while end < shortest - start - 1 and len({words[-1 - end].casefold() for words in split}) == 1:
+        end += 1
+    return tuple(" ".join(words[start : len(words) - end]) for words in split) if start or end else ()

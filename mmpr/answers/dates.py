@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from mmpr.answers.numerals import parse_number
+
 _MONTH_NAMES = (
     "january jan, february feb, march mar, april apr, may, june jun, july jul, august aug, "
     "september sep sept, october oct, november nov, december dec"
@@ -30,8 +32,9 @@ _DATES = tuple(
         r"(?P<month>\d{1,2})月(?P<day>\d{1,2})[日号]?",
     )
 )
+_HAN_DIGITS = re.compile("[〇零一二三四五六七八九十]+")
 _NUMERIC = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}|\d{2})")
-_YEAR = re.compile(r"(?:in\s+|the year\s+|year\s+)?(\d{4})\s*(?:年|ad|ce)?")
+_YEAR = re.compile(r"(?:in\s+)?(?:the\s+)?(?:year\s+(?:of\s+)?)?(\d{4})\s*(?:年|ad|ce)?")
 _TIME = re.compile(
     r"(?:at\s+|it is\s+|it's\s+)?(?P<hour>\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven"
     r"|twelve)(?:[:：](?P<minute>\d{2})(?:[:：](?P<second>\d{2}))?)?\s*(?P<half>[ap]\.?\s?m\.?)?"
@@ -65,6 +68,8 @@ Date = tuple[int | None, int | None, int | None]
 def parse_date(text: str) -> Date | None:
     """A calendar date (a month with a day or a year at least); ``3/5/2020`` is read month first unless it cannot be."""
     text = text.lower().strip(" .")
+    if "年" in text or "月" in text:
+        text = _HAN_DIGITS.sub(lambda found: str(parse_number(found.group())), text)
     weekday = _WEEKDAY_LEAD.match(text)
     if weekday:
         text = text[weekday.end() :]

@@ -44,7 +44,7 @@ def same(gold: Tree, other: Tree, prove: Prove) -> bool:
         return _same_equations(gold, other, prove)
     if gold_name and other_name and not _may_be_same_name(gold_name, other_name):
         return False
-    if gold[0] == "alt" and other_value[0] == "alt":  # the truth itself says "or"
+    if other_value[0] == "alt" and (gold[0] == "alt" or _has_sign(gold_value)):  # the truth itself says "or", or "±"
         other_value = ("set", *other_value[1:])
     return _same_values(_expanded(gold_value), _expanded(other_value), prove)
 

@@ -243,10 +243,15 @@ def _finish(answer: str) -> str | None:
                 inner = answer[len(opening) : -len(closing)]
                 if opening not in inner and closing not in inner:
                     answer = inner.strip()
-        if answer.endswith((".", "。", "!", "！", ";", "；", ",", "，")) and not answer.endswith("..."):
+        if answer.endswith((".", "。", "．", "!", "！", ";", "；", ",", "，")) and not answer.endswith("..."):
             answer = answer[:-1].rstrip()
         if answer.endswith("**") and answer.count("**") % 2:
             answer = answer[:-2].rstrip()
-    if not answer or len(answer) > _LONGEST or answer in {".", "..", "...", "?", "-", "$", "\\[", "\\("}:
+    if (
+        not answer
+        or len(answer) > _LONGEST
+        or answer[0] == "}"
+        or answer in {".", "..", "...", "?", "-", "$", "\\[", "\\("}
+    ):
         return None
     return answer

@@ -216,6 +216,12 @@ _CONNECTOR = re.compile(
 )
 _LOGIC = re.compile(r"\\(?:lor|vee|land|wedge)(?![A-Za-z])")
 _COMPARED = re.compile(r"[<>=≤≥]|\\(?:le|ge|lt|gt|ne)")
+_SIGNS = str.maketrans({"∛": "\\cbrt ", "⊥": "\\perp ", "∥": "\\parallel "})
+_SYSTEM = re.compile(
+    r"(?:\\begin\{cases\}|\\\{\s*\\begin\{(?:array|aligned|matrix)\}(?:\{[clr|]*\})?)(?P<rows>.*?)"
+    r"\\end\{(?:cases|array|aligned|matrix)\}",
+    re.DOTALL,
+)
 _TOKEN = re.compile(
     r"\s*(?:(?P<num>\d+(?:\.\d+)?|\.\d+)|(?P<cmd>\\[A-Za-z]+|\\[{}|%$\\&#_])|(?P<word>[A-Za-zα-ωΑ-Ω]+)"
     r"|(?P<op><=|>=|!=|==|=<|=>|:=|\*\*|[-+*/^_=<>(){}\[\]|,;:!'%°&~≤≥≠≈∈∉≡∼∪∩±∓×÷·√∞∅π→∠△]))"
@@ -234,7 +240,7 @@ def parse_formula(text: str) -> Tree:
         raise FormulaError("a statement of logic")
     if "{{" in text and "\\" not in text:
         raise FormulaError("a template, no formula")
-    text = _THOUSANDS.sub(r"\1", text)
+    text = _THOUSANDS.sub(r"\1", text).translate(_SIGNS)
     text = re.sub(r"\\(?:d|t|c)frac(?![A-Za-z])", r"\\frac", text)
     text = re.sub(r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])\s*\.?", "", text)
     text = re.sub(r"\\(?:displaystyle|textstyle|limits|nolimits|hfill|rm|bf|it)(?![A-Za-z])", "", text)
@@ -246,10 +252,18 @@ def parse_formula(text: str) -> Tree:
     )
     text = text.replace("\\lvert", "|").replace("\\rvert", "|").replace("\\vert", "|").replace("\\mid", ":")
     text = text.replace("\\lbrace", "\\{").replace("\\rbrace", "\\}").replace("\\lbrack", "[").replace("\\rbrack", "]")
+    if "begin" in text:
+        text = _SYSTEM.sub(_system, text)
     text = _CONNECTOR.sub(
         lambda found: " ; " if (found[1] or found[2]) == "and" or found[3] in ("land", "wedge") else " ;; ", text
     )
     return _Parser(text.strip()).whole()
+
+
+def _system(found: re.Match[str]) -> str:
+    """The equations of a brace, side by side."""
+    rows = [row.replace("&", " ").strip(" ,;") for row in re.split(r"\\\\", found["rows"]) if row.strip()]
+    return " ; ".join(rows) if all(_COMPARED.search(row) and "," not in row for row in rows) else found.group()
 
 
 class _Parser:
@@ -499,8 +513,10 @@ class _Parser:
         return self.primary()
 
     def group(self) -> Tree:
-        """``{…}`` as LaTeX groups: one statement, or a set when commas stand in it."""
+        """``{…}`` as LaTeX groups: one statement, or a set when commas stand in it; outside LaTeX braces are a set."""
         self.next()
+        if not self.latex:
+            return self.set_or_condition("}")
         bars, self.bars = self.bars, 0
         items, _ = self.items()
         self.bars = bars
@@ -544,6 +560,9 @@ class _Parser:
         if word in _WORD_SYMBOLS or (not word.isascii() and len(word) == 1):
             self.next()
             return _symbol(_WORD_SYMBOLS.get(word, word))
+        if word in ("triangle", "angle") and self.text[self.end :].lstrip()[:1].isupper():
+            self.next()
+            return self.named(word)
         for name in ("sqrt", "pi"):  # 2xsqrt(3), rpi: only behind one letter
             if len(word) == len(name) + 1 and word.endswith(name):
                 self.end -= len(name)
@@ -650,6 +669,8 @@ class _Parser:
             return self.named(name)
         if name in _WRAPPERS:
             return self.argument()
+        if name == "vec" and self.token == "{" and re.match(r"\s*[A-Z]{2}\s*\}", self.text[self.end :]):
+            return self.named("overrightarrow")
         if name in _ACCENTS:
             return ("fn", name, self.argument())
         if token in _BIG:
@@ -746,16 +767,20 @@ class _Parser:
         if self.token == "\\}":
             self.next()
             return ("set",)
+        return self.set_or_condition("\\}")
+
+    def set_or_condition(self, closing: str) -> Tree:
+        """The elements of a set, or the condition of ``{x | x > 3}``."""
         bars, self.bars = self.bars, 1
         items, _ = self.items()
         self.bars = bars
         if self.token in ("|", ":", "\\colon"):  # {x | x > 3}: the condition is the set
             self.next()
             conditions, alternative = self.items()
-            self.expect("\\}")
+            self.expect(closing)
             return conditions[0] if len(conditions) == 1 else ("alt" if alternative else "seq", *conditions)
-        self.expect("\\}")
-        return ("set", *items)
+        self.expect(closing)
+        return items[0] if closing == "}" and len(items) == 1 else ("set", *items)
 
     def enclosed(self, opening: str) -> Tree:
         bars, self.bars = self.bars, 0

@@ -19,7 +19,10 @@ from mmpr.answers.phrases import (
     math_spans,
     peel,
     predicate,
+    same_phrase,
     sentences,
+    superlative,
+    without_place,
     without_reason,
     without_scene,
 )
@@ -53,11 +56,14 @@ _YES = {
     "正确",
     "真",
     "有",
+    "有的",
     "可以",
     "能",
     "会",
     "right",
     "affirmative",
+    "sure",
+    "certainly",
 }
 _NO = {
     "no",
@@ -81,10 +87,11 @@ _NO = {
     "不能",
     "不会",
     "wrong",
+    "negative",
 }
-_YES_NO_GOLD = (_YES | _NO) - {"right", "wrong", "有", "没有", "能", "会", "真", "假", "可以", "不可以", "不能", "不会"}
+_YES_NO_GOLD = (_YES | _NO) - {"right", "wrong", "negative", "sure", "certainly"}
 _POLAR = re.compile(
-    r"(yes|true|yeah|yep|yup|correct|no|false|nope|nah|incorrect|是的|不是|不对|不正确|正确|错误|对|否|是|没有|不(?=[，,]))(?:[,.;:!，。；、—-]|\s+-|\s+(?=indeed\b|it\b|there\b|the\b|they\b|he\b|she\b|this\b|that\b|because\b)|$)\s*(.*)",
+    r"(yes|true|yeah|yep|yup|correct|no|false|nope|nah|incorrect|是的|不是|不对|不正确|正确|错误|对|否|是|没有|不(?=[，,]))(?:[,.;:!，。；、—-]|\s+-|\s*(?=\()|\s+(?=indeed\b|it\b|there\b|the\b|they\b|he\b|she\b|this\b|that\b|because\b)|$)\s*(.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _POLAR_WORDS = re.compile(r"\b(yes|true|no|false)\b", re.IGNORECASE)
@@ -109,15 +116,24 @@ _REALS = re.compile(
     r"(?:x (?:is|can be|=) |x ?\\in ?)?(?:the set of )?(?:all|any) real(?:s| numbers?)(?: x)?|(?:全体|所有|任意)实数",
     re.IGNORECASE,
 )
+_EMPTY = re.compile(r"(?:the )?(?:empty|null) set|空集", re.IGNORECASE)
+_HAN_SIGNS = {
+    "大于等于": " >= ", "大于或等于": " >= ", "不小于": " >= ", "小于等于": " <= ", "小于或等于": " <= ",
+    "不大于": " <= ",
+    "不等于": " != ", "大于": " > ", "小于": " < ", "等于": " = ", "或者": " or ", "或": " or ", "并且": " and ",
+    "且": " and ", "和": " and ",
+}  # fmt: skip
+_HAN_RELATION = re.compile("|".join(sorted(_HAN_SIGNS, key=len, reverse=True)))
 _NUMERIC = re.compile(r"[\d\\=]")
 _BOTH = re.compile(r"^both (?=\S+ and \S+$)", re.IGNORECASE)
 _NARROW = re.compile(r"(?<=\d) (?=[A-Za-z°%])")
 _CODE = re.compile(
     r"(?:[A-Z]{1,5}|[A-Za-z]{2,})[- ]?\d+[A-Za-z]{0,2}|\d+(?:-\d+)+|\d+[A-Z]{1,3}|[A-Za-z]{2,}(?:-[A-Za-z]+)+"
-    r"|[A-Za-z]+(?:-[A-Za-z]{2,})+|[A-Z]+\d+[A-Z0-9]*"
+    r"|[A-Za-z]+(?:-[A-Za-z]{2,})+|(?:the )?\d{2,3}0'?s|[A-Z]+\d+[A-Z0-9]*"
 )
 _RANGE = re.compile(r"(?:from |between )?(\S+(?: \S+)?)\s*(?:-|to|~|and|至|到)\s*(\S+(?: \S+)?)")
 _SPLIT = re.compile(r"\s*(?:;|、|；|，|\n|,(?!\d{3}(?!\d))|\s&\s|,?\s+and\s+|和|以及|与)\s*(?:and\s+)?")
+_ITEM_NUMBER = re.compile(r"(?:^|(?<=\s))(\d{1,2})[.)]\s+(?=\S)")
 _BRACKETED = re.compile(r"(\[|\{|\\\{|\()(.*)(\]|\}|\\\}|\))")
 _STRONG_LETTER = re.compile(
     r"(?:(?:\b(?i:option|choice|answer|select|choose|pick|go with|go for|is|be)|选项|选|为|是)\s*[:：]?\s*"
@@ -247,11 +263,15 @@ def _answer_letter(
             if name is not None:
                 return name, ""
             at = choice.index_of(said, options, same_option)
+        most = superlative(answer) if at is None else None
+        if most is not None:
+            at = choice.index_of(most, options, same_option)
         if at is not None:
             return chr(ord("A") + at), ""
     elif want_text and same_option(want_text, answer):
         return want, "the option's text"
-    found = {one or two for one, two in _STRONG_LETTER.findall(answer)}
+    last = choice.letter(conclusion(answer)) if len(sentences(answer)) > 1 else None
+    found = {one or two for one, two in _STRONG_LETTER.findall(answer)} or {last} - {None}
     others = choice.mentions(answer)
     reason = hedge(answer, bounds=False)
     if len(found) == 1 and others <= found and reason is None:
@@ -290,10 +310,7 @@ def _letter_with_text(
 def _compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> Judgement:
     if answer == truth or _NARROW.sub("", answer) == _NARROW.sub("", truth):
         return Judgement(True, "identical", "the same characters")
-    if _REALS.fullmatch(answer):
-        answer = "\\mathbb{R}"
-    if _REALS.fullmatch(truth):
-        truth = "\\mathbb{R}"
+    answer, truth = _worded_formula(answer), _worded_formula(truth)
     if is_refusal(truth):
         right = is_refusal(answer)
         return Judgement(
@@ -324,6 +341,18 @@ def _compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> 
     if judgement is not None:
         return judgement
     return _text(answer, truth)
+
+
+def _worded_formula(text: str) -> str:
+    """A formula that is written in words ("all real numbers", "x小于3", "k>-1 且 k≠0") in signs."""
+    for pattern, formula in ((_REALS, r"\mathbb{R}"), (_EMPTY, r"\emptyset")):
+        if pattern.fullmatch(text):
+            return formula
+    if not text.isascii() and _HAN_RELATION.search(text):
+        signs = _HAN_RELATION.sub(lambda found: _HAN_SIGNS[found.group()], text)
+        if not re.search("[\u4e00-\u9fff]", signs) and _MATH.search(signs):
+            return peel(signs)
+    return text
 
 
 def _yes_no(answer: str, truth: str) -> Judgement:
@@ -552,19 +581,40 @@ def split_list(text: str) -> tuple[str, ...] | None:
     body = inner[2] if inner and not set("[]{}()") & set(inner[2]) else text
     if len(body) > 1_000:
         return None
-    items = [peel(item) for item in _SPLIT.split(_BOTH.sub("", body))]
+    numbered = _numbered(body)
+    items = [peel(item) for item in numbered or _SPLIT.split(_BOTH.sub("", body))]
     if len(items) < 2 or not all(items) or len(items) > 40 or any(len(item.split(" ")) > 5 for item in items):
         return None
     return tuple(items)
+
+
+def _numbered(text: str) -> list[str] | None:
+    """The items of "1. France 2. Germany", numbered from one without a gap."""
+    found = list(_ITEM_NUMBER.finditer(text))
+    if len(found) < 2 or found[0].start() or [int(one[1]) for one in found] != list(range(1, len(found) + 1)):
+        return None
+    ends = [one.start() for one in found[1:]] + [len(text)]
+    return [text[one.end() : end] for one, end in zip(found, ends, strict=True)]
 
 
 def _text(answer: str, truth: str) -> Judgement:
     if same_text(truth, answer):
         return Judgement(True, "text", "the same words")
     said = predicate(answer)
-    for other in (said, said and peel(said), peel(without_scene(answer))):
-        if other and same_text(truth, other):
+    sentence = (
+        said,
+        said and peel(said),
+        peel(without_scene(answer)),
+        said and without_place(said),
+        superlative(answer),
+    )
+    phrases = list(filter(None, sentence))
+    for phrase in phrases:
+        if same_text(truth, phrase):
             return Judgement(True, "text", "the same words in a sentence")
+    for phrase in (answer, *phrases):
+        if same_phrase(truth, phrase):
+            return Judgement(True, "text", "the same words, one with what stands around them")
     parts = sentences(answer)
     if (
         len(parts) > 1

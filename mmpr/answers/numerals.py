@@ -20,6 +20,7 @@ _MIXED = re.compile(
     r"(?P<sign>[-+]?)\s?(?P<whole>\d+|\d{1,3}(?:[ ,]\d{3})+)(?:\s+|\s*-\s*|\s+and\s+)(?P<top>\d+)\s*/\s*(?P<bottom>\d+)"
 )
 _COMMA_DECIMAL = re.compile(r"([-+]?)(?:(0),(\d+)|(\d{1,3}(?:\.\d{3})+),(\d+)|(\d+),(\d{2}|\d{4,}))")
+_OUT_OF = re.compile(r"([\w,.]+) out of (?:every )?([\w,.]+)")
 _DOTTED = re.compile(r"([-+]?)(\d{1,3}(?:\.\d{3}){2,})")
 _REPEATING = re.compile(r"([-+]?)(\d*)\.(\d*)(?:\\overline|\\bar|\\dot)\s*\{?(\d+)\}?")
 _SCALED = re.compile(rf"(?P<sign>[-+]?)\s?(?P<mantissa>{_DECIMAL})(?P<space>\s?)(?P<scale>[A-Za-z]+)\.?")
@@ -102,6 +103,10 @@ def parse_number(text: str) -> Fraction | None:
     if not text or len(text) > _MAX_DIGITS:
         return None
     head = text[0]
+    share = _OUT_OF.fullmatch(text)
+    if share:
+        part, whole = parse_number(share[1]), parse_number(share[2])
+        return part / whole if part is not None and whole and part <= whole else None
     if head.isascii() and (head.isdigit() or head in "-+."):
         return _from_digits(text)
     if head.isascii() and head.isalpha():

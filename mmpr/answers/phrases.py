@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from mmpr.answers.text import same_text
+
 _TEXT_COMMAND = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|mathrm|mathbf|mathit|mathsf|mbox|operatorname|emph|underline|bf|rm)\s*\{([^{}]*)\}"
 )
@@ -18,6 +20,7 @@ _LEAD = re.compile(
     r"|综上)(?:[,:，：]\s*|\s+)"
     r"|(?:(?:the|my|your|our)\s+)?(?:final\s+|correct\s+|right\s+|best\s+)?(?:answer|result|solution"
     r"|ans\.?|option|choice)\s*(?:is|are|would be|should be|must be|[:=：]|-(?=\s)|(?<=ans\.)(?=\s))+\s*:?\s*"
+    r"|(?:一共|总共|合计|共)(?:有|是|为)?(?=\S)"
     r"|[故则即]?(?:最终|正确|本题)?答案(?:是|为|應為|应为|应该是)?\s*[:：]?\s*"
     r"|(?:i (?:think|believe|would say|'d say|conclude)|we (?:get|have|find|obtain)|it (?:must|should) "
     r"be)\s*(?:that\s+)?(?:it is |it's |the answer is )?"
@@ -65,7 +68,7 @@ _REFUSAL = re.compile(
 )
 _COPULA = re.compile(
     r"\b(?:is|are|was|were|equals?|says?|reads?|shows?|states?|displays?|depicts?|totals?|becomes?|gives?"
-    r"|yields?|makes|results in|has|have"
+    r"|yields?|makes|results in|has|have|will(?: be)?"
     r"|there(?:'s| is| are)|it's|that's|he's|she's|they're|be)\b|(?:是|为|為|等于|有|写着)",
     re.IGNORECASE,
 )
@@ -88,6 +91,22 @@ _SCENE = re.compile(
 _ACTION = re.compile(
     r"(?:wearing|holding|playing|eating|riding|carrying|drinking|using|watching|called|named|labell?ed"
     r"|written|colou?red|made of)\s+",
+    re.IGNORECASE,
+)
+_PLACED = re.compile(r"(?<=\w) (?:in|on|at|near|by) (?:(?:the|a|an|his|her|its|their) )?[A-Za-z]+(?: [A-Za-z]+)?$")
+_SUPERLATIVE = re.compile(
+    r"(?:the )?(\S+(?: \S+){0,4}?) (?:has|had|have|shows?|is|was|recorded) the "
+    r"(?:(?:high|low|large|small|great|bigg?|long|short|tall|heav[iy]|light|strong|weak|fast|slow)(?:e?r|e?st)\b"
+    r"|(?:most|least|fewest|fewer|maximum|minimum)\b)"
+    r"(?: [A-Za-z]+){0,6}",
+    re.IGNORECASE,
+)
+_PREPOSITION = re.compile(r"(in|on|at|during|inside|from)\s+(?=\S)", re.IGNORECASE)
+_COLOUR = re.compile(r"(?:the )?colou?r (\w+)|(\w+(?: and \w+)?)(?: in)? colou?r", re.IGNORECASE)
+_DIRECTION = re.compile(
+    r"(?:(?:to|on|at|toward|towards|from)\s+)?(?:(?:the|his|her|its)\s+)?"
+    r"(left|right|top|bottom|front|back|north|south|east|west)(?:[- ](?:hand )?side)?"
+    r"|[在向往朝]?(?<![左右上下前后])([左右上下前后东南西北])[边侧面方]?",
     re.IGNORECASE,
 )
 _MATH_SPAN = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$([^$]+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
@@ -124,7 +143,13 @@ def peel(text: str) -> str:
             if boxed and _balanced(boxed[1]):
                 text = boxed[1]
             text = _TEXT_COMMAND.sub(r" \1 ", text).strip()
-        if text.startswith("{") and text.endswith("}") and "," not in text and text[1] != "{" and _balanced(text[1:-1]):
+        if (
+            text.startswith("{")
+            and text.endswith("}")
+            and not set(",|") & set(text)
+            and text[1] != "{"
+            and _balanced(text[1:-1])
+        ):
             text = text[1:-1]
         lead = _LEAD.match(text)
         if lead and lead.end() < len(text):
@@ -199,9 +224,42 @@ def predicate(text: str) -> str | None:
     if len(verbs) != 1 or len(text) > 200:
         return None
     said = text[verbs[0].end() :].strip().lstrip(":：").strip()
-    said = _SCENE.sub("", said)
-    action = _ACTION.match(said)
-    return said[action.end() :] if action else said or None
+    return _SCENE.sub("", said) or None
+
+
+def without_place(text: str) -> str:
+    """A text without the place at its end: "surfing" of "surfing in the ocean"."""
+    return _PLACED.sub("", text)
+
+
+def superlative(text: str) -> str | None:
+    """The one that is said to be the most: "Asia" of "Asia has the highest value."."""
+    found = _SUPERLATIVE.fullmatch(text)
+    return found[1] if found and hedge(text, bounds=False) is None else None
+
+
+def same_phrase(gold: str, other: str) -> bool:
+    """Whether two texts differ only by what an answer may leave out: an action ("wearing"), a preposition of place or
+    time that only one of them has, the word "color", or the side a direction is on."""
+    one, two = _bare_phrases(gold), _bare_phrases(other)
+    if same_text(one[0], two[0]) and (one[1] == two[1] or not (one[1] and two[1])):
+        return True
+    left, right = _DIRECTION.fullmatch(gold), _DIRECTION.fullmatch(other)
+    return left is not None and right is not None and _lowered(left) == _lowered(right)
+
+
+def _lowered(found: re.Match[str]) -> str:
+    return str(next(filter(None, found.groups()))).lower()
+
+
+def _bare_phrases(text: str) -> tuple[str, str]:
+    """A phrase without its preposition and the preposition."""
+    action = _ACTION.match(text)
+    text = text[action.end() :] if action else text
+    colour = _COLOUR.fullmatch(text)
+    text = _lowered(colour) if colour else text
+    found = _PREPOSITION.match(text)
+    return (text[found.end() :], found[1].lower()) if found else (text, "")
 
 
 def without_reason(text: str) -> str:

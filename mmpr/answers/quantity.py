@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from mmpr.answers import units
-from mmpr.answers.equality import Prove, same_scalars
+from mmpr.answers.equality import Prove, named_value, same_scalars
 from mmpr.answers.formula import FormulaError, Tree, parse_formula
 from mmpr.answers.numerals import HAN_NUMERAL, NUMBER_WORDS, parse_number
 from mmpr.answers.units import Unit
@@ -16,7 +16,7 @@ from mmpr.answers.units import Unit
 _DIGITS = r"(?:[1-9]\d{0,2}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}|\d{1,3}(?: \d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
 _HEAD = re.compile(
     rf"[-+]?\s?(?:(?:{_DIGITS})(?:\s*/\s*(?:{_DIGITS})|\s+\d+\s*/\s*\d+|\s*(?:[*x×·]|\\times|\\cdot)\s*10\s*\^\s*\{{?\s*-?\d+\s*\}}?|[eE][-+]?\d+(?![A-Za-z]))?)"
-    r"(?:\s*(?i:hundred|thousand|million|billion|trillion|dozen)\b|(?:[kKMBT]|mn|bn)(?![A-Za-z/^])|[百千]?[万亿](?!能))*"
+    r"(?:\s*(?i:hundred|thousand|million|billion|trillion|dozen)\b|(?:[kKMBT]|mn|bn)(?![A-Za-z/^])|\s?[百千]?[万亿](?!能))*"
 )
 _SHORT_SCALE = re.compile(r"[kKMBT]$|mn$|bn$")
 _CURRENCY = re.compile(
@@ -27,8 +27,19 @@ _APPROXIMATE = re.compile(
     re.IGNORECASE,
 )
 _NOUN = re.compile(r"[A-Za-z][A-Za-z'-]+(?: [A-Za-z'-]+){0,7}")
+_NOUN_WORDS = 4  # "red wooden dining chairs": more words than that are no counted thing
+_ARTICLE = re.compile(r"\b(?:the|a|an|this|that|his|her|its|their|my)\b ?", re.IGNORECASE)
+_PLACE = re.compile(r"\b(?:in|on|of|at|with|for|from|near|behind|under)\b", re.IGNORECASE)
+_NO_NOUN = re.compile(
+    r"\b(?:I|a|an|the|my|mine|your|yours|his|her|hers|its|our|ours|their|theirs|he|she|it|we|they|you|them|him|us|me"
+    r"|this|that|these|those|who|which|what|how|why|when|where|because|since|so|then|thus|hence|as|while|though"
+    r"|also|too|very|just|only|even|still|yet|here|be|been|am|has|have|had|do|does|did|done|can|could|will|would"
+    r"|shall|should|may|might|must|go|goes|went|get|gets|make|makes|say|says|said|see|seems?|answers?|wrong|right"
+    r"|correct|incorrect|true|false|yes|no|none|ok|okay|sorry|sure)\b",
+    re.IGNORECASE,
+)
 _HAN_COUNTER = re.compile(
-    r"[个個只隻条條张張本辆輛位名头頭匹朵棵支枝把件双雙次种種家座间間层層岁歲人架艘杯瓶碗块塊片颗顆根台元角分度]?[\u4e00-\u9fff]{0,8}"
+    r"[个個只隻条條张張本辆輛位名头頭匹朵棵支枝把件双雙次种種家座间間层層岁歲人架艘杯瓶碗块塊片颗顆根台元角分度倍]?[\u4e00-\u9fff]{0,8}"
 )
 _HAN_HEAD = re.compile(
     rf"(?:[负負]?[{HAN_NUMERAL}0-9.,/]+(?:又|点|分之|[{HAN_NUMERAL}0-9.])*|百分之[{HAN_NUMERAL}0-9.点]+|一?半)"
@@ -120,6 +131,7 @@ _FILLERS = frozenset(("more", "left", "remaining", "in total", "total", "in all"
 _SHARE = re.compile(r"(?:%|percent) of (?:the |all )?[a-z]+(?: [a-z]+){0,2}")
 _YEAR_LIKE = re.compile(r"(?:1[5-9]|20)\d\d")
 _CODE_TAIL = re.compile(r"[AC]")  # 5A and 12C are labels, 5 A and 12 C are not
+_MORE = re.compile(r"(?<=\w) (?:more(?! than\b)|of (?:them|these|those))\b")
 _PRESENT = re.compile(
     r"\s+(?:are|is|were|was|can be seen|appear)(?: (?:visible|shown|there|present|standing|sitting|left|in|on"
     r"|at)\b.*)?$"
@@ -222,7 +234,9 @@ def parse_expression(text: str) -> Amount | None:
     if head.endswith(("\\", "^", "_")):
         return None
     try:
-        return Amount(parse_formula(head), unit)
+        tree = parse_formula(head)
+        if head == text or named_value(tree) is not None:
+            return Amount(tree, unit)
     except FormulaError:
         if head == text:
             return None
@@ -349,6 +363,8 @@ def _with_tail(head: str, tail: str) -> Amount | None:
         return Amount(tree, unit) if unit else None
     if not tail:
         return Amount(tree)
+    if tail in ('"', "''"):
+        return Amount(tree, units.parse_unit("in"))
     unit = None if _CODE_TAIL.fullmatch(tail) and not spaced else units.parse_unit(tail)
     if unit is None and _SHORT_SCALE.search(head) and head[-1] in "KMBT":  # 300K may be a temperature, 5M a scale
         unit = None
@@ -415,15 +431,15 @@ def _noun(tail: str) -> tuple[str, ...]:
         words = tail.split(" ")
         if len(words[0]) < 3 or any(word.lower() in _UNSAFE or word.lower() in NUMBER_WORDS for word in words):
             return ()
-        for at, word in enumerate(words):
-            if word.lower() in ("in", "on", "of", "at", "with", "for"):
-                words = words[:at]
-                break
+        thing, *place = _PLACE.split(tail, maxsplit=1)
+        words = thing.split()
+        if len(words) > _NOUN_WORDS or _NO_NOUN.search(thing) or _NO_NOUN.search(_ARTICLE.sub("", "".join(place))):
+            return ()
         return tuple(words)
     if (
         not tail.isascii()
         and _HAN_COUNTER.fullmatch(tail)
-        and not re.search("[或和不到多几至以左约折成倍半第]|分之|次方|平方", tail)
+        and not re.search("[或和不到多几至以左约折成半第]|分之|次方|平方", tail)
     ):
         return (
             (re.sub("^[个個只隻条條张張本辆輛位名头頭匹朵棵支枝把件双雙次种種家座间間]", "", tail) or "个",)
@@ -452,6 +468,8 @@ def _from_words(text: str) -> Amount | None:
         if tail.startswith(("of ", "and ")):
             return None
         unit = units.parse_unit(tail)
+        if unit is None and 0 < value < 1 and tail.startswith(("a ", "an ")):  # half a metre
+            unit = units.parse_unit(tail.partition(" ")[2])
         if unit is not None:
             return Amount(number_tree(value), unit)
         described = _leading_unit_and_noun(number_tree(value), tail)
@@ -474,10 +492,12 @@ def sentence_amount(text: str) -> Amount | None:
         return None
     rest = text[found[0].end() :]
     words = rest.split(" ")
-    start = text[found[0].start() :]
+    start = _MORE.sub("", text[found[0].start() :])
+    if found[0].start() == 0:
+        return parse_amount(text)
     for count in (3, 2, 1):
         tail = " ".join(words[:count])
         amount = parse_amount((found[0].group() + tail).rstrip(",."))
         if amount is not None and amount.unit is not None and len(tail.strip()) > 1:
             return amount
-    return parse_amount(start) or parse_amount(found[0].group())
+    return parse_amount(start)

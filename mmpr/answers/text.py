@@ -16,11 +16,14 @@ _WORD = re.compile(
 _INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}|\b(?:[A-Za-z]\.)+[A-Za-z]\b")
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _FORMULA = re.compile(r"[\\^{}|]|\({3}")
+_PHONE = re.compile(r"\+?\(?\d[\d ().-]{5,}\d")
+_TITLES = frozenset(("mister", "mrs", "ms", "miss", "doctor", "professor", "prof"))
 _ARTICLES = frozenset(("a", "an", "the"))
 _HAN = re.compile("[\u4e00-\u9fff]")
 _HAN_LEAD = re.compile(
     "^[一两三1]?[只个条张本辆位名头匹朵棵支把件种座间架艘杯瓶碗块片颗](?=.)|^(?:这是|那是|它是|他是|她是|一)(?=[\u4e00-\u9fff]{1,})"
 )
+_HAN_PLACE = re.compile("(?<=[\u4e00-\u9fff]{2})[市省]$")
 _HAN_ORDINAL = re.compile("第([一二三四五六七八九十]{1,3})")
 _HAN_COLOUR = re.compile("^([红黄蓝绿黑白灰紫粉橙棕青金银])色?(?:的)?$")
 _MARKS = frozenset(chr(code) for code in (*range(0x300, 0x315), *range(0x323, 0x329), 0x31B))
@@ -44,7 +47,7 @@ _SPELLINGS_TEXT = (
     "diarrhoea=diarrhea; haemoglobin=hemoglobin; fulfil=fulfill; enrol=enroll; sceptical=skeptical; "
     "draught=draft; gaol=jail; mum=mom; tonne=ton; smoulder=smolder; woollen=woolen; artefact=artifact; grey- "
     "haired=gray haired; towards=toward; racquet=racket; colours=colors; learnt=learned; burnt=burned; "
-    "spelt=spelled"
+    "spelt=spelled; ave=avenue; blvd=boulevard; mt=mount"
 )
 _SPELLINGS = dict(entry.split("=") for entry in _SPELLINGS_TEXT.split("; "))
 _NAMES = {
@@ -166,7 +169,9 @@ def same_text(gold: str, other: str) -> bool:
         return False
     if _FORMULA.search(gold) or _FORMULA.search(other):
         return _bare(gold) == _bare(other) != ""
-    left, right = words(gold), words(other)
+    if _PHONE.fullmatch(gold) and _PHONE.fullmatch(other):
+        return re.sub(r"\D", "", gold) == re.sub(r"\D", "", other)
+    left, right = _untitled(words(gold), words(other))
     if not left or not right:
         return _bare(gold) == _bare(other) != ""
     return left == right or (abs(len(left) - len(right)) <= 1 and _joined(left) == _joined(right))
@@ -183,10 +188,24 @@ def words(text: str) -> tuple[str, ...]:
     text = text.replace("&", " and ").replace("'s ", "s ")
     found = [_spelled(word) for word in _WORD.findall(text)]
     flat = [part for word in found for part in word.split(" ")]
+    if not flat:
+        return ()
     if len(flat) > 1:
         flat = [word for word, after in pairwise(flat) if word not in _ARTICLES or after in _ARTICLES] + flat[-1:]
+    if "st" in flat[1:] and flat[-1] == "st" and not flat[-2].isdigit():  # 5th Ave St, but 1st
+        flat[-1] = "street"
+    elif flat[0] == "st":
+        flat[0] = "saint"
     flat = [_ORDINALS.get(word, word) for word in flat] if len(flat) > 1 or flat[:1] != ["second"] else flat
     return tuple(_named(_numbered(flat)))
+
+
+def _untitled(one: tuple[str, ...], two: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A full name that only one side gives a title ("Dr. William Darby"), without it."""
+    for left, right in ((one, two), (two, one)):
+        if len(left) > 2 and left[0] in _TITLES and right[:1] and right[0] not in _TITLES:
+            return left[1:], right
+    return one, two
 
 
 def stem(word: str) -> str:
@@ -284,4 +303,4 @@ def _han_words(text: str) -> tuple[str, ...]:
     colour = _HAN_COLOUR.match(text)
     text = colour[1] + "色" if colour else text
     value = parse_number(text)
-    return (str(value) if value is not None else text.rstrip("的"),)
+    return (str(value) if value is not None else _HAN_PLACE.sub("", text.rstrip("的")),)

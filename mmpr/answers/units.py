@@ -214,7 +214,7 @@ _FACTOR = re.compile(r"([^\s\^/*·.\d()]+)\.?(?:\s?\^\s?\{?\s?(-?[1-6])\s?\}?|(-
 def parse_unit(text: str) -> Unit | None:
     """The unit a text names and nothing else: ``cm``, ``square meters``, ``km/h``, ``m s^-1``, ``平方米``; else
     None."""
-    text = text.strip().rstrip(".").strip()
+    text = text.replace(r"\Omega", "Ω").replace(r"\mu", "μ").strip().rstrip(".").strip()
     if not text or len(text) > 60:
         return None
     return _single(text) or _product(text)
@@ -282,6 +282,8 @@ def _product(text: str) -> Unit | None:
         found = _FACTOR.match(text, at)
         unit = _single(found[1]) if found else None
         if found is None or unit is None or unit.zero or unit in (PERCENT,):
+            return None
+        if found[3] and not found[1].isascii():  # 24元5角 has no fifth power
             return None
         power = sign * int(found[2] or found[3] or 1)
         factor *= unit.factor**power
