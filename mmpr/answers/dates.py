@@ -33,6 +33,7 @@ _DATES = tuple(
     )
 )
 _HAN_DIGITS = re.compile("[〇零一二三四五六七八九十]+")
+_HAN_CLOCK = re.compile("[〇零一二三四五六七八九十两]+(?=[点时分])")
 _NUMERIC = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}|\d{2})")
 _YEAR = re.compile(r"(?:in\s+)?(?:the\s+)?(?:year\s+(?:of\s+)?)?(\d{4})\s*(?:年|ad|ce)?")
 _TIME = re.compile(
@@ -124,6 +125,8 @@ def parse_time(text: str) -> Time | None:
         return (12, 0, 0, True)
     if text in ("midnight", "12 midnight", "午夜"):
         return (0, 0, 0, True)
+    if not text.isascii():
+        text = _HAN_CLOCK.sub(lambda found: str(parse_number(found.group())), text)
     found = _TIME.fullmatch(text)
     if found and (found["minute"] or found["half"] or found["clock"]):
         return _time(

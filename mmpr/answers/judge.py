@@ -88,10 +88,11 @@ _NO = {
     "不会",
     "wrong",
     "negative",
+    "无",
 }
-_YES_NO_GOLD = (_YES | _NO) - {"right", "wrong", "negative", "sure", "certainly"}
+_YES_NO_GOLD = (_YES | _NO) - {"right", "wrong", "negative", "sure", "certainly", "无"}
 _POLAR = re.compile(
-    r"(yes|true|yeah|yep|yup|correct|no|false|nope|nah|incorrect|是的|不是|不对|不正确|正确|错误|对|否|是|没有|不(?=[，,]))(?:[,.;:!，。；、—-]|\s+-|\s*(?=\()|\s+(?=indeed\b|it\b|there\b|the\b|they\b|he\b|she\b|this\b|that\b|because\b)|$)\s*(.*)",
+    r"(yes|true|yeah|yep|yup|correct|no|false|nope|nah|incorrect|是的|不是|不对|不正确|正确|错误|对|否|是|没有|(?:不?[能会]|不?可以|有)(?=[，,。])|不(?=[，,]))(?:[,.;:!，。；、—-]|\s+-|\s*(?=\()|\s+(?=indeed\b|it\b|there\b|the\b|they\b|he\b|she\b|this\b|that\b|because\b)|$)\s*(.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _POLAR_WORDS = re.compile(r"\b(yes|true|no|false)\b", re.IGNORECASE)
@@ -123,7 +124,9 @@ _HAN_SIGNS = {
     "不等于": " != ", "大于": " > ", "小于": " < ", "等于": " = ", "或者": " or ", "或": " or ", "并且": " and ",
     "且": " and ", "和": " and ",
 }  # fmt: skip
+_HAN_ROOT = re.compile(r"根号(?=\d)")
 _HAN_RELATION = re.compile("|".join(sorted(_HAN_SIGNS, key=len, reverse=True)))
+_SPELT = re.compile(r"[^\W\d_]{2}")
 _NUMERIC = re.compile(r"[\d\\=]")
 _BOTH = re.compile(r"^both (?=\S+ and \S+$)", re.IGNORECASE)
 _NARROW = re.compile(r"(?<=\d) (?=[A-Za-z°%])")
@@ -348,6 +351,7 @@ def _worded_formula(text: str) -> str:
     for pattern, formula in ((_REALS, r"\mathbb{R}"), (_EMPTY, r"\emptyset")):
         if pattern.fullmatch(text):
             return formula
+    text = _HAN_ROOT.sub("√", text)
     if not text.isascii() and _HAN_RELATION.search(text):
         signs = _HAN_RELATION.sub(lambda found: _HAN_SIGNS[found.group()], text)
         if not re.search("[\u4e00-\u9fff]", signs) and _MATH.search(signs):
@@ -406,7 +410,7 @@ def _calendar(answer: str, truth: str) -> Judgement | None:
 
 def _number(answer: str, truth: str, gold: Amount, raw: str, relaxed: bool, prove: Prove) -> Judgement:
     name = "quantity" if gold.unit else "number"
-    if gold.year and (year := dates.parse_year(_said(answer))) is not None:
+    if (gold.year or parse_amount(answer) is None) and (year := dates.parse_year(_said(answer))) is not None:
         return Judgement(year == gold.number, "number", "years")
     other = _amount_said(answer, truth)
     if isinstance(other, str):
@@ -551,7 +555,7 @@ def _list(answer: str, truth: str, relaxed: bool, prove: Prove) -> Judgement | N
         if gold and other and plain:
             equal = same(gold.tree, other.tree, prove)
             return Judgement(equal, "list", "the same values" if equal else "other values")
-    if not _NUMERIC.search(truth) and same_text(truth, answer):
+    if (not _NUMERIC.search(truth) or _SPELT.search(truth)) and same_text(truth, answer):
         return Judgement(True, "list", "the same text")
     have = split_list(answer) or split_list(_said(answer)) or split_list(peel(without_scene(answer)))
     if have is None or len(have) != len(want):

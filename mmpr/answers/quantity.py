@@ -29,7 +29,7 @@ _APPROXIMATE = re.compile(
 _NOUN = re.compile(r"[A-Za-z][A-Za-z'-]+(?: [A-Za-z'-]+){0,7}")
 _NOUN_WORDS = 4  # "red wooden dining chairs": more words than that are no counted thing
 _ARTICLE = re.compile(r"\b(?:the|a|an|this|that|his|her|its|their|my)\b ?", re.IGNORECASE)
-_PLACE = re.compile(r"\b(?:in|on|of|at|with|for|from|near|behind|under)\b", re.IGNORECASE)
+_PLACE = re.compile(r"\b(?:per|in|on|of|at|with|for|from|near|behind|under)\b", re.IGNORECASE)
 _NO_NOUN = re.compile(
     r"\b(?:I|a|an|the|my|mine|your|yours|his|her|hers|its|our|ours|their|theirs|he|she|it|we|they|you|them|him|us|me"
     r"|this|that|these|those|who|which|what|how|why|when|where|because|since|so|then|thus|hence|as|while|though"
@@ -63,7 +63,6 @@ _UNSAFE = frozenset(
         "percent",
         "from",
         "until",
-        "per",
         "nor",
         "over",
         "versus",
@@ -128,7 +127,7 @@ _MENTION = re.compile(
     re.IGNORECASE,
 )
 _FILLERS = frozenset(("more", "left", "remaining", "in total", "total", "in all", "altogether", "each"))
-_SHARE = re.compile(r"(?:%|percent) of (?:the |all )?[a-z]+(?: [a-z]+){0,2}")
+_SHARE = re.compile(r"(%|percent)? ?of (?:the |all |a )?[a-z]+(?: [a-z]+){0,2}")
 _YEAR_LIKE = re.compile(r"(?:1[5-9]|20)\d\d")
 _CODE_TAIL = re.compile(r"[AC]")  # 5A and 12C are labels, 5 A and 12 C are not
 _MORE = re.compile(r"(?<=\w) (?:more(?! than\b)|of (?:them|these|those))\b")
@@ -187,6 +186,9 @@ def parse_amount(text: str) -> Amount | None:
         inner = parse_amount(text[approximate.end() :])
         loose = approximate["loose"] is not None and inner is not None and inner.tree[0] != "dec"
         return inner and Amount(inner.tree, inner.unit, inner.noun, loose)
+    if text.startswith("零下"):
+        below = parse_amount(text[2:])
+        return below and Amount(_times(below.tree, Fraction(-1)), below.unit)
     money = _CURRENCY.match(text)
     if money:
         return _money(money, text)
@@ -322,7 +324,7 @@ def _contains_pi(tree: Tree) -> bool:
 
 
 def _same_nouns(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
-    one, two = set(map(_stem, left)), set(map(_stem, right))
+    one, two = set(map(_stem, left)) - {"个"}, set(map(_stem, right)) - {"个"}
     return one <= two or two <= one
 
 
@@ -375,8 +377,8 @@ def _with_tail(head: str, tail: str) -> Amount | None:
     if tail in _FILLERS:
         return Amount(tree)
     share = _SHARE.fullmatch(tail)
-    if share:
-        return Amount(tree, units.PERCENT)
+    if share and (share[1] or 0 < value < 1):  # 20 % of the people, 2/3 of the pizza; not 2 of 5
+        return Amount(tree, units.PERCENT if share[1] else None)
     described = _leading_unit_and_noun(tree, tail) or _compound(head, tail)
     if described is not None:
         return described

@@ -196,7 +196,7 @@ def words(text: str) -> tuple[str, ...]:
         flat[-1] = "street"
     elif flat[0] == "st":
         flat[0] = "saint"
-    flat = [_ORDINALS.get(word, word) for word in flat] if len(flat) > 1 or flat[:1] != ["second"] else flat
+    flat = [_ORDINALS.get(word, word) for word in flat]
     return tuple(_named(_numbered(flat)))
 
 
@@ -303,4 +303,4 @@ def _han_words(text: str) -> tuple[str, ...]:
     colour = _HAN_COLOUR.match(text)
     text = colour[1] + "色" if colour else text
     value = parse_number(text)
-    return (str(value) if value is not None else _HAN_PLACE.sub("", text.rstrip("的")),)
+    return (str(value) if value is not None else _HAN_PLACE.sub("", text.rstrip("的")).removesuffix("形"),)
