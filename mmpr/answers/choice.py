@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-from mmpr.answers.text import same_text
+from mmpr.answers.text import same_text, words
 
 _L = r"[A-Z]"
 _ALONE = re.compile(r"[(\[{<【]?\s*(?P<a>[A-Za-z])\s*[)\]}>】]?\s*[.:,;、)]?")
@@ -99,6 +99,13 @@ def index_of(text: str, choices: Sequence[str], same: Callable[[str, str], bool]
     if not found and len(choices) > 1:
         found = [at for at, part in enumerate(distinctive(tuple(choices))) if part and same_text(part, text)]
     return found[0] if len(found) == 1 else None
+
+
+def only_names(text: str, choices: Sequence[str], at: int) -> bool:
+    """Whether a text has the words of that option in it, and of no other option."""
+    have = f" {' '.join(words(text))} "
+    named = [i for i, choice in enumerate(choices) if f" {' '.join(words(choice))} " in have]
+    return named == [at]
 
 
 @lru_cache(maxsize=1024)

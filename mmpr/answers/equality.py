@@ -35,7 +35,9 @@ def same(gold: Tree, other: Tree, prove: Prove) -> bool:
         return True
     gold_name, gold_value = _named(gold)
     other_name, other_value = _named(other)
-    renamed = gold_name != other_name and not any(name and name[0] == "call" for name in (gold_name, other_name))
+    renamed = _stem(gold_name) != _stem(other_name) and not any(
+        name and name[0] == "call" for name in (gold_name, other_name)
+    )
     if (
         _is_equation(gold_value)
         or _is_equation(other_value)
@@ -44,7 +46,9 @@ def same(gold: Tree, other: Tree, prove: Prove) -> bool:
         return _same_equations(gold, other, prove)
     if gold_name and other_name and not _may_be_same_name(gold_name, other_name):
         return False
-    if other_value[0] == "alt" and (gold[0] == "alt" or _has_sign(gold_value)):  # the truth itself says "or", or "±"
+    if (
+        other_value[0] == "alt" and not _is_region(other_value) and (gold[0] == "alt" or _has_sign(gold_value))
+    ):  # the truth itself says "or", or "±"
         other_value = ("set", *other_value[1:])
     return _same_values(_expanded(gold_value), _expanded(other_value), prove)
 
@@ -203,6 +207,11 @@ def _named_sequence(tree: Tree) -> tuple[Tree | None, Tree]:
     if None not in names and tree[0] == "seq" and len(set(names)) == len(names):
         return None, ("assign", *(("pair", repr(name), value) for name, value in named))
     return None, tree
+
+
+def _stem(name: Tree | None) -> Tree | None:
+    """S of S_{ABC}."""
+    return name[1] if name is not None and name[0] == "sub" and name[2][0] != "num" else name
 
 
 def _series(name: Tree | None) -> Tree | None:

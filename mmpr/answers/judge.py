@@ -92,7 +92,7 @@ _NO = {
 }
 _YES_NO_GOLD = (_YES | _NO) - {"right", "wrong", "negative", "sure", "certainly", "无"}
 _POLAR = re.compile(
-    r"(yes|true|yeah|yep|yup|correct|no|false|nope|nah|incorrect|是的|不是|不对|不正确|正确|错误|对|否|是|没有|(?:不?[能会]|不?可以|有)(?=[，,。])|不(?=[，,]))(?:[,.;:!，。；、—-]|\s+-|\s*(?=\()|\s+(?=indeed\b|it\b|there\b|the\b|they\b|he\b|she\b|this\b|that\b|because\b)|$)\s*(.*)",
+    r"(yes|true|yeah|yep|yup|correct|no|false|nope|nah|incorrect|是的|不是|不对|不正确|正确|错误|对|否|是|没有|(?:不?[能会]|不?可以|有)(?=[，,。])|不(?=[，,]))(?:[,.;:!，。；、—-]|\s+-|\s*(?=\()|\s+(?=(?:indeed|the|because)\b|(?:it|there|they|he|she|this|that)\b(?:\s+(?:is|are|was|were|do|does|did|has|have|can|will)\b|'))|$)\s*(.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _POLAR_WORDS = re.compile(r"\b(yes|true|no|false)\b", re.IGNORECASE)
@@ -298,7 +298,7 @@ def _letter_with_text(
             if chr(ord("A") + at) == name:
                 return name, ""
             return None, f"the letter {name} with the text of {chr(ord('A') + at)}"
-        if not explained:
+        if not explained and not choice.only_names(rest, options, ord(name) - ord("A")):
             return None, f"the letter {name} with a text that is not its option"
     elif want_text and not explained:
         return (name, "") if same_option(want_text, rest) else (None, f"the letter {name} with another text")

@@ -19,11 +19,12 @@ _HEAD = re.compile(
     r"(?:\s*(?i:hundred|thousand|million|billion|trillion|dozen)\b|(?:[kKMBT]|mn|bn)(?![A-Za-z/^])|\s?[百千]?[万亿](?!能))*"
 )
 _SHORT_SCALE = re.compile(r"[kKMBT]$|mn$|bn$")
+_PER = re.compile(r"\s*/\s*(?=[a-z])|\s+per\s+")
 _CURRENCY = re.compile(
     r"([-+]?)\s*(US\$|[$€£¥₹₩₽]|Rs\.?(?=\s*\d)|(?:USD|EUR|GBP|RMB|CNY|INR|JPY)(?=\s*\d))\s*([-+]?)\s*(?=[\d.])"
 )
 _APPROXIMATE = re.compile(
-    r"(?:≈|~|\\approx|\\sim|approximately|approx\.?|circa|(?P<loose>about|around|roughly|大约是?|大概)|约为?)\s*",
+    r"(?:≈|~|\\approx|\\sim|approximately|approx\.?|circa|(?P<loose>about|around|roughly|大约是?|大概|约为?))\s*",
     re.IGNORECASE,
 )
 _NOUN = re.compile(r"[A-Za-z][A-Za-z'-]+(?: [A-Za-z'-]+){0,7}")
@@ -339,8 +340,10 @@ def _stem(word: str) -> str:
 
 
 def _money(found: re.Match[str], text: str) -> Amount | None:
-    rest = parse_amount(text[found.end() :])
-    unit = units.parse_unit(units.CURRENCY_SIGNS.get(found[2], found[2]))
+    number, *per = _PER.split(text[found.end() :], maxsplit=1)
+    rest = parse_amount(number)
+    name = units.CURRENCY_SIGNS.get(found[2], found[2])
+    unit = units.parse_unit("/".join([name, *per]))
     if rest is None or unit is None or (rest.noun and rest.unit is None):
         return None
     if rest.unit is not None and not units.compatible(rest.unit, unit):

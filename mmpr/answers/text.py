@@ -21,7 +21,7 @@ _TITLES = frozenset(("mister", "mrs", "ms", "miss", "doctor", "professor", "prof
 _ARTICLES = frozenset(("a", "an", "the"))
 _HAN = re.compile("[\u4e00-\u9fff]")
 _HAN_LEAD = re.compile(
-    "^[一两三1]?[只个条张本辆位名头匹朵棵支把件种座间架艘杯瓶碗块片颗](?=.)|^(?:这是|那是|它是|他是|她是|一)(?=[\u4e00-\u9fff]{1,})"
+    "^[一两三1]?[只个条张本辆位名头匹朵棵支把件种座间架艘杯瓶碗块片颗](?=.)|^在(?=..)|^(?:这是|那是|它是|他是|她是|一)(?=[\u4e00-\u9fff]{1,})"
 )
 _HAN_PLACE = re.compile("(?<=[\u4e00-\u9fff]{2})[市省]$")
 _HAN_ORDINAL = re.compile("第([一二三四五六七八九十]{1,3})")
@@ -47,7 +47,7 @@ _SPELLINGS_TEXT = (
     "diarrhoea=diarrhea; haemoglobin=hemoglobin; fulfil=fulfill; enrol=enroll; sceptical=skeptical; "
     "draught=draft; gaol=jail; mum=mom; tonne=ton; smoulder=smolder; woollen=woolen; artefact=artifact; grey- "
     "haired=gray haired; towards=toward; racquet=racket; colours=colors; learnt=learned; burnt=burned; "
-    "spelt=spelled; ave=avenue; blvd=boulevard; mt=mount"
+    "spelt=spelled; hrs=hour; hr=hour; ave=avenue; blvd=boulevard; mt=mount"
 )
 _SPELLINGS = dict(entry.split("=") for entry in _SPELLINGS_TEXT.split("; "))
 _NAMES = {

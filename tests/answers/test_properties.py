@@ -223,3 +223,19 @@ def test_entails(rejected, chosen, contained):
 def test_entails_by_choices():
     assert entails("B", "Paris", choices=["London", "Paris"])
     assert not entails("A", "Paris", choices=["London", "Paris"])
+
+
+_BABBLE = [
+    "are omp answer medi its first",
+    "walks then blue",
+    "is one the of it",
+    "they mine answer go",
+    "so wall the sky ran him",
+]
+
+
+@pytest.mark.parametrize("babble", _BABBLE)
+@pytest.mark.parametrize("gold", ["4", "B", "yes", "5 cm", "blue", "x+1"])
+def test_an_answer_before_unrelated_words_is_none(gold, babble):
+    assert match(f"{gold} {babble}", gold).status != "correct"
+    assert match(f"{gold} {babble}", gold, choices=["red", "green", "white"]).status != "correct"
