@@ -14,7 +14,7 @@ _MONTH_NAMES = (
 _DAY_NAMES = (
     "monday mon 周一 星期一 礼拜一, tuesday tue tues 周二 星期二 礼拜二, wednesday wed 周三 星期三 礼拜三, "
     "thursday thu thur thurs 周四 星期四 礼拜四, friday fri 周五 星期五 礼拜五, "
-    "saturday sat 周六 星期六 礼拜六, sunday sun 周日 星期日 星期天 周天 礼拜天"
+    "saturday sat 周六 星期六 礼拜六, sunday 周日 星期日 星期天 周天 礼拜天"
 )
 _MONTHS = {name: at for at, names in enumerate(_MONTH_NAMES.split(", "), start=1) for name in names.split()}
 _DAYS = {name: at for at, names in enumerate(_DAY_NAMES.split(", ")) for name in names.split()}

@@ -112,6 +112,7 @@ _MATH = re.compile(
     r"[\\^_=<>≤≥≠≈±√π∞∪∩∈°|]|\d\s*[-+*/×÷·!]|[-+*/×÷·]\s*[\d(]|[(\[{]\s*-?[\d.]|[A-Za-z]\s*[-+*/]\s*[A-Za-z]\b|^\s*-|\d[A-Za-z]\b|\)\s*\(|\b[a-z]\(|\d(?!st\b|nd\b|rd\b|th\b|am\b|pm\b)[a-z]{2,3}\b|sqrt|^[A-Za-zα-ω]$"
 )
 _OR = re.compile(r"\s*,?\s+or\s+|\s*或者?\s*")
+_AND = re.compile(r"\band\b|\\(?:land|wedge)\b")
 _EQUATED = re.compile(r"[\d\s.,+*/×÷()=$%-]+|[A-Za-z][A-Za-z' ]*|[\u4e00-\u9fff]{1,8}")
 _REALS = re.compile(
     r"(?:x (?:is|can be|=) |x ?\\in ?)?(?:the set of )?(?:all|any) real(?:s| numbers?)(?: x)?|(?:全体|所有|任意)实数",
@@ -256,7 +257,7 @@ def _answer_letter(
     if name is not None:
         return name, ""
     both = choice.letter_and_text(answer)
-    if both is not None:
+    if both is not None and not (options and ord(both[0]) - ord("A") >= len(options)):
         return _letter_with_text(*both, options, want_text, same_option)
     if options:
         at = choice.index_of(answer, options, same_option)
@@ -515,6 +516,8 @@ def _expression(answer: str, truth: str, gold: Amount, raw: str, relaxed: bool, 
         if _normal_latex(answer) == _normal_latex(truth):
             return Judgement(True, name, "the same formula")
         return Judgement(False, name, "no formula that could be read")
+    if gold.tree[0] == "alt" and other.tree[0] == "seq" and name != "set" and _AND.search(answer):
+        return Judgement(False, name, "both at once against either")
     if gold.unit is None and other.unit is None:
         equal = same(gold.tree, other.tree, prove)
         return Judgement(equal, name, "equal" if equal else "not equal")
@@ -535,6 +538,8 @@ def _kind(gold: Amount) -> str:
         "tuple": "tuple",
         "matrix": "matrix",
     }
+    if gold.tree[0] in ("seq", "alt") and any(part[0] == "rel" and set(part[1]) != {"="} for part in gold.tree[1:]):
+        return "inequality"
     return kinds.get(gold.tree[0], "expression")
 
 

@@ -53,7 +53,7 @@ _BOUND = re.compile(
     r"|\bat (?:least|most)\b|\bup to\b|\bno (?:more|less|fewer)\b"
     r"|\b(?:under|over|above|below|between|exceeds?|exceeding|(?:a )?(?:minimum|maximum) of|upwards|beyond"
     r"|before|after|within|nearly|almost|around|about|roughly|some|or so|ish|closer? to|until|since)\b"
-    r"|至少|至多|最多|最少|超过|不到|少于|多于|大于|小于|以上|以下|以内|左右|接近|将近|多个|几",
+    r"|至少|至多|最多|最少|超过|不到|少于|多于|大于|小于|以上|以下|以内|左右|接近|将近|多个|几|[近逾超](?=[\d一二三四五六七八九十百])|不足",
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(
@@ -68,7 +68,7 @@ _REFUSAL = re.compile(
 )
 _COPULA = re.compile(
     r"\b(?:is|are|was|were|equals?|says?|reads?|shows?|states?|displays?|depicts?|totals?|becomes?|gives?"
-    r"|yields?|makes|results in|has|have|will(?: be)?"
+    r"|yields?|makes|results in|has|have|contains?|(?:will|would)(?: be)?"
     r"|there(?:'s| is| are)|it's|that's|he's|she's|they're|be)\b|(?:是|为|為|等于|有|写着)",
     re.IGNORECASE,
 )

@@ -369,7 +369,7 @@ def _with_tail(head: str, tail: str) -> Amount | None:
     if not tail:
         return Amount(tree)
     if tail in ('"', "''"):
-        return Amount(tree, units.parse_unit("in"))
+        return Amount(tree, units.parse_unit(_SHORT_PARTS[tail]))
     unit = None if _CODE_TAIL.fullmatch(tail) and not spaced else units.parse_unit(tail)
     if unit is None and _SHORT_SCALE.search(head) and head[-1] in "KMBT":  # 300K may be a temperature, 5M a scale
         unit = None

@@ -10,6 +10,7 @@ from itertools import pairwise
 from mmpr.answers.numerals import NUMBER_WORDS, parse_number
 
 _MIDDLE_A = re.compile(r"(?<=\w) A\.")  # the initial, which is no article
+_LABEL_A = re.compile(r"\b[Aa](?=-?\d)")  # the A of A1
 _WORD = re.compile(
     r"a_|(?<![\w.)-])-?\d+(?:[.,:]\d+)*|\d+(?:[.,:]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)*|[%$€£¥+&@#°/<>=]", re.UNICODE
 )
@@ -151,6 +152,11 @@ _NO_PLURAL = frozenset(
         "perhaps",
     ]
 )
+_SURNAMES_TEXT = (
+    "adams williams roberts edwards richards peters andrews stevens phillips daniels michaels matthews rogers jacobs "
+    "davis collins evans owens simmons johns davids charles hughes hayes reynolds jones holmes"
+)
+_SURNAMES = frozenset(_SURNAMES_TEXT.split())
 _ORDINALS_TEXT = (
     "first=1st; second=2nd; third=3rd; fourth=4th; fifth=5th; sixth=6th; seventh=7th; eighth=8th; ninth=9th; "
     "tenth=10th; eleventh=11th; twelfth=12th; twentieth=20th"
@@ -168,7 +174,7 @@ def same_text(gold: str, other: str) -> bool:
     if "?" in other and "?" not in gold:
         return False
     if _FORMULA.search(gold) or _FORMULA.search(other):
-        return _bare(gold) == _bare(other) != ""
+        return _bare(gold).replace(" ", "") == _bare(other).replace(" ", "") != ""
     if _PHONE.fullmatch(gold) and _PHONE.fullmatch(other):
         return re.sub(r"\D", "", gold) == re.sub(r"\D", "", other)
     left, right = _untitled(words(gold), words(other))
@@ -180,7 +186,7 @@ def same_text(gold: str, other: str) -> bool:
 @lru_cache(maxsize=16384)
 def words(text: str) -> tuple[str, ...]:
     """The words of a text in one spelling each."""
-    text = _MIDDLE_A.sub(" a_", text)
+    text = _LABEL_A.sub("a_", _MIDDLE_A.sub(" a_", text))
     text = text.casefold() if text.isascii() else _unaccented(text.translate(TRADITIONAL).casefold())
     if not text.isascii() and _HAN.search(text):
         return _han_words(text)
@@ -212,7 +218,13 @@ def stem(word: str) -> str:
     """A word without its plural ending."""
     if word in _IRREGULAR:
         return _IRREGULAR[word]
-    if len(word) < 4 or word in _NO_PLURAL or not word.endswith("s") or word.endswith(("ss", "us", "is")):
+    if (
+        len(word) < 4
+        or word in _NO_PLURAL
+        or word in _SURNAMES
+        or not word.endswith("s")
+        or word.endswith(("ss", "us", "is"))
+    ):
         return word
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"

@@ -57,7 +57,8 @@ angle    1/60         arcminute arcminutes
 radian   1            rad rads radian radians 弧度
 percent  1            % percent pct per-cent percentage 百分比
 percent-point 1       percentage-point percentage-points pp 百分点 个百分点
-degrees-c 1           °C degC degree-Celsius degrees-Celsius degree-centigrade degrees-centigrade Celsius 摄氏度
+degrees-c 1           °C degC degree-C degrees-C degree-Celsius degrees-Celsius Celsius 摄氏度
+degrees-c 1           degree-centigrade degrees-centigrade
 volume   1            L l liter liters litre litres 升
 volume   1/1000       mL ml milliliter milliliters millilitre millilitres cc 毫升
 volume   1/100        cL cl centiliter centiliters
@@ -181,7 +182,16 @@ _CELSIUS = Unit((("kelvin", 1),), Fraction(1), _KELVIN_ZERO)
 _FAHRENHEIT = Unit((("kelvin", 1),), Fraction(5, 9), Fraction(45967, 180))
 for _spelling in [name for name, unit in _NAMES.items() if unit.dimensions == (("degrees-c", 1),)]:
     _NAMES[_spelling] = _CELSIUS
-for _spelling in ("°F", "degF", "degree-Fahrenheit", "degrees-Fahrenheit", "Fahrenheit", "华氏度"):
+for _spelling in (
+    "°F",
+    "degF",
+    "degree-F",
+    "degrees-F",
+    "degree-Fahrenheit",
+    "degrees-Fahrenheit",
+    "Fahrenheit",
+    "华氏度",
+):
     _NAMES[_spelling] = _FAHRENHEIT
 _LOWER = {name.lower(): unit for name, unit in _NAMES.items() if len(name) > 3}
 _LOWER |= {name: _NAMES[name] for name in ("km", "kg", "cm", "lbs", "hrs", "min", "ft")}
