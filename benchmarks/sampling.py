@@ -34,7 +34,7 @@ from typing import Any
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
-import psutil  # type: ignore[import-untyped]  # comes with Ray and vLLM
+import psutil
 from PIL import Image
 
 from mmpr.config import Recipe, parse_recipe
