@@ -1,213 +1,25 @@
 """LaTeX and plain mathematics to a small syntax tree, by a whitelist: what is not known here is no formula.
 
-A tree is nested tuples of strings, integers and tuples, so it can be hashed, cached and sent to a worker as JSON::
-
-    ("num", 1, 3)  ("dec", 314, 100, 3)  ("sym", "x")  ("add", a, b, …)  ("mul", a, b, …)  ("pow", a, b)  ("fn",
-    "sin", a)
-    ("pm", a, b)   ("deg", a)   ("tuple" | "set" | "list" | "seq" | "alt", a, b, …)   ("interval", "[", a, b, ")")
-    ("cup" | "cap" | "minus", a, b)   ("matrix", ("row", a, b), …)   ("rel", ("=", "<"), (a, b, c))   ("big", "\\sum",
-    …)
-
-``seq`` is a bare ``1, 2``; ``alt`` one that says "or"; ``dec`` keeps how many digits were shown. Nothing is evaluated
-here, and lengths, depth and digits are bounded before anything is built.
+Nothing is evaluated, and lengths, depth and digits are bounded before anything is built. ``notation`` describes the
+tree.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any
 
-Tree = tuple[Any, ...]
-
-MAX_LENGTH = 600
-MAX_DEPTH = 40
-MAX_DIGITS = 60
-MAX_MATRIX = 64
-_MAX_POSTFIX = 6
-
-
-class FormulaError(ValueError):
-    """The text is no formula that the whitelist knows, or it is over a limit."""
-
-
-_GREEK = [
-    "alpha",
-    "beta",
-    "gamma",
-    "delta",
-    "epsilon",
-    "varepsilon",
-    "zeta",
-    "eta",
-    "theta",
-    "vartheta",
-    "iota",
-    "kappa",
-    "lambda",
-    "mu",
-    "nu",
-    "xi",
-    "rho",
-    "sigma",
-    "tau",
-    "upsilon",
-    "phi",
-    "varphi",
-    "chi",
-    "psi",
-    "omega",
-    "Gamma",
-    "Delta",
-    "Theta",
-    "Lambda",
-    "Xi",
-    "Sigma",
-    "Phi",
-    "Psi",
-    "Omega",
-    "ell",
-    "hbar",
-    "nabla",
-    "partial",
-    "aleph",
-]
-FUNCTIONS = frozenset(
-    [
-        "sin",
-        "cos",
-        "tan",
-        "cot",
-        "sec",
-        "csc",
-        "arcsin",
-        "arccos",
-        "arctan",
-        "arccot",
-        "sinh",
-        "cosh",
-        "tanh",
-        "coth",
-        "exp",
-        "ln",
-        "log",
-        "lg",
-        "sqrt",
-        "cbrt",
-        "abs",
-        "max",
-        "min",
-        "gcd",
-        "lcm",
-        "deg",
-        "det",
-        "dim",
-        "ker",
-        "floor",
-        "ceil",
-        "asin",
-        "acos",
-        "atan",
-        "sgn",
-        "sign",
-        "Re",
-        "Im",
-        "arg",
-        "mod",
-    ]
+from mmpr.answers.notation import (
+    MAX_DEPTH,
+    MAX_LENGTH,
+    MAX_MATRIX,
+    MAX_POSTFIX,
+    RELATIONS,
+    FormulaError,
+    Tree,
+    negative,
 )
-_WORD_SYMBOLS = {"pi": "pi", "infinity": "oo", "inf": "oo", "infty": "oo", "oo": "oo"} | {name: name for name in _GREEK}
-_COMMAND_SYMBOLS = {name: name for name in _GREEK} | {"pi": "pi", "infty": "oo", "imath": "i", "prime": "prime"}
-_EMPTY_SETS = {"emptyset", "varnothing"}
-_RELATIONS = {
-    "=": "=",
-    "<": "<",
-    ">": ">",
-    "<=": "<=",
-    ">=": ">=",
-    "=<": "<=",
-    "=>": ">=",
-    "==": "=",
-    "!=": "!=",
-    "≤": "<=",
-    "≥": ">=",
-    "≠": "!=",
-    "≈": "~",
-    "~": "~",
-    "∈": "in",
-    "∉": "notin",
-    ":=": "=",
-    "≡": "equiv",
-    "∼": "~",
-    "\\leq": "<=",
-    "\\le": "<=",
-    "\\leqslant": "<=",
-    "\\geq": ">=",
-    "\\ge": ">=",
-    "\\geqslant": ">=",
-    "\\lt": "<",
-    "\\gt": ">",
-    "\\neq": "!=",
-    "\\ne": "!=",
-    "\\approx": "~",
-    "\\simeq": "~",
-    "\\sim": "~",
-    "\\in": "in",
-    "\\notin": "notin",
-    "\\equiv": "equiv",
-    "\\cong": "~",
-    "\\subset": "subset",
-    "\\subseteq": "subset",
-    "\\doteq": "~",
-    "\\to": "to",
-    "→": "to",
-    "\\rightarrow": "to",
-    "\\parallel": "parallel",
-    "\\perp": "perp",
-}
-_SHORT_WORDS = frozenset(
-    [
-        "is",
-        "of",
-        "to",
-        "in",
-        "or",
-        "be",
-        "it",
-        "if",
-        "at",
-        "an",
-        "as",
-        "so",
-        "we",
-        "no",
-        "by",
-        "on",
-        "do",
-        "go",
-        "he",
-        "me",
-        "my",
-        "up",
-        "us",
-        "am",
-        "ok",
-    ]
-)
-_BIG = {"\\sum", "\\prod", "\\int", "\\lim", "\\iint", "\\oint", "\\bigcup", "\\bigcap"}
-_CLOSERS = {
-    "(": ")",
-    "[": "]",
-    "\\{": "\\}",
-    "{": "}",
-    "\\langle": "\\rangle",
-    "\\lfloor": "\\rfloor",
-    "\\lceil": "\\rceil",
-}
-_MATRICES = {"matrix", "pmatrix", "bmatrix", "vmatrix", "Bmatrix", "Vmatrix", "array", "smallmatrix"}
-_WRAPPERS = {"mathbf", "mathrm", "mathit", "boldsymbol", "bm", "mathsf", "mathcal", "mathscr"}
-_ACCENTS = {"vec", "hat", "bar", "tilde", "widehat", "dot", "ddot"}
-_NAMED = {"angle", "triangle", "overline", "overrightarrow", "square", "measuredangle", "odot"}
+from mmpr.answers.terms import Terms
 
 _SPACES = re.compile(r"(?<!\\)\\[,;:!> ]|\\q?quad|\\(?:enspace|thinspace)(?![A-Za-z])|(?<!\\)~")
 _THOUSANDS = re.compile(r"(\d)\s*(?:\{\s*,\s*\}|,\s*\\!|\\!,|\\,)\s*(?=\d{3}(?!\d))")
@@ -222,11 +34,6 @@ _SYSTEM = re.compile(
     r"\\end\{(?:cases|array|aligned|matrix)\}",
     re.DOTALL,
 )
-_TOKEN = re.compile(
-    r"\s*(?:(?P<num>\d+(?:\.\d+)?|\.\d+)|(?P<cmd>\\[A-Za-z]+|\\[{}|%$\\&#_])|(?P<word>[A-Za-zα-ωΑ-Ω]+)"
-    r"|(?P<op><=|>=|!=|==|=<|=>|:=|\*\*|[-+*/^_=<>(){}\[\]|,;:!'%°&~≤≥≠≈∈∉≡∼∪∩±∓×÷·√∞∅π→∠△]))"
-)
-_GROUPED_NUMBER = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?(?!\d|,\d)")
 
 
 @lru_cache(maxsize=8192)
@@ -266,41 +73,8 @@ def _system(found: re.Match[str]) -> str:
     return " ; ".join(rows) if all(_COMPARED.search(row) and "," not in row for row in rows) else found.group()
 
 
-class _Parser:
-    """Recursive descent over one text; ``at`` is the position, ``bars`` how many |…| are open."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.at = 0
-        self.depth = 0
-        self.bars = 0
-        self.latex = "\\" in text
-        self.kind = ""
-        self.token = ""
-        self.end = 0
-        self.next()
-
-    def next(self) -> str:
-        """Step over the current token and return it."""
-        last = self.token
-        self.at = self.end
-        found = _TOKEN.match(self.text, self.at)
-        if found:
-            self.kind, self.token, self.end = found.lastgroup or "", found[0].strip(), found.end()
-        elif self.text[self.at :].strip():
-            raise FormulaError(f"unknown character {self.text[self.at :].strip()[0]!r}")
-        else:
-            self.kind, self.token, self.end = "end", "", len(self.text)
-        return last
-
-    def expect(self, token: str) -> None:
-        if self.token != token:
-            raise FormulaError(f"{token} expected")
-        self.next()
-
-    def spaced(self) -> bool:
-        """Whether white space stands before the current token."""
-        return self.text[self.at : self.at + 1].isspace()
+class _Parser(Terms):
+    """The grammar above terms, by recursive descent: lists, relations, sets, sums, products, powers."""
 
     def whole(self) -> Tree:
         if self.kind == "end":
@@ -334,8 +108,8 @@ class _Parser:
             raise FormulaError("too deep")
         operators: list[str] = []
         sides = [self.union(top)]
-        while self.token in _RELATIONS:
-            operator = _RELATIONS[self.next()]
+        while self.token in RELATIONS:
+            operator = RELATIONS[self.next()]
             operators.append(operator)
             sides.append(self.union(top))
         self.depth -= 1
@@ -364,7 +138,7 @@ class _Parser:
         while True:
             term = self.product(top)
             if operator == "-":
-                terms.append(_negative(term))
+                terms.append(negative(term))
             elif operator == "+":
                 terms.append(term)
             else:
@@ -401,7 +175,7 @@ class _Parser:
 
     def signed(self) -> Tree:
         if self.token in ("+", "-"):
-            return _negative(self.signed_next()) if self.token == "-" else self.signed_next()
+            return negative(self.signed_next()) if self.token == "-" else self.signed_next()
         return self.power()
 
     def signed_next(self) -> Tree:
@@ -416,7 +190,7 @@ class _Parser:
         if self.kind == "cmd":
             name = self.token[1:]
             return (
-                self.token not in _RELATIONS
+                self.token not in RELATIONS
                 and name
                 not in (
                     "cup",
@@ -453,7 +227,7 @@ class _Parser:
 
     def power(self, top: bool = False) -> Tree:
         base = self.primary(top)
-        for _ in range(_MAX_POSTFIX):
+        for _ in range(MAX_POSTFIX):
             if self.token in ("^", "**"):
                 self.next()
                 exponent = self.exponent()
@@ -485,7 +259,7 @@ class _Parser:
         if self.depth > MAX_DEPTH:
             raise FormulaError("too deep")
         if self.token in ("-", "+"):
-            exponent = _negative(self.signed_next()) if self.token == "-" else self.signed_next()
+            exponent = negative(self.signed_next()) if self.token == "-" else self.signed_next()
         else:
             exponent = self.argument(single=False)
             if self.token in ("^", "**"):
@@ -493,378 +267,3 @@ class _Parser:
                 exponent = ("pow", exponent, self.exponent())
         self.depth -= 1
         return exponent
-
-    def argument(self, single: bool = True) -> Tree:
-        """What a command or a script takes: a group, or one token (one digit of a number when ``single``)."""
-        if self.token == "{":
-            return self.group()
-        if self.kind == "num" and single:
-            digit = self.token[0]
-            if not digit.isdigit():
-                raise FormulaError("digit expected")
-            self.end = self.end - len(self.token) + 1
-            self.next()
-            return ("num", int(digit), 1)
-        if self.kind == "word" and self.latex:
-            letter = self.token[0]
-            self.end = self.end - len(self.token) + 1
-            self.next()
-            return _symbol(letter)
-        return self.primary()
-
-    def group(self) -> Tree:
-        """``{…}`` as LaTeX groups: one statement, or a set when commas stand in it; outside LaTeX braces are a set."""
-        self.next()
-        if not self.latex:
-            return self.set_or_condition("}")
-        bars, self.bars = self.bars, 0
-        items, _ = self.items()
-        self.bars = bars
-        self.expect("}")
-        return items[0] if len(items) == 1 else ("set", *items)
-
-    def primary(self, top: bool = False) -> Tree:
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise FormulaError("too deep")
-        try:
-            if self.kind == "num":
-                return self.number(top)
-            if self.kind == "word":
-                return self.word()
-            if self.kind == "cmd":
-                return self.command()
-            return self.operator()
-        finally:
-            self.depth -= 1
-
-    def number(self, top: bool) -> Tree:
-        if top:
-            start = self.end - len(self.token)
-            grouped = _GROUPED_NUMBER.match(self.text, start)
-            if grouped and grouped.end() > self.end:
-                self.token, self.end = grouped[0].replace(",", ""), grouped.end()
-        digits = self.next()
-        if len(digits) > MAX_DIGITS:
-            raise FormulaError("too many digits")
-        whole, _, part = digits.partition(".")
-        if not part:
-            return ("num", int(whole), 1)
-        return ("dec", int(whole + part), 10 ** len(part), len((whole + part).lstrip("0")))
-
-    def word(self) -> Tree:
-        word = self.token
-        if word in FUNCTIONS and len(word) > 1:
-            self.next()
-            return self.function(word)
-        if word in _WORD_SYMBOLS or (not word.isascii() and len(word) == 1):
-            self.next()
-            return _symbol(_WORD_SYMBOLS.get(word, word))
-        if word in ("triangle", "angle") and self.text[self.end :].lstrip()[:1].isupper():
-            self.next()
-            return self.named(word)
-        for name in ("sqrt", "pi"):  # 2xsqrt(3), rpi: only behind one letter
-            if len(word) == len(name) + 1 and word.endswith(name):
-                self.end -= len(name)
-                self.next()
-                return _symbol(word[0])
-        following = self.text[self.end : self.end + 1]
-        if len(word) == 1 and following.isdigit() and not self.latex:
-            self.next()
-            index = self.number(False)
-            return ("sub", _symbol(word), index)
-        if len(word) == 1 and word in "fgFG" and following == "(":
-            self.next()
-            return ("call", word, *self.bracketed())
-        if len(word) > 1 and word.isupper() and len(word) <= 4:
-            self.next()
-            return ("sym", word)
-        if len(word) > 1 and not _is_product(word):
-            raise FormulaError("a word")
-        letter = word[0]
-        self.end = self.end - len(word) + 1
-        self.next()
-        return _symbol(letter)
-
-    def bracketed(self) -> list[Tree]:
-        self.expect("(")
-        items, _ = self.items()
-        self.expect(")")
-        return items
-
-    def function(self, name: str) -> Tree:
-        """A function with what it applies to: brackets, or the factors up to the next function or sign."""
-        base: Tree | None = None
-        exponent: Tree | None = None
-        root: Tree | None = None
-        while self.token in ("^", "_"):
-            if self.next() == "^":
-                exponent = self.exponent()
-            else:
-                base = self.argument()
-        if name == "sqrt" and self.token == "[":
-            self.next()
-            root = self.statement()
-            self.expect("]")
-        if self.token == "(":
-            arguments = self.bracketed()
-        elif self.token == "{":
-            arguments = [self.group()]
-        elif name == "sqrt":
-            arguments = [self.argument(single=self.latex)]
-        else:
-            factors = [self.power()]
-            while (
-                self.starts_factor()
-                and self.token != "("
-                and self.token[1:] not in FUNCTIONS
-                and self.token not in FUNCTIONS
-            ):
-                factors.append(self.power())
-            arguments = [factors[0] if len(factors) == 1 else ("mul", *factors)]
-        if name in ("sqrt", "cbrt"):
-            tree = _root(arguments[0], root or ("num", 3 if name == "cbrt" else 2, 1))
-        elif name == "exp":
-            tree = ("pow", ("sym", "e"), arguments[0])
-        elif base is not None:
-            tree = ("fn", name + "_", base, *arguments)
-        else:
-            tree = (
-                "fn",
-                {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "sign": "sgn", "lg": "log"}.get(name, name),
-                *arguments,
-            )
-        if exponent == ("num", -1, 1) and name in ("sin", "cos", "tan"):
-            return ("fn", "arc" + name, *arguments)
-        return tree if exponent is None else ("pow", tree, exponent)
-
-    def command(self) -> Tree:
-        token = self.next()
-        name = token[1:]
-        if name == "frac":
-            top = self.argument()
-            return ("mul", top, ("pow", self.argument(), ("num", -1, 1)))
-        if name in FUNCTIONS:
-            return self.function(name)
-        if name in _COMMAND_SYMBOLS:
-            return _symbol(_COMMAND_SYMBOLS[name])
-        if name in ("binom", "dbinom", "tbinom", "choose"):
-            top = self.argument()
-            return ("fn", "binom", top, self.argument())
-        if name in ("boxed", "fbox", "ensuremath"):
-            return self.argument()
-        if name in _EMPTY_SETS:
-            return ("set",)
-        if token == "\\{":
-            return self.braces()
-        if token in _CLOSERS:
-            return self.enclosed(token)
-        if name in ("mathbb", "Bbb"):
-            letter = self.token if self.token != "{" else self.text[self.end : self.end + 1]
-            self.argument()
-            return ("sym", f"\\mathbb{{{letter}}}")
-        if name in ("text", "mathrm", "textbf", "mbox", "textrm", "operatorname", "textit", "textnormal"):
-            return self.text_group()
-        if name in _NAMED:
-            return self.named(name)
-        if name in _WRAPPERS:
-            return self.argument()
-        if name == "vec" and self.token == "{" and re.match(r"\s*[A-Z]{2}\s*\}", self.text[self.end :]):
-            return self.named("overrightarrow")
-        if name in _ACCENTS:
-            return ("fn", name, self.argument())
-        if token in _BIG:
-            return self.big(token)
-        if name == "begin":
-            return self.matrix()
-        if token == "\\|" or name in ("lVert", "Vert"):
-            inside = self.statement()
-            self.next()
-            return ("fn", "norm", inside)
-        if token == "\\$":
-            return self.primary()
-        if name in ("top", "bot", "star", "cdots", "ldots", "dots"):
-            return ("sym", name)
-        raise FormulaError(f"unknown command {token}")
-
-    def text_group(self) -> Tree:
-        if self.token != "{":
-            raise FormulaError("text without braces")
-        close = self.text.find("}", self.end)
-        words = self.text[self.end : close].strip() if close >= 0 else ""
-        if not words or "{" in words or "\\" in words:
-            raise FormulaError("text inside a formula")
-        self.end = close + 1
-        self.next()
-        if words in FUNCTIONS:
-            return self.function(words)
-        if words.replace(".", "", 1).isdigit():
-            return ("num", int(words), 1) if words.isdigit() else ("sym", words)
-        if len(words) == 1 and words.isalpha():
-            return _symbol(words)
-        if re.fullmatch(r"[A-Za-z]+(?: [A-Za-z]+){0,3}", words) is None or words.lower() in (
-            "or",
-            "and",
-            "not",
-            "if",
-            "for",
-            "to",
-        ):
-            raise FormulaError("text inside a formula")
-        return ("sym", words)
-
-    def named(self, name: str) -> Tree:
-        """∠ABC, △ABC, \\overline{AB}: the letters keep their order."""
-        if self.token == "{":
-            close = self.text.find("}", self.end)
-            letters = self.text[self.end : close].strip() if close >= 0 else ""
-            if not letters.isalnum():
-                raise FormulaError(f"unknown {name}")
-            self.end = close + 1
-            self.next()
-        elif self.kind in ("word", "num"):
-            letters = self.next()
-        else:
-            raise FormulaError(f"unknown {name}")
-        return ("sym", f"{name} {letters}")
-
-    def big(self, token: str) -> Tree:
-        low: Tree = ("sym", "")
-        high: Tree = ("sym", "")
-        while self.token in ("_", "^"):
-            if self.next() == "_":
-                low = self.argument()
-            else:
-                high = self.argument()
-        return ("big", token, low, high, self.product())
-
-    def operator(self) -> Tree:
-        token = self.token
-        if token in ("(", "["):
-            self.next()
-            return self.enclosed(token)
-        if token == "{":
-            return self.group()
-        if token == "|":
-            self.next()
-            self.bars += 1
-            inside = self.statement()
-            self.bars -= 1
-            self.expect("|")
-            return ("fn", "abs", inside)
-        if token in ("π", "∞", "∅"):
-            self.next()
-            return ("set",) if token == "∅" else ("sym", "pi" if token == "π" else "oo")
-        if token == "√":
-            self.next()
-            return _root(self.argument(single=False), ("num", 2, 1))
-        if token in ("∠", "△"):
-            self.next()
-            return self.named("angle" if token == "∠" else "triangle")
-        raise FormulaError(f"unexpected {token or 'end'}")
-
-    def braces(self) -> Tree:
-        if self.token == "\\}":
-            self.next()
-            return ("set",)
-        return self.set_or_condition("\\}")
-
-    def set_or_condition(self, closing: str) -> Tree:
-        """The elements of a set, or the condition of ``{x | x > 3}``."""
-        bars, self.bars = self.bars, 1
-        items, _ = self.items()
-        self.bars = bars
-        if self.token in ("|", ":", "\\colon"):  # {x | x > 3}: the condition is the set
-            self.next()
-            conditions, alternative = self.items()
-            self.expect(closing)
-            return conditions[0] if len(conditions) == 1 else ("alt" if alternative else "seq", *conditions)
-        self.expect(closing)
-        return items[0] if closing == "}" and len(items) == 1 else ("set", *items)
-
-    def enclosed(self, opening: str) -> Tree:
-        bars, self.bars = self.bars, 0
-        closings = (")", "]") if opening in ("(", "[") else (_CLOSERS[opening],)
-        if self.token in closings:
-            raise FormulaError("empty brackets")
-        items, _ = self.items()
-        self.bars = bars
-        closing = self.token
-        if closing not in closings:
-            raise FormulaError("a bracket is not closed")
-        self.next()
-        if opening == "\\langle":
-            return ("tuple", *items)
-        if opening in ("\\lfloor", "\\lceil"):
-            return ("fn", "floor" if opening == "\\lfloor" else "ceil", items[0])
-        if len(items) == 2 and (opening == "[" or closing == "]"):
-            return ("interval", opening, items[0], items[1], closing)
-        if len(items) == 1:
-            if (opening, closing) in (("(", "]"), ("[", ")")):
-                raise FormulaError("brackets do not match")
-            return items[0]
-        if opening == "[" or closing == "]":
-            return ("list", *items)
-        return ("tuple", *items)
-
-    def matrix(self) -> Tree:
-        found = re.compile(r"\s*\{?(\w+)\*?\}(?:\s*\{[clr|]*\})?").match(self.text, self.at)
-        if not found or found[1] not in _MATRICES:
-            raise FormulaError("unknown environment")
-        name = found[1]
-        self.end = found.end()
-        self.next()
-        rows: list[Tree] = []
-        row: list[Tree] = []
-        while True:
-            if self.token == "\\end":
-                break
-            if self.token == "&":
-                self.next()
-            elif self.token == "\\\\":
-                self.next()
-                rows.append(("row", *row))
-                row = []
-            elif self.token == "\\hline":
-                self.next()
-            else:
-                row.append(self.statement())
-            if len(rows) * max(1, len(row)) > MAX_MATRIX or len(row) > MAX_MATRIX or self.kind == "end":
-                raise FormulaError("a matrix too large or not closed")
-        if row:
-            rows.append(("row", *row))
-        ending = re.compile(r"\s*\{(\w+)\*?\}").match(self.text, self.end)
-        if not ending or not rows or len({len(row) for row in rows}) != 1:
-            raise FormulaError("a matrix with uneven rows")
-        self.end = ending.end()
-        self.next()
-        return ("fn", "det", ("matrix", *rows)) if name == "vmatrix" else ("matrix", *rows)
-
-
-def _negative(tree: Tree) -> Tree:
-    if tree[0] == "num":
-        return ("num", -tree[1], tree[2])
-    if tree[0] == "dec":
-        return ("dec", -tree[1], *tree[2:])
-    return ("mul", ("num", -1, 1), tree)
-
-
-def _root(tree: Tree, index: Tree) -> Tree:
-    if index[0] != "num" or not 1 < index[1] <= 64:
-        return ("pow", tree, ("pow", index, ("num", -1, 1)))
-    return ("pow", tree, ("num", 1, index[1]))
-
-
-def _symbol(name: str) -> Tree:
-    return (
-        "sym",
-        {"π": "pi", "∞": "oo", "varepsilon": "epsilon", "vartheta": "theta", "varphi": "phi"}.get(name, name),
-    )
-
-
-def _is_product(word: str) -> bool:
-    """Whether a run of letters may be read as a product: two letters that are no word, or neighbours like abc and
-    xyz."""
-    if len(word) == 2:
-        return word not in _SHORT_WORDS
-    return len(word) <= 4 and any(word in run for run in ("abcdefgh", "mnpqrst", "uvwxyz"))

@@ -13,8 +13,9 @@ from mmpr.answers import sandbox
 from mmpr.answers.chars import clean
 from mmpr.answers.equality import Prove
 from mmpr.answers.extract import extract
-from mmpr.answers.formula import Tree
-from mmpr.answers.judge import judge, split_list
+from mmpr.answers.judge import judge
+from mmpr.answers.lists import split_list
+from mmpr.answers.notation import Tree
 from mmpr.answers.numerals import parse_number
 from mmpr.answers.phrases import is_refusal, peel
 from mmpr.answers.text import words

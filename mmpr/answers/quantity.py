@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
 from mmpr.answers import units
-from mmpr.answers.equality import Prove, named_value, same_scalars
-from mmpr.answers.formula import FormulaError, Tree, parse_formula
+from mmpr.answers.amounts import Amount, number_tree, scaled_tree
+from mmpr.answers.formula import parse_formula
+from mmpr.answers.names import named_value
+from mmpr.answers.notation import FormulaError, Tree
 from mmpr.answers.numerals import HAN_NUMERAL, NUMBER_WORDS, parse_number
 from mmpr.answers.units import Unit
 
@@ -45,77 +46,13 @@ _HAN_COUNTER = re.compile(
 _HAN_HEAD = re.compile(
     rf"(?:[负負]?[{HAN_NUMERAL}0-9.,/]+(?:又|点|分之|[{HAN_NUMERAL}0-9.])*|百分之[{HAN_NUMERAL}0-9.点]+|一?半)"
 )
-_UNSAFE = frozenset(
-    [
-        "or",
-        "and",
-        "not",
-        "than",
-        "to",
-        "less",
-        "more",
-        "fewer",
-        "minus",
-        "plus",
-        "times",
-        "but",
-        "if",
-        "by",
-        "percent",
-        "from",
-        "until",
-        "nor",
-        "over",
-        "versus",
-        "vs",
-        "through",
-        "either",
-        "half",
-        "halves",
-        "quarter",
-        "quarters",
-        "third",
-        "thirds",
-        "pair",
-        "pairs",
-        "dozen",
-        "hundred",
-        "thousand",
-        "million",
-        "billion",
-        "point",
-        "squared",
-        "cubed",
-        "root",
-        "factorial",
-        "modulo",
-        "mod",
-        "pi",
-        "sqrt",
-        "sin",
-        "cos",
-        "tan",
-        "log",
-        "ln",
-        "is",
-        "are",
-        "was",
-        "were",
-        "e",
-        "wait",
-        "maybe",
-        "divided",
-        "multiplied",
-        "remainder",
-        "remaining",
-        "later",
-        "ago",
-        "earlier",
-        "before",
-        "after",
-        "instead",
-    ]
+_UNSAFE_TEXT = (
+    "or and not than to less more fewer minus plus times but if by percent from until nor over versus vs through "
+    "either half halves quarter quarters third thirds pair pairs dozen hundred thousand million billion point "
+    "squared cubed root factorial modulo mod pi sqrt sin cos tan log ln is are was were e wait maybe divided "
+    "multiplied remainder remaining later ago earlier before after instead"
 )
+_UNSAFE = frozenset(_UNSAFE_TEXT.split())
 _ANGLE_INSIDE = re.compile(r"\\?(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _COMPOUND_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z'\"\u4e00-\u9fff]+)")
 _COMPOUND = re.compile(r"(?:\d+(?:\.\d+)?\s*[A-Za-z'\"\u4e00-\u9fff]+(?:,? and |,? )?)+")
@@ -147,33 +84,6 @@ _TWICE = re.compile(r"([^()]+) \(([^()]+)\)")  # 3 (three)
 _DECADE = re.compile(r"\d{2,3}0'?s")
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
-    """A value with its unit or noun; ``loose`` when it was only said to be about so much; ``year`` when it may be
-    one."""
-
-    tree: Tree
-    unit: Unit | None = None
-    noun: tuple[str, ...] = ()
-    loose: bool = False
-    year: bool = False
-
-    @property
-    def number(self) -> Fraction | None:
-        """The exact rational value, None for an expression."""
-        return Fraction(self.tree[1], self.tree[2]) if self.tree[0] in ("num", "dec") else None
-
-
-def number_tree(value: Fraction, text: str = "") -> Tree:
-    """The tree of a number; a decimal keeps how many digits it showed."""
-    if "." in text and "e" not in text.lower() and not text.rstrip(". ").endswith("}"):
-        digits = re.sub(r"\D", "", text)
-        part = len(text) - text.rindex(".") - 1
-        if 10**part % value.denominator == 0:
-            return ("dec", int(value * 10**part), 10**part, len(digits.lstrip("0")))
-    return ("num", value.numerator, value.denominator)
-
-
 @lru_cache(maxsize=16384)
 def parse_amount(text: str) -> Amount | None:
     """The amount that a whole text states; None when it is anything else (two numbers, a range, a sentence)."""
@@ -189,7 +99,7 @@ def parse_amount(text: str) -> Amount | None:
         return inner and Amount(inner.tree, inner.unit, inner.noun, loose)
     if text.startswith("零下"):
         below = parse_amount(text[2:])
-        return below and Amount(_times(below.tree, Fraction(-1)), below.unit)
+        return below and Amount(scaled_tree(below.tree, Fraction(-1)), below.unit)
     money = _CURRENCY.match(text)
     if money:
         return _money(money, text)
@@ -249,96 +159,6 @@ def parse_expression(text: str) -> Amount | None:
         return None
 
 
-def same_amounts(gold: Amount, other: Amount, prove: Prove, relaxed: bool = False) -> tuple[bool, str]:
-    """Whether two amounts agree, and why (not)."""
-    if other.loose and not gold.loose and not relaxed:
-        return False, "only about so much"
-    if gold.noun and other.noun and not _same_nouns(gold.noun, other.noun):
-        return False, f"of {' '.join(gold.noun)}, not of {' '.join(other.noun)}"
-    left, right = gold.unit, other.unit
-    if (left and other.noun) or (right and gold.noun):
-        return False, "a unit against a counted thing"
-    if units.PERCENT in (left, right) and left != right:
-        return _same_percent(gold, other, prove, relaxed)
-    if left is None or right is None or left == right:
-        if (left or right) == units.DEGREE and left != right and _contains_pi(other.tree if left else gold.tree):
-            return _verdict(_scaled(gold), _scaled(other), prove, relaxed, gold.year)
-        return _verdict(gold.tree, other.tree, prove, relaxed, gold.year)
-    if {left, right} == {units.DEGREE, units.RADIAN}:
-        return _verdict(_scaled(gold), _scaled(other), prove, relaxed, False)
-    if not units.compatible(left, right):
-        return False, "units of different kinds"
-    if units.DEGREE in (left, right):
-        return _verdict(gold.tree, other.tree, prove, relaxed, False)
-    return _verdict(_based(gold), _based(other), prove, relaxed, False)
-
-
-def _same_percent(gold: Amount, other: Amount, prove: Prove, relaxed: bool) -> tuple[bool, str]:
-    """Percent on one side: 50 % is 0.5; the sign may be missing in the answer, but the answer may not add it to a bare
-    number (that would be a hundredth) except under the relaxed rule."""
-    if gold.unit is not None and other.unit is not None:
-        return False, "units of different kinds"
-    hundredths = _verdict(_scaled(gold), _scaled(other), prove, relaxed, False)
-    if hundredths[0]:
-        return hundredths
-    if gold.unit == units.PERCENT or relaxed:
-        return _verdict(gold.tree, other.tree, prove, relaxed, False)
-    return False, "a percentage of a bare number"
-
-
-def _verdict(gold: Tree, other: Tree, prove: Prove, relaxed: bool, year: bool) -> tuple[bool, str]:
-    if gold[0] in ("num", "dec") and other[0] in ("num", "dec"):
-        left, right = Fraction(gold[1], gold[2]), Fraction(other[1], other[2])
-        if left == right:
-            return True, "equal"
-        if relaxed and not year and left and abs(left - right) * 20 <= abs(left):
-            return True, "within 5 %"
-        return False, "different numbers"
-    equal = same_scalars(gold, other, prove)
-    return equal, "equal expressions" if equal else "different values"
-
-
-def _scaled(amount: Amount) -> Tree:
-    """Percent as hundredths, degrees as radians."""
-    if amount.unit == units.PERCENT:
-        return _times(amount.tree, Fraction(1, 100))
-    return ("deg", amount.tree) if amount.unit == units.DEGREE else amount.tree
-
-
-def _based(amount: Amount) -> Tree:
-    """The value in base units."""
-    assert amount.unit is not None
-    tree = _times(amount.tree, amount.unit.factor)
-    zero = amount.unit.zero
-    return ("add", tree, ("num", zero.numerator, zero.denominator)) if zero else tree
-
-
-def _times(tree: Tree, factor: Fraction) -> Tree:
-    if tree[0] in ("num", "dec"):
-        value = Fraction(tree[1], tree[2]) * factor
-        return ("num", value.numerator, value.denominator)
-    return ("mul", tree, ("num", factor.numerator, factor.denominator))
-
-
-def _contains_pi(tree: Tree) -> bool:
-    return tree == ("sym", "pi") or any(isinstance(part, tuple) and _contains_pi(part) for part in tree)
-
-
-def _same_nouns(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
-    one, two = set(map(_stem, left)) - {"个"}, set(map(_stem, right)) - {"个"}
-    return one <= two or two <= one
-
-
-def _stem(word: str) -> str:
-    word = word.lower()
-    for ending, kept in (("people", "person"), ("children", "child"), ("ies", "y")):
-        if word.endswith(ending) and len(word) > len(ending):
-            return word[: -len(ending)] + kept
-    return {"people": "person", "men": "man", "women": "woman", "children": "child"}.get(
-        word, word.rstrip("s") if len(word) > 3 else word
-    )
-
-
 def _money(found: re.Match[str], text: str) -> Amount | None:
     number, *per = _PER.split(text[found.end() :], maxsplit=1)
     rest = parse_amount(number)
@@ -349,7 +169,7 @@ def _money(found: re.Match[str], text: str) -> Amount | None:
     if rest.unit is not None and not units.compatible(rest.unit, unit):
         return None
     negative = "-" in (found[1], found[3])
-    return Amount(_times(rest.tree, Fraction(-1)) if negative else rest.tree, unit)
+    return Amount(scaled_tree(rest.tree, Fraction(-1)) if negative else rest.tree, unit)
 
 
 def _with_tail(head: str, tail: str) -> Amount | None:

@@ -1,0 +1,152 @@
+"""Exact values and reductions of elementary functions on normal forms: logarithms, sines, cosines, factorials."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import comb, factorial, gcd, lcm
+
+from mmpr.answers.polynomials import MAX_FACTORIAL, ONE, PI, ZERO, Poly, UndefinedError, poly_plus
+from mmpr.answers.powers import (
+    Form,
+    add,
+    constant,
+    freeze,
+    invert,
+    multiply,
+    negate,
+    of_atom,
+    of_poly,
+    prime_powers,
+    root_of_number,
+)
+
+
+def apply(name: str, arguments: list[Form]) -> Form:
+    """A named function of forms, exact where it can be."""
+    numbers = [constant(argument) for argument in arguments]
+    first = numbers[0]
+    if name == "factorial" and first is not None and first.denominator == 1 and 0 <= first <= MAX_FACTORIAL:
+        return of_poly({(): Fraction(factorial(int(first)))})
+    if (
+        name == "binom"
+        and len(numbers) == 2
+        and all(n is not None and n.denominator == 1 and 0 <= n <= 500 for n in numbers)
+    ):
+        value = comb(int(numbers[0] or 0), int(numbers[1] or 0))
+        return of_poly({(): Fraction(value)} if value else {})
+    if name == "abs" and first is not None:
+        return of_poly({(): abs(first)} if first else {})
+    if name in ("floor", "ceil") and first is not None:
+        value = first.__floor__() if name == "floor" else first.__ceil__()
+        return of_poly({(): Fraction(value)} if value else {})
+    if name in ("max", "min", "gcd", "lcm") and len(numbers) > 1 and None not in numbers:
+        known = [number for number in numbers if number is not None]
+        if name in ("max", "min"):
+            return of_poly(poly_plus(ZERO, {(): max(known) if name == "max" else min(known)}) if any(known) else {})
+        if all(number.denominator == 1 for number in known):
+            whole = [int(number) for number in known]
+            return of_poly({(): Fraction(gcd(*whole) if name == "gcd" else lcm(*whole))})
+    if len(arguments) == 1:
+        if name in ("sin", "cos", "tan", "cot", "sec", "csc"):
+            return _trigonometric(name, arguments[0])
+        if name in ("ln", "log"):
+            natural = _logarithm(arguments[0])
+            return natural if name == "ln" else multiply(natural, invert(_logarithm(of_poly({(): Fraction(10)}))))
+        if name == "abs":
+            frozen = min(freeze(arguments[0]), freeze(negate(arguments[0])), key=repr)
+            return of_atom(("fn", "abs", frozen))
+    if name == "log_" and len(arguments) == 2:
+        return multiply(_logarithm(arguments[1]), invert(_logarithm(arguments[0])))
+    return of_atom(("fn", name, *(freeze(argument) for argument in arguments)))
+
+
+def _logarithm(argument: Form) -> Form:
+    number = constant(argument)
+    if number is not None:
+        if number <= 0:
+            raise UndefinedError("the logarithm of no positive number")
+        total: Poly = {}
+        for prime, count in prime_powers(number):
+            total = poly_plus(total, {((("ln", prime), Fraction(1)),): Fraction(count)})
+        return of_poly(total)
+    if len(argument[0]) == 1 and argument[1] is ONE:
+        ((monomial, value),) = argument[0].items()
+        if value > 0 and all(atom[0] in ("prime", "exp") for atom, _ in monomial):
+            result = _logarithm(of_poly({(): value}))
+            for atom, exponent in monomial:
+                if atom[0] == "prime":
+                    term: Form = of_atom(("ln", atom[1]), Fraction(1), exponent)
+                elif atom[1] == ("sym", "e"):
+                    term = of_poly({atom[2]: exponent})
+                else:
+                    return of_atom(("fn", "ln", freeze(argument)))
+                result = add(result, term)
+            return result
+    return of_atom(("fn", "ln", freeze(argument)))
+
+
+def _trigonometric(name: str, argument: Form) -> Form:
+    if name == "tan":
+        return multiply(_trigonometric("sin", argument), invert(_trigonometric("cos", argument)))
+    if name == "cot":
+        return multiply(_trigonometric("cos", argument), invert(_trigonometric("sin", argument)))
+    if name in ("sec", "csc"):
+        return invert(_trigonometric("cos" if name == "sec" else "sin", argument))
+    if not argument[0]:
+        return of_poly({} if name == "sin" else ONE)
+    if set(argument[0]) == {((PI, Fraction(1)),)} and argument[1] is ONE:
+        exact = _exact_sine(argument[0][((PI, Fraction(1)),)] + (Fraction(1, 2) if name == "cos" else 0))
+        if exact is not None:
+            return exact
+    parts = _angles(argument)
+    if parts:
+        return _sum_of_angles(name, parts)
+    negated = negate(argument)
+    if repr(freeze(negated)) < repr(freeze(argument)):
+        flipped = of_atom(("fn", name, freeze(negated)))
+        return negate(flipped) if name == "sin" else flipped
+    return of_atom(("fn", name, freeze(argument)))
+
+
+def _angles(argument: Form) -> list[tuple[Form, int]]:
+    """A sum of angles as (angle, how often) pairs, [] when it is one simple angle or too many."""
+    if argument[1] is not ONE or len(argument[0]) > 3:
+        return []
+    parts = []
+    for monomial, value in argument[0].items():
+        if monomial == ((PI, Fraction(1)),):
+            parts.append((of_poly({monomial: value}), 1))
+        else:
+            parts.append((of_poly({monomial: Fraction(1, value.denominator)}), value.numerator))
+    total = sum(abs(count) for _, count in parts)
+    return parts if 1 < total <= 5 else []
+
+
+def _sum_of_angles(name: str, parts: list[tuple[Form, int]]) -> Form:
+    """The addition theorems, one angle at a time."""
+    sine: Form = (ZERO, ONE)
+    cosine: Form = (ONE, ONE)
+    for angle, count in parts:
+        one, two = _trigonometric("sin", angle), _trigonometric("cos", angle)
+        if count < 0:
+            one = negate(one)
+        for _ in range(abs(count)):
+            sine, cosine = (
+                add(multiply(sine, two), multiply(cosine, one)),
+                add(multiply(cosine, two), negate(multiply(sine, one))),
+            )
+    return sine if name == "sin" else cosine
+
+
+def _exact_sine(turn: Fraction) -> Form | None:
+    """sin(turn·pi) for multiples of 30 and 45 degrees."""
+    turn %= 2
+    sign = 1
+    if turn >= 1:
+        turn, sign = turn - 1, -1
+    if turn > Fraction(1, 2):
+        turn = 1 - turn
+    roots = {Fraction(0): 0, Fraction(1, 6): 1, Fraction(1, 4): 2, Fraction(1, 3): 3, Fraction(1, 2): 4}
+    if turn not in roots:
+        return None
+    return multiply(root_of_number(Fraction(roots[turn]), Fraction(1, 2)), of_poly({(): Fraction(sign, 2)}))

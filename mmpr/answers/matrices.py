@@ -1,0 +1,66 @@
+"""Sums and products of matrices whose entries are formulas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mmpr.answers.notation import Tree
+
+
+def contains_matrix(tree: Tree) -> str:
+    """``matrix`` when one stands in a sum, product or power; else the empty text."""
+    if tree[0] == "matrix":
+        return "matrix"
+    if tree[0] in ("add", "mul", "pow"):
+        return "matrix" if any(contains_matrix(part) for part in tree[1:]) else ""
+    return ""
+
+
+def rows_of(tree: Tree) -> list[list[Tree]] | Tree | None:
+    """The rows of a matrix or of a sum, product or multiple of matrices; a scalar stays a tree; None when undefined."""
+    if tree[0] == "matrix":
+        return [list(row[1:]) for row in tree[1:]]
+    if not contains_matrix(tree):
+        return tree
+    if tree[0] == "pow":
+        base = rows_of(tree[1])
+        if tree[2][0] != "num" or tree[2][2] != 1 or not 1 <= tree[2][1] <= 4:
+            return None
+        parts: list[list[list[Tree]] | Tree | None] = [base] * tree[2][1]
+        return _fold(parts, _matrix_product)
+    combine = _matrix_sum if tree[0] == "add" else _matrix_product
+    return _fold([rows_of(part) for part in tree[1:]], combine)
+
+
+def _fold(
+    parts: list[list[list[Tree]] | Tree | None],
+    combine: Callable[[list[list[Tree]] | Tree, list[list[Tree]] | Tree], list[list[Tree]] | Tree | None],
+) -> list[list[Tree]] | Tree | None:
+    result = parts[0]
+    for part in parts[1:]:
+        if result is None or part is None:
+            return None
+        result = combine(result, part)
+    return result
+
+
+def _matrix_sum(left: list[list[Tree]] | Tree, right: list[list[Tree]] | Tree) -> list[list[Tree]] | Tree | None:
+    if isinstance(left, list) and isinstance(right, list) and [len(r) for r in left] == [len(r) for r in right]:
+        return [[("add", a, b) for a, b in zip(one, two, strict=True)] for one, two in zip(left, right, strict=True)]
+    return None
+
+
+def _matrix_product(left: list[list[Tree]] | Tree, right: list[list[Tree]] | Tree) -> list[list[Tree]] | Tree | None:
+    if isinstance(left, list) and isinstance(right, list):
+        if len(left[0]) != len(right) or len(left) * len(right) * len(right[0]) > 1_000:
+            return None
+        columns = list(zip(*right, strict=True))
+        return [
+            [("add", *(("mul", a, b) for a, b in zip(row, column, strict=True)), ("num", 0, 1)) for column in columns]
+            for row in left
+        ]
+    if isinstance(left, list):
+        return [[("mul", cell, right) for cell in row] for row in left]
+    if isinstance(right, list):
+        return [[("mul", left, cell) for cell in row] for row in right]
+    return ("mul", left, right)
