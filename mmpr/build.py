@@ -9,6 +9,7 @@ Every stage leaves whole shards, so the same command goes on where the last one 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import signal
@@ -154,22 +155,28 @@ def _run_stages(plan: Plan, out: Path, state: Build) -> None:
 
     from mmpr import cluster
 
-    cluster.connect(out / "logs" / "ray.log")
-    _end_politely()  # Ray has put its own way of ending in place
-    try:
-        meter = cluster.start_meter()
-        with BuildProgress(lambda: cluster.read_meter(meter), totals, plan.recipe.engine.actors) as progress:
-            cluster.run(
-                job,
-                plan.model.path,
-                to_sample=to_sample,
-                to_judge=to_judge,
-                heldout=heldout,
-                meter=meter,
-                on_done=progress.judged,
-            )
-    finally:
-        cluster.disconnect()
+    log = out / "logs" / "ray.log"
+    log.parent.mkdir(exist_ok=True)
+    terminal = sys.stderr
+    # Ray tells of every actor that it ends, on the standard error of this process; that is for the log.
+    with log.open("a", encoding="utf-8") as file, contextlib.redirect_stderr(file):
+        try:
+            cluster.connect(log)
+            _end_politely()  # Ray has put its own way of ending in place
+            meter = cluster.start_meter()
+            engines = plan.recipe.engine.actors
+            with BuildProgress(lambda: cluster.read_meter(meter), totals, engines, terminal) as progress:
+                cluster.run(
+                    job,
+                    plan.model.path,
+                    to_sample=to_sample,
+                    to_judge=to_judge,
+                    heldout=heldout,
+                    meter=meter,
+                    on_done=progress.judged,
+                )
+        finally:
+            cluster.disconnect()
 
 
 def _finish(plan: Plan, out: Path, state: Build) -> dict[str, Any]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
 from rich import box
 from rich.console import Console
@@ -24,15 +23,16 @@ class BuildProgress:
     """One live line a stage on a terminal; a plain line every ten seconds elsewhere.
 
     ``read`` gives the workers' sums so far (``ingested``, ``questions``, ``responses``, ``tokens``, ``continuations``,
-    ``engines``), of this run alone; ``judged`` is fed by the driver. The display never decides anything.
+    ``engines``), of this run alone; ``judged`` is fed by the driver. Shown on ``file``; it never decides anything.
     """
 
-    def __init__(self, read: Callable[[], dict[str, int]], totals: dict[str, int], engines: int) -> None:
+    def __init__(self, read: Callable[[], dict[str, int]], totals: dict[str, int], engines: int, file: TextIO) -> None:
         self._read = read
         self._totals = totals
         self._engines = engines
         self._statuses = {"correct": 0, "judged": 0}
-        self._console = Console(stderr=True)
+        self._file = file
+        self._console = Console(file=file)
         self._live = self._console.is_terminal
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="progress")
@@ -111,7 +111,7 @@ class BuildProgress:
         return f"{passed * (most - done) / done:,.0f} s left" if done else ""
 
     def _print(self, line: str) -> None:
-        print(" ".join(line.split("\n")).strip(), file=sys.stderr, flush=True)
+        print(" ".join(line.split("\n")).strip(), file=self._file, flush=True)
 
 
 def print_tables(*tables: Table | None) -> None:
