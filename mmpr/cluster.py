@@ -59,6 +59,7 @@ def connect(log: Path) -> None:
 @contextlib.contextmanager
 def _stderr_to(log: Path) -> Iterator[None]:
     """Point the standard error of this process (Ray's C++ parts write to it directly) at a file for a while."""
+    log.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()
     kept = os.dup(2)
     try:
