@@ -114,16 +114,6 @@ def parse_number(text: str) -> Fraction | None:
     return _from_han(text)
 
 
-def is_repeating(text: str) -> bool:
-    """Whether a text writes a repeating decimal with a bar."""
-    return _REPEATING.fullmatch(text) is not None
-
-
-def significant_digits(text: str) -> int:
-    """How many digits a decimal shows, without leading zeros."""
-    return len(re.sub(r"\D", "", text).lstrip("0"))
-
-
 def _from_digits(text: str) -> Fraction | None:
     found = _NUMBER.fullmatch(text)
     if found:

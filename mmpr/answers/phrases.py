@@ -220,7 +220,8 @@ def predicate(text: str) -> str | None:
     found = list(_COPULA.finditer(text))
     if not found or _CLAUSE.search(text):
         return None
-    verbs = [one for one in found if one.group() not in ("有", "为")] or found
+    # "It says YIELD" has one verb: capitals are a sign's
+    verbs = [one for one in found if one.group() not in ("有", "为") and not one.group().isupper()] or found
     if len(verbs) != 1 or len(text) > 200:
         return None
     said = text[verbs[0].end() :].strip().lstrip(":：").strip()

@@ -212,7 +212,6 @@ CURRENCY_SIGNS = {
     "Rs.": "Rs",
     "Rs": "Rs",
 }
-_TEMPERATURES = ((("kelvin", 1),),)
 _YENS = ({"yuan", "yen-sign"}, {"yen", "yen-sign"})
 
 _PREFIX_POWER = re.compile(r"(square|sq\.?|cubic|cu\.?)[ -]([A-Za-z]+)\.?", re.IGNORECASE)
