@@ -117,15 +117,17 @@ def measure_direct(model: Model, rows: Sequence[SourceRow]) -> None:
 
 def measure_samples(model: Model, rows: Sequence[SourceRow], samples: int) -> None:
     """Accuracy at temperature 1, and the share of questions whose samples are both right and wrong."""
-    kinds, mixed, styles = new_hits(), new_hits(), new_hits()
+    kinds, mixed, styles, kinds_by_style = new_hits(), new_hits(), new_hits(), new_hits()
     for row, texts in zip(rows, model.answer(rows, "en", temperature=1.0, n=samples, seed=1), strict=True):
         hits = [is_right(extract(text, "en"), row) for text in texts]
         kinds[row.kind] += hits
         mixed[row.kind].append(any(hits) and not all(hits))
         for text, hit in zip(texts, hits, strict=True):
             styles[style_of(text)].append(hit)
+            kinds_by_style[f"{row.kind}, {style_of(text)}"].append(hit)
     table(f"digits, {samples} samples a question at temperature 1: kind, samples, accuracy %", kinds)
     table("the same by style: style, samples, accuracy %", styles)
+    table("the same by both: kind and style, samples, accuracy %", kinds_by_style)
     table("the same, samples both right and wrong: kind, questions, share %", mixed)
 
 
