@@ -126,13 +126,15 @@ class _Pool:
             for attempt in (1, 2):
                 with self.lock:
                     worker = self.idle.pop() if self.idle else self._new()
-                was_dead = worker.process.poll() is not None
                 try:
                     answer = worker.ask(request, limit_s)
-                except (SymbolicTimeoutError, SymbolicCrashError):
+                except SymbolicTimeoutError:
                     self._drop(worker)
-                    if was_dead and attempt == 1:
-                        continue  # it died between two proofs, not over this one
+                    raise
+                except SymbolicCrashError:
+                    self._drop(worker)
+                    if attempt == 1:
+                        continue  # it may have died between two proofs, not over this one
                     raise
                 if answer not in ("yes", "no"):
                     self._drop(worker)
