@@ -19,6 +19,8 @@ from typing import Any
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 # Ray's own words go to its log files; ours are for the person in front of the screen.
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+# Ray would run workers, and so the engines in them, behind everything else on the machine (nice 15).
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 import ray
 import ray.data

@@ -55,7 +55,6 @@ class EngineSpec(_Part):
     gpus_per_actor: float | None = Field(None, ge=0)
     cpus_per_actor: float = Field(1, ge=0)
     units_in_flight: int = Field(4, ge=1, description="units that one actor works on at once")
-    start_timeout_s: float = Field(1800, gt=0)
     args: dict[str, Any] = Field(default_factory=dict)
 
 
