@@ -143,7 +143,8 @@ def _run_stages(plan: Plan, out: Path, state: Build) -> None:
     train = state.of("train")
     heldout = [unit for unit in state.of("heldout") if not is_done(out, "ingest", unit)]
     to_sample = [unit for unit in train if not (is_done(out, "sample", unit) and is_done(out, "complete", unit))]
-    to_judge = [unit for unit in train if unit not in set(to_sample) and not is_done(out, "pair", unit)]
+    unsampled = set(to_sample)
+    to_judge = [unit for unit in train if unit not in unsampled and not is_done(out, "pair", unit)]
     if not (heldout or to_sample or to_judge):
         return
     if len(to_sample) < len(train):

@@ -111,7 +111,7 @@ class BuildProgress:
         return f"{passed * (most - done) / done:,.0f} s left" if done else ""
 
     def _print(self, line: str) -> None:
-        print(" ".join(line.split("\n")).strip(), file=self._file, flush=True)
+        print(line.strip(), file=self._file, flush=True)
 
 
 def print_tables(*tables: Table | None) -> None:

@@ -23,7 +23,7 @@ from mmpr.config import DropoutSpec, DropoutVariant, Recipe
 from mmpr.dropout_ntp import keep_prefix
 from mmpr.engine import Engine, Request
 from mmpr.errors import RowError
-from mmpr.io.shards import Stage, Unit, index_shard, is_done, shard, write_rejects, write_shard
+from mmpr.io.shards import Stage, Unit, add_counts, index_shard, is_done, shard, write_rejects, write_shard
 from mmpr.io.tables import Row, read_counts, read_rows
 from mmpr.pairing import distinct, pair_by_correctness, pair_by_dropout, pass_rate
 from mmpr.prompts import Template, load_template, without_images
@@ -63,8 +63,7 @@ class _Tally:
     rejects: list[Reject] = field(default_factory=list)
 
     def count(self, source: str, what: str, by: int = 1) -> None:
-        key = f"{source}/{what}"
-        self.counts[key] = self.counts.get(key, 0) + by
+        add_counts(self.counts, {f"{source}/{what}": by})
 
     def reject(self, source: str, id: str, error: RowError) -> None:
         self.rejects.append(Reject(self.stage, source, id, error.reason, error.detail))
