@@ -1,0 +1,1 @@
+"""Mixed Preference Optimization of a vision-language model; ``python -m mmpr.train``."""
