@@ -1,0 +1,6 @@
+"""The report of a build: ``python -m mmpr.report OUT`` makes ``OUT/report/index.html`` and ``report.json``.
+
+shards ─▶ tally (all rows, bounded memory) ─▶ flow, distributions, findings ─┐
+       ─▶ sample (seeded) ─▶ gallery, audit ─────────────────────────────────┼─▶ Report ─▶ page, report.json
+       ─▶ hashes ─▶ contamination ───────────────────────────────────────────┘
+"""
