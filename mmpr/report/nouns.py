@@ -189,8 +189,8 @@ class GalleryQuestion:
     """A question of the seeded sample with everything that belongs to it.
 
     ``responses`` are the rollout's in order of their samples, then continuations that stand in pairs. ``outcome`` says
-    how the question fared: ``paired``, or why not (``all_correct``, ``none_correct``, ...). ``findings`` are the keys of
-    the findings it is an example of.
+    how the question fared: ``paired``, or why not (``all_correct``, ``none_correct``, ...). ``findings`` are the keys
+    of the findings it is an example of.
     """
 
     id: str
