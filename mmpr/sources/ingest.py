@@ -26,7 +26,7 @@ def to_question(row: SourceRow, id: str, spec: SourceSpec, source: Source, recip
     if len(row.images) > recipe.images.max_per_question:
         most = f"the limit is {recipe.images.max_per_question} (images.max_per_question)"
         raise RowError("too_many_images", f"{len(row.images)} pictures, {most}")
-    question = _with_marks(row.question.strip(), len(row.images))
+    question = with_marks(row.question.strip(), len(row.images))
     return Question(
         id=id,
         source=spec.name,
@@ -48,14 +48,18 @@ def check_text(row: SourceRow) -> None:
         RowError: bad_text.
     """
     for name in ("where", "question", "answer", "key", "kind", "meta"):
-        _check_text(name, getattr(row, name) or "")
+        check_words(name, getattr(row, name) or "")
     for name in ("choices", "images"):
         for text in getattr(row, name):
-            _check_text(name, text)
+            check_words(name, text)
 
 
-def _with_marks(question: str, images: int) -> str:
-    """The question with exactly one mark for each picture; marks that the source did not place go first."""
+def with_marks(question: str, images: int) -> str:
+    """The question with exactly one mark for each picture; marks that the source did not place go first.
+
+    Raises:
+        RowError: empty_question, image_marks.
+    """
     marks = question.count(IMAGE_MARK)
     if not question.replace(IMAGE_MARK, "").strip():
         raise RowError("empty_question", "no text" if not marks else "nothing but picture marks")
@@ -75,8 +79,12 @@ def _picture(ref: str, source: Source, recipe: Recipe) -> bytes:
         raise RowError(error.reason, f"{ref[:200]!a}: {error.detail}") from None
 
 
-def _check_text(name: str, text: str) -> None:
-    """Refuse what neither Parquet nor a tokenizer can hold."""
+def check_words(name: str, text: str) -> None:
+    """Refuse what neither Parquet nor a tokenizer can hold.
+
+    Raises:
+        RowError: bad_text.
+    """
     if "\0" in text:
         raise RowError("bad_text", f"{name} holds a NUL character")
     try:
