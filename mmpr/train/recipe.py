@@ -1,0 +1,179 @@
+"""Recipes of training runs: YAML, read into frozen objects that are known to be right.
+
+Defaults are the paper's (section 4: MPO, one epoch, batches of 256 pairs). What a run works on (data, model, output) is
+not in the recipe but on the command line. Reading one needs no torch.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, Field, ValidationError
+
+# The reading of YAML, of key.path=value and of pydantic's errors is the same for all recipes.
+from mmpr.config import _apply, _Part, _plain, _read_yaml
+from mmpr.errors import RecipeError
+
+Freezable = Literal["vision", "projector", "decoder"]
+
+
+class ObjectiveSpec(_Part):
+    """The weights of the three losses and beta; DPO, DPO+, BCO+ and SFT are settings of these weights."""
+
+    preference: float = Field(0.8, ge=0, description="weight of DPO")
+    quality: float = Field(0.2, ge=0, description="weight of BCO with the reward shift")
+    generation: float = Field(1.0, ge=0, description="weight of the chosen response's mean negative log-probability")
+    beta: float = Field(0.1, gt=0)
+
+
+class DataSpec(_Part):
+    """Which pairs are seen, and how many of them an optimizer step sees (over all processes)."""
+
+    pairs_a_step: int = Field(256, ge=1)
+    max_pairs_a_question: int | None = Field(None, ge=1, description="of one question, in one step")
+    epochs: int = Field(1, ge=1)
+    max_steps: int | None = Field(None, ge=1, description="end after so many steps")
+    max_tokens: int = Field(8192, ge=8, description="prompt with pictures, and response; longer pairs are dropped")
+    source_weights: dict[str, float] = Field(
+        default_factory=dict, description="how often a source's pairs are seen in an epoch; 1 where not named"
+    )
+
+
+class ModelSettings(_Part):
+    """How the model is loaded and which parts of it stay as they are."""
+
+    freeze: tuple[Freezable, ...] = ()
+    drop_path: float = Field(0.0, ge=0, lt=1, description="of the vision tower, where the family has it")
+    attention: str | None = Field(None, description="attention of transformers for generation (default: the model's)")
+    trust_remote_code: bool = False
+    gradient_checkpointing: bool = False
+
+
+class LoraSpec(_Part):
+    """Low-rank adapters (PEFT); the base weights are the reference."""
+
+    rank: int = Field(64, ge=1)
+    alpha: float = Field(128, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: str | tuple[str, ...] = Field("all-linear", description="names of modules, or all-linear (decoder only)")
+
+
+class OptimizerSpec(_Part):
+    """AdamW, with a warm-up and a schedule."""
+
+    learning_rate: float = Field(5e-6, gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(0.05, ge=0)
+    warmup: float = Field(0.03, ge=0, lt=1, description="share of all steps")
+    schedule: str = Field("cosine", description="a schedule of transformers")
+    max_grad_norm: float = Field(1.0, ge=0, description="0: never clipped")
+
+
+class ComputeSpec(_Part):
+    """How a step is computed; none of it changes what is computed."""
+
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    max_pack_tokens: int = Field(16384, ge=8, description="tokens computed in one pass")
+    sharing: Literal["auto", "off"] = Field("auto", description="prompt and responses of a question computed once")
+    parallel: Literal["data", "fsdp2"] = Field("data", description="what several processes do; see docs/training.md")
+
+
+class SaveSpec(_Part):
+    """Checkpoints: whole or absent, and the last ``keep`` of them."""
+
+    every_steps: int = Field(100, ge=1)
+    keep: int = Field(2, ge=1)
+
+
+class WatchSpec(_Part):
+    """Greedy answers to held-out questions, looked at during the run."""
+
+    questions: int = Field(16, ge=0, description="0: none")
+    every_steps: int = Field(100, ge=1)
+    max_new_tokens: int = Field(256, ge=1)
+
+
+class TrainRecipe(_Part):
+    """Everything a training run does."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    seed: int = Field(0, ge=0)
+    objective: ObjectiveSpec = ObjectiveSpec()
+    data: DataSpec = DataSpec()
+    model: ModelSettings = ModelSettings()
+    lora: LoraSpec | None = None
+    optimizer: OptimizerSpec = OptimizerSpec()
+    reference: Literal["cached", "on_the_fly"] = "cached"
+    compute: ComputeSpec = ComputeSpec()
+    save: SaveSpec = SaveSpec()
+    watch: WatchSpec = WatchSpec()
+    report_to: tuple[str, ...] = Field((), description="tensorboard, wandb, ... as transformers knows them")
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, defaults filled in."""
+        return self.model_dump(mode="json")
+
+
+def load_train_recipe(path: Path | None, overrides: Sequence[str] = ()) -> TrainRecipe:
+    """Read, override (``optimizer.learning_rate=1e-6``) and check a recipe; without a path, the paper's settings.
+
+    Raises:
+        RecipeError: with every problem found.
+    """
+    tree = {"name": "mpo"} if path is None else _read_yaml(path)
+    return parse_train_recipe(tree, overrides, where="settings" if path is None else str(path))
+
+
+def parse_train_recipe(tree: object, overrides: Sequence[str] = (), *, where: str = "recipe") -> TrainRecipe:
+    """Check a recipe that is already a tree of dictionaries and lists.
+
+    Raises:
+        RecipeError: with every problem found.
+    """
+    if not isinstance(tree, dict):
+        raise RecipeError(where, ["a recipe is a mapping of names to values"])
+    settings: dict[str, Any] = copy.deepcopy(tree)  # overrides change it
+    problems = [problem for override in overrides if (problem := _apply(settings, override))]
+    try:
+        recipe = TrainRecipe.model_validate_json(json.dumps(settings))
+    except ValidationError as error:
+        raise RecipeError(where, problems + [_told(item) for item in error.errors()]) from None
+    except (TypeError, ValueError) as error:
+        raise RecipeError(
+            where, [*problems, f"holds a value that is no number, text, list or mapping: {error}"]
+        ) from None
+    objective = recipe.objective
+    if not objective.preference + objective.quality + objective.generation:
+        problems.append("objective: all weights are 0, there is nothing to learn")
+    for source, weight in recipe.data.source_weights.items():
+        if weight < 0:
+            problems.append(f"data.source_weights.{source}: must be 0 or more (it is {weight})")
+    if recipe.lora is None and set(recipe.model.freeze) == set(get_args(Freezable)):
+        problems.append("model.freeze: all parts are frozen, there is nothing to train")
+    if problems:
+        raise RecipeError(where, problems)
+    return recipe
+
+
+def _told(error: Any) -> str:
+    """A problem as a line; an unknown setting is told with the nearest known one."""
+    if error["type"] != "extra_forbidden":
+        return _plain(error)
+    where, name = ".".join(str(part) for part in error["loc"]), str(error["loc"][-1])
+    near = difflib.get_close_matches(name, sorted(set(_names(TrainRecipe))), n=1)
+    if near == [name]:
+        return f"{where}: not a setting of this part"
+    return f"{where}: not a setting{f'; do you mean {near[0]!r}?' if near else ''}"
+
+
+def _names(model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield name
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from _names(kind)

@@ -1,0 +1,243 @@
+"""The trainer: ``transformers.Trainer`` with another training step; everything around the step is the library's.
+
+One call of ``training_step`` is one optimizer step: it sees the recipe's number of pairs (over all ranks), computes
+them in as many passes as they need, sums gradients over ranks once, and moves δ once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from mmpr.errors import MmprError
+from mmpr.train import ranks
+from mmpr.train.compute import Compute
+from mmpr.train.losses import RewardShift, Weights, mpo_terms, rewards
+from mmpr.train.metrics import Tally
+from mmpr.train.nouns import StepPart
+from mmpr.train.recipe import TrainRecipe
+
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StepBatch:
+    """This rank's share of an optimizer step. ``pairs`` counts the pairs of all ranks."""
+
+    parts: tuple[StepPart, ...]
+    pairs: int
+
+
+class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
+    """Mixed Preference Optimization.
+
+    Args:
+        model: the policy; sharded (``mmpr.train.ranks.shard``) or whole. It is never wrapped: what ranks exchange is in
+            ``mmpr.train.ranks``.
+        args: of transformers; ``output_dir`` is where checkpoints are written before they are published.
+        steps: what each optimizer step sees, in order.
+        recipe: objective and compute settings.
+        processor: saved beside the weights.
+        reference: another model that is the reference; None where rows bring their reference log-probabilities
+            (``EncodedRow.reference``), or the model has adapters that can be switched off.
+        see: called with each step's line of metrics before the optimizer moves; it raises to stop the run.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        args: TrainingArguments,
+        steps: Dataset[StepBatch],
+        recipe: TrainRecipe,
+        *,
+        processor: Any = None,
+        reference: nn.Module | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+        see: Callable[[Line], None] = lambda line: None,
+    ) -> None:
+        model._is_accelerate_prepared = True  # accelerate then leaves it as it is, whatever the number of processes
+        super().__init__(model, args, _only, steps, processing_class=processor, callbacks=callbacks)
+        self.remove_callback(PrinterCallback)
+        self.recipe = recipe
+        self.shift = RewardShift()
+        self.reference = reference
+        self._see = see
+        compute = recipe.compute
+        self.compute = Compute(model, max_pack_tokens=compute.max_pack_tokens, sharing=compute.sharing)
+        self._reference_compute = reference and Compute(
+            reference, max_pack_tokens=compute.max_pack_tokens, sharing=compute.sharing
+        )
+        objective = recipe.objective
+        self._weights = Weights(objective.preference, objective.quality, objective.generation)
+        self._step_ended_s: float | None = None
+        self._unlogged: list[Line] = []
+
+    def get_train_dataloader(self) -> DataLoader[StepBatch]:
+        """Steps one by one; they are cut for ranks already."""
+        return DataLoader(
+            self.train_dataset, batch_size=1, collate_fn=_only, num_workers=self.args.dataloader_num_workers
+        )
+
+    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """The gradient of one optimizer step, summed over ranks; returns the step's loss, the same on all ranks."""
+        batch: StepBatch = inputs
+        started_s = time.perf_counter()
+        references = self._references(batch.parts)
+        tally = Tally()
+        self.compute.counts.reset()
+        model.train()
+        with ranks.gathered(model):
+            with self._precision():
+                self.compute.backward(
+                    batch.parts, self._loss_of(batch.pairs, references, tally), self.accelerator.backward
+                )
+            ranks.sum_gradients(model, self.args.device)
+        line = self._line(batch, tally, started_s)
+        self._see(line)
+        self.shift.update(line.pop("_reward_sum"), 2 * batch.pairs)
+        self._unlogged.append(line)
+        return torch.tensor(line["loss"], device=self.args.device)
+
+    def _loss_of(
+        self, pairs: int, references: dict[tuple[str, int], Tensor], tally: Tally
+    ) -> Callable[[StepPart, Tensor], Tensor]:
+        """The loss of some pairs of one row: a pair weighs 1/N of the step, however pairs are packed."""
+        beta, delta = self.recipe.objective.beta, self.shift.value
+
+        def loss_of(part: StepPart, policy: Tensor) -> Tensor:
+            device = policy.device
+            place = {position: i for i, position in enumerate(part.used)}
+            chosen, rejected = ([place[pair[side]] for pair in part.pairs] for side in (0, 1))
+            lengths = torch.tensor([float(len(part.row.response_ids[i])) for i in part.used], device=device)
+            reference = torch.stack([references[_key(part, i)] for i in part.used]).to(device)
+            with torch.autocast(device.type, enabled=False):
+                terms = mpo_terms(
+                    policy[chosen], policy[rejected], reference[chosen], reference[rejected], lengths[chosen],
+                    beta=beta, delta=delta,
+                )  # fmt: skip
+                losses = terms.weighted(self._weights) * torch.tensor(part.weights, device=device)
+            got = rewards(policy.detach(), reference, beta=beta)
+            tally.add(
+                losses,
+                terms,
+                (got[chosen], got[rejected]),
+                (policy[chosen], policy[rejected]),
+                (lengths[chosen], lengths[rejected]),
+            )
+            return losses.sum() / pairs
+
+        return loss_of
+
+    def _references(self, parts: Sequence[StepPart]) -> dict[tuple[str, int], Tensor]:
+        """The reference's log-probability of every response that is used, by `_key`."""
+        if all(part.row.reference is not None for part in parts) and self._reference_compute is None:
+            return {_key(p, i): p.row.reference[i] for p in parts for i in p.used if p.row.reference is not None}
+        if self._reference_compute is not None:
+            compute, switched_off = self._reference_compute, contextlib.nullcontext()
+        elif hasattr(self.model, "disable_adapter"):
+            compute, switched_off = self.compute, self.model.disable_adapter()
+        else:
+            raise MmprError("rows without reference log-probabilities need a reference model")
+        with ranks.gathered(compute.model), switched_off, self._precision():
+            scores = compute.scores(parts)
+        return {
+            _key(part, i): score for part, row in zip(parts, scores, strict=True)
+            for i, score in zip(part.used, row, strict=True)
+        }  # fmt: skip
+
+    def _precision(self) -> Any:
+        """Passes in bfloat16 over float32 parameters, where the recipe says so; FSDP2 casts by itself."""
+        wanted = self.recipe.compute.precision == "bfloat16" and not ranks.is_sharded(self.model)
+        return torch.autocast(self.args.device.type, torch.bfloat16, enabled=wanted)
+
+    def _line(self, batch: StepBatch, tally: Tally, started_s: float) -> Line:
+        """What is known of the step, the same on all ranks."""
+        counts = self.compute.counts
+        responses = sum(len(part.row.response_ids[i]) for part in batch.parts for i in part.used)
+        extra = {
+            "tokens": float(counts.tokens),
+            "unshared": float(counts.unshared),
+            "padding": float(counts.padding),
+            "response_tokens": float(responses),
+        }
+        means, sums = tally.mean(self.args.device, extra)
+        norm = ranks.gradient_norm(self.model)
+        ended_s = time.perf_counter()
+        took_s = ended_s - (self._step_ended_s or started_s)
+        self._step_ended_s = ended_s
+        tokens = max(sums["tokens"], 1.0)
+        return {
+            "step": self.state.global_step + 1,
+            **means,
+            "delta": self.shift.value,
+            "grad_norm": norm,
+            "learning_rate": self._get_learning_rate(),
+            "pairs": int(sums["pairs"]),
+            "response_tokens": int(sums["response_tokens"]),
+            "tokens_per_second": sums["tokens"] / took_s,
+            "padding_share": sums["padding"] / tokens,
+            "saved_by_sharing": 1 - sums["tokens"] / max(sums["unshared"], 1.0),
+            "_reward_sum": (means["rewards/chosen"] + means["rewards/rejected"]) * sums["pairs"],
+        }
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Send means of the steps since the last time along, to whatever the run reports to."""
+        if self._unlogged and "loss" in logs:
+            names = [n for n, v in self._unlogged[0].items() if isinstance(v, float) and math.isfinite(v)]
+            means = {n: sum(line[n] for line in self._unlogged) / len(self._unlogged) for n in names}
+            logs = {**means, **logs}
+            self._unlogged.clear()
+        super().log(logs, start_time)
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Six operations for each parameter and token, the usual estimate."""
+        return 6 * self.compute.counts.tokens * sum(int(p.numel()) for p in self.model.parameters())
+
+    # Weights are loaded from the checkpoint when the model is made, whole or sharded; the trainer restores the rest.
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        return
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the weights, gathered from all ranks, and the processor; all ranks call it."""
+        if not ranks.is_sharded(self.model):
+            super().save_model(output_dir, _internal_call)
+            return
+        weights = ranks.whole_weights(self.model)
+        if self.args.should_save:
+            self._save(output_dir, state_dict=weights)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not ranks.is_sharded(self.model):
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        state = ranks.whole_optimizer(self.model, self.optimizer.optimizer)
+        if self.args.should_save:
+            torch.save(state, Path(output_dir) / "optimizer.pt")
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / "scheduler.pt")
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None or not ranks.is_sharded(self.model):
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        state = torch.load(Path(checkpoint) / "optimizer.pt", map_location="cpu", weights_only=True)
+        ranks.load_optimizer(self.model, self.optimizer.optimizer, state)
+        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True))
+
+
+def _only(batch: Any) -> Any:
+    """A batch is one step."""
+    return batch[0]
+
+
+def _key(part: StepPart, position: int) -> tuple[str, int]:
+    return part.row.id, position
