@@ -1,0 +1,289 @@
+"""Which pairs an optimizer step sees: a function of the data and the seed alone, whatever the number of processes.
+
+    Pairs (columns) ─plan_steps─▶ StepPlan ─[k]─▶ the parts of step k that this process computes
+
+An epoch sees every pair as often as its source's weight says. Its steps have exactly ``pairs_a_step`` pairs over all
+processes; the last step of an epoch has what is left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from mmpr.errors import MmprError
+
+Ints = npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """All pairs of a data set as columns; 12 bytes a pair, 14 a row, 4 a response.
+
+    Attributes:
+        row: ``[pairs]`` the row that a pair belongs to; ascending.
+        chosen, rejected: ``[pairs]`` positions in the row's responses.
+        source: ``[rows]`` position in ``sources``.
+        sources: names.
+        prompt_tokens: ``[rows]``.
+        response_tokens: ``[responses]`` of all rows, one row after the other.
+        first_response: ``[rows + 1]`` where a row's responses begin in ``response_tokens``.
+    """
+
+    row: Ints
+    chosen: Ints
+    rejected: Ints
+    source: Ints
+    sources: tuple[str, ...]
+    prompt_tokens: Ints
+    response_tokens: Ints
+    first_response: Ints
+
+    def __len__(self) -> int:
+        """The number of pairs."""
+        return len(self.row)
+
+    def tokens(self, row: int, pairs: Sequence[tuple[int, int]]) -> int:
+        """Tokens of a row's prompt and of the responses that stand in ``pairs``, each once."""
+        start = int(self.first_response[row])
+        used = {position for pair in pairs for position in pair}
+        return int(self.prompt_tokens[row]) + sum(int(self.response_tokens[start + position]) for position in used)
+
+
+class PlannedPart(NamedTuple):
+    """Pairs of one row that one process sees in one step: (chosen, rejected) positions in the row's responses."""
+
+    row: int
+    pairs: tuple[tuple[int, int], ...]
+
+
+class StepPlan(Sequence[tuple[PlannedPart, ...]]):
+    """The steps of a run. ``plan[k]`` is what process ``rank`` of ``world`` computes in step k.
+
+    Any step can be asked for without those before it. One epoch's order is kept in memory, 4 bytes a pair.
+    """
+
+    def __init__(
+        self, pairs: Pairs, per_step: int, cap: int, epochs: int, seed: int, occurrences: Ints, rank: int, world: int
+    ) -> None:
+        self._pairs, self._per_step, self._cap = pairs, per_step, cap
+        self._seed, self._epochs, self._rank, self._world = seed, epochs, rank, world
+        self._occurrences = occurrences
+        self._epoch = -1
+        self._order: Ints = np.empty(0, np.int32)
+
+    @property
+    def pairs_an_epoch(self) -> int:
+        """How many pairs an epoch sees, repeated ones counted each time."""
+        return len(self._occurrences)
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """The last one of them may be short."""
+        return -(-len(self._occurrences) // self._per_step)
+
+    @property
+    def rows(self) -> Ints:
+        """The rows that the plan ever asks for, ascending."""
+        return np.unique(self._pairs.row[self._occurrences])
+
+    def __len__(self) -> int:
+        """The number of steps in all epochs."""
+        return self._epochs * self.steps_an_epoch
+
+    def pairs_of(self, step: int) -> Ints:
+        """The pairs of a step over all processes, as positions in ``Pairs``; the same for every ``world``."""
+        if not 0 <= step < len(self):
+            raise IndexError(step)
+        epoch, place = divmod(step, self.steps_an_epoch)
+        if epoch != self._epoch:
+            self._order = _epoch_order(
+                self._pairs.row, self._occurrences, self._per_step, self._cap, _rng("epoch", self._seed, epoch)
+            )
+            self._epoch = epoch
+        return self._order[place * self._per_step : (place + 1) * self._per_step]
+
+    @overload
+    def __getitem__(self, step: int) -> tuple[PlannedPart, ...]: ...
+    @overload
+    def __getitem__(self, step: slice) -> list[tuple[PlannedPart, ...]]: ...
+    def __getitem__(self, step: int | slice) -> tuple[PlannedPart, ...] | list[tuple[PlannedPart, ...]]:
+        """The parts of a step that this process computes; nearly the same number of tokens for each process."""
+        if isinstance(step, slice):
+            return [self[at] for at in range(*step.indices(len(self)))]
+        parts: dict[int, list[tuple[int, int]]] = {}
+        for pair in self.pairs_of(step if step >= 0 else step + len(self)).tolist():
+            both = (int(self._pairs.chosen[pair]), int(self._pairs.rejected[pair]))
+            parts.setdefault(int(self._pairs.row[pair]), []).append(both)
+        shares = _balanced(self._pairs, [PlannedPart(row, tuple(both)) for row, both in parts.items()], self._world)
+        return tuple(shares[self._rank])
+
+    def __iter__(self) -> Iterator[tuple[PlannedPart, ...]]:
+        """All steps, one after the other."""
+        return (self[step] for step in range(len(self)))
+
+
+def plan_steps(
+    pairs: Pairs,
+    *,
+    pairs_a_step: int,
+    max_pairs_a_question: int | None = None,
+    epochs: int = 1,
+    seed: int = 0,
+    source_weights: Mapping[str, float] | None = None,
+    rank: int = 0,
+    world: int = 1,
+) -> StepPlan:
+    """Plan a run.
+
+    Args:
+        pairs: what there is.
+        pairs_a_step: over all processes (the recipe's batch).
+        max_pairs_a_question: of one row in one step; None: no limit.
+        epochs: how often everything is seen, each time in another order.
+        seed: of the order, and of the share of sources that weigh less than 1.
+        source_weights: how often a source's pairs are seen in an epoch, 1 where not named. 2.5: twice, and half of
+            them a third time; 0.3: three tenths of them. A share is made of whole questions as far as it can be, and
+            is the same in all epochs.
+        rank: this process.
+        world: the number of processes.
+
+    Raises:
+        MmprError: there is no pair, a weight names no source, or a question has too many pairs for the number of
+            steps, ``max_pairs_a_question`` of them in each.
+    """
+    weights = dict(source_weights or {})
+    if unknown := sorted(set(weights) - set(pairs.sources)):
+        raise MmprError(
+            f"source_weights: the data has no source {', '.join(unknown)}; it has: {', '.join(pairs.sources)}"
+        )
+    occurrences = _occurrences(pairs, weights, seed)
+    if not len(occurrences):
+        raise MmprError("there is no pair to train on; see what was dropped and why, and the weights of the sources")
+    cap = min(max_pairs_a_question or pairs_a_step, pairs_a_step)
+    _check_cap(pairs.row[occurrences], pairs_a_step, cap)
+    return StepPlan(pairs, pairs_a_step, cap, epochs, seed, occurrences, rank, world)
+
+
+def _occurrences(pairs: Pairs, weights: Mapping[str, float], seed: int) -> Ints:
+    """The pairs of an epoch, ascending; a pair that is seen twice stands in it twice."""
+    times = np.zeros(len(pairs), np.int64)
+    of_pair = pairs.source[pairs.row]
+    for number, name in enumerate(pairs.sources):
+        mine = np.flatnonzero(of_pair == number)
+        whole, share = divmod(float(weights.get(name, 1.0)), 1.0)
+        times[mine] = int(whole)
+        if share and len(mine):
+            # Questions in a seeded order, their pairs together: what is computed once for a question pays more so.
+            rows = np.unique(pairs.row[mine])
+            rank = np.empty(int(rows[-1]) + 1, np.int64)
+            rank[rows] = _rng("share", seed, name).permutation(len(rows))
+            chosen = mine[np.argsort(rank[pairs.row[mine]], kind="stable")][: round(share * len(mine))]
+            times[chosen] += 1
+    return np.repeat(np.arange(len(pairs), dtype=np.int32), times)
+
+
+def _check_cap(rows: Ints, per_step: int, cap: int) -> None:
+    full, rest = divmod(len(rows), per_step)
+    most = int(np.bincount(rows).max())
+    if most > full * cap + min(cap, rest):
+        raise MmprError(
+            f"an epoch of {len(rows)} pairs is {full + bool(rest)} step(s) of {per_step}, which hold at most "
+            f"{full * cap + min(cap, rest)} pairs of one question ({cap} a step); one has {most}: "
+            "raise max_pairs_a_question or lower pairs_a_step"
+        )
+
+
+def _epoch_order(row_of: Ints, occurrences: Ints, per_step: int, cap: int, rng: np.random.Generator) -> Ints:
+    """The pairs of an epoch in the order in which they are seen, no step with more than ``cap`` of one row.
+
+    A row's pairs come in groups of ``cap``, evenly spaced over the epoch from a random point on. Where two groups meet
+    in a step the later one waits for the next; a row that would have too many left at the end is preferred.
+    """
+    rows, starts, counts = np.unique(row_of[occurrences], return_index=True, return_counts=True)
+    # Shuffled within a row, a second look at a pair after the first look at all of them.
+    copy = np.arange(len(occurrences)) - np.searchsorted(occurrences, occurrences)
+    shuffled = occurrences[np.lexsort((rng.random(len(occurrences)), copy, row_of[occurrences]))]
+    groups = -(-counts // cap)
+    owner = np.repeat(np.arange(len(rows)), groups)
+    number = np.arange(len(owner)) - np.repeat(np.cumsum(groups) - groups, groups)
+    place = (rng.random(len(rows))[owner] + number / groups[owner]) % 1.0
+    stream = iter(owner[np.argsort(place, kind="stable")].tolist())
+
+    order: Ints = np.empty_like(shuffled)
+    left: list[int] = counts.tolist()
+    next_of: list[int] = starts.tolist()
+    steps = -(-len(shuffled) // per_step)
+    filled = end = 0
+    used: dict[int, int] = {}  # pairs of each row in the step
+    waiting: deque[int] = deque()  # rows with a group that is due
+    # With the step from which on every step must have ``cap`` pairs of the row for it to come to its end.
+    pressing = [(steps - int(groups[row]), int(row)) for row in np.flatnonzero(groups > 1)]
+    heapq.heapify(pressing)
+
+    def take(row: int, most: int) -> int:
+        nonlocal filled
+        taken = max(0, min(most, cap - used.get(row, 0), left[row], end - filled))
+        order[filled : filled + taken] = shuffled[next_of[row] : next_of[row] + taken]
+        filled, next_of[row], left[row] = filled + taken, next_of[row] + taken, left[row] - taken
+        used[row] = used.get(row, 0) + taken
+        return taken
+
+    for step in range(steps):
+        end = min(filled + per_step, len(shuffled))
+        used.clear()
+        while pressing and pressing[0][0] <= step:
+            _, row = heapq.heappop(pressing)
+            take(row, left[row] - cap * (steps - step - 1))
+            if left[row]:
+                heapq.heappush(pressing, (max(step + 1, steps - -(-left[row] // cap)), row))
+        due, waiting = waiting, deque()
+        while filled < end:
+            row = due.popleft() if due else next(stream, -1)
+            if row < 0:
+                raise MmprError(
+                    f"step {step + 1} of {steps} cannot be filled with {per_step} pairs, {cap} of a question at most: "
+                    "the data has too few questions; raise max_pairs_a_question or lower pairs_a_step"
+                )
+            wanted = min(cap, left[row])
+            if take(row, wanted) < wanted:
+                waiting.append(row)
+        waiting.extend(due)
+    return order
+
+
+def _balanced(pairs: Pairs, parts: list[PlannedPart], world: int) -> list[list[PlannedPart]]:
+    """The parts of a step shared out among processes, the largest first, each to whoever has the fewest tokens.
+
+    A process without any would only wait, so the largest parts are halved until there is one for each.
+    """
+    if world == 1:
+        return [parts]
+    sized = [(pairs.tokens(*part), part) for part in parts]
+    while len(sized) < world and any(len(part.pairs) > 1 for _, part in sized):
+        largest = max((item for item in sized if len(item[1].pairs) > 1), key=lambda item: item[0])
+        sized.remove(largest)
+        row, both = largest[1]
+        middle = len(both) // 2
+        for half in (PlannedPart(row, both[:middle]), PlannedPart(row, both[middle:])):
+            sized.append((pairs.tokens(*half), half))
+    shares: list[list[PlannedPart]] = [[] for _ in range(world)]
+    loads = [(0, rank) for rank in range(world)]
+    for tokens, part in sorted(sized, key=lambda item: -item[0]):
+        load, rank = heapq.heappop(loads)
+        shares[rank].append(part)
+        heapq.heappush(loads, (load + tokens, rank))
+    return shares
+
+
+def _rng(*what: object) -> np.random.Generator:
+    """A generator of its own for each purpose."""
+    digest = hashlib.sha256(repr(what).encode()).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
