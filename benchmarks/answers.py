@@ -28,7 +28,7 @@ from mmpr.schema import Verdict
 
 Matcher = Callable[[str, str, Sequence[str] | None, str], Any]
 PAIRS = Path(__file__).resolve().parent.parent / "tests" / "answers" / "pairs.jsonl"
-WARM_UP = [("5 cm", "5"), (r"\sqrt{3+2\sqrt{2}}", r"1+\sqrt{2}"), ("(B) Paris", "B"), ("a cat", "cat"), ("三个", "3")]
+WARM_UP = [("5 cm", "5"), (r"4\cos\frac{\pi}{5}", r"1+\sqrt{5}"), ("(B) Paris", "B"), ("a cat", "cat"), ("三个", "3")]
 
 
 @dataclass(frozen=True)

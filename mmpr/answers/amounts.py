@@ -56,6 +56,8 @@ def same_amounts(gold: Amount, other: Amount, prove: Prove, relaxed: bool = Fals
         return _verdict(gold.tree, other.tree, prove, relaxed, gold.year)
     if {left, right} == {units.DEGREE, units.RADIAN}:
         return _verdict(_scaled(gold), _scaled(other), prove, relaxed, False)
+    if units.is_rate(left, right) or units.is_rate(right, left):  # $5 per pound against $5
+        return _verdict(gold.tree, other.tree, prove, relaxed, False)
     if not units.compatible(left, right):
         return False, "units of different kinds"
     if units.DEGREE in (left, right):

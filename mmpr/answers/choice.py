@@ -11,12 +11,12 @@ from mmpr.answers.text import same_text, words
 _L = r"[A-Z]"
 _ALONE = re.compile(r"[(\[{<【]?\s*(?P<a>[A-Za-z])\s*[)\]}>】]?\s*[.:,;、)]?")
 _NAMED = re.compile(
-    r"(?:(?:the\s+)?(?:correct\s+|right\s+|best\s+|final\s+)?(?:option|choice|answer|letter|alternative|statement|figure|image|picture|graph)s?\s*(?:is|:)?\s*(?:option\s+|choice\s+)?|选项?|选择|答案[是为]?|应选|故选|it\s+is\s+|it's\s+)"
+    r"(?:(?:the\s+)?(?:correct\s+|right\s+|best\s+|final\s+)?(?:option|choice|answer|letter|alternative|statement|figure|image|picture|graph)s?\s*(?:is|:)?\s*(?:option\s+|choice\s+)?|(?:[故应應]该?)?(?:选项|选择|选)|答案[是为]?|it\s+is\s+|it's\s+)"
     r"\s*[(\[]?(?P<a>[A-Za-z])[)\]]?\s*(?:项|选项)?\s*[.:,、)]?",
     re.IGNORECASE,
 )
 _LEADING = re.compile(
-    r"(?:(?:option|choice|answer|选项|选)\s*[:：]?\s*)?(?:[(\[]\s*(?P<a>[A-Za-z])\s*[)\]]\s*[.:、,-]?|(?P<b>[A-Z])\s*[.:、)）。]|(?P<c>[A-Z])\s+(?:[-=]|(?=\()|(?=because\b|since\b))|(?P<d>[A-Z])\s*[,;]|(?P<e>[a-z])\s*[.)](?=\s))\s*(?P<rest>[^\s_].*)",
+    r"(?:(?:option|choice|answer|选项|选)\s*[:：]?\s*)?(?:[(\[]\s*(?P<a>[A-Za-z])\s*[)\]]\s*[.:、,-]?|(?P<b>[A-Z])\s*[.:、)）。]|(?P<c>[A-Z])\s+(?:[-=]|(?=[\u4e00-\u9fff])|(?=\()|(?=because\b|since\b))|(?P<d>[A-Z])\s*[,;]|(?P<e>[a-z])\s*[.)](?=\s))\s*(?P<rest>[^\s_].*)",
     re.IGNORECASE,
 )
 _NAMED_LEADING = re.compile(

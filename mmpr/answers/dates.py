@@ -45,10 +45,11 @@ _HAN_TIME = re.compile(
     r"(?P<part>上午|早上|凌晨|下午|晚上|中午)?(?P<hour>\d{1,2}|[一二三四五六七八九十两]{1,3})(?:点钟?|时|[:：](?=\d\d))(?:(?P<minute>\d{1,2})分?|(?P<half>半)|(?P<quarter>[一三]刻)|整)?"
 )
 _PAST = re.compile(
-    r"(?P<minutes>half|quarter|a quarter|\d{1,2}|five|ten|twenty|twenty[- "
+    r"(?P<minutes>half|quarter|a quarter|\d{1,2}(?= minutes| past| after)|five|ten|twenty|twenty[- "
     r"]five)(?:\s+minutes)?\s+(?P<way>past|after|to|till|before)\s+(?P<hour>\d{1,2}|[a-z]+)"
 )
-_RATIO = re.compile(r"(\d+(?:\.\d+)?)\s*(?::|：|\bto\b)\s*(\d+(?:\.\d+)?)(?:\s*(?::|：|\bto\b)\s*(\d+(?:\.\d+)?))?")
+_TO = r"\s*(?::|：|比|\bto\b)\s*"
+_RATIO = re.compile(rf"(\d+(?:\.\d+)?){_TO}(\d+(?:\.\d+)?)(?:{_TO}(\d+(?:\.\d+)?))?")
 _WORDS = {
     word: number
     for number, word in enumerate(

@@ -20,6 +20,8 @@ from mmpr.answers.powers import (
     root_of_number,
 )
 
+_MAX_STEPS = 6  # factors by which a factorial or a binomial of an unknown is written out
+
 
 def apply(name: str, arguments: list[Form]) -> Form:
     """A named function of forms, exact where it can be."""
@@ -27,6 +29,10 @@ def apply(name: str, arguments: list[Form]) -> Form:
     first = numbers[0]
     if name == "factorial" and first is not None and first.denominator == 1 and 0 <= first <= MAX_FACTORIAL:
         return of_poly({(): Fraction(factorial(int(first)))})
+    if name == "factorial" and first is None and arguments[0][1] is ONE:
+        offset = arguments[0][0].get((), Fraction(0))
+        if offset.denominator == 1 and 0 < abs(offset) <= _MAX_STEPS:
+            return _shifted_factorial(arguments[0], int(offset))
     if (
         name == "binom"
         and len(numbers) == 2
@@ -34,6 +40,9 @@ def apply(name: str, arguments: list[Form]) -> Form:
     ):
         value = comb(int(numbers[0] or 0), int(numbers[1] or 0))
         return of_poly({(): Fraction(value)} if value else {})
+    if name == "binom" and len(numbers) == 2 and numbers[1] in range(1, _MAX_STEPS + 1):
+        count = int(numbers[1] or 0)
+        return multiply(_falling(arguments[0], count), of_poly({(): Fraction(1, factorial(count))}))
     if name == "abs" and first is not None:
         return of_poly({(): abs(first)} if first else {})
     if name in ("floor", "ceil") and first is not None:
@@ -58,6 +67,23 @@ def apply(name: str, arguments: list[Form]) -> Form:
     if name == "log_" and len(arguments) == 2:
         return multiply(_logarithm(arguments[1]), invert(_logarithm(arguments[0])))
     return of_atom(("fn", name, *(freeze(argument) for argument in arguments)))
+
+
+def _falling(top: Form, count: int) -> Form:
+    """n(n-1)…, ``count`` factors."""
+    product = of_poly(ONE)
+    for step in range(count):
+        product = multiply(product, add(top, of_poly({(): Fraction(-step)} if step else {})))
+    return product
+
+
+def _shifted_factorial(argument: Form, offset: int) -> Form:
+    """(n+2)! as (n+2)(n+1)n!, (n-1)! as n!/n."""
+    base = add(argument, of_poly({(): Fraction(-offset)}))
+    whole = of_atom(("fn", "factorial", freeze(base)))
+    if offset > 0:
+        return multiply(_falling(argument, offset), whole)
+    return multiply(whole, invert(_falling(base, -offset)))
 
 
 def _logarithm(argument: Form) -> Form:

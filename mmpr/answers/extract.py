@@ -71,7 +71,7 @@ def extract(response: str, template: str | None = None) -> str | None:
         raise ValueError(f"unknown template {template!r}: one of {', '.join(sorted(TEMPLATES))}")
     if not isinstance(response, str):
         return None
-    text = _after_thinking(_last_turn(response[-_TAIL:]))
+    text = _after_thinking(last_turn(response[-_TAIL:]))
     if text is None:
         return None
     boxed_form = template is not None and template.endswith(("_v2", "_r1"))
@@ -123,8 +123,8 @@ def boxed_answer(text: str) -> str | None:
     return f"{contents[0]} {unit}" if unit else contents[0]
 
 
-def _last_turn(text: str) -> str:
-    """Without what a runaway model wrote after its turn had ended."""
+def last_turn(text: str) -> str:
+    """A text without what a runaway model wrote after its turn had ended."""
     for stop in _STOP.finditer(text):
         if text[: stop.start()].strip():
             return text[: stop.start()]

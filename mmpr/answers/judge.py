@@ -11,9 +11,10 @@ from rapidfuzz.distance import Levenshtein
 from mmpr.answers import dates
 from mmpr.answers.amounts import Amount, same_amounts
 from mmpr.answers.equality import Prove, same
-from mmpr.answers.extract import boxed_answer, extract
+from mmpr.answers.extract import boxed_answer, extract, last_turn
 from mmpr.answers.lists import split_list
 from mmpr.answers.names import named_value
+from mmpr.answers.notation import Tree
 from mmpr.answers.options import GOLD_LETTER, GOLD_LETTER_TEXT, GOLD_LETTERS, Judgement, choose, statement_of
 from mmpr.answers.phrases import (
     conclusion,
@@ -46,7 +47,7 @@ _CODE = re.compile(
     r"(?:[A-Z]{1,5}|[A-Za-z]{2,})[- ]?\d+[A-Za-z]{0,2}|\d+(?:-\d+)+|\d+[A-Z]{1,3}|[A-Za-z]{2,}(?:-[A-Za-z]+)+"
     r"|[A-Za-z]+(?:-[A-Za-z]{2,})+|(?:the )?\d{2,3}0'?s|[A-Z]+\d+[A-Z0-9]*"
 )
-_RANGE = re.compile(r"(?:from |between )?(\S+(?: \S+)?)\s*(?:-|to|~|and|至|到)\s*(\S+(?: \S+)?)")
+_RANGE = re.compile(r"(?:from |between |[Aa]ges? |[Aa]ged )?(\S+(?: \S+)?)\s*(?:-|to|~|and|至|到)\s*(\S+(?: \S+)?)")
 
 
 def judge(prediction: str, gold: str, choices: Sequence[str], rule: str, prove: Prove) -> Judgement:
@@ -80,6 +81,8 @@ def judge(prediction: str, gold: str, choices: Sequence[str], rule: str, prove: 
 
 def _final(text: str) -> str:
     """The final answer of a text that is more than one: its marker or its boxes."""
+    if "<|" in text:
+        text = last_turn(text)
     if "boxed" in text or len(text) > 40:
         found = boxed_answer(text) if "boxed" in text else None
         return extract(text) or found or text
@@ -119,10 +122,14 @@ def _compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> 
     amount = parse_amount(truth)
     if amount is not None:
         return _number(answer, truth, amount, raw, relaxed, prove)
+    judgement = _expressions_ratio(answer, truth, prove)
+    if judgement is not None:
+        return judgement
     ratio = dates.parse_ratio(truth.rpartition("=")[2])
     if ratio is not None:
         have = dates.parse_ratio(answer.rpartition("=")[2]) or dates.parse_ratio(statement_of(answer))
-        return Judgement(have == ratio, "ratio", "compared part by part")
+        if have is not None or "to" not in truth:
+            return Judgement(have == ratio, "ratio", "compared part by part")
     judgement = _span(answer, truth, relaxed, prove)
     if judgement is not None:
         return judgement
@@ -221,6 +228,24 @@ def _valued(amount: Amount) -> Amount:
         return amount
     value = named_value(amount.tree)
     return amount if value is None else Amount(value, amount.unit)
+
+
+def _expressions_ratio(answer: str, truth: str, prove: Prove) -> Judgement | None:
+    """``1:\\sqrt{2}``, part by part."""
+    want = _ratio_of_expressions(truth)
+    if want is None:
+        return None
+    have = _ratio_of_expressions(answer) or _ratio_of_expressions(statement_of(answer))
+    right = have is not None and len(have) == len(want) and all(map(same, want, have, [prove] * len(want)))
+    return Judgement(right, "ratio", "compared part by part")
+
+
+def _ratio_of_expressions(text: str) -> list[Tree] | None:
+    parts = text.rpartition("=")[2].split(":")
+    if not 2 <= len(parts) <= 3 or not set("\\√") & set(text) or "{" in text.replace("{", "", text.count("}")):
+        return None
+    found = [parse_expression(part.strip()) for part in parts]
+    return [one.tree for one in found if one] if all(one and one.unit is None for one in found) else None
 
 
 def _span(answer: str, truth: str, relaxed: bool, prove: Prove) -> Judgement | None:

@@ -22,6 +22,8 @@ def name_and_value(tree: Tree) -> tuple[Tree | None, Tree]:
         return None, tree
     exact = operators.index("~") if "~" in operators else len(operators)
     value = sides[max(exact, 1)] if exact == 0 else sides[exact]
+    if operators == ("=",) and is_name(sides[1]) and not variables(sides[0]):
+        return sides[1], sides[0]
     if is_name(sides[0]) or (_is_label(sides[0]) and not variables(value)):
         return sides[0], value
     if exact == 0 and len(operators) > 1:

@@ -14,6 +14,7 @@ from mmpr.answers.phrases import (
     predicate,
     sentences,
     superlative,
+    without_reason,
 )
 
 SameOption = Callable[[str, str], bool]
@@ -41,6 +42,11 @@ _LETTER_REFUSED = re.compile(
     r"|\bor [A-Z]\b",
     re.IGNORECASE,
 )
+_NOT_ANOTHER = re.compile(r"(?<=[A-Z)]),? (?:and )?not (?:option )?\(?[A-Z]\)?$")
+_ORDINAL = re.compile(
+    r"(?:it is |it's )?the (first|second|third|fourth|fifth|last) (?:option|choice|answer|one|statement)", re.IGNORECASE
+)
+_ORDINALS = ("first", "second", "third", "fourth", "fifth")
 _SUBJECT_END = re.compile(r"\s+(?:is|are|was|were|because|since|as)\b|,|\s+[-(]|：|，")
 GOLD_LETTER_TEXT = re.compile(r"(?:\([A-H]\)|[A-H]\s*[.):])\s+(?![A-Z]\.)\S.*")
 
@@ -96,7 +102,10 @@ def _answer_letter(
     answer: str, options: Sequence[str], want: str, want_text: str, same_option: SameOption
 ) -> tuple[str | None, str]:
     """The option an answer chooses, or None and why."""
-    name = choice.letter(answer)
+    answer = _NOT_ANOTHER.sub("", answer)
+    name = choice.letter(answer) or _ordinal(answer, options)
+    if name is None and not (hedge(answer, bounds=False) or "").startswith("hedge"):
+        name = choice.letter(without_reason(answer))
     if name is not None:
         return name, ""
     both = choice.letter_and_text(answer)
@@ -124,6 +133,14 @@ def _answer_letter(
     if len(found) == 1 and others <= found and reason is None:
         return found.pop(), ""
     return None, reason or ("several letters" if len(others) > 1 else "no option")
+
+
+def _ordinal(answer: str, options: Sequence[str]) -> str | None:
+    """C of "the third option"."""
+    found = _ORDINAL.fullmatch(answer)
+    if not found or (found[1].lower() == "last" and not options):
+        return None
+    return chr(ord("A") + (len(options) - 1 if found[1].lower() == "last" else _ORDINALS.index(found[1].lower())))
 
 
 def _letter_with_text(

@@ -25,11 +25,13 @@ _LEAD = re.compile(
     r"|(?:i (?:think|believe|would say|'d say|conclude)|we (?:get|have|find|obtain)|it (?:must|should) "
     r"be)\s*(?:that\s+)?(?:it is |it's |the answer is )?"
     r"|(?:exactly|precisely|only|just|(?:there (?:is|are) )?(?:a )?total of)\s+(?=\S)"
-    r"|the number\s+(?=\d)"
+    r"|(?:the )?(?:[a-z]+ )?number\s+(?=\d)"
+    r"|#{1,6}\s+(?=\S)"
     r"|\\(?:therefore|because|Rightarrow|implies)(?![A-Za-z])\s*"
     r"|(?:=|[:：])\s*)",
     re.IGNORECASE,
 )
+_ASIDE = re.compile(r",? \(?approx(?:\.|imately)?\)?$", re.IGNORECASE)
 _TRAIL = re.compile(r"(?:\s*(?:\\\\|[.,;:。，；：]|(?<=[A-Za-z]{2})!|[！✓✔✅☑]))+$")
 _BOLD = re.compile(r"(?<!\w)\*\*([^*]+)\*\*(?!\w)")
 _DOLLAR_PAIR = re.compile(r"(?<!\\)\$([^$]*?)(?<!\\)\$(?!\d)")
@@ -155,12 +157,12 @@ def peel(text: str) -> str:
         if lead and lead.end() < len(text):
             text = text[lead.end() :]
         if not text.endswith("...") and not text.endswith("\\,"):
-            text = _TRAIL.sub("", text)
+            text = _ASIDE.sub("", _TRAIL.sub("", text))
         if text.endswith(("**", "$$")) and text.count(text[-2:]) % 2:
             text = text[:-2]
         elif text.startswith("**") and text.count("**") % 2:
             text = text[2:]
-    if latex or "$" in text or "{,}" in text:
+    if latex or "$" in text or "{" in text:
         text = _plain_latex(text)
     return " ".join(text.split())
 

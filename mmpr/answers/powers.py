@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import lru_cache
+from math import isqrt, prod
 
 from mmpr.answers.notation import Tree
 from mmpr.answers.polynomials import (
@@ -25,6 +26,7 @@ from mmpr.answers.polynomials import (
 
 Form = tuple[Poly, Poly]
 """Numerator and denominator."""
+_HALF = Fraction(1, 2)
 
 
 def constant(form: Form) -> Fraction | None:
@@ -107,6 +109,10 @@ def raised(base: Form, exponent: Form) -> Form:
         return _root_of_monomial(base, power)
     if len(base[1]) == 1 and base[1] is not ONE:
         return multiply(raised((base[0], ONE), exponent), raised((base[1], ONE), negate(exponent)))
+    if power.denominator == 2 and base[1] is ONE:
+        root = _denested(base[0])
+        if root is not None:
+            return _whole_power(root, power.numerator)
     content = common_factor(base[0])
     if content != 1 and content > 0 and base[1] is ONE:
         inner: Form = ({key: value / content for key, value in base[0].items()}, ONE)
@@ -119,6 +125,22 @@ def _opaque_root(base: Form, power: Fraction) -> Form:
     part = power - whole
     root = of_atom(("root", freeze(base), str(part)))
     return multiply(root, _whole_power(base, whole))
+
+
+def _denested(poly: Poly) -> Form | None:
+    """The square root of a + b√c as √p ± √q where p and q are rational: √(5+2√6) is √2 + √3."""
+    surd = next((key for key in poly if key), ())
+    if len(poly) != 2 or () not in poly or not all(atom[0] == "prime" and n == _HALF for atom, n in surd):
+        return None
+    whole, factor = poly[()], poly[surd]
+    square = whole**2 - factor**2 * prod(atom[1] for atom, _ in surd)
+    if whole <= 0 or square < 0:
+        return None
+    below = Fraction(isqrt(square.numerator), isqrt(square.denominator))
+    if below**2 != square:
+        return None
+    first, second = (root_of_number((whole + sign * below) / 2, _HALF) for sign in (1, -1))
+    return add(first, second if factor > 0 else negate(second))
 
 
 def negate(form: Form) -> Form:

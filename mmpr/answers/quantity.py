@@ -12,6 +12,7 @@ from mmpr.answers.formula import parse_formula
 from mmpr.answers.names import named_value
 from mmpr.answers.notation import FormulaError, Tree
 from mmpr.answers.numerals import HAN_NUMERAL, NUMBER_WORDS, parse_number
+from mmpr.answers.text import stem
 from mmpr.answers.units import Unit
 
 _DIGITS = r"(?:[1-9]\d{0,2}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}|\d{1,3}(?: \d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
@@ -30,6 +31,8 @@ _APPROXIMATE = re.compile(
 )
 _NOUN = re.compile(r"[A-Za-z][A-Za-z'-]+(?: [A-Za-z'-]+){0,7}")
 _NOUN_WORDS = 4  # "red wooden dining chairs": more words than that are no counted thing
+_PLURALS_TEXT = "people sheep fish deer cattle police aircraft data dice bacteria criteria phenomena radii"
+_PLURALS = frozenset(_PLURALS_TEXT.split())
 _ARTICLE = re.compile(r"\b(?:the|a|an|this|that|his|her|its|their|my)\b ?", re.IGNORECASE)
 _PLACE = re.compile(r"\b(?:per|in|on|of|at|with|for|from|near|behind|under)\b", re.IGNORECASE)
 _NO_NOUN = re.compile(
@@ -43,6 +46,7 @@ _NO_NOUN = re.compile(
 _HAN_COUNTER = re.compile(
     r"[个個只隻条條张張本辆輛位名头頭匹朵棵支枝把件双雙次种種家座间間层層岁歲人架艘杯瓶碗块塊片颗顆根台元角分度倍]?[\u4e00-\u9fff]{0,8}"
 )
+_HAN_NUMERALS = re.compile(f"[{HAN_NUMERAL}]+")
 _HAN_HEAD = re.compile(
     rf"(?:[负負]?[{HAN_NUMERAL}0-9.,/]+(?:又|点|分之|[{HAN_NUMERAL}0-9.])*|百分之[{HAN_NUMERAL}0-9.点]+|一?半)"
 )
@@ -65,10 +69,15 @@ _MENTION = re.compile(
     re.IGNORECASE,
 )
 _FILLERS = frozenset(("more", "left", "remaining", "in total", "total", "in all", "altogether", "each"))
+_AFTER_UNIT = re.compile(
+    r"long|tall|wide|high|deep|old|thick|away|each|(?:in )?total|of (?:the |his |her |their )?[a-z]+(?: [a-z]+)?"
+)
 _SHARE = re.compile(r"(%|percent)? ?of (?:the |all |a )?[a-z]+(?: [a-z]+){0,2}")
 _YEAR_LIKE = re.compile(r"(?:1[5-9]|20)\d\d")
 _CODE_TAIL = re.compile(r"[AC]")  # 5A and 12C are labels, 5 A and 12 C are not
 _MORE = re.compile(r"(?<=\w) (?:more(?! than\b)|of (?:them|these|those))\b")
+_CLOSE_UNIT = re.compile(r"(?<=[}\d)])(?=[a-z]{2}(?:\^\{?[23]\}?)?$)")  # 2\\sqrt{3}cm
+_EVERY = re.compile(r"\s+(?:every|each) (?:day|night|week|month|year|hour|minute|person|time)$")
 _PRESENT = re.compile(
     r"\s+(?:are|is|were|was|can be seen|appear)(?: (?:visible|shown|there|present|standing|sitting|left|in|on"
     r"|at)\b.*)?$"
@@ -136,7 +145,7 @@ def parse_expression(text: str) -> Amount | None:
     elif text.endswith("°"):
         unit, head = units.DEGREE, text[:-1]
     else:
-        words = text.split(" ")
+        words = _CLOSE_UNIT.sub(" ", text).split(" ")
         for count in range(min(3, len(words) - 1), 0, -1):
             tail = " ".join(words[-count:])
             if len(tail) > 1 or tail in "°%":
@@ -205,28 +214,16 @@ def _with_tail(head: str, tail: str) -> Amount | None:
     described = _leading_unit_and_noun(tree, tail) or _compound(head, tail)
     if described is not None:
         return described
-    noun = _noun(tail)
+    noun = _noun(value, tail)
     return Amount(tree, noun=noun) if noun else None
 
 
 def _leading_unit_and_noun(tree: Tree, tail: str) -> Amount | None:
-    """``5 cm long``, ``30 km in total``, ``5 years old``."""
+    """``5 cm long``, ``30 km in total``, ``5 years old``, ``2 kg of apples``."""
     words = tail.split(" ")
     for count in range(min(3, len(words) - 1), 0, -1):
         unit = units.parse_unit(" ".join(words[:count]))
-        if unit is not None and " ".join(words[count:]) in (
-            "long",
-            "tall",
-            "wide",
-            "high",
-            "deep",
-            "old",
-            "in total",
-            "total",
-            "each",
-            "away",
-            "thick",
-        ):
+        if unit is not None and _AFTER_UNIT.fullmatch(" ".join(words[count:])):
             return Amount(tree, unit)
     return None
 
@@ -234,8 +231,11 @@ def _leading_unit_and_noun(tree: Tree, tail: str) -> Amount | None:
 def _compound(head: str, tail: str) -> Amount | None:
     """``5 ft 3 in``, ``2 hours and 30 minutes``, ``2小时30分钟``: parts of one kind, each smaller than the one
     before."""
-    parts = _COMPOUND_PART.findall(f"{head} {tail}")
-    if not 2 <= len(parts) <= 3 or not _COMPOUND.fullmatch(f"{head} {tail}"):
+    text = f"{head} {tail}"
+    if not text.isascii():
+        text = _HAN_NUMERALS.sub(lambda found: str(parse_number(found.group())), text)
+    parts = _COMPOUND_PART.findall(text)
+    if not 2 <= len(parts) <= 3 or not _COMPOUND.fullmatch(text):
         return None
     total, last = Fraction(0), None
     for number, name in parts:
@@ -250,7 +250,11 @@ def _compound(head: str, tail: str) -> Amount | None:
     return Amount(("num", total.numerator, total.denominator), last and Unit(last.dimensions))
 
 
-def _noun(tail: str) -> tuple[str, ...]:
+def _is_plural(word: str) -> bool:
+    return word.endswith("s") or stem(word.lower()) != word.lower() or word.lower() in _PLURALS
+
+
+def _noun(value: Fraction, tail: str) -> tuple[str, ...]:
     """The counted thing behind a number; () when the words could change the number."""
     if _NOUN.fullmatch(tail):
         words = tail.split(" ")
@@ -258,6 +262,8 @@ def _noun(tail: str) -> tuple[str, ...]:
             return ()
         thing, *place = _PLACE.split(tail, maxsplit=1)
         words = thing.split()
+        if not (abs(value) == 1 or value.denominator > 1 or any(map(_is_plural, words))):
+            return ()
         if len(words) > _NOUN_WORDS or _NO_NOUN.search(thing) or _NO_NOUN.search(_ARTICLE.sub("", "".join(place))):
             return ()
         return tuple(words)
@@ -300,14 +306,14 @@ def _from_words(text: str) -> Amount | None:
         described = _leading_unit_and_noun(number_tree(value), tail)
         if described is not None:
             return described
-        noun = _noun(tail)
+        noun = _noun(value, tail)
         return Amount(number_tree(value), noun=noun) if noun else None
     return None
 
 
 def sentence_amount(text: str) -> Amount | None:
     """The only number of a plain sentence ("There are 3 birds on the wire."), with the unit behind it."""
-    text = _PRESENT.sub("", text.strip())
+    text = _EVERY.sub("", _PRESENT.sub("", text.strip()))
     if text[:1].isdigit():
         return parse_amount(text)
     if len(text) > 200 or not _SENTENCE.fullmatch(text) or not (_VERB.search(text) or "\u4e00" <= text[0] <= "\u9fff"):

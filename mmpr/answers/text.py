@@ -48,13 +48,14 @@ _SPELLINGS_TEXT = (
     "diarrhoea=diarrhea; haemoglobin=hemoglobin; fulfil=fulfill; enrol=enroll; sceptical=skeptical; "
     "draught=draft; gaol=jail; mum=mom; tonne=ton; smoulder=smolder; woollen=woolen; artefact=artifact; grey- "
     "haired=gray haired; towards=toward; racquet=racket; colours=colors; learnt=learned; burnt=burned; "
-    "spelt=spelled; hrs=hour; hr=hour; ave=avenue; blvd=boulevard; mt=mount"
+    "spelt=spelled; hrs=hour; hr=hour; dne=does not exist; ave=avenue; blvd=boulevard; mt=mount"
 )
 _SPELLINGS = dict(entry.split("=") for entry in _SPELLINGS_TEXT.split("; "))
 _NAMES = {
     ("us",): "usa", ("united", "states"): "usa", ("united", "states", "of", "america"): "usa", ("america",): "america",
     ("united", "kingdom"): "uk", ("great", "britain"): "great britain", ("united", "arab", "emirates"): "uae",
     ("new", "york", "city"): "nyc",
+    ("none", "of", "these"): "none of above", ("none", "of", "them"): "none of above",
 }  # fmt: skip
 _IRREGULAR_TEXT = (
     "men=man; women=woman; children=child; people=person; persons=person; mice=mouse; geese=goose; feet=foot; "
@@ -70,7 +71,7 @@ _NO_PLURAL_TEXT = (
     "naples wales netherlands philippines james thomas jesus chess bass less class glass grass dress press cross "
     "boss moss pass mass loss kiss miss chaos virus campus focus status census circus cactus physics mathematics "
     "economics politics gymnastics athletics tennis iris basis axis oasis thesis crisis ellipsis analysis always "
-    "perhaps"
+    "perhaps does"
 )
 _NO_PLURAL = frozenset(_NO_PLURAL_TEXT.split())
 _SURNAMES_TEXT = (

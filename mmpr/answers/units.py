@@ -52,7 +52,7 @@ month    1            month months mo 个月 月
 month    12           yr yrs year years 年
 month    120          decade decades
 month    1200         century centuries 世纪
-angle    1            ° deg degs degree degrees 度
+angle    1            ° deg degs degree degrees 度 度角 °角
 angle    1/60         arcminute arcminutes
 radian   1            rad rads radian radians 弧度
 percent  1            % percent pct per-cent percentage 百分比
@@ -212,6 +212,7 @@ CURRENCY_SIGNS = {
     "Rs.": "Rs",
     "Rs": "Rs",
 }
+_CURRENCIES = tuple(_NAMES[name] for name in CURRENCY_SIGNS.values())
 _YENS = ({"yuan", "yen-sign"}, {"yen", "yen-sign"})
 
 _PREFIX_POWER = re.compile(r"(square|sq\.?|cubic|cu\.?)[ -]([A-Za-z]+)\.?", re.IGNORECASE)
@@ -223,7 +224,7 @@ _FACTOR = re.compile(r"([^\s\^/*·.\d()]+)\.?(?:\s?\^\s?\{?\s?(-?[1-6])\s?\}?|(-
 def parse_unit(text: str) -> Unit | None:
     """The unit a text names and nothing else: ``cm``, ``square meters``, ``km/h``, ``m s^-1``, ``平方米``; else
     None."""
-    text = text.replace(r"\Omega", "Ω").replace(r"\mu", "μ").strip().rstrip(".").strip()
+    text = text.replace(r"\Omega", "Ω").replace(r"\mu", "μ").replace("U.S.", "US").strip().rstrip(".").strip()
     if not text or len(text) > 60:
         return None
     return _single(text) or _product(text)
@@ -252,6 +253,17 @@ def compatible(left: Unit, right: Unit) -> bool:
         return True
     names = {left.dimensions[0][0], right.dimensions[0][0]} if left.dimensions and right.dimensions else set()
     return names in _YENS or (names == {"angle", "kelvin"} and _one(left) and _one(right))
+
+
+def is_rate(rate: Unit, money: Unit) -> bool:
+    """Whether one unit is the other, a currency, per something."""
+    names = [name for name, _ in money.dimensions]
+    rest = tuple(part for part in rate.dimensions if part not in money.dimensions)
+    return (
+        names in ([unit.dimensions[0][0]] for unit in _CURRENCIES)
+        and len(rest) == len(rate.dimensions) - 1 > 0
+        and all(power < 0 for _, power in rest)
+    )
 
 
 def _one(unit: Unit) -> bool:

@@ -23,6 +23,11 @@ _HAN_SIGNS = {
     "不等于": " != ", "大于": " > ", "小于": " < ", "等于": " = ", "或者": " or ", "或": " or ", "并且": " and ",
     "且": " and ", "和": " and ",
 }  # fmt: skip
+_BOUNDS = {
+    "more than": ">", "greater than": ">", "over": ">", "less than": "<", "fewer than": "<", "smaller than": "<",
+    "under": "<", "at least": ">=", "no less than": ">=", "at most": "<=", "no more than": "<=",
+}  # fmt: skip
+_BOUND = re.compile(rf"({'|'.join(_BOUNDS)}|[<>≤≥]=?)\s*(-?\d[\d.,/]*)", re.IGNORECASE)
 _HAN_ROOT = re.compile(r"根号(?=\d)")
 _HAN_RELATION = re.compile("|".join(sorted(_HAN_SIGNS, key=len, reverse=True)))
 
@@ -32,6 +37,9 @@ def worded_formula(text: str) -> str:
     for pattern, formula in ((_REALS, r"\mathbb{R}"), (_EMPTY, r"\emptyset")):
         if pattern.fullmatch(text):
             return formula
+    bound = _BOUND.fullmatch(text)
+    if bound:
+        return f"x {_BOUNDS.get(bound[1].lower(), bound[1])} {bound[2]}"
     text = _HAN_ROOT.sub("√", text)
     if not text.isascii() and _HAN_RELATION.search(text):
         signs = _HAN_RELATION.sub(lambda found: _HAN_SIGNS[found.group()], text)
