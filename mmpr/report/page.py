@@ -1,0 +1,262 @@
+"""The page of a report: an overview, a gallery of questions, and an audit of the judge, as three files.
+
+    write_page(report, folder)  ->  folder/index.html, folder/gallery.html, folder/audit.html
+
+Each file stands alone (see ``mmpr.report.look``). Whatever a build holds, the files together stay under
+``PAGE_BYTES``: lists are cut at a fixed length and questions are left out, and the page says how many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from mmpr.report import cards, charts, look
+from mmpr.report.nouns import LEVELS, Distribution, Finding, Flow, FlowStage, Group, Report
+from mmpr.schema import content_id
+
+GALLERY_BYTES, AUDIT_BYTES = 12_000_000, 4_000_000
+PAGE_BYTES = 20_000_000
+"""All files together; the overview has a few hundred kilobytes."""
+
+LISTED = 24
+"""Lines of a table; the rest is in report.json."""
+_HITS = 200
+_BAR = 1000  # width of a flow's bar in its own units
+
+LINKS = (
+    ("index.html", "Overview"),
+    ("gallery.html", "Gallery"),
+    ("audit.html", "Judge audit"),
+)
+_SECTIONS = (
+    ("#verdict", "Verdict"),
+    ("#flow", "Flow"),
+    ("#distributions", "Distributions"),
+    ("#contamination", "Contamination"),
+)
+
+
+def write_page(report: Report, folder: Path) -> None:
+    """Write the files of a report's page into a folder that is there.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    for name, html in (
+        ("index.html", overview(report)),
+        ("gallery.html", gallery(report)),
+        ("audit.html", audit(report)),
+    ):
+        # Half a surrogate pair cannot be written as UTF-8; where texts are shown it is shown by its code point.
+        (folder / name).write_text(html, encoding="utf-8", errors="replace")
+
+
+def overview(report: Report) -> str:
+    """The first page: what to think of the build, and the numbers behind it."""
+    compared = (("#comparison", "Comparison"),) if report.comparison else ()
+    shown = {key for question in report.gallery for key in question.findings}
+    body = look.render(
+        "overview.html",
+        report=report,
+        levels=[(level, sum(f.level == level for f in report.findings)) for level in LEVELS],
+        findings=[_FindingLine.of(finding, shown) for finding in report.findings],
+        stages=list(_stages(report.flow)),
+        histograms=[_histogram(d) for d in report.distributions if d.edges],
+        categories=[_categories(d) for d in report.distributions if not d.edges],
+        listed=LISTED,
+        hits=_HITS,
+        moved=_grouped(report),
+    )
+    return _page(report, f"{report.name}: report", body, "index.html", links=(*LINKS, *_SECTIONS, *compared))
+
+
+def gallery(report: Report) -> str:
+    """Questions of the sample with their pictures, responses and pairs; filters and search."""
+    titles = {finding.key: finding.title for finding in report.findings}
+    all_cards = (look.render("question.html", card=card) for card in map(cards.question_card, report.gallery))
+    shown = _within(all_cards, GALLERY_BYTES)
+    questions = report.gallery[: len(shown)]
+    items = [cards.filter_values(question) for question in questions]
+    choices = [
+        (name, label, _options(items, name, titles if name == "finding" else {}))
+        for name, label in (
+            ("source", "Source"),
+            ("method", "Method"),
+            ("outcome", "Outcome"),
+            ("verdict", "Verdict"),
+            ("finding", "Finding"),
+        )
+    ]
+    body = look.render(
+        "gallery.html",
+        cards=shown,
+        choices=choices,
+        left_out=len(report.gallery) - len(shown),
+        seed=report.seed,
+    )
+    script = look.asset("gallery.js")
+    return _page(report, f"{report.name}: gallery", body, "gallery.html", script=script, data={"items": items})
+
+
+def audit(report: Report) -> str:
+    """Verdicts for a person to confirm or refuse."""
+    rendered = (
+        look.render("verdict.html", item=item, card=cards.response_card(item.response)) for item in report.audit
+    )
+    shown = _within(rendered, AUDIT_BYTES)
+    items = report.audit[: len(shown)]
+    body = look.render("audit.html", cards=shown, statuses=list(dict.fromkeys(item.response.status for item in items)))
+    data = {
+        "build": report.name,
+        "sample": content_id(*sorted(item.key for item in report.audit)),
+        "items": [{"key": item.key, "status": item.response.status} for item in items],
+    }
+    return _page(report, f"{report.name}: judge audit", body, "audit.html", script=look.asset("audit.js"), data=data)
+
+
+def _page(
+    report: Report, title: str, body: Markup, here: str, links: Iterable[tuple[str, str]] = LINKS, **more: Any
+) -> str:
+    footer = f"Pictures and verdicts were drawn with seed {report.seed}. All numbers are in report.json."
+    return look.page(title, body, links=tuple(links), here=here, footer=footer, style=look.asset("report.css"), **more)
+
+
+def _within(parts: Iterable[Markup], limit: int) -> list[Markup]:
+    """The first of some parts of a page, as many as fit into so many bytes."""
+    kept: list[Markup] = []
+    for part in parts:
+        limit -= len(part.encode("utf-8", "replace"))
+        if limit < 0:
+            break
+        kept.append(part)
+    return kept
+
+
+def _options(items: list[dict[str, Any]], name: str, titles: dict[str, str]) -> list[tuple[str, str, int]]:
+    """(value, label, count) of everything that a filter can be set to, the commonest first."""
+    counts: dict[str, int] = {}
+    for value in chain.from_iterable(item[name] for item in items):
+        counts[value] = counts.get(value, 0) + 1
+    ranked = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+    return [(value, titles.get(value, value.replace("_", " "))[:80], count) for value, count in ranked]
+
+
+@dataclass(frozen=True, slots=True)
+class _FindingLine:
+    """A finding with where its number lies between its thresholds; positions are in [0, 100]."""
+
+    finding: Finding
+    link: str
+    examples: str
+    number_at: float | None
+    look_at: float | None
+    bad_at: float | None
+
+    @classmethod
+    def of(cls, finding: Finding, shown: set[str]) -> _FindingLine:
+        pages = {"gallery": "gallery.html", "audit": "audit.html"}
+        examples = f"gallery.html#finding={finding.key}" if finding.key in shown else ""
+        link = pages.get(finding.section, f"#{finding.section}") if finding.section else ""
+        thresholds = [value for value in (finding.look, finding.bad) if value is not None]
+        top = 1.5 * max(thresholds, default=0)
+        places = (_place(value, top) for value in (finding.number, finding.look, finding.bad))
+        return cls(finding, link, examples, *places)
+
+
+def _place(value: float | None, top: float) -> float | None:
+    """Where a value lies from 0 to ``top``, in percent."""
+    return None if value is None or top <= 0 else round(100 * min(max(value / top, 0), 1), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _FlowBar:
+    """A stage as a bar: (part, x, width, style) in thousandths, and the ribbons (x, width) that become the next bar."""
+
+    stage: FlowStage
+    bars: list[tuple[Any, float, float, str]]
+    ribbons: list[tuple[float, float]]
+    goes_to: dict[str, str]
+
+
+def _stages(flow: Flow) -> Iterator[_FlowBar]:
+    titles = {stage.key: stage.title for stage in flow.stages}
+    following = [stage.key for stage in flow.stages[1:]] + [""]
+    for stage, after in zip(flow.stages, following, strict=True):
+        bars: list[tuple[Any, float, float, str]] = []
+        ribbons: list[tuple[float, float]] = []
+        place = 0.0
+        seen = {True: 0, False: 0}
+        for part in stage.parts:
+            width = _BAR * part.count / stage.total if stage.total else 0.0
+            bars.append((part, place, width, f"{'kept' if part.kept else 'dropped'}-{seen[part.kept] % 3}"))
+            seen[part.kept] += 1
+            if after and part.to == after and width:
+                ribbons.append((place, width))
+            place += width
+        yield _FlowBar(stage, bars, ribbons, titles)
+
+
+def _histogram(distribution: Distribution) -> dict[str, Any]:
+    """What the template shows of a histogram."""
+    whole = distribution.groups[0]
+    middle = whole.summary.p50 if whole.summary else None
+    things, unit = distribution.things, distribution.unit
+    said = f"{distribution.title}: {whole.total:,} {things}"
+    if whole.summary:
+        low, mid, high = (look.number(value, _unit(unit)) for value in (whole.summary.p05, middle, whole.summary.p95))
+        said += f"; median {mid}, 90 % between {low} and {high}"
+    left, right = charts.tails(distribution.edges)
+    edges = [look.number(edge, _unit(unit)) for edge in distribution.edges]
+    ends = [f"the first bar gathers {edges[0]} to {edges[1]}"] * left + [f"the last {edges[-2]} to {edges[-1]}"] * right
+    chart = charts.histogram(distribution.edges, whole.counts, unit=unit, label=said, middle=middle)
+    lines = [(group, charts.sparkline(group.counts)) for group in distribution.groups[:LISTED]]
+    return {
+        "distribution": distribution,
+        "unit": _unit(unit),
+        "chart": chart,
+        "tails": "; ".join(ends),
+        "lines": lines,
+        "more": len(distribution.groups) - len(lines),
+    }
+
+
+def _categories(distribution: Distribution) -> dict[str, Any]:
+    """What the template shows of categories: a bar each, and the shares of each group."""
+    whole = distribution.groups[0]
+    order = sorted(range(len(distribution.labels)), key=lambda at: -whole.counts[at])
+    shown = order[:LISTED]
+    return {
+        "distribution": distribution,
+        "bars": [(distribution.labels[at], whole.counts[at], _share(whole.counts[at], whole)) for at in shown],
+        "columns": [distribution.labels[at] for at in shown[:_COLUMNS]],
+        "lines": [
+            (group, [_share(group.counts[at], group) for at in shown[:_COLUMNS]])
+            for group in distribution.groups[1 : LISTED + 1]
+        ],
+        "more": len(order) - len(shown),
+    }
+
+
+_COLUMNS = 6
+
+
+def _share(count: int, group: Group) -> float | None:
+    return count / group.total if group.total else None
+
+
+def _unit(unit: str) -> str:
+    return "share" if unit == "share" else ""
+
+
+def _grouped(report: Report) -> list[tuple[str, list[Any]]]:
+    """What moved, by group, in order."""
+    groups: dict[str, list[Any]] = {}
+    for line in report.comparison.moved if report.comparison else ():
+        groups.setdefault(line.group, []).append(line)
+    return list(groups.items())
