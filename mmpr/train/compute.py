@@ -1,6 +1,12 @@
-"""Log-probabilities of responses and their gradient, each prompt and picture computed once.
+"""Summed log-probabilities of responses and their gradient, each prompt and picture computed once.
 
-parts of a step ─▶ scores (no gradient) | backward (gradients accumulate in the parameters)
+    small questions   packed: [prompt][y1]…[yn][next prompt]…, one pass forward, one backward
+    big questions     the prompt once, its keys and values kept in the graph; answers in groups on top of them, each
+                      with a backward of its own; what adds up at those keys then goes through prompt and pictures
+    other families    each response as a sequence of its own (see ``families``)
+
+All three give the same numbers. Dropout and drop path, where a model has them, are drawn once for a shared prompt
+instead of once a response; nothing is dropped in `Compute.scores`.
 """
 
 from __future__ import annotations
@@ -14,10 +20,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmpr.errors import MmprError
+from mmpr.train.attention import KEYWORD, KeysValues, Layout, blocks_in, check_used
+from mmpr.train.families import TOKEN_TYPES, family_of, positions_of, refuse_prompt_learning, token_types, unwrap
+from mmpr.train.groups import Backward, LossOf, Prompt, Score, in_chunks, plan_groups, run_groups
 from mmpr.train.logprobs import token_logprobs
-from mmpr.train.nouns import StepPart
+from mmpr.train.nouns import EncodedRow, StepPart
+from mmpr.train.packing import Batch, Piece, make_batch, pack, tokens_of, unshared_tokens_of
 
 logger = logging.getLogger(__name__)
+
+CPU_PACK_TOKENS = 1024
+GPU_PACK_TOKENS = 16384
+
+HeadFunction = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""From hidden states ``[1, T, D]``, the output matrix ``[V, D]`` and its bias to what the model gives as logits."""
 
 
 @dataclass
@@ -40,56 +57,226 @@ class Counts:
 
 
 class Compute:
-    """The model's summed log-probability of each response, and its gradient."""
+    """Scores and gradients of the parts of a step.
+
+    Args:
+        model: a causal model of transformers, maybe wrapped; it is always called as given, so that wrappers do their
+            work. Passes differ from rank to rank, in number and kind: nothing may wait for other ranks inside one.
+        max_pack_tokens: of prompts and responses, in one pass; None takes 1,024 on a CPU and 16,384 on a GPU. A bigger
+            question goes in groups of answers: beside the prompt, what is left of that number, half of it, or one
+            pair, whichever is most.
+        sharing: ``auto``, or ``off`` for sequences of their own.
+
+    Raises:
+        MmprError: adapters of a kind that is not supported.
+    """
 
     def __init__(self, model: nn.Module, *, max_pack_tokens: int | None = None, sharing: str = "auto") -> None:
+        refuse_prompt_learning(model)
         self.model = model
         self.counts = Counts()
+        self._inner = unwrap(model)
+        self._family, reason = family_of(self._inner)
+        self._device = next(model.parameters()).device
+        usual = CPU_PACK_TOKENS if self._device.type == "cpu" else GPU_PACK_TOKENS
+        self._budget = usual if max_pack_tokens is None else max_pack_tokens
+        self._told: set[str] = set()
+        if self._family is None:
+            self._tell(
+                f"prompts are not shared: {reason}; each response is computed as a sequence of its own, with logits"
+            )
+        elif sharing == "off":
+            self._tell("prompts are not shared: sharing is off; each response is computed as a sequence of its own")
+        self._sharing = self._family is not None and sharing != "off"
 
     def scores(self, parts: Sequence[StepPart]) -> list[Tensor]:
         """For each part float32 ``[len(part.used)]``, in the order of ``part.used``; no gradient, no dropout."""
+        results: dict[int, Tensor] = {}
+        packs, big, alone = self._divide(parts)
         with torch.no_grad(), _evaluating(self.model):
-            return [self._unshared(part) for part in parts]
+            with self._blocks():
+                for members in packs:
+                    results.update(zip(members, self._score_pack([parts[i] for i in members]), strict=True))
+                for index in big:
+                    prompt = self._prompt(parts[index].row)
+                    results[index] = self._score_chunks(parts[index], self._answering(parts[index].row, prompt))
+            for index in alone:
+                results[index] = self._score_chunks(parts[index], self._sequencing(parts[index].row))
+        return [results[index] for index in range(len(parts))]
 
     def backward(
-        self,
-        parts: Sequence[StepPart],
-        loss_of: Callable[[StepPart, Tensor], Tensor],
-        backward: Callable[[Tensor], None] = Tensor.backward,
+        self, parts: Sequence[StepPart], loss_of: LossOf, backward: Backward = Tensor.backward
     ) -> list[Tensor]:
-        """Add the gradient of the parts' summed losses to the parameters' ``.grad``; returns the scores, detached."""
-        scores = []
-        for part in parts:
-            policy = self._unshared(part)
-            backward(loss_of(part, policy))
-            scores.append(policy.detach())
+        """Add the gradient of the parts' summed losses to the parameters' ``.grad``.
+
+        Args:
+            parts: each with at least one pair.
+            loss_of: from a part and its scores (``[len(part.used)]``, in the graph) to a scalar. It must be a sum over
+                the part's pairs: a big part is given in pieces, as parts of the same row with some of its pairs each.
+            backward: what runs a loss backward; it may scale it (accumulation, 16-bit floats). Called several times.
+
+        Returns:
+            The scores, detached, as from `scores`.
+        """
+        results: dict[int, Tensor] = {}
+        packs, big, alone = self._divide(parts)
+        with self._blocks():
+            for members in packs:
+                scores = self._score_pack([parts[i] for i in members])
+                losses = [loss_of(parts[i], score) for i, score in zip(members, scores, strict=True)]
+                backward(torch.stack(losses).sum())
+                results.update((i, score.detach()) for i, score in zip(members, scores, strict=True))
+                del scores, losses  # and with them the graph
+            for index in big:
+                results[index] = self._backward_big(parts[index], loss_of, backward)
+        for index in alone:
+            part = parts[index]
+            groups = plan_groups(part.pairs, *self._room(part.row))
+            results[index], _ = run_groups(part, groups, self._sequencing(part.row), loss_of, backward)
+        return [results[index] for index in range(len(parts))]
+
+    # How parts are divided.
+
+    def _divide(self, parts: Sequence[StepPart]) -> tuple[list[list[int]], list[int], list[int]]:
+        """Indexes of parts: those computed whole, in packs; those too big for that; those that share nothing."""
+        self.counts.unshared += sum(map(unshared_tokens_of, parts))
+        sharing = [i for i, part in enumerate(parts) if self._shares(part.row)]
+        small = [i for i in sharing if tokens_of(parts[i]) <= self._budget]
+        packs = pack(parts, small, self._budget, self._family.pictures) if self._family else []
+        return packs, [i for i in sharing if i not in small], [i for i in range(len(parts)) if i not in sharing]
+
+    def _shares(self, row: EncodedRow) -> bool:
+        if not self._sharing or self._family is None:
+            return False
+        unknown = sorted(row.extras.keys() - self._family.pictures.keys() - {TOKEN_TYPES})
+        if unknown:
+            self._tell(
+                f"prompts with {', '.join(unknown)} are not shared: this was not shown to be right for "
+                f"{self._inner.config.model_type!r}; their responses are computed as sequences of their own"
+            )
+        return not unknown
+
+    def _room(self, row: EncodedRow) -> tuple[Callable[[int], int], int]:
+        """What a response takes in a group, and how much there is."""
+        prompt = len(row.prompt_ids)
+        if not self._shares(row):
+            return lambda i: prompt + len(row.response_ids[i]), self._budget
+        return lambda i: len(row.response_ids[i]), max(self._budget - prompt, self._budget // 2)
+
+    # Parts too big for one pass.
+
+    def _score_chunks(self, part: StepPart, score: Score) -> Tensor:
+        return torch.cat([score(chunk) for chunk in in_chunks(part.used, *self._room(part.row))])
+
+    def _backward_big(self, part: StepPart, loss_of: LossOf, backward: Backward) -> Tensor:
+        self._check_checkpointing()
+        prompt = self._prompt(part.row)
+        leaves = prompt.leaves()
+        groups = plan_groups(part.pairs, *self._room(part.row))
+        scores, scale = run_groups(part, groups, self._answering(part.row, leaves), loss_of, backward)
+        prompt.backward(leaves, scale, backward)
         return scores
 
-    def _unshared(self, part: StepPart) -> Tensor:
-        return torch.stack([self._sequence(part, position) for position in part.used])
+    def _check_checkpointing(self) -> None:
+        """Refuse checkpointing that computes layers without a graph at first: the prompt's keys would have none."""
+        for module in self._inner.modules():
+            run = getattr(module, "_gradient_checkpointing_func", None)
+            if run is not None and getattr(module, "gradient_checkpointing", False) and module.training:
+                if getattr(run, "keywords", {}).get("use_reentrant", True):
+                    raise MmprError(
+                        "big questions need gradient checkpointing with "
+                        "gradient_checkpointing_kwargs={'use_reentrant': False}"
+                    )
+                return
 
-    def _sequence(self, part: StepPart, position: int) -> Tensor:
-        device = next(self.model.parameters()).device
-        prompt, response = part.row.prompt_ids, part.row.response_ids[position]
-        ids = torch.cat([prompt, response]).to(device)
-        extras: dict[str, Any] = {name: value.to(device) for name, value in part.row.extras.items()}
-        if "mm_token_type_ids" in extras:
-            zeros = torch.zeros_like(response)[None].to(extras["mm_token_type_ids"])
-            extras["mm_token_type_ids"] = torch.cat([extras["mm_token_type_ids"], zeros], 1)
-        with _head_gives(
-            self.model,
-            lambda hidden, weight, bias: token_logprobs(
-                hidden[0, len(prompt) - 1 : -1], weight, ids[len(prompt) :], bias=bias
-            ),
-        ):
-            return self.model(input_ids=ids[None], use_cache=False, **extras).logits.sum()
+    # Passes.
+
+    def _score_pack(self, parts: Sequence[StepPart]) -> list[Tensor]:
+        scores = self._pass([Piece(part.row, part.used, self._positions(part.row)) for part in parts])
+        return list(scores.split([len(part.used) for part in parts]))
+
+    def _prompt(self, row: EncodedRow) -> Prompt:
+        batch = self._batch([Piece(row, (), self._positions(row))])
+        kept: dict[int, KeysValues] = {}
+        last = self._run(batch, Layout(batch.blocks, kept=kept), lambda hidden, _, __: hidden[0, -1:])
+        return Prompt(kept, last)
+
+    def _answering(self, row: EncodedRow, prompt: Prompt) -> Score:
+        """Scores of responses on top of a prompt of an earlier pass."""
+        positions = self._positions(row)
+        return lambda responses: self._pass([Piece(row, responses, positions, prompt=False)], prompt)
+
+    def _pass(self, pieces: Sequence[Piece], prompt: Prompt | None = None) -> Tensor:
+        """The summed log-probability of each response of the pieces, in order."""
+        batch = self._batch(pieces)
+        layout = Layout(batch.blocks, remembered=None if prompt is None else prompt.layers)
+
+        def score(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+            states = hidden[0] if prompt is None else torch.cat([prompt.last.to(hidden), hidden[0]])
+            logprobs = token_logprobs(states.index_select(0, batch.sources), weight, batch.targets, bias=bias)
+            return _sums(logprobs, batch.lengths)
+
+        return self._run(batch, layout, score)
+
+    def _run(self, batch: Batch, layout: Layout, head: HeadFunction) -> Tensor:
+        self.counts.tokens += batch.ids.numel()
+        self.counts.padding += batch.ids.numel() - sum(block.stop - block.start for block in batch.blocks)
+        with _head_gives(self._inner, head):
+            result: Tensor = self.model(
+                input_ids=batch.ids,
+                position_ids=batch.positions,
+                use_cache=False,
+                **batch.pictures,
+                **{KEYWORD: layout},
+            ).logits
+        check_used(layout, self._inner.get_decoder())
+        return result
+
+    def _sequencing(self, row: EncodedRow) -> Score:
+        """Scores of responses, each as a sequence of its own."""
+        return lambda responses: torch.stack([self._sequence(row, row.response_ids[i]) for i in responses])
+
+    def _sequence(self, row: EncodedRow, response: Tensor) -> Tensor:
+        start = len(row.prompt_ids)
+        ids = torch.cat([row.prompt_ids, response]).to(self._device)
+        extras: dict[str, Tensor] = {name: value.to(self._device) for name, value in row.extras.items()}
+        if (self._family and self._family.three_part and "image_grid_thw" in extras) or TOKEN_TYPES in extras:
+            extras[TOKEN_TYPES] = token_types(self._inner, row, len(response)).to(self._device)[None]
+        self.counts.tokens += len(ids)
+
+        def score(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+            return token_logprobs(hidden[0, start - 1 : -1], weight, ids[start:], bias=bias).sum()
+
+        with _head_gives(self._inner, score) if self._family else contextlib.nullcontext():
+            result: Tensor = self.model(input_ids=ids[None], use_cache=False, **extras).logits
+        if self._family:
+            return result
+        logprobs = torch.log_softmax(result[0, start - 1 : -1].float(), -1)
+        return logprobs.gather(1, ids[start:, None]).sum()
+
+    def _batch(self, pieces: Sequence[Piece]) -> Batch:
+        assert self._family is not None
+        return make_batch(pieces, self._family.pictures).to(self._device)
+
+    def _positions(self, row: EncodedRow) -> Tensor:
+        assert self._family is not None
+        return positions_of(self._inner, self._family, row, max(map(len, row.response_ids), default=0))
+
+    def _blocks(self) -> contextlib.AbstractContextManager[None]:
+        return blocks_in(self._inner.get_decoder()) if self._sharing else contextlib.nullcontext()
+
+    def _tell(self, line: str) -> None:
+        if line not in self._told:
+            self._told.add(line)
+            logger.warning(line)
 
 
 @contextlib.contextmanager
-def _head_gives(model: Any, function: Callable[[Tensor, Tensor, Tensor | None], Tensor]) -> Iterator[None]:
-    """Within, the output layer gives ``function(hidden, weight, bias)`` in place of logits."""
-    while hasattr(model, "module"):
-        model = model.module
+def _head_gives(model: Any, function: HeadFunction) -> Iterator[None]:
+    """Within, the output layer gives ``function(hidden, weight, bias)`` in place of logits.
+
+    The function runs inside the model's forward, so the output matrix is there in wrappers that gather it only then.
+    """
     head = model.get_output_embeddings()
     kept: list[Tensor] = []
 
@@ -118,3 +305,7 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+def _sums(logprobs: Tensor, lengths: Sequence[int]) -> Tensor:
+    return torch.stack([part.sum() for part in logprobs.split(list(lengths))])
