@@ -67,7 +67,8 @@ def shard(model: nn.Module, device: torch.device, precision: torch.dtype) -> Non
     if not dist.is_initialized():
         raise MmprError("compute.parallel=fsdp2 needs several processes: start with torchrun, or set it to data")
     mesh = init_device_mesh(device.type, (world(),))
-    policy = MixedPrecisionPolicy(param_dtype=precision, reduce_dtype=torch.float32)
+    # Inputs are not cast: FSDP2 would copy what is no tensor, too, and a layout of shared prompts must stay one thing.
+    policy = MixedPrecisionPolicy(param_dtype=precision, reduce_dtype=torch.float32, cast_forward_inputs=False)
     for module in list(model.modules()):
         if isinstance(module, nn.ModuleList) and len(module) > 1:
             for layer in module:

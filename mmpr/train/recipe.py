@@ -78,7 +78,9 @@ class ComputeSpec(_Part):
     """How a step is computed; none of it changes what is computed."""
 
     precision: Literal["float32", "bfloat16"] = "bfloat16"
-    max_pack_tokens: int = Field(16384, ge=8, description="tokens computed in one pass")
+    max_pack_tokens: int | None = Field(
+        None, ge=8, description="tokens computed in one pass (default: 1,024 on a CPU, 16,384 on a GPU)"
+    )
     sharing: Literal["auto", "off"] = Field("auto", description="prompt and responses of a question computed once")
     parallel: Literal["data", "fsdp2"] = Field("data", description="what several processes do; see docs/training.md")
 

@@ -66,7 +66,7 @@ class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
         see: Callable[[Line], None] = lambda line: None,
     ) -> None:
         model._is_accelerate_prepared = True  # accelerate then leaves it as it is, whatever the number of processes
-        super().__init__(model, args, _only, steps, processing_class=processor, callbacks=callbacks)
+        super().__init__(model, args, _named, steps, processing_class=processor, callbacks=callbacks)
         self.remove_callback(PrinterCallback)
         self.recipe = recipe
         self.shift = RewardShift()
@@ -85,12 +85,12 @@ class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
     def get_train_dataloader(self) -> DataLoader[StepBatch]:
         """Steps one by one; they are cut for ranks already."""
         return DataLoader(
-            self.train_dataset, batch_size=1, collate_fn=_only, num_workers=self.args.dataloader_num_workers
+            self.train_dataset, batch_size=1, collate_fn=_named, num_workers=self.args.dataloader_num_workers
         )
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """The gradient of one optimizer step, summed over ranks; returns the step's loss, the same on all ranks."""
-        batch: StepBatch = inputs
+        batch: StepBatch = inputs["step"]
         started_s = time.perf_counter()
         references = self._references(batch.parts)
         tally = Tally()
@@ -234,9 +234,9 @@ class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
         self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True))
 
 
-def _only(batch: Any) -> Any:
-    """A batch is one step."""
-    return batch[0]
+def _named(batch: Sequence[StepBatch]) -> dict[str, StepBatch]:
+    """A batch is one step; the library wants it to have a name."""
+    return {"step": batch[0]}
 
 
 def _key(part: StepPart, position: int) -> tuple[str, int]:

@@ -1,0 +1,130 @@
+"""Two gloo processes against one: the same losses, the same δ, the same weights; sharded means DTensors."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import multiprocessing, nn
+
+from mmpr.errors import MmprError
+from mmpr.train import ranks
+from mmpr.train.trainer import MpoTrainer
+from tests.train.tiny import furthest, tiny_arguments, tiny_model, tiny_recipe, tiny_steps, weights_of
+
+STEPS = 5
+
+
+def train(folder: Path, rank: int, world: int, parallel: str, until: int | None = None, resume: bool = False) -> None:
+    """One process of a run; leaves losses, shift and weights in ``folder``."""
+    lines: list[dict[str, Any]] = []
+    model = tiny_model()
+    settings: dict[str, Any] = {"ddp_backend": "gloo"} if world > 1 else {}
+    if until is not None:
+        settings |= {"save_strategy": "steps", "save_steps": until}
+    checkpoint = folder / "writing" / f"checkpoint-{until}"
+    if resume:
+        from safetensors.torch import load_file
+
+        model.load_state_dict(load_file(checkpoint / "model.safetensors"), strict=False)
+    arguments = tiny_arguments(folder, **settings)
+    if parallel == "fsdp2":
+        ranks.shard(model, torch.device("cpu"), torch.float32)
+        assert all(isinstance(p, torch.distributed.tensor.DTensor) for p in model.parameters())
+    trainer = MpoTrainer(
+        model,
+        arguments,
+        tiny_steps(STEPS, rank=rank, world=world),
+        tiny_recipe(),
+        see=lines.append,
+    )
+    if resume:
+        saved = json.loads((folder / "shift.json").read_text())
+        trainer.shift.load_state_dict(saved)
+        trainer.train(resume_from_checkpoint=str(checkpoint))
+    else:
+        trainer.train()
+    if parallel == "fsdp2":
+        ranks.check_sharded(model)
+    weights = ranks.whole_weights(model) if parallel == "fsdp2" else weights_of(model)
+    state = {"lines": lines, "shift": trainer.shift.state_dict()}
+    (folder / f"{parallel}-{world}-{rank}.json").write_text(json.dumps(state))
+    if rank == 0:
+        torch.save(weights, folder / f"{parallel}-{world}.pt")
+
+
+def _process(rank: int, folder: Path, port: int, parallel: str, options: dict[str, Any]) -> None:
+    os.environ.update(
+        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2"
+    )
+    torch.set_num_threads(1)
+    train(folder, rank, 2, parallel, **options)
+    dist.destroy_process_group()
+
+
+def two(folder: Path, parallel: str, **options: Any) -> None:
+    """The same run on two processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.start_processes(
+        _process, args=(folder, port, parallel, options), nprocs=2, start_method="fork", join=True
+    )
+
+
+def read(folder: Path, name: str) -> dict[str, Any]:
+    return dict(json.loads((folder / f"{name}.json").read_text()))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("alone")
+    train(folder, 0, 1, "data")
+    return folder
+
+
+@pytest.mark.parametrize("parallel", ["data", "fsdp2"])
+def test_two_processes_equal_one(tmp_path: Path, alone: Path, parallel: str) -> None:
+    two(tmp_path, parallel)
+    one = read(alone, "data-1-0")
+    ranks_ = [read(tmp_path, f"{parallel}-2-{rank}") for rank in (0, 1)]
+    assert ranks_[0]["shift"] == ranks_[1]["shift"]
+    assert ranks_[0]["shift"]["count"] == one["shift"]["count"]
+    assert ranks_[0]["shift"]["sum"] == pytest.approx(one["shift"]["sum"], rel=1e-5)
+    for i in range(STEPS):
+        for name in ("loss", "rewards/chosen", "rewards/rejected", "logps/chosen", "delta", "grad_norm"):
+            expected = one["lines"][i][name]
+            for rank in ranks_:
+                assert rank["lines"][i][name] == pytest.approx(expected, rel=2e-5, abs=2e-6), (i, name)
+        assert ranks_[0]["lines"][i]["pairs"] == one["lines"][i]["pairs"]
+    whole = torch.load(alone / "data-1.pt")
+    assert furthest(torch.load(tmp_path / f"{parallel}-2.pt"), whole) < 2e-5
+
+
+def test_a_sharded_run_goes_on_from_its_checkpoint(tmp_path: Path, alone: Path) -> None:
+    """Optimizer state is gathered, written, read and sharded again; the end is the same."""
+    two(tmp_path, "fsdp2", until=3)
+    first = torch.load(tmp_path / "fsdp2-2.pt")
+    lines = read(tmp_path, "fsdp2-2-0")["lines"]
+    rewards = [(line["rewards/chosen"] + line["rewards/rejected"]) * line["pairs"] for line in lines[:3]]
+    count = 2 * sum(line["pairs"] for line in lines[:3])
+    (tmp_path / "shift.json").write_text(json.dumps({"sum": sum(rewards), "count": count}))
+    two(tmp_path, "fsdp2", until=3, resume=True)
+    assert [line["step"] for line in read(tmp_path, "fsdp2-2-0")["lines"]] == [4, 5]
+    assert furthest(torch.load(tmp_path / "fsdp2-2.pt"), first) < 1e-7
+
+
+def test_one_process_is_not_called_sharded() -> None:
+    with pytest.raises(MmprError, match="torchrun"):
+        ranks.shard(nn.Linear(2, 2), torch.device("cpu"), torch.float32)
+
+
+def test_data_parallel_in_disguise_is_refused() -> None:
+    with pytest.raises(MmprError, match="weight"):
+        ranks.check_sharded(nn.Linear(2, 2))
