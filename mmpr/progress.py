@@ -114,6 +114,67 @@ class BuildProgress:
         print(line.strip(), file=self._file, flush=True)
 
 
+class Steps:
+    """How far a command is, step by step: a live bar on a terminal, a plain line every ten seconds elsewhere."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._console = Console(file=file)
+        self._bars = Progress(
+            TextColumn("{task.description:<10}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._lock = threading.Lock()
+        self._name, self._done, self._total, self._started_s, self._told_s = "", 0, 0, 0.0, 0.0
+        self._bar: TaskID | None = None
+
+    def __enter__(self) -> Steps:
+        if self._console.is_terminal:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._console.is_terminal:
+            self._bars.stop()
+
+    def begin(self, name: str, total: int, done: int = 0) -> None:
+        """A step of ``total`` things, ``done`` of them before this run."""
+        self._name, self._done, self._total = name, done, total
+        self._started_s = self._told_s = time.monotonic()
+        if self._console.is_terminal:
+            self._bar = self._bars.add_task(name, total=total, completed=done)
+
+    def advance(self) -> None:
+        """One more thing is done; may be called from any thread."""
+        with self._lock:
+            self._done += 1
+            now = time.monotonic()
+            if self._console.is_terminal:
+                if self._bar is not None:
+                    self._bars.update(self._bar, completed=self._done)
+            elif now - self._told_s >= PLAIN_EVERY_S:
+                self._told_s = now
+                passed = f"{now - self._started_s:,.0f} s"
+                print(f"{self._name}  {self._done:,}/{self._total:,}  {passed}", file=self._file, flush=True)
+
+
+def printable(text: str) -> str:
+    """Text of a model or a data set, safe for a terminal: control and format characters but line breaks are spelled."""
+    return "".join(
+        char
+        if char.isprintable() or char == "\n"
+        else " "
+        if char.isspace()
+        else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
 def print_tables(*tables: Table | None) -> None:
     """Print tables, wide enough to read where the output is a file."""
     console = Console()

@@ -172,7 +172,7 @@ async def complete_unit(job: Job, unit: Unit, engine: Engine, on_progress: Calla
     rollouts = {rollout.id: rollout for rollout in read_rows(shard(job.out, "sample", unit), Rollout)}
     rows = await _gather(
         all_of(question, rollouts[question.id])
-        for question in _questions(job, unit)
+        for question in _questions(job, unit, pictures=any(variant.with_image for variant in recipe.dropout.variants))
         if question.answer is None and question.id in rollouts
     )
     return await asyncio.to_thread(_finish, job, unit, tally, Completions, rows)
@@ -185,11 +185,11 @@ def verify_unit(job: Job, unit: Unit) -> Counts:
     tally = _Tally("verify")
     rollouts = {rollout.id: rollout for rollout in read_rows(shard(job.out, "sample", unit), Rollout)}
     rows = []
-    for question in _questions(job, unit):
+    for question in _questions(job, unit, pictures=False):
         if question.answer is None or question.id not in rollouts:
             continue
         # The recipe's rule, not the stored question's: it may have changed since, that is what judging again is for.
-        verdicts = _judge(question, rollouts[question.id], job.recipe.source(question.source).rule)
+        verdicts = judge(question, rollouts[question.id], job.recipe.source(question.source).rule)
         for place, verdict in enumerate(verdicts):
             tally.count(question.source, verdict.status)
             if verdict.status in ("timeout", "error"):
@@ -248,8 +248,8 @@ def pair_unit(job: Job, unit: Unit) -> Counts:
     return _finish(job, unit, tally, PreferenceRow, rows)
 
 
-def _judge(question: Question, rollout: Rollout, rule: str) -> tuple[Verdict, ...]:
-    """A verdict on each response; a response without a clear final answer is unparseable."""
+def judge(question: Question, rollout: Rollout, rule: str) -> tuple[Verdict, ...]:
+    """A verdict on each response to a question with an answer; one without a clear final answer is unparseable."""
     answers = [extract(response.text, _template_name(rollout)) for response in rollout.responses]
     judged = iter(
         match_many(
@@ -280,8 +280,8 @@ def _max_pairs(recipe: Recipe, source: str, default: int) -> int:
     return default if default == 0 else recipe.source(source).max_pairs or default
 
 
-def _questions(job: Job, unit: Unit) -> Iterator[Question]:
-    return read_rows(shard(job.out, "ingest", unit), Question)
+def _questions(job: Job, unit: Unit, pictures: bool = True) -> Iterator[Question]:
+    return read_rows(shard(job.out, "ingest", unit), Question, without=() if pictures else ("images",))
 
 
 async def _gather(work: Iterable[Awaitable[Row | None]]) -> list[Row]:

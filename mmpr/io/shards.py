@@ -94,7 +94,7 @@ def write_shard(path: Path, noun: type[Row], rows: Iterable[Row], counts: dict[s
     Raises:
         OutputError: the disk is full or cannot be written.
     """
-    with _whole_or_absent(path) as temporary:
+    with whole_or_absent(path) as temporary:
         write_parquet(temporary, noun, rows, counts)
 
 
@@ -107,15 +107,25 @@ def write_rejects(out: Path, stage: str, unit: Unit, rejects: list[Reject]) -> N
         path.unlink(missing_ok=True)
 
 
+def json_text(value: object) -> str:
+    """JSON as ``write_json`` writes it."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
 def write_json(path: Path, value: object) -> None:
     """Write JSON whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json_text(value))
 
 
 def write_text(path: Path, text: str) -> None:
     """Write text whole or not at all."""
-    with _whole_or_absent(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    with whole_or_absent(path) as temporary:
+        temporary.write_bytes(encoded(text))
+
+
+def encoded(text: str) -> bytes:
+    """Text as ``write_text`` writes it: UTF-8, with halves of surrogate pairs escaped."""
+    return text.encode("utf-8", errors="backslashreplace")
 
 
 def add_counts(total: dict[str, int], more: dict[str, int]) -> None:
@@ -178,8 +188,12 @@ def _open_lock(out: Path) -> IO[bytes]:
 
 
 @contextlib.contextmanager
-def _whole_or_absent(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path``; on leaving it is flushed to disk and renamed, on an error it is removed."""
+def whole_or_absent(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path``; on leaving it is flushed to disk and renamed, on an error it is removed.
+
+    Raises:
+        OutputError: the disk is full or cannot be written.
+    """
     temporary = path.parent / f".{path.name}-{os.uname().nodename}-{os.getpid()}-{next(_serial)}{_TEMPORARY}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

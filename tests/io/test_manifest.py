@@ -11,7 +11,7 @@ import pytest
 
 import mmpr
 from mmpr.errors import OutputError
-from mmpr.io.manifest import FORMAT, describe, file_table, read_manifest, total
+from mmpr.io.manifest import FORMAT, describe, file_table, read_manifest, sealed, total
 from tests.conftest import SmallBuild
 
 
@@ -54,6 +54,18 @@ def test_it_says_nothing_of_the_machine_and_the_hour(small_build: SmallBuild) ->
     assert "202" not in json.dumps([name for name in small_build.manifest if "time" in name or "date" in name])
 
 
+def test_it_vouches_for_the_texts_beside_it_and_for_itself(small_build: SmallBuild) -> None:
+    manifest, out = small_build.manifest, small_build.out
+    texts = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in ("README.md", "build.json")}
+    assert manifest["texts"] == texts
+    assert sealed(manifest) == manifest
+    assert sealed({**manifest, "mmpr": "9"})["seal"] != manifest["seal"]
+    lines = (out / "manifest.json").read_text().splitlines(keepends=True)
+    assert lines[-2].strip() == f'"seal": "{manifest["seal"]}"'
+    bare = "".join(lines[:-2]).rstrip().removesuffix(",") + "\n}\n"
+    assert hashlib.sha256(bare.encode()).hexdigest() == manifest["seal"]
+
+
 def test_it_is_written_last(small_build: SmallBuild) -> None:
     newest = max(path.stat().st_mtime_ns for path in small_build.out.rglob("*") if path.is_file())
     assert (small_build.out / "manifest.json").stat().st_mtime_ns == newest
@@ -80,9 +92,12 @@ def test_a_manifest_that_cannot_be_used(tmp_path: Path, text: str | bytes | None
 
 def test_counts_are_filed_by_stage_and_source(tmp_path: Path) -> None:
     counts = {"pair": {"a/pairs/format": 2, "b/pairs/dropout": 3, "a/questions/paired": 1}, "sample": {}}
-    made = describe(tmp_path, {"recipe": {}}, counts)
+    recipe = {"name": "r", "model": {"path": "m"}, "sources": [{"name": "a"}, {"name": "b"}]}
+    counts |= {stage: {} for stage in ("ingest", "sample")}
+    made = describe(tmp_path, {"recipe": recipe, "model_revision": "1"}, counts)
     assert made["counts"] == {
         "pair": {"a": {"pairs/format": 2, "questions/paired": 1}, "b": {"pairs/dropout": 3}},
+        "ingest": {},
         "sample": {},
     }
     assert file_table(tmp_path) == made["files"] == {}

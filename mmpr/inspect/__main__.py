@@ -1,0 +1,92 @@
+"""``python -m mmpr.inspect OUT``: schema, counts, a few random pairs, and whether every byte is as it was written."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmpr.io.integrity import Problem
+
+_SHOWN = 100
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status: 0 all is well, 1 something is wrong, 130 stopped."""
+    args = _arguments().parse_args(argv)
+
+    from mmpr.errors import MmprError
+    from mmpr.progress import printable
+
+    try:
+        if not args.verify:
+            from mmpr.inspect.show import show
+
+            show(args.out, args.pairs, args.seed)
+        return _check(args.out, args.verify)
+    except MmprError as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return error.exit_status
+    except BrokenPipeError:  # the reader has seen enough, as `head` does
+        sys.stderr.close()
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m mmpr.inspect",
+        description="Look at a finished build: schema, counts, random pairs, checksums.",
+        epilog="Exit status 1 when anything is wrong; each problem names its file and what to do.",
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="a finished build, such as builds/quickstart")
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="prove it: checksums, every picture decodes, ids, counts, and every pair judged again",
+    )
+    parser.add_argument("--pairs", type=int, default=3, metavar="N", help="how many random pairs to show (default: 3)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="which random pairs (default: 0)")
+    return parser
+
+
+def _check(out: Path, everything: bool) -> int:
+    """Check checksums, or all that can be checked; print what is wrong."""
+    from mmpr.inspect.verify import verify
+    from mmpr.io.integrity import check_files
+    from mmpr.progress import Steps
+
+    with Steps(sys.stderr) as steps:
+        found = _tell(verify(out, steps) if everything else check_files(out))
+    if found:
+        print(f"\n{found:,} problem{'s' if found > 1 else ''} in {out}")
+        return 1
+    if everything:
+        print("verified: checksums, pictures, ids, counts, and every pair judged again")
+    else:
+        print("integrity  all files are as they were written (--verify proves more)")
+    return 0
+
+
+def _tell(problems: Iterable[Problem]) -> int:
+    """Print problems as they are found; returns how many there are."""
+    from mmpr.progress import printable
+
+    rest = iter(problems)
+    shown = 0
+    for problem in islice(rest, _SHOWN):
+        print(printable(f"problem    {problem}"), flush=True)
+        shown += 1
+    more = sum(1 for _ in rest)
+    if more:
+        print(f"           and {more:,} more")
+    return shown + more
+
+
+if __name__ == "__main__":
+    sys.exit(main())

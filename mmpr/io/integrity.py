@@ -1,0 +1,107 @@
+"""Whether a finished build is still what its manifest says, byte for byte.
+
+The manifest holds a SHA-256 of every shard, of ``build.json`` and ``README.md``, and its own (``seal``). Outside of it
+lie ``logs/`` and ``report/``, which are made beside a build and are not its data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mmpr.io.manifest import FOLDERS, HASHERS, file_sha256, read_manifest, sealed
+from mmpr.io.shards import encoded, json_text
+
+# What is made of what: a shard that is made again makes those of its unit in the later folders again.
+_ORDER = ("questions", "rollouts", "completions", "verdicts", "pairs")
+_COPY = "restore it from a copy"
+_AGAIN = f"{_COPY}, or delete manifest.json and run the build command again (nothing is sampled again)"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is wrong with a build: the file (and row), what is wrong, and what to do about it."""
+
+    where: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}; {self.remedy}"
+
+
+def check_files(out: Path, on_file: Callable[[int], None] = lambda size: None) -> Iterator[Problem]:
+    """Every file against its checksum; ``on_file`` is told the size of each one that has been read.
+
+    Raises:
+        OutputError: there is no finished build, or its manifest cannot be read.
+    """
+    manifest = read_manifest(out)
+    yield from _check_seal(out, manifest)
+    files = {name: about for name, about in _table(manifest, "files").items() if isinstance(about, Mapping)}
+    expected = {name: (about.get("bytes"), about.get("sha256")) for name, about in files.items()}
+    expected |= {name: (None, digest) for name, digest in _table(manifest, "texts").items()}
+    if "seal" in manifest:
+        expected = {"build.json": (None, None), "README.md": (None, None), **expected}
+
+    def check(item: tuple[str, tuple[Any, Any]]) -> Problem | None:
+        name, (size, digest) = item
+        problem = _check_file(out, name, size, digest)
+        on_file(size if isinstance(size, int) else 0)
+        return problem
+
+    with ThreadPoolExecutor(HASHERS) as pool:
+        yield from (problem for problem in pool.map(check, expected.items()) if problem)
+    for folder in FOLDERS:
+        for path in sorted((out / folder).rglob("*")):
+            name = path.relative_to(out).as_posix()
+            if path.is_file() and name not in expected and not path.name.startswith("."):
+                yield Problem(name, "is no file of this build", "delete it")
+
+
+def _check_seal(out: Path, manifest: dict[str, Any]) -> Iterator[Problem]:
+    """The bytes of the manifest must be those that were written."""
+    if "seal" not in manifest:
+        yield Problem(
+            "manifest.json", "has no checksum of its own: an earlier version wrote it, or it was changed", _AGAIN
+        )
+    elif (out / "manifest.json").read_bytes() != encoded(json_text(sealed(manifest))):
+        yield Problem("manifest.json", "was changed: its own checksum does not fit", _AGAIN)
+
+
+def _check_file(out: Path, name: str, size: Any, digest: Any) -> Problem | None:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name:
+        return Problem("manifest.json", f"names a file outside of the build: {name!a}", _AGAIN)
+    remedy = _remedy(path)
+    try:
+        if not (out / name).is_file():
+            return Problem(name, "is missing", remedy)
+        if digest is None:
+            return Problem(name, "has no checksum in manifest.json", _AGAIN)
+        found = (out / name).stat().st_size
+        if size is not None and found != size:
+            return Problem(name, f"was changed: {found} bytes, the manifest says {size}", remedy)
+        if file_sha256(out / name) != digest:
+            return Problem(name, "was changed: its checksum does not fit the manifest's", remedy)
+    except OSError as error:
+        return Problem(name, f"cannot be read: {error.strerror}", remedy)
+    return None
+
+
+def _remedy(path: PurePosixPath) -> str:
+    if path.name == "README.md":
+        return _AGAIN
+    if path.parts[0] not in _ORDER:
+        return f"{_COPY}, or build again into another folder"
+    later = _ORDER[_ORDER.index(path.parts[0]) + 1 :]
+    others = f", the files of that name in {', '.join(later)}" if later else ""
+    return f"{_COPY}, or delete it{others} and manifest.json, and run the build command again"
+
+
+def _table(manifest: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = manifest.get(name)
+    return dict(value) if isinstance(value, Mapping) else {}
