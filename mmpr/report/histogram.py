@@ -81,7 +81,9 @@ class Histogram:
         if len(self._methods) > 1:
             groups += [self._group("method", name, fine, None, at) for at, name in enumerate(self._methods)]
         kept = tuple(group for group in groups if group.total or group.by == "all")
-        return Distribution(key, title, unit, things, kept, edges=tuple(round(float(self._edges[at]), 9) for at in fine))
+        return Distribution(
+            key, title, unit, things, kept, edges=tuple(round(float(self._edges[at]), 9) for at in fine)
+        )
 
     def _group(self, by: Any, name: str, fine: list[int], source: int | None, method: int | None) -> Group:
         where = _cells(source, method)

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 Level = Literal["ok", "look", "bad"]
 GroupKind = Literal["all", "source", "method"]
-HitMethod = Literal["image", "perceptual", "text"]
+HitMethod = Literal["question", "image", "perceptual", "text"]
+"""Same text and same pictures; same picture; nearly the same picture; same text, whatever its pictures."""
 
 LEVELS: tuple[Level, ...] = ("bad", "look", "ok")
 """From the worst on; findings are listed in this order."""
@@ -24,8 +25,8 @@ class Finding:
 
     ``number`` is what was measured in ``unit`` (``share`` is in [0, 1], shown as a percentage; ``count``, ``ratio``),
     None when there was nothing to measure. ``look`` and ``bad`` are the thresholds of the two levels, None when a level
-    has none; the number must stay below them, or above them when ``more_is_better``. ``sentence`` says what it is
-    and what to do, in plain text. ``section`` is the anchor of the part of the page that shows more: ``flow``,
+    has none; a level is reached by a number above its threshold, or below it when ``more_is_better``. ``sentence`` says
+    what it is and what to do, in plain text. ``section`` is the anchor of the part of the page that shows more: ``flow``,
     ``gallery``, ``audit``, ``contamination`` or ``distribution-KEY``. ``examples`` are ids of questions that fall under
     it, of which the gallery shows some; ``by`` breaks the number down by source.
     """
@@ -241,8 +242,9 @@ class Hit:
 class Overlap:
     """How much of the build is found in one other set of questions by one method.
 
-    ``ours`` and ``theirs`` count what was compared (questions, or pictures), ``hits`` the training questions that were
-    found there. ``note`` says how to read it: questions of a generated source repeat by nature with other pictures.
+    ``ours`` and ``theirs`` count what was compared (questions, or pictures of ours and theirs), ``hits`` the training
+    questions that were found there, ``share`` the part of theirs that training also has. ``note`` says how to read it:
+    questions of a generated source repeat by nature with other pictures.
     """
 
     against: str

@@ -72,6 +72,7 @@ class Nested:
         return np.asarray(self.items.field(name).to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
+_ROWS_AT_ONCE = 64
 _NONE = np.zeros(0, dtype=np.int64)
 
 
@@ -104,12 +105,30 @@ def read_batches(path: Path, columns: Sequence[str], rows: int) -> Iterator[list
     Raises:
         OutputError: it is missing, damaged or of another layout.
     """
+    for batch in _batches(path, columns, rows):
+        yield batch.to_pylist()
+
+
+def _batches(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
     try:
         with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
-            for batch in file.iter_batches(rows, columns=list(columns), use_threads=False):
-                yield batch.to_pylist()
+            yield from file.iter_batches(rows, columns=list(columns), use_threads=False)
     except (pa.ArrowException, OSError, KeyError) as error:
         raise OutputError(f"{path}: cannot be read ({error}); delete it and run the build again") from None
+
+
+def read_selected(path: Path, columns: Sequence[str], ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The rows of a shard that have these ids, by id; ``columns`` includes ``id``. Memory as for ``read_batches``.
+
+    Raises:
+        OutputError: it is missing, damaged or of another layout.
+    """
+    wanted = pa.array(ids, type=pa.string())
+    return {
+        row["id"]: row
+        for batch in _batches(path, columns, _ROWS_AT_ONCE)
+        for row in batch.filter(pc.is_in(batch.column("id"), value_set=wanted)).to_pylist()
+    }
 
 
 def nested(table: pa.Table, name: str) -> Nested:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmpr.report.draw import VerdictDraw
 from mmpr.report.facts import Facts
 from mmpr.report.histogram import COUNTS, METHODS, SHARES, SIGNED, Categories, Histogram
 from mmpr.report.read import Bools, Ints, UnitColumns, nested, one, places, truths
@@ -73,6 +74,7 @@ class Tally:
     """
 
     facts: Facts
+    seed: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     flags: list[npt.NDArray[np.uint32]] = field(default_factory=list)
     source_of: list[npt.NDArray[np.uint16]] = field(default_factory=list)
@@ -80,6 +82,7 @@ class Tally:
     pairs_of: list[npt.NDArray[np.uint32]] = field(default_factory=list)
     histograms: dict[str, Histogram] = field(default_factory=dict)
     categories: dict[str, Categories] = field(default_factory=dict)
+    drawn: VerdictDraw = field(init=False)
     duplicates: NearDuplicates = field(default_factory=NearDuplicates)
     instructions: dict[str, list[str]] = field(default_factory=dict)
     questions: int = 0
@@ -90,6 +93,8 @@ class Tally:
         return self.facts.sources
 
     def __post_init__(self) -> None:
+        self.drawn = VerdictDraw(self.seed)
+
         def histogram(key: str, title: str, unit: str, things: str, edges: npt.NDArray[np.float64]) -> None:
             self.histograms[key] = Histogram(key, title, unit, things, edges, self.sources, methods=things == "pairs")
 
@@ -159,7 +164,11 @@ class Tally:
         rate = np.asarray(pc.fill_null(rates, 0.0).to_numpy(zero_copy_only=False))
         self.histograms["pass_rate"].add(rate[known], source[view.verdict_question[known]])
         judged = source[np.repeat(view.verdict_question, view.verdicts.lengths)]
-        self.categories["comparators"].add(*encode(view.verdicts.texts("comparator")), judged)
+        comparators = encode(view.verdicts.texts("comparator"))
+        self.categories["comparators"].add(*comparators, judged)
+        numbers = np.repeat(view.verdict_question, view.verdicts.lengths) + self.questions
+        within = np.arange(len(numbers)) - np.repeat(view.verdicts.starts, view.verdicts.lengths)
+        self.drawn.add(*comparators, numbers, within)
         self.categories["statuses"].add(STATUSES, places(view.verdicts.texts("status"), pa.array(STATUSES)), judged)
         truncated = ~view.stopped
         counts["truncated"] += int(truncated.sum())

@@ -162,7 +162,7 @@ def sketches(texts: Sequence[str]) -> tuple[Keys, Keys]:
         for band in range(BANDS):
             mixed = np.full(end - start, band + 1, dtype=np.uint64)
             for bucket in range(band * per_band, (band + 1) * per_band):
-                mixed = _mix(mixed ^ minima[:, bucket])
+                mixed = mix(mixed ^ minima[:, bucket])
             bands[start:end, band] = mixed
         nibbles = minima & np.uint64(15)
         shifts = np.arange(SKETCH, dtype=np.uint64) * np.uint64(4)
@@ -181,24 +181,19 @@ def _minima(encoded: Sequence[bytes]) -> Keys:
     owner = np.repeat(np.arange(len(encoded)), lengths)
     ends = np.repeat(np.cumsum(lengths), lengths)
     whole = np.arange(len(owner)) + _SHINGLE <= ends
-    hashed = _mix(shingles[: len(owner)][whole].astype(np.uint64))
+    hashed = mix(shingles[: len(owner)][whole].astype(np.uint64))
     cell = owner[whole] * SKETCH + (hashed >> np.uint64(60)).astype(np.int64)
     minima = np.full(len(encoded) * SKETCH, np.iinfo(np.uint64).max, dtype=np.uint64)
     np.minimum.at(minima, cell, hashed & np.uint64((1 << 60) - 1))
     return minima.reshape(-1, SKETCH)
 
 
-def _mix(values: Keys) -> Keys:
+def mix(values: Keys) -> Keys:
     """The finaliser of splitmix64."""
     mixed = values + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return mixed ^ (mixed >> np.uint64(31))
-
-
-def draw(seed: int, numbers: Ints) -> Keys:
-    """A random number (N,) for each of some numbers, the same for the same seed."""
-    return _mix(_mix(numbers.astype(np.uint64)) ^ keys([f"report {seed}"])[0])
 
 
 class NearDuplicates:

@@ -1,0 +1,103 @@
+"""``python -m mmpr.report OUT``: look at a build before spending GPU hours on it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmpr.report.nouns import Finding, Report
+
+INTERRUPTED = 130
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status: 0 done, 1 failed, 130 stopped."""
+    args = _arguments().parse_args(argv)
+
+    from mmpr.errors import MmprError
+
+    try:
+        from mmpr.report.make import make_report, write_report
+
+        def say(line: str) -> None:
+            print(_printable(line), file=sys.stderr, flush=True)
+
+        out = args.out.absolute()
+        report = make_report(out, against=args.against, other=args.compare, seed=args.seed, say=say)
+        page = write_report(report, out)
+        _show(report, page)
+    except MmprError as error:
+        print(f"error: {_printable(str(error))}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("stopped; an earlier report is still there", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m mmpr.report",
+        description="Turn a finished build into a page: findings, flow, distributions, gallery, audit, contamination.",
+        epilog="The page is OUT/report/index.html, its figures OUT/report/report.json.",
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="a finished build, such as builds/quickstart")
+    parser.add_argument("--compare", type=Path, metavar="B", help="another build: show what moved")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PATH",
+        help="look for the training questions in these: Parquet, JSONL, a build, meta.json or a folder of pictures",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="draws what is shown (default 0)")
+    return parser
+
+
+def _show(report: Report, page: Path) -> None:
+    """The findings as a table, and where the page is."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from mmpr.progress import print_tables
+
+    table = Table(title=f"{report.name}: findings", title_justify="left", box=box.SIMPLE)
+    for name in ("", "finding", "number", "threshold"):
+        table.add_column(name, justify="right" if name == "number" else "left")
+    table.add_column("what it says", overflow="fold")
+    colours = {"ok": "green", "look": "yellow", "bad": "red"}
+    for finding in report.findings:
+        level = Text(finding.level, style=colours[finding.level])
+        number, threshold = _number(finding, finding.number), _threshold(finding)
+        table.add_row(level, finding.title, number, threshold, Text(_printable(finding.sentence)))
+    print_tables(table)
+    print(f"report    {os.path.relpath(page) if page.is_relative_to(Path.cwd()) else page}")
+
+
+def _threshold(finding: Finding) -> str:
+    beyond = "below" if finding.more_is_better else "above"
+    return f"look {beyond} {_number(finding, finding.look)}, bad {_number(finding, finding.bad)}"
+
+
+def _number(finding: Finding, number: float | None) -> str:
+    if number is None:
+        return "-"
+    if finding.unit == "share":
+        return f"{100 * number:.3g} %"
+    return f"{number:,.0f}" if finding.unit == "count" else f"{number:.2f}"
+
+
+def _printable(text: str) -> str:
+    """Text for a terminal: no control characters but line breaks."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
