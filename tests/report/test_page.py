@@ -1,0 +1,413 @@
+"""The page of a report as text: escaped, bounded, in order, readable."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+import time
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markupsafe import Markup
+
+from mmpr.report import cards, charts, display, look, page
+from tests.report.reports import HIDDEN, LONG, made_report, response
+
+anything = st.text(st.characters(exclude_categories=()), max_size=80)
+
+
+class Elements(HTMLParser):
+    """Every element with its attributes, the text of headings, and what a script or style holds."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found: list[tuple[str, dict[str, str]]] = []
+        self.blocks: list[tuple[str, str]] = []
+        self._inside = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, {name: value or "" for name, value in attrs}))
+        self._inside = tag
+        if tag in ("script", "style"):
+            self.blocks.append((tag, ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside in ("script", "style"):
+            tag, text = self.blocks[-1]
+            self.blocks[-1] = (tag, text + data)
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attrs for name, attrs in self.found if name == tag]
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Elements]:
+    folder = tmp_path_factory.mktemp("report")
+    page.write_page(made_report(), folder)
+    return {path.name: Elements(path.read_text(encoding="utf-8")) for path in folder.iterdir()}
+
+
+def test_files(pages: dict[str, Elements]) -> None:
+    assert set(pages) == {"index.html", "gallery.html", "audit.html"}
+
+
+@pytest.mark.parametrize("name", ["index.html", "gallery.html", "audit.html"])
+class TestEveryPage:
+    def test_no_markup_of_data(self, pages: dict[str, Elements], name: str) -> None:
+        elements = pages[name]
+        pictures = {"index.html": 0, "gallery.html": 6, "audit.html": 6}[name]
+        assert len(elements.all("img")) == pictures
+        assert all(attrs["src"].startswith("data:image/png;base64,") for attrs in elements.all("img"))
+        assert len(elements.all("style")) == 1
+        assert len(elements.all("script")) == {"index.html": 0}.get(name, 2)
+        assert not {"iframe", "object", "embed", "base"} & {tag for tag, _ in elements.found}
+
+    def test_nothing_inline_and_nothing_from_outside(self, pages: dict[str, Elements], name: str) -> None:
+        for tag, attrs in pages[name].found:
+            assert "style" not in attrs, tag
+            assert not [key for key in attrs if key.startswith("on")], tag
+            for key in ("href", "src", "action", "xlink:href"):
+                address = attrs.get(key, "#")
+                assert re.match(r"(#|data:|(index|gallery|audit)\.html)", address), address
+
+    def test_policy_names_what_is_there(self, pages: dict[str, Elements], name: str) -> None:
+        elements = pages[name]
+        (policy,) = [a["content"] for a in elements.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; img-src data:;")
+        assert "unsafe" not in policy
+        scripts = [attrs.get("type") for attrs in elements.all("script")]
+        contents = [text for tag, text in elements.blocks if tag == "script"]
+        run = [text for kind, text in zip(scripts, contents, strict=True) if kind is None]
+        (style,) = [text for tag, text in elements.blocks if tag == "style"]
+        for text in [style, *run]:
+            digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+            assert f"'sha256-{digest}'" in policy
+
+    def test_headings_are_in_order(self, pages: dict[str, Elements], name: str) -> None:
+        levels = [int(tag[1]) for tag, _ in pages[name].found if re.fullmatch("h[1-6]", tag)]
+        assert levels[0] == 1
+        assert levels.count(1) == 1
+        assert all(b <= a + 1 for a, b in pairwise(levels)), levels
+
+    def test_names_for_those_who_do_not_see(self, pages: dict[str, Elements], name: str) -> None:
+        elements = pages[name]
+        assert all(attrs.get("alt") for attrs in elements.all("img"))
+        labelled = {attrs.get("for") for attrs in elements.all("label")}
+        assert all(attrs["id"] in labelled for tag in ("input", "select") for attrs in elements.all(tag))
+        assert all(a.get("aria-hidden") or a.get("aria-label") for a in elements.all("svg"))
+        landmarks = [tag for tag, _ in elements.found if tag in ("nav", "main", "footer")]
+        assert landmarks == ["nav", "main", "footer"]
+        assert elements.all("html") == [{"lang": "en"}]
+
+    def test_ids_are_unique_and_references_there(self, pages: dict[str, Elements], name: str) -> None:
+        ids = [attrs["id"] for _, attrs in pages[name].found if "id" in attrs]
+        assert len(ids) == len(set(ids))
+        for _, attrs in pages[name].found:
+            for reference in (
+                attrs.get("aria-labelledby"),
+                attrs.get("href", "")[1:] if attrs.get("href", "").startswith("#") else None,
+            ):
+                assert reference is None or reference in ids, reference
+
+
+def test_links_between_pages_lead_somewhere(pages: dict[str, Elements]) -> None:
+    ids = {name: {attrs.get("id") for _, attrs in elements.found} for name, elements in pages.items()}
+    links = {a["href"] for elements in pages.values() for a in elements.all("a") if "#finding-" in a["href"]}
+    known = {f"finding-{finding.key}" for finding in made_report().findings}
+    assert {link.partition("#")[2] for link in links} >= {"finding-letters", "finding-pairs"}
+    assert known <= ids["index.html"]
+    assert any(a["href"] == "gallery.html#finding=letters" for a in pages["index.html"].all("a"))
+    assert not any(a["href"] == "gallery.html#finding=margin" for a in pages["index.html"].all("a"))
+    assert "distribution-length" in ids["index.html"]
+
+
+def test_overview_says_every_number() -> None:
+    text = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page.overview(made_report()))))
+    for said in (
+        "5 pairs of 5 questions from 3 sources",
+        "1 bad",
+        "1 look",
+        "2 ok",
+        "look from 1.10 , bad from 1.30".replace(" ,", ","),
+        "look below 4, bad below 2",
+        "taken 5 83.3%",
+        "the last 30 to 4,000",
+        "differ by 1",
+        "+10.0 points",
+        "median",
+    ):
+        assert said in text, said
+
+
+def test_flow_bars_are_as_long_as_their_counts() -> None:
+    body = page.overview(made_report())
+    bars = re.findall(r'<svg class="bar".*?</svg>', body, re.S)
+    widths = [
+        [float(w) for w in re.findall(r'<rect class="(?:kept|dropped)-\d" x="[\d.]+" y="0" width="([\d.]+)"', bar)]
+        for bar in bars
+    ]
+    assert widths == [[833.33, 166.67], [800, 200], [1000], []]
+    ribbons = re.findall(r'<svg class="ribbon".*?d="M([\d.]+) 0L([\d.]+) 0L1000', body, re.S)
+    assert ribbons == [("0.0", "833.33"), ("0.0", "1000.0")]
+
+
+def test_without_optional_parts() -> None:
+    report = replace(made_report(), comparison=None, audit=(), gallery=(), distributions=())
+    report = replace(report, contamination=replace(report.contamination, overlaps=(), hits=()))
+    assert "nothing to compare with" in page.overview(report)
+    assert 'href="#comparison"' not in page.overview(report)
+    assert "nothing to audit" in page.audit(report)
+    assert "0 questions" in page.gallery(report)
+
+
+def test_pages_are_bounded(tmp_path: Path) -> None:
+    report = made_report()
+    wide = response("<" * 12_000, 0, "correct", "<")
+    question = replace(report.gallery[0], responses=(wide,) * 8)
+    many = tuple(replace(question, id=f"{n:032x}") for n in range(60))
+    lines = replace(report.sources[0], name="<" * 1000)
+    verdicts = tuple(replace(report.audit[0], key=str(n), question=LONG, response=wide) for n in range(60))
+    report = replace(report, gallery=many, audit=verdicts, sources=(lines,) * 3000)
+    page.write_page(report, tmp_path)
+    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert sum(sizes.values()) < page.PAGE_BYTES
+    assert sizes["gallery.html"] > page.GALLERY_BYTES / 2
+    text = (tmp_path / "gallery.html").read_text(encoding="utf-8")
+    left_out = re.search(r"(\d+) more questions did not fit", text)
+    assert left_out is not None
+    assert int(left_out[1]) + text.count("<article") == 60
+    assert "2,976 more sources" in (tmp_path / "index.html").read_text(encoding="utf-8").replace("2976", "2,976")
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "said"),
+    [
+        (None, "share", "–"),
+        (0.0, "share", "0%"),
+        (1.0, "share", "100%"),
+        (0.5, "share", "50.0%"),
+        (0.9998, "share", "99.98%"),
+        (0.99999, "share", ">99.99%"),
+        (0.0002, "share", "0.02%"),
+        (0.0000001, "share", "<0.01%"),
+        (-0.031, "share", "−3.1%"),
+        (1234567, "count", "1,234,567"),
+        (1.315, "ratio", "1.31"),
+        (-20.0, "tokens", "−20"),
+        (1234.5, "tokens", "1,234"),
+    ],
+)
+def test_number(value: float | None, unit: str, said: str) -> None:
+    assert look.number(value, unit) == said
+
+
+@given(st.recursive(anything, lambda inner: st.lists(inner) | st.dictionaries(anything, inner), max_leaves=8))
+def test_json_block_holds_data_and_no_markup(value: object) -> None:
+    block = look.json_block({"value": value})
+    assert not set(block) & set("<>&\u2028\u2029")
+    assert json.loads(block) == {"value": value}
+
+
+@pytest.mark.parametrize("own", [{"script": "x = '</script>'"}, {"style": "</STYLE>"}, {"script": "<!--"}])
+def test_a_script_cannot_end_itself(own: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="would end its element"):
+        look.page("title", Markup(), **own)
+
+
+@given(anything)
+def test_visible_hides_nothing(text: str) -> None:
+    shown = display.visible(text)
+    assert re.fullmatch(r'(?:[^<>]|<span class="code-point">[U+0-9A-F ]+(?:and [\d,]+ more)?</span>)*', shown, re.S)
+    plain = html.unescape(re.sub(r"<span[^>]*>.*?</span>", "", shown))
+    hidden = [c for c in text.replace("\r\n", "\n") if display._is_hidden(c)]
+    assert plain == "".join(c for c in text.replace("\r\n", "\n") if c not in hidden)
+    assert hidden or "<span" not in shown
+
+
+def test_visible_names_what_is_hidden() -> None:
+    assert display.visible(HIDDEN) == (
+        'evil <span class="code-point">U+202E</span>reversed<span class="code-point">U+202C</span> '
+        '<span class="code-point">U+0000 U+0007 U+001B</span>[31m '
+        '<span class="code-point">U+200B U+2066</span> end <span class="code-point">U+D800</span>'
+    )
+    assert display.visible("\x00" * 9) == '<span class="code-point">U+0000 U+0000 U+0000 U+0000 and 5 more</span>'
+    assert display.visible("e\u0301 日本\tनि\u200d 😀\n\u00a0") == "e\u0301 日本\tनि\u200d 😀\n\u00a0"
+
+
+def test_visible_is_bounded() -> None:
+    shown = display.visible("ab" * 500_000, 100)
+    assert "999,900 characters not shown" in shown
+    assert len(shown) < 300
+
+
+@given(st.text(max_size=60), st.integers(0, 70), st.integers(-1, 60), st.integers(-1, 60))
+def test_pieces_make_up_the_text(text: str, prefix: int, start: int, end: int) -> None:
+    found = display.pieces(text, prefix_chars=prefix, answer=(start, end))
+    assert "".join(piece.text for piece in found) == text
+    assert "".join(piece.text for piece in found if "prefix" in piece.marks) == text[:prefix]
+    expected = text[start:end] if 0 <= start < end else ""
+    assert "".join(piece.text for piece in found if "answer" in piece.marks) == expected
+
+
+def test_pieces_of_a_long_text_keep_its_ends() -> None:
+    text = "a" * 20_000 + " 42"
+    found = display.pieces(text, answer=(20_001, 20_003))
+    assert [piece.marks for piece in found] == [(), ("gap",), (), ("answer",)]
+    assert sum(len(piece.text) for piece in found if not piece.marks) <= display.SHOWN_CHARS
+    assert "8,003 characters not shown" in found[1].text
+    assert found[-1].text == "42"
+
+
+def words(text: str) -> list[str]:
+    return [word for word, _ in display._words(text)]
+
+
+def without(text: str, spans: tuple[display.Span, ...]) -> str:
+    for start, end in reversed(spans):
+        assert 0 <= start < end <= len(text)
+        text = text[:start] + " " + text[end:]
+    return text
+
+
+sentences = st.lists(st.sampled_from(["the", "sum", "is", "7", "8", "+", ".", "答案", "\n"]), max_size=30).map(" ".join)
+
+
+@given(sentences | anything, sentences | anything)
+def test_what_does_not_differ_is_the_same(a: str, b: str) -> None:
+    ours, theirs = display.differing(a, b)
+    assert words(without(a, ours)) == words(without(b, theirs))
+    if words(a) == words(b):
+        assert (ours, theirs) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "ours", "theirs"),
+    [
+        ("I see 7 cats.", "I see 9 cats.", ["7"], ["9"]),
+        ("same", "same ", [], []),
+        ("", "new words", [], ["new words"]),
+        ("他有3只猫", "他有3只狗", ["猫"], ["狗"]),
+        ("The largest is 7. Answer: 7", "The smallest is 7. Answer: 1", ["largest", "7"], ["smallest", "1"]),
+    ],
+)
+def test_differing(a: str, b: str, ours: list[str], theirs: list[str]) -> None:
+    left, right = display.differing(a, b)
+    assert [a[start:end] for start, end in left] == ours
+    assert [b[start:end] for start, end in right] == theirs
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("a b " * 100_000, "b a " * 100_000),
+        (" " * 1_000_000 + "x", "x" + " " * 1_000_000),
+        ("a" * 1_000_000, "b" * 1_000_000),
+        (" ".join(str(n % 37) for n in range(1400)), " ".join(str(n % 41) for n in range(1400))),
+        (" ".join(str(n * n % 401) for n in range(1400)), " ".join(str(n * n * n % 401) for n in range(1400))),
+    ],
+)
+def test_differing_takes_bounded_time(a: str, b: str) -> None:
+    before = time.process_time()
+    display.differing(a, b)
+    assert time.process_time() - before < 2
+
+
+def test_pair_marks_prefix_answer_and_difference() -> None:
+    chosen = response("A zebra stands on the grass. So 3", 0, "", "3")
+    rejected = response("A zebra stands in the sky.", continued=True, prefix_chars=15)
+    card = cards.pair_card(made_report().gallery[3].pairs[0], (chosen, rejected))
+    for side, differs, answer in ((card.chosen, "on|grass|So 3", "3"), (card.rejected, "in|sky", "")):
+        marked = {mark: [p.text for p in side.pieces if mark in p.marks] for mark in ("prefix", "differs", "answer")}
+        assert "".join(marked["prefix"]) == "A zebra stands "
+        assert "".join(marked["differs"]) == differs.replace("|", "")
+        assert "".join(marked["answer"]) == answer
+    assert (
+        str(display.Piece("<7>", ("answer", "differs")).__html__()) == '<mark class="answer differs">&lt;7&gt;</mark>'
+    )
+
+
+def test_histogram_draws_its_counts() -> None:
+    drawn = charts.histogram([0, 10, 20, 30], [1, 4, 2], unit="tokens", label='<b>"', middle=12)
+    root = ElementTree.fromstring(drawn)
+    assert root.attrib["aria-label"] == '<b>"'
+    names = {element.tag for element in root.iter()}
+    assert names <= {"svg", "g", "path", "text"}
+    assert {key for element in root.iter() for key in element.attrib} <= {
+        "viewBox",
+        "class",
+        "role",
+        "aria-label",
+        "d",
+        "x",
+        "y",
+        "transform",
+        "text-anchor",
+    }
+    (fill,) = [g.find("path") for g in root.iter("g") if g.get("class") == "fill"]
+    assert fill is not None
+    tops = [float(y) for y in re.findall(r"L [\d.]+ ([\d.]+)", fill.get("d", ""))]
+    base = tops[-1]
+    heights = list(dict.fromkeys(round(base - y, 2) for y in tops[:-1]))
+    assert heights[1] == pytest.approx(4 * heights[0], rel=0.01)
+    assert heights[2] == pytest.approx(2 * heights[0], rel=0.01)
+    assert [text.text for text in root.iter("text")][:4] == ["0", "5", "10", "15"]
+
+
+@pytest.mark.parametrize(
+    ("edges", "expected"),
+    [
+        ([0, 1, 2, 3, 4], (False, False)),
+        ([0, 1, 2, 3, 400], (False, True)),
+        ([-400, 0, 1, 2, 3, 400], (True, True)),
+        ([0, 1], (False, False)),
+    ],
+)
+def test_tails(edges: list[float], expected: tuple[bool, bool]) -> None:
+    assert charts.tails(edges) == expected
+    drawn = charts.histogram(edges, [1] * (len(edges) - 1), unit="", label="x", middle=None)
+    assert drawn.count('class="tail"') == sum(expected)
+
+
+def test_an_empty_histogram_is_drawn() -> None:
+    assert "<svg" in charts.histogram([0, 1], [0], unit="share", label="nothing", middle=None)
+    assert "NaN" not in charts.sparkline([0, 0])
+
+
+def luminance(colour: str) -> float:
+    digits = colour.lstrip("#")
+    digits = digits if len(digits) == 6 else "".join(2 * digit for digit in digits)
+    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", [0, 1, 2], ids=["light", "dark", "print"])
+def test_contrast(scheme: int) -> None:
+    blocks = re.findall(r":root \{(.*?)\}", look.asset("look.css"), re.S)
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]+)", blocks[scheme]))
+    grounds = {
+        "paper": ("ink", "muted", "accent", "ok", "look", "bad", "chosen", "rejected"),
+        "raised": ("ink", "muted"),
+        "accent-soft": ("ink", "muted", "accent"),
+        "chosen-soft": ("ink",),
+        "rejected-soft": ("ink",),
+        "answer-soft": ("ink",),
+    }
+    for ground, inks in grounds.items():
+        for ink in inks:
+            dark, light = sorted((luminance(colours[ground]), luminance(colours[ink])))
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, ground)
