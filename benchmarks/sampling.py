@@ -252,8 +252,8 @@ def mmpr(args: argparse.Namespace) -> Measured:
         cluster.connect(job.out / "logs" / "ray.log")
         try:
             meter = cluster.start_meter()
-            graph = cluster._from_units(units).map(_Gate(job.out), **_GATE_RESOURCES)
-            pool = cluster._resources(job.recipe.engine)
+            graph = cluster.units_as_rows(units).map(_Gate(job.out), **_GATE_RESOURCES)
+            pool = cluster.actor_pool(job.recipe.engine)
             graph = graph.map(cluster.Generate, fn_constructor_args=(job, job.recipe.model.path, meter), **pool)
             seconds, rows = _time_after_first(job.out, graph, first=1)
             for row in rows:

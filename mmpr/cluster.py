@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import logging
 import os
 import shutil
@@ -26,7 +27,8 @@ import ray
 import ray.data
 
 from mmpr.config import EngineSpec
-from mmpr.engine import Engine, start_engine
+from mmpr.engine import start_engine
+from mmpr.engine.turns import Turns
 from mmpr.errors import EngineDeadError, EngineError, MmprError
 from mmpr.io.shards import ATTEMPTS, Unit, add_counts
 from mmpr.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
@@ -108,8 +110,9 @@ class Generate:
 
     def __init__(self, job: Job, model_path: str, meter: Any) -> None:
         self._job, self._model_path, self._meter = job, model_path, meter
-        self._engine: Engine | None = None
+        self._turns: Turns | None = None
         self._starting = asyncio.Lock()
+        self._begun = itertools.count()
         self._unreported: Counts = {}
         self._reported_at = 0.0
 
@@ -127,14 +130,16 @@ class Generate:
         return row
 
     async def _generate(self, unit: Unit) -> None:
+        turn = next(self._begun)
         attempts = _begin(self._job.out, unit)
         async with self._starting:
-            if self._engine is None:
+            if self._turns is None:
                 log = self._job.out / "logs" / f"engine-{socket.gethostname()}-{os.getpid()}.log"
-                self._engine = start_engine(self._job.recipe, self._model_path, log)
+                self._turns = Turns(start_engine(self._job.recipe, self._model_path, log))
                 self._meter.add.remote({"engines": 1})
-        await sample_unit(self._job, unit, self._engine, self._report)
-        await complete_unit(self._job, unit, self._engine, self._report)
+        engine = self._turns.of(turn)
+        await sample_unit(self._job, unit, engine, self._report)
+        await complete_unit(self._job, unit, engine, self._report)
         attempts.unlink(missing_ok=True)
         self._report({})
 
@@ -167,13 +172,13 @@ def run(
     branches = []
     if to_sample:
         shutil.rmtree(job.out / ATTEMPTS, ignore_errors=True)
-        sampled = _from_units(to_sample).map(_ingest, fn_args=(job, meter), num_cpus=STAGE_CPUS)
-        sampled = sampled.map(Generate, fn_constructor_args=(job, model_path, meter), **_resources(job.recipe.engine))
+        sampled = units_as_rows(to_sample).map(_ingest, fn_args=(job, meter), num_cpus=STAGE_CPUS)
+        sampled = sampled.map(Generate, fn_constructor_args=(job, model_path, meter), **actor_pool(job.recipe.engine))
         branches.append(sampled.map(_judge, fn_args=(job,), num_cpus=STAGE_CPUS))
     if to_judge:
-        branches.append(_from_units(to_judge).map(_judge, fn_args=(job,), num_cpus=STAGE_CPUS))
+        branches.append(units_as_rows(to_judge).map(_judge, fn_args=(job,), num_cpus=STAGE_CPUS))
     if heldout:
-        branches.append(_from_units(heldout).map(_ingest_only, fn_args=(job,), num_cpus=STAGE_CPUS))
+        branches.append(units_as_rows(heldout).map(_ingest_only, fn_args=(job,), num_cpus=STAGE_CPUS))
     graph = branches[0].union(*branches[1:]) if len(branches) > 1 else branches[0]
     try:
         for row in graph.iter_rows():
@@ -185,7 +190,7 @@ def run(
         raise MmprError(f"a worker failed: {lines[-1] if lines else error!r}") from error
 
 
-def _resources(spec: EngineSpec) -> dict[str, Any]:
+def actor_pool(spec: EngineSpec) -> dict[str, Any]:
     """How many actors of which size. Ray Data does not want CPUs and GPUs named together."""
     gpus = spec.gpus_per_actor
     if gpus is None:
@@ -243,7 +248,7 @@ def _unit(row: dict[str, Any]) -> Unit:
     return Unit(row["split"], row["number"], row["of"])
 
 
-def _from_units(units: list[Unit]) -> Any:
+def units_as_rows(units: list[Unit]) -> Any:
     """A dataset of one block a unit, so that each is scheduled, retried and finished alone."""
     rows = [{"split": unit.split, "number": unit.number, "of": unit.of, "error": ""} for unit in units]
     return ray.data.from_items(rows, override_num_blocks=len(rows))

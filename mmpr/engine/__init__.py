@@ -40,7 +40,9 @@ class Reply:
 
 
 class Engine(Protocol):
-    """What a sampler needs of an engine."""
+    """What a sampler needs of an engine; ``samples_at_once`` is how many samples it works on at the same time."""
+
+    samples_at_once: int
 
     async def generate(self, request: Request) -> Reply:
         """Draw ``request.samples`` responses.

@@ -18,6 +18,8 @@ from mmpr.schema import Response, content_id
 class ReplayEngine:
     """A deterministic stand-in for a model."""
 
+    samples_at_once = 1024
+
     def __init__(self, recipe: Recipe) -> None:
         self._delay_s = float(recipe.engine.args.get("delay_s", 0.0))
         self._answers = [str(answer) for answer in recipe.engine.args.get("answers", range(10))]

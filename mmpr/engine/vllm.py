@@ -56,6 +56,7 @@ class VllmEngine:
             self._engine: Any = AsyncLLM.from_engine_args(AsyncEngineArgs(**self._engine_args(model_path)))
         except Exception as error:  # whatever goes wrong, the user needs the engine's own words
             raise EngineStartError(_start_message(error, log)) from error
+        self.samples_at_once: int = self._engine.vllm_config.scheduler_config.max_num_seqs
         self._tokenizer: Any = self._engine.get_tokenizer()
         self._chat_params = ChatParams
         self._sampling_params = SamplingParams

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import json
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -56,19 +56,22 @@ def write_parquet(path: Path, noun: type[Row], rows: Iterable[Row], counts: dict
             file.write_table(pa.Table.from_pylist(group, schema=schema), row_group_size=len(group))
 
 
-def read_rows(path: Path, noun: type[Row]) -> Iterator[Row]:
+def read_rows(path: Path, noun: type[Row], without: Sequence[str] = ()) -> Iterator[Row]:
     """The rows of a shard, a row group at a time.
+
+    ``without`` names columns of lists that are not read and stand as empty ones: pictures are most of a file.
 
     Raises:
         OutputError: the file is damaged or holds something else.
     """
     decode = _decoder(noun)  # type: ignore[arg-type]
-    columns = [field.name for field in dataclasses.fields(noun)]  # type: ignore[arg-type]
+    columns = [field.name for field in dataclasses.fields(noun) if field.name not in without]  # type: ignore[arg-type]
+    unread: dict[str, list[Any]] = {name: [] for name in without}
     try:
         with pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
                 for row in file.read_row_group(group, columns=columns).to_pylist():
-                    yield decode(row)
+                    yield decode({**row, **unread})
     except (pa.ArrowException, OSError, KeyError, TypeError) as error:
         raise OutputError(
             f"{path}: cannot be read as {noun.__name__} rows ({error}); delete it and run again"
