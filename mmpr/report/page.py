@@ -17,7 +17,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mmpr.report import cards, charts, look
-from mmpr.report.nouns import LEVELS, Distribution, Finding, Flow, FlowStage, Group, Report
+from mmpr.report.nouns import LEVELS, Distribution, Finding, Flow, FlowStage, Group, HitMethod, Report
 from mmpr.schema import content_id
 
 GALLERY_BYTES, AUDIT_BYTES = 12_000_000, 4_000_000
@@ -40,6 +40,13 @@ _SECTIONS = (
     ("#distributions", "Distributions"),
     ("#contamination", "Contamination"),
 )
+
+_HIT_METHODS: dict[HitMethod, str] = {
+    "question": "same question",
+    "image": "same picture",
+    "perceptual": "similar picture",
+    "text": "same text",
+}
 
 
 def write_page(report: Report, folder: Path) -> None:
@@ -71,6 +78,7 @@ def overview(report: Report) -> str:
         categories=[_categories(d) for d in report.distributions if not d.edges],
         listed=LISTED,
         hits=_HITS,
+        methods=_HIT_METHODS,
         moved=_grouped(report),
     )
     return _page(report, f"{report.name}: report", body, "index.html", links=(*LINKS, *_SECTIONS, *compared))
@@ -185,18 +193,32 @@ class _FlowBar:
 
 
 def _stages(flow: Flow) -> Iterator[_FlowBar]:
+    """The stages in the order in which they are drawn; what a branch sets aside comes last.
+
+    A ribbon leads to the next bar when all that is in that bar came from this one.
+    """
     titles = {stage.key: stage.title for stage in flow.stages}
-    following = [stage.key for stage in flow.stages[1:]] + [""]
-    for stage, after in zip(flow.stages, following, strict=True):
+    feeds = {stage.key: {part.to for part in stage.parts if part.to} for stage in flow.stages}
+    aside = {to for fed in feeds.values() if len(fed) > 1 for to in fed if not feeds.get(to)} - {flow.stages[-1].key}
+    stages = sorted(flow.stages, key=lambda stage: stage.key in aside)
+    for stage, after in zip(stages, [*(stage.key for stage in stages[1:]), ""], strict=True):
+        sole = all(after not in fed for key, fed in feeds.items() if key != stage.key)
         bars: list[tuple[Any, float, float, str]] = []
         ribbons: list[tuple[float, float]] = []
         place = 0.0
         seen = {True: 0, False: 0}
         for part in stage.parts:
             width = _BAR * part.count / stage.total if stage.total else 0.0
-            bars.append((part, place, width, f"{'kept' if part.kept else 'dropped'}-{seen[part.kept] % 3}"))
+            bars.append(
+                (
+                    part,
+                    place,
+                    width,
+                    f"{'kept' if part.kept else 'dropped'}-{seen[part.kept] % (4 if part.kept else 3)}",
+                )
+            )
             seen[part.kept] += 1
-            if after and part.to == after and width:
+            if sole and after and part.to == after and width:
                 ribbons.append((place, width))
             place += width
         yield _FlowBar(stage, bars, ribbons, titles)
@@ -214,7 +236,7 @@ def _histogram(distribution: Distribution) -> dict[str, Any]:
     left, right = charts.tails(distribution.edges)
     edges = [look.number(edge, _unit(unit)) for edge in distribution.edges]
     ends = [f"the first bar gathers {edges[0]} to {edges[1]}"] * left + [f"the last {edges[-2]} to {edges[-1]}"] * right
-    chart = charts.histogram(distribution.edges, whole.counts, unit=unit, label=said, middle=middle)
+    chart = charts.histogram(distribution.edges, whole.counts, unit=_unit(unit), label=said, middle=middle)
     lines = [(group, charts.sparkline(group.counts)) for group in distribution.groups[:LISTED]]
     return {
         "distribution": distribution,
@@ -251,7 +273,8 @@ def _share(count: int, group: Group) -> float | None:
 
 
 def _unit(unit: str) -> str:
-    return "share" if unit == "share" else ""
+    """The kind of number that a distribution's unit stands for (``share of its responses`` is a share)."""
+    return "share" if unit.startswith("share") else ""
 
 
 def _grouped(report: Report) -> list[tuple[str, list[Any]]]:

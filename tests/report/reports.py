@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from typing import get_args
 
 from PIL import Image
 
@@ -20,6 +21,7 @@ from mmpr.report.nouns import (
     GalleryQuestion,
     Group,
     Hit,
+    HitMethod,
     Moved,
     MovedFinding,
     Overlap,
@@ -208,7 +210,7 @@ def made_report() -> Report:
         gallery=(*judged(), described(), hostile()),
         audit=(*audit, harm),
         contamination=Contamination(
-            (Overlap("held-out", "perceptual", 5, 9, 1, 0.2, MARKUP),),
+            tuple(Overlap("held-out", method, 5, 9, 1, 0.2, MARKUP) for method in get_args(HitMethod)),
             (Hit(MARKUP, "perceptual", "a" * 32, MARKUP, MARKUP, 3, MARKUP + HIDDEN),),
             ((MARKUP, 2),),
         ),

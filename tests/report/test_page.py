@@ -142,7 +142,7 @@ def test_overview_says_every_number() -> None:
         "1 bad",
         "1 look",
         "2 ok",
-        "look from 1.10 , bad from 1.30".replace(" ,", ","),
+        "look above 1.10 , bad above 1.30".replace(" ,", ","),
         "look below 4, bad below 2",
         "taken 5 83.3%",
         "the last 30 to 4,000",
