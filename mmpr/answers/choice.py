@@ -9,7 +9,7 @@ from functools import lru_cache
 from mmpr.answers.text import same_text, words
 
 _L = r"[A-Z]"
-_ALONE = re.compile(r"[(\[{<【]?\s*(?P<a>[A-Za-z])\s*[)\]}>】]?\s*[.:,;、)]?")
+_ALONE = re.compile(r"[(\[{<【]?\s*(?P<a>[A-Za-z])\s*[)\]}>】]?\s*[.:,;、)]?(?:\s+only)?")
 _NAMED = re.compile(
     r"(?:(?:the\s+)?(?:correct\s+|right\s+|best\s+|final\s+)?(?:option|choice|answer|letter|alternative|statement|figure|image|picture|graph)s?\s*(?:is|:)?\s*(?:option\s+|choice\s+)?|(?:[故应應]该?)?(?:选项|选择|选)|答案[是为]?|it\s+is\s+|it's\s+)"
     r"\s*[(\[]?(?P<a>[A-Za-z])[)\]]?\s*(?:项|选项)?\s*[.:,、)]?",
@@ -28,7 +28,7 @@ _TRAILING = re.compile(
 )
 _SAID = re.compile(
     r"(?:选项?)?[(\[]?(?P<a>[A-Z])[)\]]?\s*(?:选项|项)?(?:是?(?:正确|对)的?)?(?<=[项确对的])"
-    r"|(?:(?i:option|choice)\s+)?[(\[]?(?P<b>[A-Z])[)\]]?\s+(?:is|would be|looks"
+    r"|(?:(?i:option|choice|answer|statement|figure|graph|image)\s+)?[(\[]?(?P<b>[A-Z])[)\]]?\s+(?:is|would be|looks"
     r"|seems to be|must be)\s+(?:the\s+)?(?:correct|right|best|true|answer|final)(?:\s+\w+){0,2}"
 )
 _MENTION = re.compile(
@@ -99,6 +99,13 @@ def index_of(text: str, choices: Sequence[str], same: Callable[[str, str], bool]
     if not found and len(choices) > 1:
         found = [at for at, part in enumerate(distinctive(tuple(choices))) if part and same_text(part, text)]
     return found[0] if len(found) == 1 else None
+
+
+def named_with_letter(text: str, choices: Sequence[str], same: Callable[[str, str], bool]) -> str | None:
+    """C of "C 18" where the third option is 18."""
+    name, _, rest = text.partition(" ")
+    at = ord(name) - ord("A") if len(name) == 1 else -1
+    return name if rest and 0 <= at < len(choices) and same(choices[at], rest) else None
 
 
 def only_names(text: str, choices: Sequence[str], at: int) -> bool:

@@ -17,6 +17,7 @@ from mmpr.answers.powers import (
     of_atom,
     of_poly,
     prime_powers,
+    raised,
     root_of_number,
 )
 
@@ -56,6 +57,8 @@ def apply(name: str, arguments: list[Form]) -> Form:
             whole = [int(number) for number in known]
             return of_poly({(): Fraction(gcd(*whole) if name == "gcd" else lcm(*whole))})
     if len(arguments) == 1:
+        if name in ("sinh", "cosh", "tanh", "coth"):
+            return _hyperbolic(name, arguments[0])
         if name in ("sin", "cos", "tan", "cot", "sec", "csc"):
             return _trigonometric(name, arguments[0])
         if name in ("ln", "log"):
@@ -109,6 +112,16 @@ def _logarithm(argument: Form) -> Form:
                 result = add(result, term)
             return result
     return of_atom(("fn", "ln", freeze(argument)))
+
+
+def _hyperbolic(name: str, argument: Form) -> Form:
+    """By exponentials: cosh x is (e^x + e^-x)/2."""
+    if name in ("tanh", "coth"):
+        parts = [_hyperbolic(part, argument) for part in ("sinh", "cosh")]
+        return multiply(parts[0], invert(parts[1])) if name == "tanh" else multiply(parts[1], invert(parts[0]))
+    base = of_atom(("exp", ("sym", "e"), ()))
+    up, down = raised(base, argument), raised(base, negate(argument))
+    return multiply(add(up, down if name == "cosh" else negate(down)), of_poly({(): Fraction(1, 2)}))
 
 
 def _trigonometric(name: str, argument: Form) -> Form:

@@ -25,6 +25,7 @@ from mmpr.answers.regions import is_region, only_variable, region
 Prove = Callable[[Tree, Tree], bool]
 """Asks the symbolic tier whether two scalars that agree at every point are equal; may raise its own errors."""
 
+_ROWS = frozenset(("list", "interval"))
 _EXACT_DIGITS = 10  # a decimal that shows this many digits of an irrational or periodic value stands for it
 
 
@@ -295,8 +296,18 @@ def _same_halfspaces(one: Tree, two: Tree) -> bool:
     return {key: number * factor for key, number in left[0].items()} == right[0]
 
 
+def _written_matrix(tree: Tree) -> Tree:
+    """A matrix that is written as a list of lists, [[1, 2], [3, 4]]; a list of two reads as a closed interval."""
+    if tree[0] == "interval" and tree[1] + tree[4] == "[]":
+        tree = ("list", *tree[2:4])
+    if tree[0] != "list":
+        return tree
+    rows = [("row", *(row[2:4] if row[0] == "interval" else row[1:])) for row in tree[1:] if row[0] in _ROWS]
+    return ("matrix", *rows) if len(rows) == len(tree) - 1 else tree
+
+
 def _same_matrices(gold: Tree, other: Tree, prove: Prove) -> bool:
-    one, two = rows_of(gold), rows_of(other)
+    one, two = rows_of(_written_matrix(gold)), rows_of(_written_matrix(other))
     if not isinstance(one, list) or not isinstance(two, list):
         return False
     return [len(row) for row in one] == [len(row) for row in two] and all(

@@ -47,6 +47,8 @@ _CODE = re.compile(
     r"(?:[A-Z]{1,5}|[A-Za-z]{2,})[- ]?\d+[A-Za-z]{0,2}|\d+(?:-\d+)+|\d+[A-Z]{1,3}|[A-Za-z]{2,}(?:-[A-Za-z]+)+"
     r"|[A-Za-z]+(?:-[A-Za-z]{2,})+|(?:the )?\d{2,3}0'?s|[A-Z]+\d+[A-Z0-9]*"
 )
+_NOT_ANY = re.compile(r"(?:there (?:are|were) )?no (?:[a-z]+ ){0,2}[a-z]+s(?: (?:in|on) .*)?", re.IGNORECASE)
+_SO = re.compile(r", (?:so|thus|therefore|hence)(?: that)?,? ")
 _RANGE = re.compile(r"(?:from |between |[Aa]ges? |[Aa]ged )?(\S+(?: \S+)?)\s*(?:-|to|~|and|至|到)\s*(\S+(?: \S+)?)")
 
 
@@ -174,6 +176,8 @@ def _number(answer: str, truth: str, gold: Amount, raw: str, relaxed: bool, prov
     name = "quantity" if gold.unit else "number"
     if (gold.year or parse_amount(answer) is None) and (year := dates.parse_year(statement_of(answer))) is not None:
         return Judgement(year == gold.number, "number", "years")
+    if gold.number == 0 and _NOT_ANY.fullmatch(answer):
+        return Judgement(True, name, "none of them")
     other = _amount_said(answer, truth)
     if isinstance(other, str):
         return Judgement(False, name, other)
@@ -207,9 +211,9 @@ def _amount_said(answer: str, truth: str = "") -> Amount | str | None:
         amount = parse_amount(right.strip())
         if amount is not None:
             return amount
-    parts = sentences(answer)
+    parts = _SO.split(answer) if _SO.search(answer) else sentences(answer)
     if len(parts) > 1:
-        last = conclusion(answer)
+        last = peel(parts[-1]) if _SO.search(answer) else conclusion(answer)
         return _amount_said(last, truth) if last != answer else None
     said = predicate(answer)
     if said is not None and hedge(said, truth) is None and hedge(answer, truth, bounds=False) is None:

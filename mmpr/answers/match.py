@@ -25,6 +25,8 @@ RULES = frozenset({"default", "relaxed", "anls", "exact", "multiple_choice"})
 MAX_ANSWER = 4_000
 """Characters: a longer answer is searched for its final answer, never compared whole."""
 _CACHE_SIZE = 16_384
+_PROVABLE = re.compile(r"[\\√]|\b(?:sqrt|sin|cos|tan|log|ln)(?![a-z])")
+"""Formulas that may go to the symbolic worker: it starts in the background when the first of them is seen."""
 _PROOF_BUDGET_S = sandbox.LIMIT_S
 
 
@@ -83,15 +85,15 @@ def match(prediction: str, gold: str, *, choices: Sequence[str] | None = None, r
 
 def match_many(rows: Iterable[Mapping[str, Any]]) -> list[Verdict]:
     """Judge many rows, each with ``pred`` (or ``prediction``), ``gold`` and perhaps ``choices`` and ``rule``; in
-    order."""
+    order.
+
+    The symbolic worker starts at once when any of them may need it, so that it is up when its turn comes.
+    """
+    asked = [(row["pred"] if "pred" in row else row["prediction"], row) for row in rows]
+    if any(isinstance(text, str) and _PROVABLE.search(text) for pred, row in asked for text in (pred, row["gold"])):
+        sandbox.warm()
     return [
-        match(
-            row["pred"] if "pred" in row else row["prediction"],
-            row["gold"],
-            choices=row.get("choices"),
-            rule=row.get("rule") or "default",
-        )
-        for row in rows
+        match(pred, row["gold"], choices=row.get("choices"), rule=row.get("rule") or "default") for pred, row in asked
     ]
 
 
@@ -131,6 +133,8 @@ def _match(prediction: str, gold: str, choices: tuple[str, ...], rule: str) -> V
         if found is None:
             return Verdict("unparseable", None, "none", f"no final answer in {len(answer)} characters")
         answer = found
+    elif "\n" in answer or "</think>" in answer:  # a response: its marked answer, or what follows the reasoning
+        answer = extract(answer) or answer.rpartition("</think>")[2]
     readable = clean(answer)
     if readable is None:
         return Verdict("unparseable", None, "none", "hidden or control characters")
@@ -139,7 +143,7 @@ def _match(prediction: str, gold: str, choices: tuple[str, ...], rule: str) -> V
     truth = clean(gold)
     if not truth:
         return Verdict("error", readable, "none", "the truth is empty or has control characters")
-    if "\\" in readable or "\\" in truth:
+    if _PROVABLE.search(readable) or _PROVABLE.search(truth):
         sandbox.warm()
     options = [clean(str(option)) or "" for option in choices]
     judgement = judge(readable, truth, options, rule, _prover())

@@ -47,6 +47,7 @@ _ORDINAL = re.compile(
     r"(?:it is |it's )?the (first|second|third|fourth|fifth|last) (?:option|choice|answer|one|statement)", re.IGNORECASE
 )
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
+_SUBJECT = re.compile(r"(?:it|they)(?: will| would)? (.+?)\.?", re.IGNORECASE)
 _SUBJECT_END = re.compile(r"\s+(?:is|are|was|were|because|since|as)\b|,|\s+[-(]|：|，")
 GOLD_LETTER_TEXT = re.compile(r"(?:\([A-H]\)|[A-H]\s*[.):])\s+(?![A-Z]\.)\S.*")
 
@@ -112,7 +113,13 @@ def _answer_letter(
     if both is not None and not (options and ord(both[0]) - ord("A") >= len(options)):
         return _letter_with_text(*both, options, want_text, same_option)
     if options:
+        name = choice.named_with_letter(answer, options, same_option)
+        if name is not None:
+            return name, ""
         at = choice.index_of(answer, options, same_option)
+        subject = _SUBJECT.fullmatch(without_reason(answer)) if at is None else None
+        if subject is not None:
+            at = choice.index_of(subject[1], options, same_option)
         said = predicate(answer) if at is None else None
         if said is not None:
             name = choice.letter(said)

@@ -123,6 +123,13 @@ _ANSWERS = re.compile(
 )
 
 
+_SEEN = re.compile(
+    r"(?:I|we|you)(?: can)? see (.{1,60})|(.{1,60}?) (?:is|are) (?:shown|visible|depicted|pictured|displayed|seen)"
+    r"(?: (?:in|on) .{1,30})?",
+    re.IGNORECASE,
+)
+
+
 @lru_cache(maxsize=16384)
 def peel(text: str) -> str:
     """The answer without markdown, math delimiters, quotes, boxes, text commands, lead-ins and final punctuation."""
@@ -215,6 +222,9 @@ def predicate(text: str) -> str | None:
     if answered:
         return answered[1]
     labelled = _LABELLED.fullmatch(text)
+    seen = _SEEN.fullmatch(text)
+    if seen and hedge(text) is None:
+        return _SCENE.sub("", next(filter(None, seen.groups())))
     if _ALTERNATIVE.search(text) or _NEGATION.search(text):
         return None
     if labelled and not _CLAUSE.search(labelled[1]):

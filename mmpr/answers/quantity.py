@@ -72,10 +72,12 @@ _FILLERS = frozenset(("more", "left", "remaining", "in total", "total", "in all"
 _AFTER_UNIT = re.compile(
     r"long|tall|wide|high|deep|old|thick|away|each|(?:in )?total|of (?:the |his |her |their )?[a-z]+(?: [a-z]+)?"
 )
+_SINGLE = re.compile(r"^(?:a|one|only one) single ")
 _SHARE = re.compile(r"(%|percent)? ?of (?:the |all |a )?[a-z]+(?: [a-z]+){0,2}")
 _YEAR_LIKE = re.compile(r"(?:1[5-9]|20)\d\d")
 _CODE_TAIL = re.compile(r"[AC]")  # 5A and 12C are labels, 5 A and 12 C are not
 _MORE = re.compile(r"(?<=\w) (?:more(?! than\b)|of (?:them|these|those))\b")
+_LETTER = re.compile(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])|[(,=]")
 _CLOSE_UNIT = re.compile(r"(?<=[}\d)])(?=[a-z]{2}(?:\^\{?[23]\}?)?$)")  # 2\\sqrt{3}cm
 _EVERY = re.compile(r"\s+(?:every|each) (?:day|night|week|month|year|hour|minute|person|time)$")
 _PRESENT = re.compile(
@@ -140,6 +142,8 @@ def parse_expression(text: str) -> Amount | None:
     head = text
     if _ANGLE_INSIDE.search(text) or ", " in text:
         pass
+    elif text[0] in units.CURRENCY_SIGNS and text[1:2] == "\\":
+        unit, head = units.parse_unit(units.CURRENCY_SIGNS[text[0]]), text[1:]
     elif text.endswith("%"):
         unit, head = units.PERCENT, text[:-1]
     elif text.endswith("°"):
@@ -148,7 +152,7 @@ def parse_expression(text: str) -> Amount | None:
         words = _CLOSE_UNIT.sub(" ", text).split(" ")
         for count in range(min(3, len(words) - 1), 0, -1):
             tail = " ".join(words[-count:])
-            if len(tail) > 1 or tail in "°%":
+            if len(tail) > 1 or tail in "°%" or (tail in "mgsLNJWVA" and not _LETTER.search(" ".join(words[:-1]))):
                 unit = units.parse_unit(tail)
                 if unit:
                     head = " ".join(words[:-count])
@@ -281,7 +285,7 @@ def _noun(value: Fraction, tail: str) -> tuple[str, ...]:
 
 
 def _from_words(text: str) -> Amount | None:
-    words = text.split(" ")
+    words = _SINGLE.sub("one ", text).split(" ")
     if re.split("-", words[0].lower())[0] not in NUMBER_WORDS and words[0].lower() not in (
         "a",
         "an",

@@ -160,6 +160,7 @@ _VOLUME_IN_LENGTH = Fraction(1, 1000)  # a litre in cubic metres
 
 _DERIVED: dict[str, Dimensions] = {
     "area": (("length", 2),),
+    "frequency": (("time", -1),),
     "force": (("length", 1), ("mass", 1), ("time", -2)),
     "energy": (("length", 2), ("mass", 1), ("time", -2)),
     "power": (("length", 2), ("mass", 1), ("time", -3)),
