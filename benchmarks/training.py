@@ -34,6 +34,7 @@ import ctypes
 import gc
 import io
 import json
+import os
 import random
 import re
 import statistics
@@ -161,7 +162,8 @@ def _measure(args: argparse.Namespace, worker: str, image_tokens: int, pairs: in
     command = [sys.executable, __file__, "--worker", worker, "--repeats", str(args.repeats)]
     command += ["--image-tokens", str(image_tokens), "--pairs", str(pairs)]
     command += ["--disjoint"] * args.disjoint + (["--threads", str(args.threads)] if args.threads else [])
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    quiet = {"TRANSFORMERS_VERBOSITY": "error", "KINETO_LOG_LEVEL": "99"}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **quiet})
     if done.returncode:
         raise SystemExit(f"the measurement ended with status {done.returncode}")
     result = json.loads(done.stdout.splitlines()[-1])

@@ -21,6 +21,7 @@ SCRATCH_BYTES = 12 * 2**20
 """Room for a tile of logits and for what is cast beside it; vectors with a number a token of the tile come on top."""
 
 _MAX_TILE_TOKENS = 512
+_MIXES_PRECISIONS = frozenset({"cuda"})  # devices that multiply 16-bit numbers into 32-bit sums
 
 
 def token_logprobs(hidden: Tensor, weight: Tensor, targets: Tensor, *, bias: Tensor | None = None) -> Tensor:
@@ -160,7 +161,7 @@ class _Tiles:
         if torch.is_autocast_enabled(device) and operand != torch.float64:
             operand = torch.get_autocast_dtype(device)
         sums = torch.promote_types(operand, torch.float32)
-        if device != "cuda":  # only there can 16-bit numbers be multiplied into 32-bit sums
+        if device not in _MIXES_PRECISIONS:
             operand = sums
         (tokens, size), vocabulary = hidden.shape, len(weight)
         # Bytes that each token, each column and each cell of a tile take beside the results: copies cast to another

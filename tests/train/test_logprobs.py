@@ -123,6 +123,51 @@ def test_autocast_on_cpu_keeps_float32():
     assert relative(got[0], plain(hidden, weight, targets)) < 2e-6
 
 
+@pytest.fixture
+def mixed_products(monkeypatch):
+    """Products of 16-bit numbers with 32-bit sums, which torch has on a GPU alone, on the CPU."""
+    made = []
+
+    def on_cpu(function):
+        def product(*args, out_dtype=None, **kwargs):
+            if out_dtype is not None:
+                made.append(function)
+                *total, left, right = args
+                assert left.dtype == right.dtype == torch.bfloat16
+                args = (*total, left.float(), right.float())
+            return function(*args, **kwargs)
+
+        return product
+
+    for name in ("mm", "addmm"):
+        monkeypatch.setattr(torch, name, on_cpu(getattr(torch, name)))
+    monkeypatch.setattr(logprobs, "_MIXES_PRECISIONS", {"cpu"})
+    return made
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "autocast"),
+    [
+        ((torch.bfloat16, torch.bfloat16), False),
+        ((torch.float32, torch.float32), True),  # parameters in float32, computed in 16 bits
+        ((torch.bfloat16, torch.float32), True),
+    ],
+)
+def test_a_gpu_multiplies_in_16_bits_and_adds_in_32(mixed_products, small_tiles, dtypes, autocast):
+    """The way that a GPU takes, with its products made by the CPU."""
+    hidden, weight, targets, _ = problem(20, 16, 150)
+    hidden, weight = hidden.bfloat16().to(dtypes[0]), weight.bfloat16().to(dtypes[1])
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        got = gradients(token_logprobs, hidden, weight, targets)
+    assert mixed_products
+    expected = gradients(plain, hidden.double(), weight.double(), targets)
+    assert got[0].dtype == torch.float32
+    assert relative(got[0], expected[0]) < 2e-6  # the inputs are exact in 16 bits, and sums are made in 32
+    for grad, exact, dtype in zip(got[1:], expected[1:], dtypes, strict=True):
+        assert grad.dtype == dtype
+        assert relative(grad, exact) < 1e-2  # the logits' gradient is rounded to 16 bits
+
+
 def test_no_token_no_log_probability():
     hidden, weight, _, _ = problem(3, 4, 5)
     got = gradients(token_logprobs, hidden[:0], weight, torch.empty(0, dtype=torch.int64))
