@@ -40,7 +40,7 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # the library has no types
         self._keep = keep
         self._about = dict(about)
         self._line: dict[str, Any] | None = None
-        self._asking: tuple[int, Callable[[int], Answers]] | None = None
+        self._asking: tuple[int, int, Callable[[int], Answers]] | None = None
         earlier = [line for line in read_metrics(run / "metrics.jsonl") if line["step"] <= done]
         for line in earlier:  # so that the watch knows what it knew
             self.watch.see_step(line)
@@ -49,11 +49,11 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # the library has no types
         self._metrics = MetricsFile(run / "metrics.jsonl", done) if self._writes else None
         self._progress = TrainProgress(done, steps, sys.stderr) if self._writes else None
 
-    def ask_every(self, steps: int, ask: Callable[[int], Answers], earlier: Sequence[Answers]) -> None:
-        """Look at greedy answers every so many steps; ``ask(step)`` is called on all ranks."""
+    def ask_every(self, every: int, last: int, ask: Callable[[int], Answers], earlier: Sequence[Answers]) -> None:
+        """Look at greedy answers every so many steps, and after the last; ``ask(step)`` is called on all ranks."""
         for answers in earlier:
             self.watch.see_answers(answers)
-        self._asking = (steps, ask)
+        self._asking = (every, last, ask)
 
     def see(self, line: dict[str, Any]) -> None:
         """A step's gradient is there, the optimizer has not moved.
@@ -62,7 +62,7 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # the library has no types
             MmprError: the step must not be taken; the last checkpoint is whole.
         """
         findings = self.watch.see_step(line)
-        self._tell(findings)
+        self.tell(findings)
         if self._metrics is not None:
             self._metrics.write({name: value for name, value in line.items() if not name.startswith("_")})
         for finding in findings:
@@ -74,8 +74,10 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # the library has no types
         """The optimizer has moved."""
         if self._progress is not None and self._line is not None:
             self._progress.step(self._line)
-        if self._asking is not None and state.global_step % self._asking[0] == 0:
-            self._tell(self.watch.see_answers(self._asking[1](state.global_step)))
+        if self._asking is not None:
+            every, last, ask = self._asking
+            if state.global_step % every == 0 or state.global_step == last:
+                self.tell(self.watch.see_answers(ask(state.global_step)))
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The Trainer has written a checkpoint where nobody reads it: complete it, and publish it."""
@@ -98,7 +100,8 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # the library has no types
         if self._progress is not None:
             self._progress.close()
 
-    def _tell(self, findings: Sequence[Finding]) -> None:
+    def tell(self, findings: Sequence[Finding]) -> None:
+        """Show findings to who is looking."""
         if self._progress is not None:
             for finding in findings:
                 self._progress.say(f"watch: {finding}")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 # The reading of YAML, of key.path=value and of pydantic's errors is the same for all recipes.
 from mmpr.config import _apply, _Part, _plain, _read_yaml
@@ -82,7 +82,14 @@ class ComputeSpec(_Part):
         None, ge=8, description="tokens computed in one pass (default: 1,024 on a CPU, 16,384 on a GPU)"
     )
     sharing: Literal["auto", "off"] = Field("auto", description="prompt and responses of a question computed once")
+    workers: int = Field(0, ge=0, description="processes that encode pictures beside each one that trains")
     parallel: Literal["data", "fsdp2"] = Field("data", description="what several processes do; see docs/training.md")
+
+    @field_validator("sharing", mode="before")
+    @classmethod
+    def _off_is_no_boolean(cls, value: object) -> object:
+        """YAML reads ``off`` as false."""
+        return "off" if value is False else value
 
 
 class SaveSpec(_Part):

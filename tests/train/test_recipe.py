@@ -84,6 +84,10 @@ def test_a_recipe_is_read_without_torch() -> None:
     assert done.stdout.strip() == "set()"
 
 
+def test_off_is_off_although_yaml_reads_it_as_false() -> None:
+    assert parse_train_recipe({"name": "x"}, ["compute.sharing=off"]).compute.sharing == "off"
+
+
 def test_a_list_is_no_recipe(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text("- a\n")
     with pytest.raises(RecipeError, match="mapping"):

@@ -1,0 +1,161 @@
+"""kill -9 at any moment, the same call again: the same weights to the last bit, and nothing half-written is read."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import TrainerCallback
+
+from mmpr.train.checkpoints import CHECKPOINTS, WRITING, forget_half_written, last_checkpoint, publish, step_of
+from mmpr.train.keeper import Keeper, read_state
+from mmpr.train.metrics import read_metrics
+from mmpr.train.trainer import MpoTrainer
+from tests.train.tiny import furthest, tiny_arguments, tiny_model, tiny_recipe, tiny_steps, weights_of
+
+STEPS, EVERY = 9, 3
+
+
+class Killer(TrainerCallback):  # type: ignore[misc]
+    """Ends the process without a word: at a step, before or after the optimizer has moved."""
+
+    def __init__(self, step: int, when: str) -> None:
+        self.step, self.when = step, when
+
+    def _maybe(self, state: Any, when: str, step: int) -> None:
+        if when == self.when and step == self.step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._maybe(state, "before", state.global_step + 1)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._maybe(state, "after", state.global_step)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._maybe(state, "written", state.global_step)
+
+
+class Published(Killer):
+    """Comes after the keeper."""
+
+
+def train(run: Path, killers: tuple[Killer, ...] = ()) -> None:
+    """A run with dropout, so that random numbers count; from its last checkpoint if there is one."""
+    forget_half_written(run)
+    checkpoint = last_checkpoint(run)
+    done = step_of(checkpoint) if checkpoint else 0
+    model = tiny_model(dropout=0.2)
+    if checkpoint:
+        model = type(model).from_pretrained(checkpoint)
+    keeper = Keeper(run, done=done, steps=STEPS, keep=2, about={"what": "tiny"})
+    before = [killer for killer in killers if not isinstance(killer, Published)]
+    after = [killer for killer in killers if isinstance(killer, Published)]
+    trainer = MpoTrainer(
+        model,
+        tiny_arguments(run, save_strategy="steps", save_steps=EVERY),
+        tiny_steps(STEPS),
+        tiny_recipe("compute.sharing=off"),
+        callbacks=[*before, keeper, *after],
+        see=keeper.see,
+    )
+    keeper.shift = trainer.shift
+    if checkpoint:
+        trainer.shift.load_state_dict(read_state(checkpoint)["reward_shift"])
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    keeper.close()
+    torch.save(weights_of(model), run / "end.pt")
+    (run / "end.json").write_text(json.dumps(trainer.shift.state_dict()))
+
+
+def killed(run: Path, *killers: Killer) -> None:
+    """The run in a process of its own, which is killed."""
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=train, args=(run, killers))
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("undisturbed")
+    train(run)
+    return run
+
+
+def same_end(run: Path, undisturbed: Path) -> None:
+    assert furthest(torch.load(run / "end.pt"), torch.load(undisturbed / "end.pt")) == 0.0
+    assert (run / "end.json").read_text() == (undisturbed / "end.json").read_text()
+    lines, expected = read_metrics(run / "metrics.jsonl"), read_metrics(undisturbed / "metrics.jsonl")
+    timing = {"tokens_per_second"}
+    assert [{k: v for k, v in line.items() if k not in timing} for line in lines] == [
+        {k: v for k, v in line.items() if k not in timing} for line in expected
+    ]
+
+
+@pytest.mark.parametrize(
+    "killers",
+    [
+        (Killer(1, "after"),),
+        (Killer(5, "before"),),
+        (Killer(6, "after"),),
+        (Killer(6, "written"),),
+        (Published(6, "written"),),
+        (Published(9, "written"),),
+        (Killer(4, "after"), Killer(8, "before")),
+    ],
+    ids=["no checkpoint yet", "mid", "before the save", "half saved", "saved", "at the end", "twice"],
+)
+def test_a_killed_run_ends_as_if_undisturbed(tmp_path: Path, undisturbed: Path, killers: tuple[Killer, ...]) -> None:
+    for killer in killers:
+        killed(tmp_path, killer)
+    train(tmp_path)
+    same_end(tmp_path, undisturbed)
+
+
+def test_without_the_shift_the_end_is_another(tmp_path: Path, undisturbed: Path) -> None:
+    """The tests above can fail: δ matters."""
+    killed(tmp_path, Killer(5, "after"))
+    state = tmp_path / CHECKPOINTS / "checkpoint-3" / "mmpr_state.json"
+    tree = json.loads(state.read_text())
+    tree["reward_shift"] = {"sum": 5.0, "count": 10}
+    state.write_text(json.dumps(tree))
+    train(tmp_path)
+    assert furthest(torch.load(tmp_path / "end.pt"), torch.load(undisturbed / "end.pt")) > 0
+
+
+def test_only_the_last_checkpoints_stay_and_nothing_half_written(undisturbed: Path) -> None:
+    assert sorted(path.name for path in (undisturbed / CHECKPOINTS).iterdir()) == ["checkpoint-6", "checkpoint-9"]
+    assert not list((undisturbed / WRITING).glob("checkpoint-*"))
+
+
+def test_a_half_written_checkpoint_is_never_read(tmp_path: Path) -> None:
+    half = tmp_path / WRITING / "checkpoint-7"
+    half.mkdir(parents=True)
+    (half / "model.safetensors").write_bytes(b"half")
+    assert last_checkpoint(tmp_path) is None
+    forget_half_written(tmp_path)
+    assert not half.exists()
+
+
+def test_a_checkpoint_appears_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the flush fails, the old one is still there and the new one is not."""
+    written = tmp_path / WRITING / "checkpoint-2"
+    written.mkdir(parents=True)
+    (written / "a").write_text("new")
+    place = tmp_path / CHECKPOINTS / "checkpoint-2"
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(Exception, match="No space"):
+        publish(written, place)
+    assert not place.exists()
+    monkeypatch.undo()
+    publish(written, place)
+    assert (place / "a").read_text() == "new"
+    assert last_checkpoint(tmp_path) == place
