@@ -5,6 +5,7 @@ EXTRA    ?= $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
 PYTHON   ?= $(or $(shell command -v python3.11 2>/dev/null),python3)
 VENV     ?= .venv
 OUT      ?=
+DATA     ?= builds/quickstart
 ARGS     ?=
 
 PY       := $(VENV)/bin/python
@@ -13,17 +14,20 @@ RUNTIME  := $(VENV)/.installed-$(EXTRA)
 DEV      := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build-mmpr demo-model test lint format clean
+.PHONY: help setup build-mmpr report demo-model test lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 	@echo
-	@echo "PIPELINE=recipe  OUT=folder  ARGS='key.path=value ...'  EXTRA=cpu|gpu  (RAY_ADDRESS names a cluster)"
+	@echo "PIPELINE=recipe  OUT=folder  DATA=a build  ARGS='key.path=value ...'  EXTRA=cpu|gpu  (RAY_ADDRESS names a cluster)"
 
 setup: $(RUNTIME)  ## make .venv and install the pinned lock
 
 build-mmpr: $(RUNTIME)  ## build a preference dataset (PIPELINE=pipelines/quickstart.yaml)
 	@$(PY) -m mmpr.build $(PIPELINE) $(if $(OUT),--out $(OUT)) $(ARGS)
+
+report: $(RUNTIME)  ## look at a build: findings, gallery, audit (DATA=builds/quickstart)
+	@$(PY) -m mmpr.report $(DATA) $(ARGS)
 
 demo-model: $(RUNTIME)  ## train the small model of data/demo_model again (40 minutes)
 	@$(PY) data/train_demo_model.py $(ARGS)
