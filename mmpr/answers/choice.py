@@ -35,6 +35,7 @@ _MENTION = re.compile(
     r"(?<![A-Za-z0-9'’])(?:[(\[]([A-Za-z])[)\]]|([B-HJ-Z])(?![A-Za-z0-9'’])|(A)(?=\s*(?:$|[.,;:)\]]|is\b|or\b|and\b|项)))"
 )
 _SET = re.compile(r"[(\[{]?\s*[A-Z](?:\s*(?:,|;|、|and|&|和|\s)\s*(?:and\s+)?[A-Z])+\s*[)\]}]?|[A-Z]{2,8}")
+_HAN_CHOSEN = re.compile(r"^[故应應]?选择?[:：]?")
 _BECAUSE = re.compile(r"(?:[,;]?\s*(?:because|since|as|for|which|given)\b|因为|由于|,?\s*so\b)", re.IGNORECASE)
 _LABEL = re.compile(r"\s*[(\[]?([A-Za-z])[)\].:、)]\s*(\S.*)")
 
@@ -65,7 +66,7 @@ def letter_and_text(text: str) -> tuple[str, str] | None:
 
 def letters(text: str) -> frozenset[str] | None:
     """Several letters (``A, C``, ``AC``, ``A and C``); None when the text is no such list."""
-    text = re.sub(r"\(([A-Z])\)", r" \1 ", text).strip()
+    text = re.sub(r"\(([A-Z])\)", r" \1 ", _HAN_CHOSEN.sub("", text)).strip()
     if not _SET.fullmatch(text):
         return None
     found = re.findall(_L, re.sub(r"\band\b", " ", text))

@@ -42,7 +42,6 @@ _LETTER_REFUSED = re.compile(
     r"|\bor [A-Z]\b",
     re.IGNORECASE,
 )
-_NOT_ANOTHER = re.compile(r"(?<=[A-Z)]),? (?:and )?not (?:option )?\(?[A-Z]\)?$")
 _ORDINAL = re.compile(
     r"(?:it is |it's )?the (first|second|third|fourth|fifth|last) (?:option|choice|answer|one|statement)", re.IGNORECASE
 )
@@ -103,7 +102,6 @@ def _answer_letter(
     answer: str, options: Sequence[str], want: str, want_text: str, same_option: SameOption
 ) -> tuple[str | None, str]:
     """The option an answer chooses, or None and why."""
-    answer = _NOT_ANOTHER.sub("", answer)
     name = choice.letter(answer) or _ordinal(answer, options)
     if name is None and not (hedge(answer, bounds=False) or "").startswith("hedge"):
         name = choice.letter(without_reason(answer))

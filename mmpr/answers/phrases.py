@@ -81,7 +81,9 @@ _CLAUSE = re.compile(
 )
 _LABELLED = re.compile(r"([A-Za-z][A-Za-z' ]{2,40})\s*[:=]\s+(\S.*)")
 _REASON = re.compile(
-    r"\s*\((?:because|since)\b.*\)|\s*[,;]?\s+(?:because|since|as we)\b.*|\s*[,;，]?\s*因为.*", re.IGNORECASE
+    r"\s*\((?:because|since)\b.*\)|\s*[,;]?\s+(?:because|since|as we)\b.*|\s*[,;，]?\s*因为.*"
+    r"|,\s+(?:and )?not (?:an? |the |option )?\(?[A-Za-z0-9.]+\)?(?: [A-Za-z]+)?$",
+    re.IGNORECASE,
 )
 _SCENE = re.compile(
     r"\s*,?\s+(?:shown |seen |visible |depicted |displayed |pictured )?(?:in|on|of|from) (?:the|this|that) "
@@ -92,7 +94,7 @@ _SCENE = re.compile(
 )
 _ACTION = re.compile(
     r"(?:wearing|holding|playing|eating|riding|carrying|drinking|using|watching|called|named|labell?ed"
-    r"|written|colou?red|made of)\s+",
+    r"|written|colou?red|made of|(?:held|owned|led|shown|given|made|recorded|represented) by)\s+",
     re.IGNORECASE,
 )
 _PLACED = re.compile(r"(?<=\w) (?:in|on|at|near|by) (?:(?:the|a|an|his|her|its|their) )?[A-Za-z]+(?: [A-Za-z]+)?$")
@@ -276,7 +278,7 @@ def _bare_phrases(text: str) -> tuple[str, str]:
 
 
 def without_reason(text: str) -> str:
-    """A text without the "because …" that follows its answer."""
+    """A text without the "because …" or ", not B" that follows its answer."""
     return _REASON.sub("", text) or text
 
 

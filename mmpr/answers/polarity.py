@@ -37,6 +37,8 @@ _TAKEN_BACK = re.compile(
 def polarity(answer: str) -> bool | None:
     """True for a yes, False for a no, None for neither or both."""
     lowered = answer.casefold()
+    if _NOT_TRUE.fullmatch(lowered):
+        return False
     if lowered not in YES | _NO:
         lowered = (predicate(answer) or answer).casefold()
     if lowered in YES or lowered in _NO:

@@ -46,6 +46,7 @@ _NO_NOUN = re.compile(
 _HAN_COUNTER = re.compile(
     r"[个個只隻条條张張本辆輛位名头頭匹朵棵支枝把件双雙次种種家座间間层層岁歲人架艘杯瓶碗块塊片颗顆根台元角分度倍]?[\u4e00-\u9fff]{0,8}"
 )
+_HAN_RATE = re.compile(r"每(小时|分钟|秒)[行走跑]?([^每/]+)")
 _HAN_NUMERALS = re.compile(f"[{HAN_NUMERAL}]+")
 _HAN_HEAD = re.compile(
     rf"(?:[负負]?[{HAN_NUMERAL}0-9.,/]+(?:又|点|分之|[{HAN_NUMERAL}0-9.])*|百分之[{HAN_NUMERAL}0-9.点]+|一?半)"
@@ -54,7 +55,7 @@ _UNSAFE_TEXT = (
     "or and not than to less more fewer minus plus times but if by percent from until nor over versus vs through "
     "either half halves quarter quarters third thirds pair pairs dozen hundred thousand million billion point "
     "squared cubed root factorial modulo mod pi sqrt sin cos tan log ln is are was were e wait maybe divided "
-    "multiplied remainder remaining later ago earlier before after instead"
+    "multiplied remainder remaining later late early ago earlier before after instead"
 )
 _UNSAFE = frozenset(_UNSAFE_TEXT.split())
 _ANGLE_INSIDE = re.compile(r"\\?(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
@@ -129,6 +130,9 @@ def parse_amount(text: str) -> Amount | None:
         one, two = parse_amount(twice[1]), parse_amount(twice[2])
         return one if one and two and one.number is not None and one.number == two.number else None
     if not text.isascii():
+        rate = _HAN_RATE.fullmatch(text)
+        if rate:
+            return parse_amount(f"{rate[2]}/{rate[1]}")
         found = _HAN_HEAD.match(text)
         if found:
             return _with_tail(found.group(), text[found.end() :])
@@ -242,8 +246,10 @@ def _compound(head: str, tail: str) -> Amount | None:
     if not 2 <= len(parts) <= 3 or not _COMPOUND.fullmatch(text):
         return None
     total, last = Fraction(0), None
+    metric = any(name in ("km", "cm", "mm") for _, name in parts)  # 2 m 50 cm, but 2 h 50 m
     for number, name in parts:
-        value, unit = parse_number(number), units.parse_unit(_SHORT_PARTS.get(name, name))
+        value = parse_number(number)
+        unit = units.parse_unit(name if metric else _SHORT_PARTS.get(name, name))
         if (
             value is None
             or unit is None

@@ -28,7 +28,7 @@ _BOUNDS = {
     "under": "<", "at least": ">=", "no less than": ">=", "at most": "<=", "no more than": "<=",
 }  # fmt: skip
 _BOUND = re.compile(rf"({'|'.join(_BOUNDS)}|[<>≤≥]=?)\s*(-?\d[\d.,/]*)", re.IGNORECASE)
-_HAN_ROOT = re.compile(r"根号(?=\d)")
+_HAN_ROOT = re.compile(r"倍?根号(?=\d)")
 _HAN_RELATION = re.compile("|".join(sorted(_HAN_SIGNS, key=len, reverse=True)))
 
 
