@@ -50,6 +50,11 @@ class Pairs:
         """The number of pairs."""
         return len(self.row)
 
+    def of_row(self, row: int) -> tuple[tuple[int, int], ...]:
+        """All pairs of a row, (chosen, rejected) positions in its responses."""
+        start, end = np.searchsorted(self.row, [row, row + 1])
+        return tuple(zip(self.chosen[start:end].tolist(), self.rejected[start:end].tolist(), strict=True))
+
     def tokens(self, row: int, pairs: Sequence[tuple[int, int]]) -> int:
         """Tokens of a row's prompt and of the responses that stand in ``pairs``, each once."""
         start = int(self.first_response[row])
