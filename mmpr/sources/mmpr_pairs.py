@@ -111,9 +111,9 @@ class Release:
         """
         return replace(lazy.row, images=tuple(self._picture(ref) for ref in lazy.refs))
 
-    def rows(self, start: int = 0) -> Iterator[PreferenceRow]:
-        """Every question from the ``start``-th on, with its pictures; one that cannot be loaded is rejected."""
-        for place in range(start, len(self)):
+    def rows(self, start: int = 0, end: int | None = None) -> Iterator[PreferenceRow]:
+        """The questions from ``start`` to before ``end``, with pictures; one that cannot be loaded is rejected."""
+        for place in range(start, len(self) if end is None else min(end, len(self))):
             lazy, rejects = self._assemble(place)
             for reject in rejects:
                 self._on_reject(reject)

@@ -1,0 +1,151 @@
+"""One pair in each format (``docs/formats.md`` shows them), and the words that tell a person how to read it."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mmpr.prompts import to_messages
+from mmpr.schema import IMAGE_MARK, Pair, PairedResponse, PreferenceRow
+
+Format = Literal["trl", "mmpr", "llama-factory", "ms-swift"]
+Images = Literal["bytes", "files"]
+
+IMAGES: dict[Format, tuple[Images, ...]] = {
+    "trl": ("bytes", "files"),
+    "mmpr": ("files",),
+    "llama-factory": ("files",),
+    "ms-swift": ("files", "bytes"),
+}
+"""How each format can hold pictures, the usual way first."""
+
+_MEDIA = (IMAGE_MARK, "<video>", "<audio>")
+_RESERVED: dict[Format, tuple[str, ...]] = {
+    "trl": (IMAGE_MARK,),
+    "mmpr": (IMAGE_MARK,),
+    "llama-factory": _MEDIA,
+    "ms-swift": (*_MEDIA, "<img>", "<bbox>", "<ref-object>", "<cot-process>", "<start-image>"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a message's content: ``text``, or ``image`` (whose text is None)."""
+
+    type: str
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A turn of a conversation."""
+
+    role: str
+    content: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrlRow:
+    """A row of TRL's vision preference format, with pictures in it."""
+
+    id: str
+    source: str
+    method: str
+    images: tuple[bytes, ...]
+    prompt: tuple[Message, ...]
+    chosen: tuple[Message, ...]
+    rejected: tuple[Message, ...]
+    answer: str | None
+
+
+def reserved_mark(format: Format, row: PreferenceRow, pair: Pair) -> str | None:
+    """A mark in the pair's text that the format's reader would take for a picture or a command; None when all is well.
+
+    Such a row does not only read wrongly: a number of marks that differs from that of the pictures ends a training.
+    """
+    texts = (row.prompt.replace(IMAGE_MARK, ""), row.responses[pair.chosen].text, row.responses[pair.rejected].text)
+    return next((mark for mark in _RESERVED[format] if any(mark in text for text in texts)), None)
+
+
+def trl_row(row: PreferenceRow, pair: Pair) -> TrlRow:
+    """A pair as TRL takes it, its pictures in it."""
+    chosen, rejected = _texts(row, pair)
+    return TrlRow(
+        id=row.id,
+        source=row.source,
+        method=pair.method,
+        images=row.images,
+        prompt=_messages(to_messages(row.prompt)),
+        chosen=(Message("assistant", (Part("text", chosen),)),),
+        rejected=(Message("assistant", (Part("text", rejected),)),),
+        answer=row.answer,
+    )
+
+
+def record(format: Format, row: PreferenceRow, pair: Pair, pictures: Sequence[str]) -> dict[str, Any]:
+    """A pair as a JSON object; ``pictures`` are paths, or what ``data_uri`` makes."""
+    chosen, rejected = _texts(row, pair)
+    if format == "trl":
+        flat = dataclasses.asdict(trl_row(dataclasses.replace(row, images=()), pair))
+        # Of a column of this name `datasets` makes one called `images`, which holds the pictures themselves.
+        flat["images_file_names"] = list(pictures)
+        return {name: value for name, value in flat.items() if name != "images"}
+    if format == "llama-factory":
+        return {
+            "id": row.id,
+            "conversations": [{"from": "human", "value": row.prompt}],
+            "chosen": {"from": "gpt", "value": chosen},
+            "rejected": {"from": "gpt", "value": rejected},
+            "images": list(pictures),
+        }
+    if format == "ms-swift":
+        turns = [{"role": "user", "content": row.prompt}, {"role": "assistant", "content": chosen}]
+        return {"id": row.id, "messages": turns, "rejected_response": rejected, "images": list(pictures)}
+    paths = [path.removeprefix("images/") for path in pictures]  # the root that meta.json names
+    image = {"image": paths[0] if len(paths) == 1 else paths} if paths else {}
+    truth = {} if row.answer is None else {"answer_gt": row.answer}
+    return {
+        "id": row.id,
+        "source": row.source,
+        **image,
+        "question": row.prompt,
+        "chosen": chosen,
+        "rejected": rejected,
+        **truth,
+        "method": pair.method,
+        "reason": pair.reason,
+        "chosen_meta": _meta(row.responses[pair.chosen]),
+        "rejected_meta": _meta(row.responses[pair.rejected]),
+    }
+
+
+def picture_path(data: bytes) -> str:
+    """Where a picture goes: named by its content, so that it is stored once however many questions show it."""
+    digest = hashlib.sha256(data).hexdigest()[:32]
+    return f"images/{digest[:2]}/{digest}.{_suffix(data)}"
+
+
+def data_uri(data: bytes) -> str:
+    """A picture as text."""
+    kind = {"jpg": "jpeg"}.get(_suffix(data), _suffix(data))
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _suffix(data: bytes) -> str:
+    return "png" if data.startswith(b"\x89PNG") else "jpg"
+
+
+def _texts(row: PreferenceRow, pair: Pair) -> tuple[str, str]:
+    return row.responses[pair.chosen].text, row.responses[pair.rejected].text
+
+
+def _messages(messages: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
+    return tuple(Message(turn["role"], tuple(Part(**part) for part in turn["content"])) for turn in messages)
+
+
+def _meta(response: PairedResponse) -> dict[str, Any]:
+    return {name: value for name, value in dataclasses.asdict(response).items() if name != "text"}

@@ -1,0 +1,262 @@
+"""An export: part after part, each whole or absent, then what the format's reader wants beside them.
+
+DIR/export.json    what is exported and how; with its counts once it is finished
+DIR/pairs/         one file a part (trl with bytes, llama-factory, ms-swift)
+DIR/parts/         the same, until they are joined: annotations/SOURCE.jsonl (mmpr), metadata.jsonl (trl with files)
+DIR/images/        pictures as files, named by their content, each once
+DIR/rejects/       pairs that the format cannot hold, and lines of a release that are no pairs
+DIR/README.md      how to read it
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow.parquet as pq
+
+import mmpr
+from mmpr.errors import OutputError
+from mmpr.export.formats import (
+    IMAGES,
+    Format,
+    Images,
+    TrlRow,
+    data_uri,
+    picture_path,
+    record,
+    reserved_mark,
+    trl_row,
+)
+from mmpr.export.inputs import Input, OnReject, check_input, open_input
+from mmpr.export.texts import dataset_info, readme
+from mmpr.io.shards import locked, remove_temporaries, whole_or_absent, write_json, write_text
+from mmpr.io.tables import write_parquet
+from mmpr.progress import Steps
+from mmpr.schema import Pair, PreferenceRow, Reject
+
+_OURS = {".lock", "export.json", "pairs", "parts", "images", "rejects", "annotations"}
+
+
+def export(source: Path, format: Format, to: Path, images: Images | None = None) -> dict[str, Any]:
+    """Write ``source`` (a build or a release) to ``to``, or go on with it; returns what ``export.json`` says.
+
+    Raises:
+        OutputError: ``to`` holds something else, is in use or cannot be written, or the build is damaged.
+        SourceError: ``source`` is neither a build nor a release.
+    """
+    images = images or IMAGES[format][0]
+    if images not in IMAGES[format]:
+        raise OutputError(f"{format} reads pictures as {IMAGES[format][0]} only; leave out --images {images}")
+    inside = source.resolve() if source.is_dir() else source.resolve().parent
+    if inside in (to.resolve(), *to.resolve().parents):
+        raise OutputError(f"{to}: lies in what is exported; name a folder elsewhere with --to")
+    check_input(source)
+    with locked(to):
+        begun = _begun(to)
+        remove_temporaries(to)
+        with _reject_lines(to / "rejects" / "reading.jsonl") as tell:
+            given = open_input(source, tell)
+        about = {
+            "mmpr": mmpr.__version__,
+            "format": format,
+            "images": images,
+            "from": {"name": given.name, "sha256": given.sha256},
+            "parts": given.parts,
+        }
+        _check_begun(to, begun, about)
+        if begun is None or "counts" not in begun:
+            if not given.parts:
+                raise OutputError(f"{source}: holds no pairs")
+            write_json(to / "export.json", about)
+            _write_parts(given, to, format, images)
+            counts = _finish(given, to, format, images)
+            about["counts"] = {"pairs": sum(counts.values()), "sources": counts, "rejects": _count_rejects(to)}
+            write_text(to / "README.md", readme(about))
+            write_json(to / "export.json", about)
+            begun = about
+        shutil.rmtree(to / "parts", ignore_errors=True)
+        with contextlib.suppress(OSError):  # it holds something
+            (to / "rejects").rmdir()
+    return begun
+
+
+def _begun(to: Path) -> dict[str, Any] | None:
+    """What an earlier run of this command said; None for a new folder."""
+    path = to / "export.json"
+    if not path.exists():
+        strangers = [item.name for item in to.iterdir() if item.name not in _OURS]
+        if strangers:
+            raise OutputError(f"{to}: is not empty and holds no export ({strangers[0]}); name a new folder with --to")
+        return None
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path}: is damaged ({error}); name a new folder with --to") from None
+    return tree if isinstance(tree, dict) else {}
+
+
+def _check_begun(to: Path, begun: dict[str, Any] | None, about: dict[str, Any]) -> None:
+    """The folder must belong to this very export."""
+    for name in ("format", "images", "from", "parts", "mmpr"):
+        if begun is not None and begun.get(name) != about[name]:
+            what = {"from": "from another build", "parts": "from another build"}.get(name, f"with another {name}")
+            raise OutputError(f"{to}: was exported {what}; name a new folder with --to, or delete this one")
+
+
+def _write_parts(given: Input, to: Path, format: Format, images: Images) -> None:
+    """Whatever parts are not there yet. A part's rejects are there before it is."""
+    parquet = format == "trl" and images == "bytes"
+    folder = to / ("parts" if _is_joined(format, images) else "pairs")
+    names = [f"part-{part:05d}-of-{given.parts:05d}" for part in range(given.parts)]
+    suffix = "parquet" if parquet else "jsonl"
+    missing = [part for part, name in enumerate(names) if not (folder / f"{name}.{suffix}").exists()]
+    with Steps(sys.stderr) as steps:
+        steps.begin("export", given.parts, given.parts - len(missing))
+        for part in missing:
+            with (
+                whole_or_absent(folder / f"{names[part]}.{suffix}") as target,
+                _reject_lines(to / "rejects" / f"{names[part]}.jsonl") as tell,
+            ):
+                pairs = _pairs(given.rows(part, tell), format, tell)
+                if parquet:
+                    write_parquet(target, TrlRow, (trl_row(row, pair) for row, pair in pairs), {})
+                else:
+                    _write_lines(target, pairs, to, format, images)
+            steps.advance()
+
+
+def _pairs(rows: Iterator[PreferenceRow], format: Format, tell: OnReject) -> Iterator[tuple[PreferenceRow, Pair]]:
+    """All pairs of the rows that the format can hold."""
+    for row in rows:
+        for pair in row.pairs:
+            mark = reserved_mark(format, row, pair)
+            if mark is None:
+                yield row, pair
+            else:
+                detail = (
+                    f"pair {pair.chosen}, {pair.rejected}: its text holds {mark}, which {format} reads as a command"
+                )
+                tell(Reject("export", row.source, row.id, "reserved_mark", detail))
+
+
+def _write_lines(
+    target: Path, pairs: Iterator[tuple[PreferenceRow, Pair]], to: Path, format: Format, images: Images
+) -> None:
+    """One JSON object a line. Pictures of a question are written when its first pair comes."""
+    last: PreferenceRow | None = None
+    pictures: list[str] = []
+    with target.open("wb") as file:
+        for row, pair in pairs:
+            if row is not last:
+                pictures = [data_uri(data) if images == "bytes" else _store(to, data) for data in row.images]
+                last = row
+            file.write(_line(record(format, row, pair, pictures)))
+
+
+def _store(to: Path, data: bytes) -> str:
+    """A picture as a file under ``to``; returns its path there."""
+    name = picture_path(data)
+    path = to / name
+    if not (path.exists() and path.read_bytes() == data):
+        with whole_or_absent(path) as temporary:
+            temporary.write_bytes(data)
+    return name
+
+
+def _finish(given: Input, to: Path, format: Format, images: Images) -> dict[str, int]:
+    """Join parts where the format wants one file, and write what stands beside them; returns pairs by source."""
+    if format == "mmpr":
+        return _join_by_source(given, to)
+    if _is_joined(format, images):
+        with whole_or_absent(to / "metadata.jsonl") as target, target.open("wb") as file:
+            for part in sorted((to / "parts").glob("*.jsonl")):
+                with part.open("rb") as lines:
+                    shutil.copyfileobj(lines, file)
+        return {given.name: _lines_of(to / "metadata.jsonl")}
+    if format == "llama-factory":
+        write_json(to / "dataset_info.json", dataset_info(given.name))
+    parts = sorted((to / "pairs").iterdir())
+    if format == "trl":
+        return {given.name: sum(pq.read_metadata(path).num_rows for path in parts)}
+    return {given.name: sum(map(_lines_of, parts))}
+
+
+def _join_by_source(given: Input, to: Path) -> dict[str, int]:
+    """MMPR's annotations/ and meta.json."""
+    counts: dict[str, int] = {}
+    names: dict[str, str] = {}
+    with contextlib.ExitStack() as stack:
+        files: dict[str, IO[bytes]] = {}
+        for part in sorted((to / "parts").glob("*.jsonl")):
+            with part.open("rb") as lines:
+                for line in lines:
+                    source = json.loads(line)["source"]
+                    if source not in files:
+                        names[source] = _file_name(source, names.values())
+                        path = stack.enter_context(whole_or_absent(to / "annotations" / names[source]))
+                        files[source] = stack.enter_context(path.open("wb"))
+                    files[source].write(line)
+                    counts[source] = counts.get(source, 0) + 1
+    meta = {
+        source: {
+            "root": "images",
+            "annotation": f"annotations/{names[source]}",
+            "data_augment": False,
+            "repeat_time": given.repeat_time(source),
+            "length": count,
+        }
+        for source, count in counts.items()
+    }
+    write_json(to / "meta.json", meta)
+    return counts
+
+
+def _file_name(source: str, taken: Any) -> str:
+    """A name for a source's file, whatever the source is called."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", source).lstrip(".")[:100] or "source"
+    names = (f"{plain}{f'-{number}' if number else ''}.jsonl" for number in range(len(taken) + 1))
+    return next(name for name in names if name not in taken)
+
+
+def _is_joined(format: Format, images: Images) -> bool:
+    return format == "mmpr" or (format == "trl" and images == "files")
+
+
+@contextlib.contextmanager
+def _reject_lines(path: Path) -> Iterator[Callable[[Reject], None]]:
+    """A file that holds a JSON line for every reject told; none when there is nothing to tell."""
+    with whole_or_absent(path) as temporary, temporary.open("wb") as file:
+
+        def tell(reject: Reject) -> None:
+            file.write(_line(asdict(reject)))
+
+        yield tell
+    if path.stat().st_size == 0:
+        path.unlink()
+
+
+def _count_rejects(to: Path) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for path in sorted((to / "rejects").glob("*.jsonl")):
+        with path.open("rb") as lines:
+            for line in lines:
+                reason = json.loads(line)["reason"]
+                counts[reason] = counts.get(reason, 0) + 1
+    return counts
+
+
+def _lines_of(path: Path) -> int:
+    with path.open("rb") as lines:
+        return sum(1 for _ in lines)
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
