@@ -1,0 +1,137 @@
+"""From data to steps: every row is looked at once, what cannot be trained on is listed, the rest is planned."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mmpr.errors import MmprError
+from mmpr.io.shards import write_text
+from mmpr.train import ranks
+from mmpr.train.cache import cache_base
+from mmpr.train.encode import Encoder
+from mmpr.train.nouns import StepPart, TrainRow
+from mmpr.train.recipe import TrainRecipe
+from mmpr.train.reference import Reference, compute_reference, read_reference
+from mmpr.train.rows import TrainRows, read_train_rows
+from mmpr.train.steps import Pairs, StepPlan, plan_steps
+from mmpr.train.survey import read_survey, survey
+from mmpr.train.trainer import StepBatch
+
+DROPS = "drops.jsonl"
+_BATCH_TOKENS = 16384
+"""About so many tokens are handed over at once when references are computed."""
+
+
+class Steps(Dataset[StepBatch]):  # type: ignore[misc]  # the library has no types
+    """What this rank computes in each optimizer step, encoded when it is asked for.
+
+    ``reference`` gives rows their reference log-probabilities, where they are cached.
+    """
+
+    def __init__(self, rows: TrainRows, encoder: Encoder, plan: StepPlan) -> None:
+        self.rows, self.encoder, self.plan = rows, encoder, plan
+        self.reference: Reference | None = None
+
+    def __len__(self) -> int:
+        """The number of steps."""
+        return len(self.plan)
+
+    def __getitem__(self, step: int) -> StepBatch:
+        """Step ``step``, from 0. Each pair weighs 1: sources weigh by how often their pairs are seen."""
+        parts = []
+        for place, pairs in self.plan[step]:
+            encoded = self.encoder.encode(self.rows[place])
+            row = encoded.row if self.reference is None else self.reference.attach(place, encoded)
+            parts.append(StepPart(row, pairs, (1.0,) * len(pairs)))
+        return StepBatch(tuple(parts), len(self.plan.pairs_of(step)))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run is going to see. ``dropped`` counts what it is not, by reason; ``cache`` is where things are kept."""
+
+    steps: Steps
+    pairs: Pairs
+    dropped: Mapping[str, int]
+    cache: Path
+
+    @property
+    def rows(self) -> int:
+        """The number of questions in the data."""
+        return len(self.steps.rows)
+
+    def some_rows(self, most: int) -> list[TrainRow]:
+        """A few rows, evenly from all that are trained on."""
+        wanted = self.steps.plan.rows
+        count = min(most, len(wanted))
+        return [self.steps.rows[int(wanted[i * len(wanted) // count])] for i in range(count)]
+
+
+def prepare(recipe: TrainRecipe, data: Path, out: Path, processor: Any, config: Any) -> Prepared:
+    """Look at all rows, as far as that was not done before, and plan the steps; drops go to ``RUN/drops.jsonl``.
+
+    Raises:
+        MmprError: nothing is left to train on, or the recipe's steps cannot be filled.
+    """
+    rows = read_train_rows(data)
+    encoder = Encoder(processor, config)
+    cache = cache_base(data, out / "cache")
+    folder = survey(rows, encoder, cache / "survey", workers=recipe.compute.workers, **_share())
+    ranks.barrier()
+    pairs, rejects = read_survey(folder, rows).pairs(recipe.data.max_tokens)
+    dropped = Counter(reject.reason for reject in rejects)
+    if ranks.rank() == 0:
+        write_text(out / DROPS, "".join(json.dumps(asdict(reject)) + "\n" for reject in rejects))
+    if not len(pairs):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
+        raise MmprError(f"no pair is left to train on ({reasons or 'the data is empty'}); see {out / DROPS}")
+    settings = recipe.data
+    plan = plan_steps(
+        pairs,
+        pairs_a_step=settings.pairs_a_step,
+        max_pairs_a_question=settings.max_pairs_a_question,
+        epochs=settings.epochs,
+        seed=recipe.seed,
+        source_weights={**rows.weights, **settings.source_weights},
+        rank=ranks.rank(),
+        world=ranks.world(),
+    )
+    return Prepared(Steps(rows, encoder, plan), pairs, dropped, cache)
+
+
+def add_reference(
+    recipe: TrainRecipe, prepared: Prepared, scores: Callable[[Sequence[StepPart]], list[Tensor]], revision: str
+) -> None:
+    """Give all rows their reference log-probabilities, computing those that are not kept beside the data yet.
+
+    ``scores`` are `Compute.scores` of the model that ``revision`` names.
+    """
+    steps = prepared.steps
+    folder = compute_reference(
+        steps.rows,
+        steps.encoder,
+        prepared.pairs,
+        steps.plan.rows,
+        scores,
+        prepared.cache / "reference",
+        model_revision=revision,
+        precision=recipe.compute.precision,
+        batch_tokens=_BATCH_TOKENS,
+        workers=recipe.compute.workers,
+        **_share(),
+    )
+    ranks.barrier()
+    steps.reference = read_reference(folder, steps.plan.rows)
+
+
+def _share() -> dict[str, Any]:
+    return {"rank": ranks.rank(), "world": ranks.world(), "file": sys.stderr}
