@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from mmpr.report import cards, charts, display, look, page
+from mmpr.report.nouns import Flow, FlowPart, FlowStage
 from tests.report.reports import HIDDEN, LONG, made_report, response
 
 anything = st.text(st.characters(exclude_categories=()), max_size=80)
@@ -163,6 +164,21 @@ def test_flow_bars_are_as_long_as_their_counts() -> None:
     assert widths == [[833.33, 166.67], [800, 200], [1000], []]
     ribbons = re.findall(r'<svg class="ribbon".*?d="M([\d.]+) 0L([\d.]+) 0L1000', body, re.S)
     assert ribbons == [("0.0", "833.33"), ("0.0", "1000.0")]
+
+
+def test_flow_ribbons_lead_where_all_of_a_bar_comes_from() -> None:
+    def stage(key: str, *to: str) -> FlowStage:
+        parts = tuple(FlowPart(name or "end", name or "end", 10, True, name) for name in to)
+        return FlowStage(key, key, "rows", 10 * len(to), parts)
+
+    flow = Flow(
+        (stage("a", "set-aside", "b"), stage("set-aside", ""), stage("b", "c", "d"), stage("c", "d"), stage("d", "")),
+        (),
+    )
+    drawn = [(bar.stage.key, bar.ribbons) for bar in page._stages(flow)]
+    half = (500.0, 500.0)
+    # d has parts of b and of c, so that no ribbon may fill it; what was set aside is drawn last
+    assert drawn == [("a", [half]), ("b", [(0.0, 500.0)]), ("c", []), ("d", []), ("set-aside", [])]
 
 
 def test_without_optional_parts() -> None:
