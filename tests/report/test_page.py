@@ -417,7 +417,6 @@ def test_contrast(scheme: int) -> None:
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]+)", blocks[scheme]))
     grounds = {
         "paper": ("ink", "muted", "accent", "ok", "look", "bad", "chosen", "rejected"),
-        "raised": ("ink", "muted"),
         "accent-soft": ("ink", "muted", "accent"),
         "chosen-soft": ("ink",),
         "rejected-soft": ("ink",),
