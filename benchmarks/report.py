@@ -44,7 +44,7 @@ MEAN_WORDS = 90  # about 120 tokens
 _SYLLABLES = [c + v for c in "bdklmnrs" for v in "aeio"]
 
 
-def generate(out: Path, questions: int, samples: int, seed: int = 0) -> None:
+def generate(out: Path, questions: int, samples: int, mean_words: int = MEAN_WORDS, seed: int = 0) -> None:
     """Write a finished build of that many questions, with ten pairs each (fewer when there are fewer samples)."""
     dice = random.Random(seed)
     words = ["".join(dice.choices(_SYLLABLES, k=dice.randrange(1, 4))) for _ in range(5_000)]
@@ -61,7 +61,7 @@ def generate(out: Path, questions: int, samples: int, seed: int = 0) -> None:
     for unit in units:
         first = unit.number * UNIT_QUESTIONS
         numbers = range(first, min(first + UNIT_QUESTIONS, questions))
-        made = [_question(number, samples, words, dice) for number in numbers]
+        made = [_question(number, samples, mean_words, words, dice) for number in numbers]
         for question, rollout, verdicts, row in made:
             source = question.source
             counts["index"][f"{source}/selected"] += 1
@@ -94,7 +94,7 @@ def generate(out: Path, questions: int, samples: int, seed: int = 0) -> None:
 
 
 def _question(
-    number: int, samples: int, words: list[str], dice: random.Random
+    number: int, samples: int, mean_words: int, words: list[str], dice: random.Random
 ) -> tuple[Question, Rollout, Verdicts, PreferenceRow]:
     id, source = content_id("generated", str(number)), ("first", "second", "third")[number % 3]
     truth = str(dice.randrange(1_000))
@@ -104,7 +104,7 @@ def _question(
     for sample in range(samples):
         right = sample % 2 == 0
         answer = truth if right else str(int(truth) + 1 + sample)
-        said = dice.choices(words, k=dice.randrange(MEAN_WORDS // 2, MEAN_WORDS * 3 // 2))
+        said = dice.choices(words, k=dice.randrange(mean_words // 2, mean_words * 3 // 2))
         responses.append(Response(f"{' '.join(said)}.\nFinal answer: {answer}", sample, "stop", len(said) * 4 // 3))
         verdicts.append(Verdict("correct" if right else "incorrect", answer, "number", "the same number" * right))
     stored = tuple(
