@@ -28,7 +28,8 @@ _TRAILING = re.compile(
 )
 _SAID = re.compile(
     r"(?:选项?)?[(\[]?(?P<a>[A-Z])[)\]]?\s*(?:选项|项)?(?:是?(?:正确|对)的?)?(?<=[项确对的])"
-    r"|(?:(?i:option|choice|answer|statement|figure|graph|image)\s+)?[(\[]?(?P<b>[A-Z])[)\]]?\s+(?:is|would be|looks"
+    r"|(?:[A-Za-z ]{3,60}\bthat\s+)?(?:(?i:option|choice|answer|statement|figure|graph|image)\s+)?"
+    r"[(\[]?(?P<b>[A-Z])[)\]]?\s+(?:is|would be|looks"
     r"|seems to be|must be)\s+(?:the\s+)?(?:correct|right|best|true|answer|final)(?:\s+\w+){0,2}"
 )
 _MENTION = re.compile(

@@ -19,6 +19,7 @@ from mmpr.answers.notation import (
     Tree,
     negative,
 )
+from mmpr.answers.numerals import REPEATING, parse_number
 from mmpr.answers.terms import Terms
 
 _SPACES = re.compile(r"(?<!\\)\\[,;:!> ]|\\q?quad|\\(?:enspace|thinspace)(?![A-Za-z])|(?<!\\)~")
@@ -47,6 +48,8 @@ def parse_formula(text: str) -> Tree:
         raise FormulaError("a statement of logic")
     if "{{" in text and "\\" not in text:
         raise FormulaError("a template, no formula")
+    if "over" in text or "dot" in text or "bar" in text:
+        text = REPEATING.sub(_exact, text)
     text = _THOUSANDS.sub(r"\1", text).translate(_SIGNS)
     text = re.sub(r"\\(?:d|t|c)frac(?![A-Za-z])", r"\\frac", text)
     text = re.sub(r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])\s*\.?", "", text)
@@ -65,6 +68,12 @@ def parse_formula(text: str) -> Tree:
         lambda found: " ; " if (found[1] or found[2]) == "and" or found[3] in ("land", "wedge") else " ;; ", text
     )
     return _Parser(text.strip()).whole()
+
+
+def _exact(found: re.Match[str]) -> str:
+    """A repeating decimal as a fraction."""
+    value = parse_number(found.group())
+    return found.group() if value is None else f"{found[1]}({abs(value.numerator)}/{value.denominator})"
 
 
 def _system(found: re.Match[str]) -> str:

@@ -31,7 +31,7 @@ _LEAD = re.compile(
     r"|(?:=|[:：])\s*)",
     re.IGNORECASE,
 )
-_ASIDE = re.compile(r",? \(?approx(?:\.|imately)?\)?$", re.IGNORECASE)
+_ASIDE = re.compile(r",? \(?approx(?:\.|imately)?\)?$| \(rounded(?: to [a-z0-9 ]+)?\)$", re.IGNORECASE)
 _TRAIL = re.compile(r"(?:\s*(?:\\\\|[.,;:。，；：]|(?<=[A-Za-z]{2})!|[！✓✔✅☑]))+$")
 _BOLD = re.compile(r"(?<!\w)\*\*([^*]+)\*\*(?!\w)")
 _DOLLAR_PAIR = re.compile(r"(?<!\\)\$([^$]*?)(?<!\\)\$(?!\d)")
@@ -93,8 +93,9 @@ _SCENE = re.compile(
     re.IGNORECASE,
 )
 _ACTION = re.compile(
-    r"(?:wearing|holding|playing|eating|riding|carrying|drinking|using|watching|called|named|labell?ed"
-    r"|written|colou?red|made of|(?:held|owned|led|shown|given|made|recorded|represented) by)\s+",
+    r"(?:(?:\w+ed|held|led|shown|given|made|written|drawn) by"
+    r"|wearing|holding|playing|eating|riding|carrying|drinking|using|watching|called|named|labell?ed"
+    r"|written|colou?red|made of)\s+",
     re.IGNORECASE,
 )
 _PLACED = re.compile(r"(?<=\w) (?:in|on|at|near|by) (?:(?:the|a|an|his|her|its|their) )?[A-Za-z]+(?: [A-Za-z]+)?$")

@@ -21,6 +21,7 @@ _POLAR = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _POLAR_WORDS = re.compile(r"\b(yes|true|no|false)\b", re.IGNORECASE)
+_EMPHASIS = re.compile(r"^(?:indeed|absolutely|definitely|certainly|of course),? (?=(?:yes|no)\b)", re.IGNORECASE)
 _NOT_TRUE = re.compile(r"\bnot (?:true|correct|right)\b")
 _POLAR_SAID = re.compile(
     r"(?:it|this|that|the statement|the claim|the answer)(?:'s| is)\s+(?:a\s+)?(yes|true|correct|no|false"
@@ -36,6 +37,7 @@ _TAKEN_BACK = re.compile(
 
 def polarity(answer: str) -> bool | None:
     """True for a yes, False for a no, None for neither or both."""
+    answer = _EMPHASIS.sub("", answer)
     lowered = answer.casefold()
     if _NOT_TRUE.fullmatch(lowered):
         return False
