@@ -83,6 +83,8 @@ def _show(report: Report, page: Path) -> None:
 
 def _threshold(finding: Finding) -> str:
     beyond = "below" if finding.more_is_better else "above"
+    if finding.look == finding.bad:
+        return f"bad {beyond} {_number(finding, finding.bad)}"
     return f"look {beyond} {_number(finding, finding.look)}, bad {_number(finding, finding.bad)}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +26,31 @@ _ASKED = "(picture)"  # asked of every picture of a folder that has no questions
 _FIRST_LINE = 1 << 20
 
 
-def read_against(path: Path) -> Others:
+def read_against(path: Path, taken: Sequence[str] = ()) -> Others:
     """The questions of a build, of Parquet or JSONL files, of ``Dataset.save_to_disk``, MMPR's meta.json or pictures.
 
-    Columns are found by their usual names. Rows that cannot be read are counted and passed over.
+    Columns are found by their usual names. Rows that cannot be read are counted and passed over. The result is called
+    as the last part of the path, or by all of it when that name is ``taken``.
 
     Raises:
-        SourceError: it is none of these, or no column looks like a question or a picture.
+        SourceError: it is none of these, it is empty, or no column looks like a question or a picture.
     """
-    others = Others(path.name or str(path))
-    if (path / "manifest.json").is_file():
-        for shard in sorted([*path.glob("questions/*.parquet"), *path.glob("heldout/*.parquet")]):
-            for batch in read_batches(shard, ("id", "question", "images"), 64):
-                for stored in batch:
-                    prints = [fingerprint(image["bytes"]) for image in stored["images"]]
-                    others.add(stored["id"], stored["question"], prints)
-        return others
+    others = Others(str(path) if not path.name or path.name in taken else path.name)
+    (_add_build if (path / "manifest.json").is_file() else _add_source)(path, others)
+    if not others.wheres:
+        raise SourceError(f"{path}: holds no question or picture that can be read ({others.rejected} rows cannot)")
+    return others
+
+
+def _add_build(path: Path, others: Others) -> None:
+    for shard in sorted([*path.glob("questions/*.parquet"), *path.glob("heldout/*.parquet")]):
+        for batch in read_batches(shard, ("id", "question", "images"), 64):
+            for stored in batch:
+                prints = [fingerprint(image["bytes"]) for image in stored["images"]]
+                others.add(stored["id"], stored["question"], prints)
+
+
+def _add_source(path: Path, others: Others) -> None:
     recipe = _recipe(path)
     source = open_source(recipe.sources[0], recipe)
     limits = ImagesSpec()
@@ -54,7 +64,6 @@ def read_against(path: Path) -> Others:
             others.rejected += 1  # told with the result
             continue
         others.add(row.where, None if row.question == _ASKED else row.question, prints)
-    return others
 
 
 def _recipe(path: Path) -> Recipe:

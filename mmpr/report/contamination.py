@@ -22,6 +22,8 @@ from mmpr.report.read import read_batches
 from mmpr.report.tally import BIT, Tally
 from mmpr.report.texts import keys, plain_question
 
+HELDOUT = "held-out split"
+"""The name under which the held-out split is compared."""
 PERCEPTUAL_BITS = 6
 """Perceptual hashes of 64 bits that differ in so many belong to pictures that look alike; the same picture compressed
 again or made smaller differs in 0 to 4."""
@@ -112,7 +114,7 @@ def text_key(question: str) -> int:
 
 def heldout(facts: Facts) -> Others:
     """The held-out split."""
-    others = Others("held-out split")
+    others = Others(HELDOUT)
     with ThreadPoolExecutor(_DECODERS) as pool:
         for unit in facts.units["heldout"]:
             for batch in read_batches(shard(facts.out, "ingest", unit), ("id", "question", "images"), _BATCH):

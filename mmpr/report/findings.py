@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from mmpr.report.contamination import PERCEPTUAL_BITS
+from mmpr.report.contamination import HELDOUT, PERCEPTUAL_BITS
 from mmpr.report.draw import draw
 from mmpr.report.facts import Facts
 from mmpr.report.flow import index_rows, rejected_by, words
@@ -323,7 +323,7 @@ def _losses(basis: Basis) -> Iterator[Finding]:
 
 
 def _splits(basis: Basis) -> Iterator[Finding]:
-    ours = [overlap for overlap in basis.contamination.overlaps if overlap.against == "held-out split"]
+    ours = [overlap for overlap in basis.contamination.overlaps if overlap.against == HELDOUT]
     by_method = {overlap.method: overlap for overlap in ours}
     image, perceptual, question = by_method["image"], by_method["perceptual"], by_method["question"]
     yield _finding(
@@ -348,7 +348,7 @@ def _splits(basis: Basis) -> Iterator[Finding]:
         "contamination",
     )
     for other in basis.contamination.overlaps:
-        if other.method == "question" and other.against != "held-out split":
+        if other.method == "question" and other.against != HELDOUT:
             yield _finding(
                 f"against_{other.against}",
                 f"Questions of {other.against} in training",

@@ -14,7 +14,7 @@ import numpy as np
 from mmpr.errors import OutputError
 from mmpr.report.against import read_against
 from mmpr.report.compare import compare
-from mmpr.report.contamination import Others, find_overlaps, heldout
+from mmpr.report.contamination import HELDOUT, Others, find_overlaps, heldout
 from mmpr.report.facts import Facts, read_facts
 from mmpr.report.findings import Basis, example_numbers, make_findings
 from mmpr.report.flow import make_flow, rejected_rows
@@ -45,7 +45,10 @@ def make_report(
         SourceError: one of ``against`` cannot be read.
     """
     facts = read_facts(out)
-    others = [_read_other(path, say) for path in against]
+    others: list[Others] = []
+    for path in against:
+        say(f"reading {path}")
+        others.append(read_against(path, taken=[HELDOUT, *(other.name for other in others)]))
     report = _report(facts, others, seed, say, with_samples=True)
     if other is None:
         return report
@@ -81,11 +84,6 @@ def write_report(report: Report, out: Path) -> Path:
         for left in (making, old):
             shutil.rmtree(left, ignore_errors=True)
     return folder / "index.html"
-
-
-def _read_other(path: Path, say: Say) -> Others:
-    say(f"reading {path}")
-    return read_against(path)
 
 
 def _report(facts: Facts, others: Sequence[Others], seed: int, say: Say, *, with_samples: bool) -> Report:

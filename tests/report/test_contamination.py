@@ -86,6 +86,16 @@ def test_hits_name_both_sides(build: Path, tmp_path: Path) -> None:
     assert [(hit.id, hit.where) for hit in found] == [(ids[0], "bench.parquet[0]"), (ids[1], "bench.parquet[1]")]
 
 
+def test_two_benchmarks_of_one_name_are_told_apart(build: Path, tmp_path: Path) -> None:
+    paths = [tmp_path / "one" / "test.parquet", tmp_path / "two" / "test.parquet"]
+    for count, path in enumerate(paths, start=1):
+        path.parent.mkdir()
+        pq.write_table(pa.Table.from_pylist(first_rows(build, count)), path)
+    report = make_report(build, against=paths)
+    assert hits(report, "test.parquet")["question"] == 1
+    assert hits(report, str(paths[1]))["question"] == 2
+
+
 def test_rows_that_cannot_be_read_are_counted(build: Path, tmp_path: Path) -> None:
     bench = tmp_path / "bench.jsonl"
     rows = ['{"question": "Where?", "image": "none.png"}', "{broken", '{"question": "Who?"}']
@@ -101,6 +111,7 @@ def test_rows_that_cannot_be_read_are_counted(build: Path, tmp_path: Path) -> No
         ("a.jsonl", "[1]\n", "no JSON object"),
         ("a.parquet", "not parquet", "Parquet"),
         ("none", None, "no such file"),
+        ("a.jsonl", '{"question": "Where?", "image": "none.png"}\n', "no question or picture that can be read"),
     ],
 )
 def test_what_cannot_be_compared_says_why(name: str, text: str | None, message: str, tmp_path: Path) -> None:
