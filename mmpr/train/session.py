@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from transformers import AutoConfig, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
+from mmpr.errors import MmprError
 from mmpr.io.shards import write_json, write_text
 from mmpr.train import ranks
 from mmpr.train.checkpoints import WRITING, forget_half_written, last_checkpoint, publish, step_of
@@ -66,6 +68,8 @@ def run_session(recipe: TrainRecipe, about: Mapping[str, Any], out: Path) -> Non
         reference = load_model(model_path, recipe).requires_grad_(False).eval()
         _place(reference, recipe, arguments)
 
+    asked = _questions(recipe, about, prepared)
+    sets: list[Answers] = []
     keeper = Keeper(out, done=done, steps=arguments.max_steps, keep=recipe.save.keep, about=about)
     try:
         trainer = MpoTrainer(
@@ -82,9 +86,12 @@ def run_session(recipe: TrainRecipe, about: Mapping[str, Any], out: Path) -> Non
         if checkpoint is not None:
             trainer.shift.load_state_dict(read_state(checkpoint)["reward_shift"])
         keeper.tell(keeper.watch.see_drops(prepared.dropped, prepared.rows))
-        asked = _questions(recipe, about, prepared)
-        sets = _ask(recipe, keeper, policy, processor, asked, out, done, arguments.max_steps)
+        _ask(recipe, keeper, policy, processor, asked, sets, out, done, arguments.max_steps)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except MmprError:
+        if first and (out / "metrics.jsonl").exists():
+            _write_report(recipe, out, asked, sets, keeper, prepared)  # what it was stopped for is in it
+        raise
     finally:
         keeper.close()
     _finish(recipe, about, out, trainer, processor, asked, sets, keeper, prepared, time.monotonic() - started_s)
@@ -166,14 +173,14 @@ def _ask(
     model: Any,
     processor: Any,
     asked: Sequence[Asked],
+    sets: list[Answers],
     out: Path,
     done: int,
     steps: int,
-) -> list[Answers]:
-    """Have the keeper look at greedy answers before the first step and every so often; returns the growing list."""
-    sets: list[Answers] = []
+) -> None:
+    """Have the keeper look at greedy answers before the first step and every so often; all of them go to ``sets``."""
     if not asked:
-        return sets
+        return
     path = out / "samples.jsonl"
     first = ranks.rank() == 0
     if first:
@@ -192,7 +199,6 @@ def _ask(
     if done == 0:
         earlier = [ask(0)]
     keeper.ask_every(recipe.watch.every_steps, steps, ask, earlier)
-    return sets
 
 
 def _finish(
@@ -214,43 +220,52 @@ def _finish(
         save_stock(trainer.model, processor, written, weights)
         write_json(written / "mmpr.json", {**about, "steps": trainer.state.global_step})
         publish(written, out / "model")
+        _write_report(recipe, out, asked, sets, keeper, prepared)
         lines = read_metrics(out / "metrics.jsonl")
-        findings = keeper.watch.findings
-        samples = _samples(asked, sets)
-        dropped = sum(prepared.dropped.values())
-        about_text = (
-            f"{len(lines):,} steps over {sum(line['pairs'] for line in lines):,} pairs of {prepared.rows:,} questions; "
-            f"{dropped:,} rows or pairs were left out."
-        )
-        page = report(
-            f"Training run {recipe.name}", about_text, lines, findings, samples, recipe.model_dump_json(indent=2)
-        )
-        write_text(out / "report.html", page)
-        judged = [(s.before_right, s.after_right) for s in _samples(asked, sets, None) if s.before_right is not None]
         tenth = max(1, len(lines) // 10)
-        write_json(
-            out / RESULT,
-            {
-                "steps": trainer.state.global_step,
-                "pairs": sum(line["pairs"] for line in lines),
-                "seconds": seconds,
-                "first": _means(lines[:tenth]),
-                "last": _means(lines[-tenth:]),
-                "answers": {
-                    "judged": len(judged),
-                    "before": sum(bool(before) for before, _ in judged),
-                    "after": sum(bool(after) for _, after in judged),
-                }
-                if judged
-                else None,
-                "dropped": dict(prepared.dropped),
-                "findings": [
-                    {"name": f.name, "step": f.step, "detail": f.detail, "remedy": f.remedy} for f in findings
-                ],
-            },
-        )
+        result = {
+            "steps": trainer.state.global_step,
+            "pairs": sum(line["pairs"] for line in lines),
+            "seconds": seconds,
+            "first": _means(lines[:tenth]),
+            "last": _means(lines[-tenth:]),
+            "answers": _judged(_samples(asked, sets, None)),
+            "dropped": dict(prepared.dropped),
+            "findings": [{**asdict(finding), "remedy": finding.remedy} for finding in keeper.watch.findings],
+        }
+        write_json(out / RESULT, result)
         shutil.rmtree(out / WRITING, ignore_errors=True)
     ranks.barrier()
+
+
+def _write_report(
+    recipe: TrainRecipe,
+    out: Path,
+    asked: Sequence[Asked],
+    sets: Sequence[Answers],
+    keeper: Keeper,
+    prepared: Prepared,
+) -> None:
+    lines = read_metrics(out / "metrics.jsonl")
+    about = (
+        f"{len(lines):,} steps over {sum(line['pairs'] for line in lines):,} pairs of {prepared.rows:,} questions; "
+        f"{sum(prepared.dropped.values()):,} rows or pairs were left out."
+    )
+    samples = _samples(asked, sets, _SHOWN_SAMPLES)
+    settings = recipe.model_dump_json(indent=2)
+    page = report(f"Training run {recipe.name}", about, lines, keeper.watch.findings, samples, settings)
+    write_text(out / "report.html", page)
+
+
+def _judged(samples: Sequence[Sample]) -> dict[str, int] | None:
+    """How many questions with a known truth were answered rightly, before and after."""
+    known = [sample for sample in samples if sample.before_right is not None]
+    if not known:
+        return None
+    before, after = (
+        sum(map(bool, column)) for column in zip(*((s.before_right, s.after_right) for s in known), strict=True)
+    )
+    return {"judged": len(known), "before": before, "after": after}
 
 
 def _means(lines: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -258,7 +273,7 @@ def _means(lines: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {name: sum(line[name] for line in lines) / len(lines) for name in names}
 
 
-def _samples(asked: Sequence[Asked], sets: Sequence[Answers], most: int | None = _SHOWN_SAMPLES) -> list[Sample]:
+def _samples(asked: Sequence[Asked], sets: Sequence[Answers], most: int | None) -> list[Sample]:
     """The first and the last answers side by side."""
     if len(sets) < 2:
         return []

@@ -68,6 +68,11 @@ class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
         model._is_accelerate_prepared = True  # accelerate then leaves it as it is, whatever the number of processes
         super().__init__(model, args, _named, steps, processing_class=processor, callbacks=callbacks)
         self.remove_callback(PrinterCallback)
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            raise MmprError(
+                "accelerate is set to FSDP or DeepSpeed, which would wait for other ranks inside a pass; start with "
+                "torchrun and set compute.parallel=fsdp2"
+            )
         self.recipe = recipe
         self.shift = RewardShift()
         self.reference = reference

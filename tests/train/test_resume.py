@@ -13,6 +13,7 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
+from mmpr.errors import MmprError
 from mmpr.train.checkpoints import CHECKPOINTS, WRITING, forget_half_written, last_checkpoint, publish, step_of
 from mmpr.train.keeper import Keeper, read_state
 from mmpr.train.metrics import read_metrics
@@ -129,6 +130,26 @@ def test_without_the_shift_the_end_is_another(tmp_path: Path, undisturbed: Path)
     state.write_text(json.dumps(tree))
     train(tmp_path)
     assert furthest(torch.load(tmp_path / "end.pt"), torch.load(undisturbed / "end.pt")) > 0
+
+
+class Poison(Killer):
+    """Makes one weight infinite before step 5."""
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        if state.global_step == 4:
+            with torch.no_grad():
+                model.lm_head.weight[0, 0] = float("inf")
+
+
+def test_what_is_not_finite_stops_the_run_and_the_checkpoint_is_good(tmp_path: Path) -> None:
+    with pytest.raises(MmprError, match="non_finite") as raised:
+        train(tmp_path, (Poison(0, ""),))
+    assert "learning_rate" in str(raised.value)
+    checkpoint = last_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert checkpoint.name == "checkpoint-3"
+    assert all(p.isfinite().all() for p in type(tiny_model()).from_pretrained(checkpoint).parameters())
+    assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4, 5]
 
 
 def test_only_the_last_checkpoints_stay_and_nothing_half_written(undisturbed: Path) -> None:
