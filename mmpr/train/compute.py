@@ -240,8 +240,10 @@ class Compute:
         start = len(row.prompt_ids)
         ids = torch.cat([row.prompt_ids, response]).to(self._device)
         extras: dict[str, Tensor] = {name: value.to(self._device) for name, value in row.extras.items()}
-        if (self._family and self._family.three_part and "image_grid_thw" in extras) or TOKEN_TYPES in extras:
+        if self._family and self._family.three_part and "image_grid_thw" in extras:
             extras[TOKEN_TYPES] = token_types(self._inner, row, len(response)).to(self._device)[None]
+        elif TOKEN_TYPES in extras:
+            extras[TOKEN_TYPES] = nn.functional.pad(extras[TOKEN_TYPES], (0, len(response)))
         self.counts.tokens += len(ids)
 
         def score(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -121,7 +122,19 @@ def make(name: str, dtype: torch.dtype = torch.float32) -> Any:
                 nn.init.normal_(parameter, std=1.3 / parameter.shape[-1] ** 0.5)
             else:
                 parameter += 0.1 * torch.randn_like(parameter)
+    if dtype == torch.float64:
+        exact_norms(model)
     return model.to(dtype)
+
+
+def exact_norms(model: nn.Module) -> None:
+    """Norms that compute in the type of their input; those of transformers always round to float32."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child).__name__.endswith("RMSNorm") and not isinstance(child, nn.RMSNorm):
+                norm = nn.RMSNorm(child.weight.shape[0], eps=child.variance_epsilon)
+                norm.weight = child.weight
+                setattr(parent, name, norm)
 
 
 def pictures(name: str, count: int, generator: torch.Generator) -> tuple[dict[str, Tensor], list[int]]:
@@ -162,19 +175,24 @@ def make_part(row: EncodedRow, pairs: Sequence[tuple[int, int]]) -> StepPart:
     return StepPart(row, tuple(pairs), tuple(1.0 + 0.25 * i for i in range(len(pairs))))
 
 
-def parts_of(name: str) -> list[StepPart]:
+def parts_of(name: str, dtype: torch.dtype = torch.float32) -> list[StepPart]:
     """Three rows, with two pictures, one and none; pairs share responses, and not all responses are used."""
-    return [
+    parts = [
         make_part(make_row(name, 1, (5, 3, 7, 2, 4), images=2), [(0, 1), (2, 3), (0, 3)]),
         make_part(make_row(name, 2, (4, 1, 6)), [(2, 1)]),
         make_part(make_row(name, 3, (3, 3), images=0), [(1, 0)]),
     ]
+    return [replace(part, row=replace(part.row, extras=cast(part.row.extras, dtype))) for part in parts]
+
+
+def cast(extras: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    return {name: value.to(dtype) if value.is_floating_point() else value for name, value in extras.items()}
 
 
 def alone(model: Any, row: EncodedRow, index: int) -> Tensor:
     """The oracle: a response's summed log-probability from the model's own logits of the sequence by itself."""
     ids = torch.cat([row.prompt_ids, row.response_ids[index]])[None]
-    extras = {name: value.to(model.dtype) if value.is_floating_point() else value for name, value in row.extras.items()}
+    extras = dict(row.extras)
     if "image_grid_thw" in extras:
         extras["mm_token_type_ids"] = (ids == IMAGE).long()
     start = row.prompt_ids.shape[0]
