@@ -20,8 +20,8 @@ and 16 different responses, 15 pairs have 23, which is what a build gives on ave
 
 FLOPs are those of matrix products, convolutions and attention, by the formulas of ``torch.utils.flop_counter``
 (attention in full, causal or not, on both sides); an operation that looks like one of these but has no formula ends the
-run. Seconds are medians over repeats that alternate between the sides in one process; malloc is set as the trainer sets
-it.
+run. TRL's are those of one micro-batch, times the number of pairs: all have the same shapes. Seconds are medians over
+repeats that alternate between the sides in one process; malloc is set as the trainer sets it.
 Memory is measured in a process of its own with malloc as it comes: how far the resident set rises (VmHWM) above what
 was resident before, which is model, reference model, gradients and inputs, during a second step. What torch's allocator
 handed out at a time, at most, is given beside it.
@@ -58,6 +58,15 @@ _PRODUCT = re.compile(r"mm|conv|dot|attention|linear|matmul|einsum|bilinear|lstm
 
 Step = Callable[[], None]
 Pairs = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A step, and a part of it of which it has so many alike (TRL: a micro-batch; all have the same shapes)."""
+
+    step: Step
+    part: Step
+    parts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,15 +201,15 @@ def _work(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="mmpr-benchmark-") as folder:
         out = Path(folder)
         if args.worker == "cost":
-            steps = {
-                "trl": trl_step(task, out),
-                "cached": our_step(task, out, cached=True),
-                "on_the_fly": our_step(task, out, cached=False),
+            sides = {
+                "trl": trl(task, out),
+                "cached": ours(task, out, cached=True),
+                "on_the_fly": ours(task, out, cached=False),
             }
             result = {"responses": len(task.row.response_ids), "prompt_tokens": len(task.row.prompt_ids)}
-            result |= cost(steps, args.repeats)
+            result |= cost(sides, args.repeats)
         else:
-            step = trl_step(task, out) if args.worker == "memory-trl" else our_step(task, out, cached=True)
+            step = (trl(task, out) if args.worker == "memory-trl" else ours(task, out, cached=True)).step
             result = {"resident": resident_bytes(step), "allocated": allocated_bytes(step)}
     print(json.dumps(result), flush=True)
     return 0
@@ -337,7 +346,7 @@ def pairs_of_a_build(wanted: int) -> list[tuple[int, int]]:
     return [(pair.chosen, pair.rejected) for pair in pairing.pairs]
 
 
-def trl_step(task: Task, folder: Path) -> Step:
+def trl(task: Task, folder: Path) -> Side:
     """TRL's real trainer with the paper's losses, one pair a micro-batch, float32, nothing checkpointed."""
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
@@ -371,10 +380,13 @@ def trl_step(task: Task, folder: Path) -> Step:
         for batch in batches:
             trainer.training_step(trainer.model, dict(batch))
 
-    return step
+    def micro_batch() -> None:
+        trainer.training_step(trainer.model, dict(batches[0]))
+
+    return Side(step, micro_batch, len(batches))
 
 
-def our_step(task: Task, folder: Path, *, cached: bool) -> Step:
+def ours(task: Task, folder: Path, *, cached: bool) -> Side:
     """Our trainer with the paper's losses, the reference cached or computed."""
     from dataclasses import replace
 
@@ -402,25 +414,25 @@ def our_step(task: Task, folder: Path, *, cached: bool) -> Step:
         trainer.model.zero_grad(set_to_none=False)
         trainer.training_step(trainer.model, {"step": batch})
 
-    return step
+    return Side(step, step)
 
 
 # --- measuring ----------------------------------------------------------------------------------------------------
 
 
-def cost(steps: dict[str, Step], repeats: int) -> dict[str, Any]:
-    """FLOPs of each step, then seconds of each in turn. The counted steps warm everything up."""
+def cost(sides: dict[str, Side], repeats: int) -> dict[str, Any]:
+    """FLOPs of each step, then seconds of each in turn. What is counted warms everything up."""
     counted = {}
-    for side, step in steps.items():
+    for name, side in sides.items():
         with counting() as count:
-            step()
-        counted[side] = count()
-    seconds: dict[str, list[float]] = {side: [] for side in steps}
+            side.part()
+        counted[name] = side.parts * count()
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(repeats):
-        for side, step in steps.items():
+        for name, side in sides.items():
             begin = time.perf_counter()
-            step()
-            seconds[side].append(time.perf_counter() - begin)
+            side.step()
+            seconds[name].append(time.perf_counter() - begin)
     return {"flops": counted, "seconds": seconds}
 
 
