@@ -47,7 +47,10 @@ _CODE = re.compile(
     r"(?:[A-Z]{1,5}|[A-Za-z]{2,})[- ]?\d+[A-Za-z]{0,2}|\d+(?:-\d+)+|\d+[A-Z]{1,3}|[A-Za-z]{2,}(?:-[A-Za-z]+)+"
     r"|[A-Za-z]+(?:-[A-Za-z]{2,})+|(?:the )?\d{2,3}0'?s|[A-Z]+\d+[A-Z0-9]*"
 )
-_NOT_ANY = re.compile(r"(?:there (?:are|were) )?no (?:[a-z]+ ){0,2}[a-z]+s(?: (?:in|on) .*)?", re.IGNORECASE)
+_NOT_ANY = re.compile(
+    r"(?:there (?:are|were) )?no (?!.*(?:solution|root|answer|value)s)(?:[a-z]+ ){0,2}[a-z]+s(?: (?:in|on) .*)?",
+    re.IGNORECASE,
+)
 _SO = re.compile(r", (?:so|thus|therefore|hence)(?: that)?,? ")
 _RANGE = re.compile(r"(?:from |between |[Aa]ges? |[Aa]ged )?(\S+(?: \S+)?)\s*(?:-|to|~|and|至|到)\s*(\S+(?: \S+)?)")
 

@@ -44,7 +44,7 @@ def prove(left: Any, right: Any) -> bool:
     difference = build(left) - build(right)
     if difference == 0:
         return True
-    for simplify in (sympy.expand_trig, sympy.simplify, sympy.radsimp, sympy.trigsimp):
+    for simplify in (sympy.expand_trig, sympy.expand_complex, sympy.simplify, sympy.radsimp, sympy.trigsimp):
         if sympy.expand(simplify(difference)) == 0:
             return True
     denested = difference.replace(lambda part: part.is_Pow and part.exp == sympy.Rational(1, 2), sympy.sqrtdenest)

@@ -226,6 +226,7 @@ def test_entails_by_choices():
 
 
 _BABBLE = [
+    "omp medi",
     "are omp answer medi its first",
     "walks then blue",
     "is one the of it",
