@@ -234,15 +234,18 @@ def picture_tokens(config: Any, extras: Mapping[str, Tensor]) -> int | None:
     family = getattr(config, "model_type", "")
     if "image_grid_thw" in extras and hasattr(getattr(config, "vision_config", None), "spatial_merge_size"):
         return int(extras["image_grid_thw"].prod(-1).sum()) // int(config.vision_config.spatial_merge_size) ** 2
-    if "pixel_values" not in extras:
+    pixels, vision = extras.get("pixel_values"), getattr(config, "vision_config", None)
+    if pixels is None or family not in ("idefics3", "smolvlm", "internvl", "llava"):
         return None
-    if family in ("idefics3", "smolvlm"):
-        tiles = int(np.prod(extras["pixel_values"].shape[:2]))
-        side = config.vision_config.image_size // config.vision_config.patch_size
-        return tiles * int(side) ** 2 // int(config.scale_factor) ** 2
-    if family in ("internvl", "llava"):
-        return int(extras["pixel_values"].shape[0]) * int(config.image_seq_length)
-    return None
+    tiles = int(np.prod(pixels.shape[:-3]))
+    patch = vision.patch_size if isinstance(vision.patch_size, int) else vision.patch_size[0]
+    patches = (pixels.shape[-2] // patch) * (pixels.shape[-1] // patch)
+    if family == "internvl":
+        return int(tiles * patches * config.downsample_ratio**2)
+    if family == "llava":
+        own = vision.model_type == "clip_vision_model"  # one more, for the whole picture
+        return tiles * (patches + own - (config.vision_feature_select_strategy == "default"))
+    return tiles * patches // int(config.scale_factor) ** 2
 
 
 def _asked(processor: Any) -> tuple[bool, str]:
