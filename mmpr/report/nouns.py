@@ -26,9 +26,9 @@ class Finding:
     ``number`` is what was measured in ``unit`` (``share`` is in [0, 1], shown as a percentage; ``count``, ``ratio``),
     None when there was nothing to measure. ``look`` and ``bad`` are the thresholds of the two levels, None when a level
     has none; a level is reached by a number above its threshold, or below it when ``more_is_better``. ``sentence`` says
-    what it is and what to do, in plain text. ``section`` is the anchor of the part of the page that shows more: ``flow``,
-    ``gallery``, ``audit``, ``contamination`` or ``distribution-KEY``. ``examples`` are ids of questions that fall under
-    it, of which the gallery shows some; ``by`` breaks the number down by source.
+    what it is and what to do, in plain text. ``section`` is the anchor of the part of the page that shows more:
+    ``flow``, ``gallery``, ``audit``, ``contamination`` or ``distribution-KEY``. ``examples`` are ids of
+    questions that fall under it, of which the gallery shows some; ``by`` breaks the number down by source.
     """
 
     key: str
