@@ -185,8 +185,10 @@ class Encoder:
         written = [form.head + form.strip(text) + form.end for text in texts]
         together = self._ids([form.tail + text for text in written])
         at = len(self._anchor)
-        alone = iter(self._ids([text for text, ids in zip(written, together, strict=True) if ids[:at] != self._anchor]))
-        return [ids[at:] if ids[:at] == self._anchor else next(alone) for ids in together]
+        melted = [text for text, ids in zip(written, together, strict=True) if ids[:at] != self._anchor]
+        # After a special token nothing melts, and no tokenizer puts its space before the first word there.
+        alone = iter(self._ids([self._tokenizer.convert_ids_to_tokens(form.end_token_id) + text for text in melted]))
+        return [ids[at:] if ids[:at] == self._anchor else next(alone)[1:] for ids in together]
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
         return [list(ids) for ids in self._tokenizer(texts, add_special_tokens=False)["input_ids"]] if texts else []
@@ -234,7 +236,8 @@ def picture_tokens(config: Any, extras: Mapping[str, Tensor]) -> int | None:
     family = getattr(config, "model_type", "")
     if "image_grid_thw" in extras and hasattr(getattr(config, "vision_config", None), "spatial_merge_size"):
         return int(extras["image_grid_thw"].prod(-1).sum()) // int(config.vision_config.spatial_merge_size) ** 2
-    pixels, vision = extras.get("pixel_values"), getattr(config, "vision_config", None)
+    pixels: Any = extras.get("pixel_values")
+    vision: Any = getattr(config, "vision_config", None)
     if pixels is None or family not in ("idefics3", "smolvlm", "internvl", "llava"):
         return None
     tiles = int(np.prod(pixels.shape[:-3]))
@@ -244,8 +247,8 @@ def picture_tokens(config: Any, extras: Mapping[str, Tensor]) -> int | None:
         return int(tiles * patches * config.downsample_ratio**2)
     if family == "llava":
         own = vision.model_type == "clip_vision_model"  # one more, for the whole picture
-        return tiles * (patches + own - (config.vision_feature_select_strategy == "default"))
-    return tiles * patches // int(config.scale_factor) ** 2
+        return int(tiles * (patches + own - (config.vision_feature_select_strategy == "default")))
+    return int(tiles * patches // config.scale_factor**2)
 
 
 def _asked(processor: Any) -> tuple[bool, str]:
