@@ -38,9 +38,11 @@ def scratch(small_build: SmallBuild, tmp_path: Path) -> Path:
 
 
 def files_of(out: Path) -> list[Path]:
-    """Every file that holds a byte of the build."""
+    """Every file that holds a byte of the build; logs and the report are made of it, and can be made again."""
     return sorted(
-        path for path in out.rglob("*") if path.is_file() and path.stat().st_size and path.parent.name != "logs"
+        path
+        for path in out.rglob("*")
+        if path.is_file() and path.stat().st_size and path.relative_to(out).parts[0] not in ("logs", "report")
     )
 
 

@@ -55,10 +55,10 @@ def export(source: Path, format: Format, to: Path, images: Images | None = None)
     images = images or IMAGES[format][0]
     if images not in IMAGES[format]:
         raise OutputError(f"{format} reads pictures as {IMAGES[format][0]} only; leave out --images {images}")
+    check_input(source)
     inside = source.resolve() if source.is_dir() else source.resolve().parent
     if inside in (to.resolve(), *to.resolve().parents):
         raise OutputError(f"{to}: lies in what is exported; name a folder elsewhere with --to")
-    check_input(source)
     with locked(to):
         begun = _begun(to)
         remove_temporaries(to)
@@ -180,13 +180,14 @@ def _finish(given: Input, to: Path, format: Format, images: Images) -> dict[str,
             for part in sorted((to / "parts").glob("*.jsonl")):
                 with part.open("rb") as lines:
                     shutil.copyfileobj(lines, file)
-        return {given.name: _lines_of(to / "metadata.jsonl")}
+        return {given.name: _rows_of(to / "metadata.jsonl")}
     if format == "llama-factory":
         write_json(to / "dataset_info.json", dataset_info(given.name))
-    parts = sorted((to / "pairs").iterdir())
-    if format == "trl":
-        return {given.name: sum(pq.read_metadata(path).num_rows for path in parts)}
-    return {given.name: sum(map(_lines_of, parts))}
+    counts = {path: _rows_of(path) for path in sorted((to / "pairs").iterdir())}
+    for path, count in counts.items():
+        if not count and any(counts.values()):
+            path.unlink()  # ms-swift stops at an empty file
+    return {given.name: sum(counts.values())}
 
 
 def _join_by_source(given: Input, to: Path) -> dict[str, int]:
@@ -253,7 +254,9 @@ def _count_rejects(to: Path) -> dict[str, int]:
     return counts
 
 
-def _lines_of(path: Path) -> int:
+def _rows_of(path: Path) -> int:
+    if path.suffix == ".parquet":
+        return int(pq.read_metadata(path).num_rows)
     with path.open("rb") as lines:
         return sum(1 for _ in lines)
 

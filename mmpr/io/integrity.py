@@ -1,7 +1,7 @@
 """Whether a finished build is still what its manifest says, byte for byte.
 
 The manifest holds a SHA-256 of every shard, of ``build.json`` and ``README.md``, and its own (``seal``). Outside of it
-lie ``logs/`` and ``report/``, which are made beside a build and are not its data.
+lie ``logs/`` and ``report/``, which are no data; a report is made again whenever one likes.
 """
 
 from __future__ import annotations
