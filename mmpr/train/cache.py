@@ -8,6 +8,7 @@ A unit that is there is done: the same call goes on where another one was stoppe
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -20,12 +21,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from mmpr.errors import OutputError
-from mmpr.io.shards import Unit, remove_temporaries, write_json, write_shard
+from mmpr.io.shards import Unit, write_json, write_shard
 from mmpr.io.tables import Row
 from mmpr.progress import PLAIN_EVERY_S
 from mmpr.schema import content_id
 
 ABOUT = "about.json"
+_OLD_S = 24 * 3600
 
 
 class UnitProgress:
@@ -86,8 +88,10 @@ def cache_base(data: Path, otherwise: Path) -> Path:
     return folder if (folder / "manifest.json").is_file() else folder / ".mmpr"
 
 
-def open_cache(base: Path, about: Mapping[str, Any]) -> Path:
+def open_cache(base: Path, about: Mapping[str, Any], name: str, file: TextIO | None = None) -> Path:
     """The folder under ``base`` for what is computed from exactly this; made when it is not there.
+
+    Where it is new but others are there, ``file`` is told in what the most similar one differs.
 
     Raises:
         OutputError: it cannot be written, or holds something else.
@@ -95,8 +99,10 @@ def open_cache(base: Path, about: Mapping[str, Any]) -> Path:
     folder = base / content_id("cache", json.dumps(about, sort_keys=True))[:16]
     check_about(folder, about)
     if not (folder / ABOUT).exists():
+        if nearest := _nearest(base, about):
+            print(f"{name}  computed anew: {nearest}", file=file or sys.stderr)
         write_json(folder / ABOUT, about)
-    remove_temporaries(folder)
+    _forget_half_written(folder)
     return folder
 
 
@@ -113,30 +119,34 @@ def check_about(folder: Path, about: Mapping[str, Any]) -> None:
         there = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise OutputError(f"{path}: cannot be read: {error}; delete {folder}") from None
-    if differing := differences(there, about):
-        raise OutputError(f"{folder}: was computed from something else ({differing}); delete it, or use another folder")
+    if told := _differences(there, about):
+        raise OutputError(f"{folder}: was computed from something else ({'; '.join(told)}); delete it")
 
 
-def differences(there: Any, about: Mapping[str, Any]) -> str:
-    """In what a cache's ``about`` differs from what is wanted, for a person; empty when in nothing."""
-    if not isinstance(there, dict):
-        return "its about.json is no object"
-    names = sorted(set(there) | set(about))
-    told = [f"{name}: {there.get(name)} there, {about.get(name)} here" for name in names]
-    return "; ".join(line for name, line in zip(names, told, strict=True) if there.get(name) != about.get(name))
-
-
-def others(base: Path, about: Mapping[str, Any]) -> list[str]:
-    """In what the other caches under ``base`` differ from the one that is wanted: why they are not used."""
+def _nearest(base: Path, about: Mapping[str, Any]) -> str:
+    """The cache under ``base`` that differs least, and in what; empty when there is none."""
     found = []
     for path in sorted(base.glob(f"*/{ABOUT}")):
-        try:
-            there = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if differing := differences(there, about):
-            found.append(f"{path.parent.name}: {differing}")
-    return found
+        with contextlib.suppress(OSError, ValueError):
+            told = _differences(json.loads(path.read_text(encoding="utf-8")), about)
+            found.append((len(told), f"{path.parent} is of something else ({'; '.join(told)})"))
+    return min(found, default=(0, ""))[1]
+
+
+def _differences(there: Any, about: Mapping[str, Any]) -> list[str]:
+    """In what a cache's ``about`` differs from what is wanted."""
+    if not isinstance(there, dict):
+        return ["its about.json is no object"]
+    names = [name for name in sorted(set(there) | set(about)) if there.get(name) != about.get(name)]
+    return [f"{name}: {there.get(name)} there, {about.get(name)} here" for name in names]
+
+
+def _forget_half_written(folder: Path) -> None:
+    """Delete what killed writers left behind; others may be writing here right now, so only what is a day old."""
+    for path in folder.glob(".*.tmp"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > _OLD_S:
+                path.unlink()
 
 
 def unit_paths(folder: Path, rows: int, unit_rows: int) -> list[Path]:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from jinja2 import TemplateError
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from mmpr.errors import MmprError, RowError
@@ -304,6 +304,8 @@ def _open(image: bytes) -> Image.Image:
     try:
         with Image.open(io.BytesIO(image), formats=FORMATS) as picture:
             return picture.convert("RGB")
+    except UnidentifiedImageError:
+        raise RowError("image_broken", f"is no {', '.join(FORMATS)}") from None
     except _PROCESSOR_ERRORS as error:
         raise RowError("image_broken", f"{type(error).__name__}: {error}"[:200]) from None
 

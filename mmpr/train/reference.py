@@ -9,7 +9,7 @@ the model was shown, and is refused when they are not the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 
 from mmpr.errors import MmprError, OutputError
 from mmpr.schema import content_id
-from mmpr.train.cache import fill, open_cache, others, unit_paths
+from mmpr.train.cache import fill, open_cache, unit_paths
 from mmpr.train.encode import Encoded, Encoder
 from mmpr.train.nouns import EncodedRow, StepPart
 from mmpr.train.rows import TrainRows
@@ -112,7 +112,8 @@ def compute_reference(
         OutputError: the folder cannot be written.
         MmprError: a log-probability is not finite, or a row cannot be encoded any more.
     """
-    folder = open_cache(base, about_reference(rows, encoder, pairs, wanted, model_revision, precision))
+    about = about_reference(rows, encoder, pairs, wanted, model_revision, precision)
+    folder = open_cache(base, about, "reference", file)
     parts = _Parts(rows, encoder, pairs, wanted)
 
     def work(numbers: Sequence[int]) -> Iterator[ReferenceRow]:
@@ -152,11 +153,6 @@ def about_reference(
         "data": rows.fingerprint,
         "pairs": content_id(*(column.tobytes() for column in columns)),
     }
-
-
-def why_computed(base: Path, about: Mapping[str, Any]) -> list[str]:
-    """In what caches that are there differ from the wanted one, a line each."""
-    return others(base, about)
 
 
 def read_reference(folder: Path, wanted: Ints) -> Reference:

@@ -162,7 +162,7 @@ def survey(
         OutputError: the folder cannot be written.
     """
     about = {"format": FORMAT, "data": rows.fingerprint, "encoding": encoder.fingerprint}
-    folder = open_cache(base, about)
+    folder = open_cache(base, about, "encode", file)
 
     def work(places: Sequence[int]) -> Iterator[RowLengths]:
         looks = _Looks(rows, encoder, places)
