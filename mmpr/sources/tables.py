@@ -205,7 +205,7 @@ class SavedDataset(_Tables):
     def __init__(self, spec: TableSource, recipe: Recipe) -> None:
         """Raises SourceError when the folder is missing, is another layout or lacks a column."""
         folder = recipe.resolve(spec.path)
-        super().__init__(spec, recipe, folder, _saved_files(folder))
+        super().__init__(spec, recipe, folder, saved_files(folder))
 
     def _schema(self, path: Path) -> pa.Schema:
         with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
@@ -293,7 +293,7 @@ def _records(batch: pa.RecordBatch) -> list[dict[str, Any] | RowError]:
     return list(records)
 
 
-def _saved_files(folder: Path) -> list[Path]:
+def saved_files(folder: Path) -> list[Path]:
     """The Arrow files that ``state.json`` of a saved dataset names.
 
     Raises:

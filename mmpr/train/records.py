@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from mmpr.errors import RowError, SourceError
 from mmpr.sources import files, jsonl
-from mmpr.sources.tables import _saved_files
+from mmpr.sources.tables import saved_files
 
 CACHE_BYTES = 256 << 20
 """Of row groups kept in memory by each process."""
@@ -211,7 +211,7 @@ def open_records(path: Path) -> Records:
         SourceError: it is something else.
     """
     if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
-        return ArrowRecords(path, _saved_files(path))
+        return ArrowRecords(path, saved_files(path))
     if path.suffix == ".jsonl":
         return JsonlRecords(*files.find_files(path, ".jsonl"))
     if path.is_dir() and not any(path.rglob("*.parquet")) and any(path.rglob("*.jsonl")):
