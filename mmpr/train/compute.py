@@ -32,6 +32,12 @@ logger = logging.getLogger(__name__)
 
 CPU_PACK_TOKENS = 1024
 GPU_PACK_TOKENS = 16384
+TWICE_FROM = 3
+"""With answers of so many times the tokens of its prompt, and of a pass, a big question's prompt is computed twice.
+
+First for its keys alone, and with its graph when all answers are done. So the graph of the prompt and its pictures is
+not held beside that of each group, for at most 1/12 of the computation.
+"""
 
 HeadFunction = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """From hidden states ``[1, T, D]``, the output matrix ``[V, D]`` and its bias to what the model gives as logits."""
@@ -170,10 +176,17 @@ class Compute:
 
     def _backward_big(self, part: StepPart, loss_of: LossOf, backward: Backward) -> Tensor:
         self._check_checkpointing()
-        prompt = self._prompt(part.row)
+        answers = tokens_of(part) - len(part.row.prompt_ids)
+        twice = answers >= TWICE_FROM * max(len(part.row.prompt_ids), self._budget)
+        draws = _Draws(self._device)
+        with torch.set_grad_enabled(not twice):
+            prompt = self._prompt(part.row)
         leaves = prompt.leaves()
         groups = plan_groups(part.pairs, *self._room(part.row))
         scores, scale = run_groups(part, groups, self._answering(part.row, leaves), loss_of, backward)
+        if twice:
+            with draws.again():
+                prompt = self._prompt(part.row)
         prompt.backward(leaves, scale, backward)
         return scores
 
@@ -295,6 +308,24 @@ def _head_gives(model: Any, function: HeadFunction) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+class _Draws:
+    """Where random numbers stand now, to draw the same ones again."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._cpu = torch.get_rng_state()
+        self._devices = [device] if device.type == "cuda" else []
+        self._states = [torch.cuda.get_rng_state(each) for each in self._devices]
+
+    @contextlib.contextmanager
+    def again(self) -> Iterator[None]:
+        """Within, the same numbers; afterwards those that would have come anyway."""
+        with torch.random.fork_rng(self._devices):
+            torch.set_rng_state(self._cpu)
+            for device, state in zip(self._devices, self._states, strict=True):
+                torch.cuda.set_rng_state(state, device)
+            yield
 
 
 @contextlib.contextmanager

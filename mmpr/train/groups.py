@@ -124,21 +124,20 @@ class Prompt:
         return [self.last, *(tensor for layer in sorted(self.layers) for tensor in self.layers[layer])]
 
     def leaves(self) -> Prompt:
-        """The same cut from the graph, gathering gradients of its own where the graph would take them."""
+        """The same cut from the graph, gathering gradients of its own."""
         layers = {layer: (_leaf(key), _leaf(value)) for layer, (key, value) in self.layers.items()}
         return Prompt(layers, _leaf(self.last))
 
     def backward(self, leaves: Prompt, scale: Tensor, backward: Backward) -> None:
         """Carry on what the answers' backward passes left at ``leaves``, through the prompt and its pictures."""
-        pairs = [
-            (t, leaf.grad) for t, leaf in zip(self.tensors(), leaves.tensors(), strict=True) if leaf.grad is not None
-        ]
+        both = zip(self.tensors(), leaves.tensors(), strict=True)
+        pairs = [(tensor, leaf.grad) for tensor, leaf in both if tensor.requires_grad and leaf.grad is not None]
         if pairs:
             backward(_Carry.apply(scale, [grad for _, grad in pairs], *(tensor for tensor, _ in pairs)))
 
 
 def _leaf(tensor: Tensor) -> Tensor:
-    return tensor.detach().requires_grad_(tensor.requires_grad)
+    return tensor.detach().requires_grad_()
 
 
 class _Carry(torch.autograd.Function):  # type: ignore[misc]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from mmpr.errors import MmprError
+from mmpr.train import compute as compute_module
 from mmpr.train.compute import Compute
 from mmpr.train.families import DECODERS, FAMILIES, unwrap
 from mmpr.train.nouns import StepPart
@@ -71,6 +72,35 @@ def test_sharing_changes_nothing(name: str) -> None:
         assert difference(gradient, wanted) < 1e-4
         assert compute.counts.tokens < compute.counts.unshared
         assert_scores(compute.scores(parts), scores, 1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_prompt_computed_twice_changes_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute_module, "TWICE_FROM", 0)
+    model, parts = make(name), parts_of(name)
+    scores, wanted = oracle(model, parts)
+    found, gradient, compute = run(model, parts, max_pack_tokens=0)
+    assert_scores(found, scores, 1e-5)
+    assert difference(gradient, wanted) < 1e-4
+    again = Compute(model, max_pack_tokens=10_000)
+    again.backward(parts, loss_of)
+    prompts = sum(len(part.row.prompt_ids) for part in parts)
+    assert compute.counts.tokens >= again.counts.tokens + prompts
+
+
+def test_a_prompt_computed_twice_draws_the_same_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute_module, "TWICE_FROM", 0)
+    model, part = make("internvl").train(), parts_of("internvl")[0]
+    model.model.vision_tower.encoder.layer[0].dropout.p = 0.5
+    seen: list[Tensor] = []
+    hook = model.model.multi_modal_projector.register_forward_hook(lambda _, __, output: seen.append(output.detach()))
+    compute = Compute(model, max_pack_tokens=0)
+    compute.backward([part, part], loss_of)
+    hook.remove()
+    first, first_again, second, second_again = seen
+    assert torch.equal(first, first_again)
+    assert torch.equal(second, second_again)
+    assert not torch.equal(first, second)
 
 
 @pytest.mark.parametrize("name", MODELS)
