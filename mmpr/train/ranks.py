@@ -84,6 +84,9 @@ def shard(model: nn.Module, device: torch.device, precision: torch.dtype) -> Non
     model.set_reduce_scatter_unused_params(True)
     model.settle = lambda x: x * 1.0
     register_fsdp_forward_method(model, "settle")
+    with torch.no_grad():  # FSDP2 wants the root to be called first; generation begins with the vision tower
+        model.settle(torch.zeros((), device=device))
+    model.reshard()
     check_sharded(model)
 
 
@@ -200,8 +203,10 @@ def gradient_norm(model: nn.Module) -> float:
 
 
 def whole_weights(model: nn.Module) -> dict[str, Any]:
-    """A sharded model's weights, gathered on the CPU of rank 0; all ranks call it."""
-    return dict(get_model_state_dict(model, options=_WHOLE))
+    """A sharded model's weights, gathered on the CPU of rank 0, tied ones once; all ranks call it."""
+    once = {name for name, _ in model.named_parameters()}
+    tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - once
+    return {name: value for name, value in get_model_state_dict(model, options=_WHOLE).items() if name not in tied}
 
 
 def whole_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:

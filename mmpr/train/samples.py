@@ -113,10 +113,9 @@ def _generate(model: Any, processor: Any, question: Asked, max_new_tokens: int) 
     else:
         inputs = tokenizer([text], return_tensors="pt", add_special_tokens=False)
     inputs = inputs.to(model.device)
-    # The samples are greedy whatever the model's own settings are.
-    out = model.generate(
-        **inputs, do_sample=False, temperature=None, top_p=None, top_k=None, num_beams=1, max_new_tokens=max_new_tokens
-    )
+    # Greedy whatever the model's own settings are. This rank generates alone and must not wait for others.
+    settings = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None, "num_beams": 1}
+    out = model.generate(**inputs, **settings, max_new_tokens=max_new_tokens, synced_gpus=False)
     new = out[0, inputs["input_ids"].shape[1] :]
     return tokenizer.decode(new, skip_special_tokens=True), len(new)
 
