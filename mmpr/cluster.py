@@ -139,7 +139,8 @@ class Generate:
                 self._meter.add.remote({"engines": 1})
         engine = self._turns.of(turn)
         await sample_unit(self._job, unit, engine, self._report)
-        await complete_unit(self._job, unit, engine, self._report)
+        if "complete" in self._job.stages:
+            await complete_unit(self._job, unit, engine, self._report)
         attempts.unlink(missing_ok=True)
         self._report({})
 
@@ -240,7 +241,8 @@ def _ingest_only(unit: Unit, job: Job) -> dict[str, Any]:
 @_as_data
 def _judge(unit: Unit, job: Job) -> dict[str, Any]:
     counts = dict(verify_unit(job, unit))
-    add_counts(counts, pair_unit(job, unit))
+    if "pair" in job.stages:
+        add_counts(counts, pair_unit(job, unit))
     return {"names": list(counts), "counts": list(counts.values())}
 
 

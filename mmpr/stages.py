@@ -23,7 +23,7 @@ from mmpr.config import DropoutSpec, DropoutVariant, Recipe
 from mmpr.dropout_ntp import keep_prefix
 from mmpr.engine import Engine, Request
 from mmpr.errors import RowError
-from mmpr.io.shards import Stage, Unit, add_counts, index_shard, is_done, shard, write_rejects, write_shard
+from mmpr.io.shards import STAGES, Stage, Unit, add_counts, index_shard, is_done, shard, write_rejects, write_shard
 from mmpr.io.tables import Row, read_counts, read_rows
 from mmpr.pairing import distinct, pair_by_correctness, pair_by_dropout, pass_rate
 from mmpr.prompts import Template, load_template, without_images
@@ -47,11 +47,21 @@ Counts = dict[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a worker must know: the recipe, where the build lies, and which model it is (its revision)."""
+    """What a worker must know: the recipe, where the build lies, and which model it is (its revision).
+
+    ``questions`` is where the questions lie when others ask them too, in the folder of a build that has ingested them.
+    ``stages`` are those that are done; ingest, sample and verify always are.
+    """
 
     recipe: Recipe
     out: Path
     model_revision: str
+    questions: Path | None = None
+    stages: tuple[Stage, ...] = STAGES
+
+    def asked(self, unit: Unit) -> Path:
+        """The shard of a unit's questions."""
+        return shard(self.questions or self.out, "ingest", unit)
 
 
 @dataclass(slots=True)
@@ -72,8 +82,8 @@ class _Tally:
 
 def ingest_unit(job: Job, unit: Unit) -> Counts:
     """Load and check a unit's questions and pictures."""
-    if is_done(job.out, "ingest", unit):
-        return read_counts(shard(job.out, "ingest", unit))
+    if job.asked(unit).exists():
+        return read_counts(job.asked(unit))
     tally = _Tally("ingest")
     questions = []
     rows = list(read_rows(index_shard(job.out, unit), IndexedRow))
@@ -281,7 +291,7 @@ def _max_pairs(recipe: Recipe, source: str, default: int) -> int:
 
 
 def _questions(job: Job, unit: Unit, pictures: bool = True) -> Iterator[Question]:
-    return read_rows(shard(job.out, "ingest", unit), Question, without=() if pictures else ("images",))
+    return read_rows(job.asked(unit), Question, without=() if pictures else ("images",))
 
 
 async def _gather(work: Iterable[Awaitable[Row | None]]) -> list[Row]:

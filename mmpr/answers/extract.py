@@ -13,10 +13,11 @@ import re
 
 from mmpr.answers.units import leading_unit
 
-TEMPLATES = frozenset({"en", "zh", "en_v2", "zh_v2", "en_r1", "zh_r1", "plain"})
+TEMPLATES = frozenset({"en", "zh", "en_v2", "zh_v2", "en_r1", "zh_r1", "plain", "direct"})
 
 _TAIL = 32_768  # characters: an answer stands at the end, so a runaway response costs no more than this
 _LONGEST = 2_000  # characters: what is longer is an essay, not an answer
+_SHORT_REPLY = 200  # characters of a reply that is nothing but an answer
 
 _STOP = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end|user|assistant)\|>|</s>|<end_of_turn>")
 _STRONG = re.compile(
@@ -64,8 +65,8 @@ def extract(response: str, template: str | None = None) -> str | None:
     """The final answer of a response, or None when there is no clear one.
 
     ``template`` names the prompt that was asked (``en``, ``zh``, ``en_v2``, ``zh_v2``, ``en_r1``, ``zh_r1``,
-    ``plain``);
-    None accepts any known form. Raises ValueError for another name, never anything else.
+    ``plain``, ``direct``); None accepts any known form. To ``direct`` a short reply of one line is itself the answer.
+    Raises ValueError for another name, never anything else.
     """
     if template is not None and template not in TEMPLATES:
         raise ValueError(f"unknown template {template!r}: one of {', '.join(sorted(TEMPLATES))}")
@@ -79,6 +80,8 @@ def extract(response: str, template: str | None = None) -> str | None:
         answer = find(text)
         if answer is not None:
             return answer
+    if template == "direct" and len(text.strip()) <= _SHORT_REPLY and "\n" not in text.strip():
+        return _finish(text)
     return None
 
 

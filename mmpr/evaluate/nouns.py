@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from mmpr.schema import Question, Reject, Response, Rule, SourceRow, Verdict
 
@@ -81,3 +81,117 @@ class Benchmark(Protocol):
     def metrics(self, answered: Sequence[Answered]) -> list[Metric]:
         """The benchmark's own numbers over all its questions; the headline first, then its groups."""
         ...
+
+
+GroupBy = Literal["all", "source", "kind"]
+Style = Literal["reason", "direct"]
+
+STYLES: tuple[Style, ...] = ("reason", "direct")
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How a model did on a group of questions that have a truth.
+
+    Shares are in [0, 1], None where there is nothing to measure. ``accuracy`` is the mean over questions of the share
+    of right samples, ``low`` and ``high`` its 95 % interval. A question that the engine refused (``unanswered``) has no
+    right sample; neither has a sample that could not be judged in time (``undecided``). ``pass_at`` is (k, pass@k).
+    ``unparseable``, ``truncated`` (ended by the limit of tokens), ``repetition`` (goes round in circles) and
+    ``mean_tokens`` are over samples.
+    """
+
+    by: GroupBy
+    source: str
+    kind: str
+    questions: int
+    samples: int
+    accuracy: float | None
+    low: float | None
+    high: float | None
+    pass_at: tuple[tuple[int, float], ...]
+    unparseable: float | None
+    truncated: float | None
+    repetition: float | None
+    mean_tokens: float | None
+    undecided: int
+    unanswered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A model's scores on one set of questions, asked in one way; the first group is all questions.
+
+    ``way`` is ``greedy``, or how many samples were drawn of a question (``8x``). ``folder`` is where the responses lie,
+    under the evaluation's. ``metrics`` are a benchmark's own.
+    """
+
+    data: str
+    model: str
+    model_path: str
+    revision: str
+    style: Style
+    way: str
+    template: str
+    folder: str
+    groups: tuple[Scores, ...]
+    metrics: tuple[Metric, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two models on the same group of questions: ``second`` minus ``first`` in accuracy, with its 95 % interval.
+
+    ``only_first`` and ``only_second`` count the questions that one of them alone got right, and ``p_value`` is
+    McNemar's exact one; None when questions have several samples, which are not independent.
+    """
+
+    by: GroupBy
+    source: str
+    kind: str
+    questions: int
+    first: float
+    second: float
+    difference: float
+    low: float | None
+    high: float | None
+    only_first: int | None
+    only_second: int | None
+    p_value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """Two models, the same questions, asked in the same way; the first group is all questions.
+
+    ``examples`` are ids of questions that they did differently, those with the largest difference first, in which the
+    first and the second model were better by turns. ``folders`` are those of the two runs.
+    """
+
+    data: str
+    style: Style
+    way: str
+    first: str
+    second: str
+    folders: tuple[str, str]
+    groups: tuple[Difference, ...]
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A set of questions: where it came from, how many it has, and what was left out (by reason)."""
+
+    name: str
+    origin: str
+    fingerprint: str
+    questions: int
+    left_out: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Everything that lies in an evaluation's folder, in a stable order."""
+
+    data: tuple[Asked, ...]
+    results: tuple[Result, ...]
+    paired: tuple[Paired, ...]

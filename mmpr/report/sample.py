@@ -113,7 +113,7 @@ def audit(rows: Rows, drawn: Sequence[tuple[int, int]]) -> tuple[AuditItem, ...]
             question=shorten(asked["question"])[0],
             pictures=_pictures(asked),
             truth=asked["answer"] or "",
-            response=_judged({**response, "text": tail}, sample, verdict, len(response["text"]) - len(tail)),
+            response=judged({**response, "text": tail}, sample, verdict, len(response["text"]) - len(tail)),
         )
         left -= _bytes(item.pictures) + len(item.response.text)
         if left < 0:
@@ -128,7 +128,7 @@ def _question(row: Mapping[Stage, Mapping[str, Any]], outcome: str, keys: tuple[
     verdicts = row["verify"]["verdicts"] if "verify" in row else [None] * len(rollout["responses"])
     paired: Mapping[str, Any] = row.get("pair", {"responses": [], "pairs": []})
     responses = [
-        _judged(response, sample, verdict)
+        judged(response, sample, verdict)
         for sample, (response, verdict) in enumerate(zip(rollout["responses"], verdicts, strict=True))
     ]
     place: dict[int, int] = {}
@@ -157,7 +157,8 @@ def _question(row: Mapping[Stage, Mapping[str, Any]], outcome: str, keys: tuple[
     )
 
 
-def _judged(response: Mapping[str, Any], sample: int, verdict: Mapping[str, Any] | None, cut: int = 0) -> ShownResponse:
+def judged(response: Mapping[str, Any], sample: int, verdict: Mapping[str, Any] | None, cut: int = 0) -> ShownResponse:
+    """A response as the page shows it; of a text before it ``cut`` characters are left out already."""
     text, left_out = shorten(response["text"])
     about = verdict or {"status": "", "answer": None, "comparator": "", "reason": ""}
     start, end = find_answer(text, about["answer"])

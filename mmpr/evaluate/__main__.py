@@ -1,0 +1,97 @@
+"""``python -m mmpr.evaluate --model M [--model M2 …] --data D --out R``: how good models are, and which is better."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+INTERRUPTED = 130
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status: 0 done, 1 failed, 2 wrong settings, 130 stopped."""
+    args = _arguments().parse_intermixed_args(argv)
+
+    from mmpr.errors import MmprError
+
+    try:
+        from mmpr.evaluate.nouns import STYLES
+        from mmpr.evaluate.run import end_politely, evaluate
+        from mmpr.evaluate.show import show
+
+        end_politely()
+        evaluation = evaluate(
+            args.model,
+            args.data,
+            args.out,
+            samples=args.samples,
+            styles=STYLES if args.style == "both" else (args.style,),
+            template=args.template,
+            overrides=args.override,
+        )
+        show(evaluation)
+        out = args.out.absolute()
+        shown = os.path.relpath(out) if out.is_relative_to(Path.cwd()) else str(out)
+        print(f"report    {shown}/index.html, {shown}/report.json; every response under {shown}/runs/")
+    except MmprError as error:
+        from mmpr.progress import printable
+
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("stopped; what is finished is kept, and the same command goes on", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m mmpr.evaluate",
+        description="Measure models on held-out questions, with the build's engine, templates and matcher.",
+        epilog="Run the same command again to go on after a stop; other models, data and styles are added beside.",
+    )
+    parser.add_argument(
+        "--model",
+        required=True,
+        action="append",
+        metavar="[NAME=]MODEL",
+        help="a folder, or a name on the hub (NAME@REVISION); several are compared",
+    )
+    parser.add_argument(
+        "--data",
+        required=True,
+        metavar="D",
+        help="a build (its held-out questions), JSONL or Parquet, or BENCHMARK:PATH such as mmstar:PATH",
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="R", help="where responses and report go")
+    parser.add_argument(
+        "--samples", type=_at_least_one, metavar="K", help="draw K answers at temperature 1 (default: one, greedily)"
+    )
+    parser.add_argument(
+        "--style",
+        choices=("reason", "direct", "both"),
+        default="reason",
+        help="ask for reasoning, for the bare answer, or both (default: reason)",
+    )
+    parser.add_argument(
+        "--template", metavar="T", help="the template that asks for reasoning (default: the source's, en)"
+    )
+    parser.add_argument(
+        "override",
+        nargs="*",
+        metavar="key.path=value",
+        help="settings as in a recipe: engine.args.dtype=bfloat16, sampling.max_tokens=512, data.rule=relaxed",
+    )
+    return parser
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 on, not {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,291 @@
+"""From stored responses and verdicts to numbers: each run, and every two models on the same questions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain, combinations, groupby, zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmpr.errors import OutputError
+from mmpr.evaluate.nouns import (
+    STYLES,
+    Answered,
+    Asked,
+    Benchmark,
+    Difference,
+    Evaluation,
+    GroupBy,
+    Metric,
+    Paired,
+    Result,
+    Scores,
+    Style,
+)
+from mmpr.evaluate.statistics import Ints, interval, mcnemar, pass_at
+from mmpr.evaluate.store import Run, finished_runs
+from mmpr.io.shards import Unit, shard, write_json
+from mmpr.io.tables import read_rows
+from mmpr.report.texts import loops
+from mmpr.schema import Question, Rollout, Verdicts, content_id
+
+EXAMPLES = 48
+"""Questions that two models did differently, named of each pair of models."""
+
+_COUNTED = ("drawn", "correct", "unparseable", "undecided", "truncated", "looping", "tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """A run in numbers: one entry a question with a truth, in the order of the questions.
+
+    ``samples`` of each were asked for; ``counts`` (Q, 7) says what became of them, a column for each of ``_COUNTED``.
+    """
+
+    ids: tuple[str, ...]
+    sources: tuple[str, ...]
+    kinds: tuple[str, ...]
+    samples: int
+    counts: Ints
+
+    def column(self, name: str) -> Ints:
+        """One of the counts (Q,)."""
+        return self.counts[:, _COUNTED.index(name)]
+
+    def groups(self) -> Iterator[tuple[GroupBy, str, str, Ints]]:
+        """(by, source, kind, positions of its questions): all, then each source, then each kind of a source."""
+        everything = np.arange(len(self.ids))
+        yield "all", "", "", everything
+        for source in sorted(set(self.sources)):
+            yield "source", source, "", everything[[name == source for name in self.sources]]
+        pairs = list(zip(self.sources, self.kinds, strict=True))
+        for source, kind in sorted(set(pairs)):
+            if kind:
+                yield "kind", source, kind, everything[[pair == (source, kind) for pair in pairs]]
+
+
+def read_answers(run: Run) -> Iterator[Answered]:
+    """Every question of a run with its responses and verdicts, unit by unit, without pictures.
+
+    Raises:
+        OutputError: a shard is damaged.
+    """
+    for unit in run.stored.all_units():
+        yield from unit_answers(run, unit)
+
+
+def unit_answers(run: Run, unit: Unit) -> Iterator[Answered]:
+    """The questions of one unit."""
+    rollouts = {row.id: row for row in read_rows(shard(run.folder, "sample", unit), Rollout)}
+    verdicts = {row.id: row for row in read_rows(shard(run.folder, "verify", unit), Verdicts)}
+    for question in read_rows(shard(run.stored.folder, "ingest", unit), Question, without=("images",)):
+        rollout, judged = rollouts.get(question.id), verdicts.get(question.id)
+        yield Answered(
+            question,
+            rollout.responses if rollout else (),
+            judged.verdicts if judged else (),
+            run.about["style"],
+        )
+
+
+def tally(run: Run) -> Tally:
+    """Count a run. Memory: its texts unit by unit, some numbers a question."""
+    ids, sources, kinds, counts = [], [], [], []
+    for unit in run.stored.all_units():
+        answers = [answered for answered in unit_answers(run, unit) if answered.question.answer is not None]
+        looping = iter(loops([response.text for answered in answers for response in answered.responses]))
+        for answered in answers:
+            statuses = [verdict.status for verdict in answered.verdicts]
+            responses = answered.responses
+            ids.append(answered.question.id)
+            sources.append(answered.question.source)
+            kinds.append(answered.question.kind)
+            counts.append(
+                (
+                    len(responses),
+                    statuses.count("correct"),
+                    statuses.count("unparseable"),
+                    statuses.count("timeout") + statuses.count("error"),
+                    sum(response.finish_reason == "length" for response in responses),
+                    sum(bool(next(looping)) for _ in responses),
+                    sum(response.tokens for response in responses),
+                )
+            )
+    table = np.array(counts, dtype=np.int64).reshape(len(counts), len(_COUNTED))
+    return Tally(tuple(ids), tuple(sources), tuple(kinds), run.about["settings"]["sampling"]["samples"], table)
+
+
+def scores(of: Tally) -> tuple[Scores, ...]:
+    """Every group of a run."""
+    return tuple(_scores(of, by, source, kind, at) for by, source, kind, at in of.groups())
+
+
+def differences(first: Tally, second: Tally) -> tuple[Difference, ...]:
+    """Two runs of the same questions, group by group.
+
+    Raises:
+        ValueError: they are not of the same questions.
+    """
+    if first.ids != second.ids or first.samples != second.samples:
+        raise ValueError("the two runs asked other questions, or drew other numbers of samples")
+    return tuple(_difference(first, second, *group) for group in first.groups() if len(group[3]))
+
+
+def write_metrics(run: Run, benchmark: Benchmark) -> None:
+    """Put a benchmark's own numbers beside a run."""
+    metrics = benchmark.metrics(list(read_answers(run)))
+    write_json(run.folder / "metrics.json", [asdict(metric) for metric in metrics])
+
+
+def read_evaluation(root: Path, latest: Sequence[Path] = ()) -> Evaluation:
+    """All that is finished in a folder.
+
+    Models stand in the order in which they came, those whose run folders are ``latest`` behind the others in the order
+    given: in a comparison the later one is the second.
+
+    Raises:
+        OutputError: something in it is damaged.
+    """
+    place = {folder: at for at, folder in enumerate(latest)}
+    runs = sorted(finished_runs(root), key=lambda run: (*_asked_alike(run), place.get(run.folder, -1)))
+    labels = _labels(runs)
+    results, paired = [], []
+    for _, alike in groupby(runs, key=_asked_alike):
+        counted = [(run, tally(run)) for run in alike]
+        results += [_result(root, run, of, labels[run.folder]) for run, of in counted]
+        paired += [
+            _paired(root, run, of, other, of_other, labels) for (run, of), (other, of_other) in combinations(counted, 2)
+        ]
+    data = {run.stored.folder: run.stored for run in runs}
+    return Evaluation(
+        tuple(
+            Asked(folder.name, one.origin, one.fingerprint, one.questions, tuple(one.left_out.items()))
+            for folder, one in data.items()
+        ),
+        tuple(results),
+        tuple(paired),
+    )
+
+
+def _scores(of: Tally, by: GroupBy, source: str, kind: str, at: Ints) -> Scores:
+    def total(name: str) -> int:
+        return int(of.column(name)[at].sum())
+
+    drawn, correct = total("drawn"), of.column("correct")[at]
+    rates = correct / of.samples
+    ends = interval(rates)
+    asked = np.full(len(at), of.samples)
+    return Scores(
+        by=by,
+        source=source,
+        kind=kind,
+        questions=len(at),
+        samples=drawn,
+        accuracy=float(rates.mean()) if len(at) else None,
+        low=ends[0] if ends else None,
+        high=ends[1] if ends else None,
+        pass_at=tuple((k, chance) for k in _ks(of.samples) if (chance := pass_at(asked, correct, k)) is not None),
+        unparseable=total("unparseable") / drawn if drawn else None,
+        truncated=total("truncated") / drawn if drawn else None,
+        repetition=total("looping") / drawn if drawn else None,
+        mean_tokens=total("tokens") / drawn if drawn else None,
+        undecided=total("undecided"),
+        unanswered=int((of.column("drawn")[at] == 0).sum()),
+    )
+
+
+def _ks(samples: int) -> list[int]:
+    """The k of pass@k: 1, 2, 4, … and all samples; none when there is one."""
+    return sorted({*(1 << power for power in range(samples.bit_length())), samples}) if samples > 1 else []
+
+
+def _difference(first: Tally, second: Tally, by: GroupBy, source: str, kind: str, at: Ints) -> Difference:
+    ours, theirs = first.column("correct")[at], second.column("correct")[at]
+    gained = (theirs - ours) / first.samples
+    ends = interval(gained)
+    single = first.samples == 1
+    only_first, only_second = int((ours > theirs).sum()), int((theirs > ours).sum())
+    return Difference(
+        by=by,
+        source=source,
+        kind=kind,
+        questions=len(at),
+        first=float(ours.mean()) / first.samples,
+        second=float(theirs.mean()) / first.samples,
+        difference=float(gained.mean()),
+        low=ends[0] if ends else None,
+        high=ends[1] if ends else None,
+        only_first=only_first if single else None,
+        only_second=only_second if single else None,
+        p_value=mcnemar(only_first, only_second) if single else None,
+    )
+
+
+def _examples(first: Tally, second: Tally) -> tuple[str, ...]:
+    """Ids of questions with the largest differences, each model the better one by turns; equals in a fixed disorder."""
+    gained = second.column("correct") - first.column("correct")
+    ranked = sorted(np.flatnonzero(gained), key=lambda at: (-abs(gained[at]), content_id("example", first.ids[at])))
+    won, lost = [at for at in ranked if gained[at] > 0], [at for at in ranked if gained[at] < 0]
+    turns = [at for at in chain.from_iterable(zip_longest(won, lost)) if at is not None]
+    return tuple(first.ids[at] for at in turns[:EXAMPLES])
+
+
+def _result(root: Path, run: Run, of: Tally, label: str) -> Result:
+    about = run.about
+    return Result(
+        data=run.stored.folder.name,
+        model=label,
+        model_path=about["model_path"],
+        revision=about["revision"],
+        style=about["style"],
+        way=about["way"],
+        template=about["template"],
+        folder=run.folder.relative_to(root).as_posix(),
+        groups=scores(of),
+        metrics=_read_metrics(run.folder / "metrics.json"),
+    )
+
+
+def _paired(root: Path, run: Run, of: Tally, other: Run, of_other: Tally, labels: dict[Path, str]) -> Paired:
+    return Paired(
+        data=run.stored.folder.name,
+        style=run.about["style"],
+        way=run.about["way"],
+        first=labels[run.folder],
+        second=labels[other.folder],
+        folders=(run.folder.relative_to(root).as_posix(), other.folder.relative_to(root).as_posix()),
+        groups=differences(of, of_other),
+        examples=_examples(of, of_other),
+    )
+
+
+def _asked_alike(run: Run) -> tuple[str, int, str]:
+    """What runs have in common whose models may be compared."""
+    style: Style = run.about["style"]
+    return run.stored.folder.name, STYLES.index(style), run.about["way"]
+
+
+def _labels(runs: Sequence[Run]) -> dict[Path, str]:
+    """The models' names; two models of the same name get the ends of their folders' names."""
+    models: dict[str, set[str]] = {}
+    for run in runs:
+        models.setdefault(run.about["model"], set()).add(run.folder.parent.name)
+    return {
+        run.folder: label if len(models[label]) == 1 else f"{label} {run.folder.parent.name[-8:]}"
+        for run in runs
+        for label in [str(run.about["model"])]
+    }
+
+
+def _read_metrics(path: Path) -> tuple[Metric, ...]:
+    if not path.exists():
+        return ()
+    try:
+        tree: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(Metric(**metric) for metric in tree)
+    except (OSError, ValueError, TypeError) as error:
+        raise OutputError(f"{path}: is damaged ({error}); delete it and run again") from None
