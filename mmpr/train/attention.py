@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -41,9 +41,11 @@ class Block:
     prompt_stop: int = 0
 
 
-@dataclass(slots=True)
 class Layout:
     """How a row is made of blocks, and what passes between two passes.
+
+    No dataclass: wrappers that cast or move what a layer is called with (FSDP2) rebuild those, and what a layer keeps
+    would be lost.
 
     Attributes:
         blocks: they cover the row, in order.
@@ -52,12 +54,19 @@ class Layout:
         layers: the layers that have used this layout.
     """
 
-    blocks: tuple[Block, ...]
-    remembered: dict[int, KeysValues] | None = None
-    kept: dict[int, KeysValues] | None = None
-    layers: set[int] = field(default_factory=set)
-    _masks: dict[tuple[int, int], Tensor] = field(default_factory=dict)
-    _gathers: Gather | None = None
+    def __init__(
+        self,
+        blocks: tuple[Block, ...],
+        *,
+        remembered: dict[int, KeysValues] | None = None,
+        kept: dict[int, KeysValues] | None = None,
+    ) -> None:
+        self.blocks = blocks
+        self.remembered = remembered
+        self.kept = kept
+        self.layers: set[int] = set()
+        self._masks: dict[tuple[int, int], Tensor] = {}
+        self._gathers: Gather | None = None
 
     def mask(self, queries: int, keys: int, device: torch.device) -> Tensor:
         """Bool ``[queries, keys]``: the last query sees all keys, the one before all but the last, and so on."""

@@ -211,7 +211,7 @@ class Compute:
     def _prompt(self, row: EncodedRow) -> Prompt:
         batch = self._batch([Piece(row, (), self._positions(row))])
         kept: dict[int, KeysValues] = {}
-        last = self._run(batch, Layout(batch.blocks, kept=kept), lambda hidden, _, __: hidden[0, -1:])
+        last = self._run(batch, Layout(batch.blocks, kept=kept), lambda hidden, _, __: hidden[0, -1:].clone())
         return Prompt(kept, last)
 
     def _answering(self, row: EncodedRow, prompt: Prompt) -> Score:

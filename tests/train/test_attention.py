@@ -135,6 +135,13 @@ def test_what_is_kept_is_of_the_first_pass() -> None:
     assert kept[1][1] is v
 
 
+def test_wrappers_hand_the_layout_on_itself() -> None:
+    from torch.distributed.utils import _apply_to_tensors  # what FSDP2 does to a layer's arguments
+
+    layout = Layout(BLOCKS, kept={})
+    assert _apply_to_tensors(lambda tensor: tensor, {"prompt_layout": layout})["prompt_layout"] is layout
+
+
 @pytest.mark.parametrize(
     ("asked", "named"),
     [
