@@ -1,0 +1,68 @@
+"""HR-Bench 4K and 8K: 200 questions about pictures of that size, each asked four times with its options moved round.
+
+TSV or Parquet, 800 rows each: ``index``, ``question``, ``answer`` (a letter), ``category`` (``single``, ``cross``),
+``A`` to ``D``, ``cycle_category``, ``image`` (base64). The metric is the accuracy of each cycle, and its mean over the
+cycles, over all and of each category. It has no interval: the four rows of a question are not independent, and nothing
+in the files says which they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from mmpr.config import Columns, ImagesSpec
+from mmpr.errors import RowError
+from mmpr.evaluate.benchmarks.layout import Layout
+from mmpr.evaluate.benchmarks.options import option_columns, with_options
+from mmpr.evaluate.benchmarks.scores import facts, kinds, mean_of, means_by
+from mmpr.evaluate.nouns import Answered, Metric
+from mmpr.schema import SourceRow
+from mmpr.sources import cells
+
+_COLUMNS = Columns(images=None, id="index", kind="category")
+
+
+def _row(record: Mapping[str, Any], where: str) -> SourceRow:
+    row = cells.make_row(record, _COLUMNS, where, question=None, refer=lambda _, picture: str(picture))
+    cycle = record.get("cycle_category")
+    if cycle is None:
+        raise RowError("missing_field", "no 'cycle_category'")
+    options = option_columns(record, row.answer)
+    if not options:
+        raise RowError("missing_field", "no options in the columns A, B, ...")
+    question = with_options(row.question, options)
+    return replace(row, question=question, choices=options, meta=json.dumps({"cycle": str(cycle)}))
+
+
+def _metrics(answered: Sequence[Answered]) -> list[Metric]:
+    cycles = means_by(answered, _cycle)
+    categories = [
+        replace(mean_of(means_by(members, _cycle), "mean of cycles"), group=kind)
+        for kind in sorted({kind for one in answered for kind in kinds(one)})
+        if (members := [one for one in answered if one.question.kind == kind])
+    ]
+    return [mean_of(cycles, "mean of cycles"), *categories, *cycles]
+
+
+def _cycle(one: Answered) -> list[str]:
+    return [f"cycle {str(facts(one)['cycle']).removeprefix('cycle').strip()}"]
+
+
+def _layout(size: str) -> Layout:
+    return Layout(
+        name=f"hrbench_{size}",
+        patterns=(f"hr_bench_{size}*.parquet", f"hr*bench*{size}*.tsv"),
+        pictures={".parquet": "image", ".tsv": "image"},
+        rule="multiple_choice",
+        row=_row,
+        metrics=_metrics,
+        download=f"hf download DreamMr/HR-Bench hr_bench_{size}.parquet --repo-type dataset --local-dir FOLDER",
+        images=ImagesSpec(max_megapixels=60),
+    )
+
+
+HRBENCH_4K = _layout("4k")
+HRBENCH_8K = _layout("8k")

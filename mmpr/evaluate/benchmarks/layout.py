@@ -1,0 +1,100 @@
+"""What a benchmark is: its files, how a row becomes a question, and its metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mmpr.config import ImagesSpec
+from mmpr.errors import RowError, SourceError
+from mmpr.evaluate.benchmarks.readers import Broken, JsonRows, ParquetRows, Reader, find_benchmark_files
+from mmpr.evaluate.benchmarks.tsv import TsvRows
+from mmpr.evaluate.nouns import Answered, Metric
+from mmpr.schema import Reject, Rule, SourceRow
+
+_READERS: dict[str, type[JsonRows] | type[ParquetRows] | type[TsvRows]] = {
+    ".json": JsonRows,
+    ".jsonl": JsonRows,
+    ".parquet": ParquetRows,
+    ".tsv": TsvRows,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A public benchmark.
+
+    ``patterns`` are names of its files, in the order in which they are looked for in a folder. ``pictures`` names the
+    column of pictures by a file's ending. ``row`` makes a question of a row's columns and place (RowError when it
+    cannot); pictures and place are put in after it. ``download`` is the command that fetches the files, and
+    ``images`` what its pictures may measure.
+    """
+
+    name: str
+    patterns: tuple[str, ...]
+    pictures: Mapping[str, str]
+    rule: Rule
+    row: Callable[[Mapping[str, Any], str], SourceRow]
+    metrics: Callable[[Sequence[Answered]], list[Metric]]
+    download: str
+    images: ImagesSpec = field(default_factory=ImagesSpec)
+
+
+class LocalBenchmark:
+    """A benchmark in a local folder or file (``mmpr.evaluate.nouns.Benchmark``)."""
+
+    def __init__(self, layout: Layout, path: Path) -> None:
+        """Raises SourceError when there is no such file, or it has another layout."""
+        if not path.exists():
+            raise SourceError(f"{path}: no such file or folder; fetch {layout.name} with\n  {layout.download}")
+        base, paths = find_benchmark_files(path, layout.patterns)
+        self._layout = layout
+        self._readers: list[Reader] = [_open(layout, file, base) for file in paths]
+
+    @property
+    def name(self) -> str:
+        """The name of the source of all its questions."""
+        return self._layout.name
+
+    @property
+    def rule(self) -> Rule:
+        """The rule by which the matcher compares its answers."""
+        return self._layout.rule
+
+    @property
+    def images(self) -> ImagesSpec:
+        """What its pictures may measure: some benchmarks are about very large ones."""
+        return self._layout.images
+
+    def rows(self) -> Iterator[SourceRow | Reject]:
+        """Every row, file by file (see ``mmpr.evaluate.nouns.Benchmark``)."""
+        for number, reader in enumerate(self._readers):
+            for record in reader.records():
+                try:
+                    if isinstance(record, Broken):
+                        raise record.error
+                    row = self._layout.row(record.cells, record.where)
+                    refs = tuple(f"{number}:{ref}" for ref in record.images)
+                    yield replace(row, where=record.where, images=refs)
+                except RowError as error:
+                    yield Reject("ingest", self.name, record.where, error.reason, error.detail)
+
+    def load(self, ref: str) -> bytes:
+        """The picture that a row refers to (see ``mmpr.sources.Source``)."""
+        number, _, inner = ref.partition(":")
+        return self._readers[int(number)].load(inner)
+
+    def metrics(self, answered: Sequence[Answered]) -> list[Metric]:
+        """The benchmark's own numbers; the headline first."""
+        return self._layout.metrics(answered)
+
+
+def _open(layout: Layout, path: Path, base: Path) -> Reader:
+    suffix = path.suffix.lower()
+    pictures = layout.pictures.get(suffix)
+    if pictures is None:
+        readable = ", ".join(layout.pictures)
+        raise SourceError(f"{path}: {layout.name} is read from {readable}; fetch it with\n  {layout.download}")
+    return _READERS[suffix](path, base, pictures, layout.images)

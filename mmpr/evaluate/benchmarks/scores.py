@@ -1,0 +1,72 @@
+"""What the metrics of benchmarks share: a question's score, means of scores, and means by group."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mmpr.evaluate.nouns import Answered, Metric
+from mmpr.evaluate.statistics import interval
+
+Score = Callable[[Answered], float]
+
+
+def share_correct(one: Answered) -> float:
+    """The share of a question's responses that the matcher calls correct; 0 when the engine refused the question.
+
+    Benchmarks know right and wrong only, so ``unparseable``, ``timeout`` and ``error`` count as wrong.
+    """
+    return share(one, [verdict.status == "correct" for verdict in one.verdicts])
+
+
+def share(one: Answered, right: Sequence[bool]) -> float:
+    """The share of responses that are right, 0 of none."""
+    return sum(right) / len(one.responses) if one.responses else 0.0
+
+
+def mean(answered: Iterable[Answered], name: str = "accuracy", group: str = "", score: Score = share_correct) -> Metric:
+    """The mean score over questions, with the interval that drawing questions again gives."""
+    values = np.array([score(one) for one in answered], dtype=np.float64)
+    if not len(values):
+        return Metric(name, None, 0, group)
+    low, high = interval(values) or (None, None)
+    return Metric(name, float(values.mean()), len(values), group, low, high)
+
+
+def mean_of(parts: Sequence[Metric], name: str) -> Metric:
+    """The plain mean of other metrics, each counting the same."""
+    values = [part.value for part in parts if part.value is not None]
+    return Metric(name, sum(values) / len(values) if values else None, sum(part.count for part in parts))
+
+
+def means_by(
+    answered: Sequence[Answered],
+    groups: Callable[[Answered], Iterable[str]],
+    name: str = "accuracy",
+    score: Score = share_correct,
+) -> list[Metric]:
+    """The mean score of each group, in the order of their names; a question may be in several groups, or in none."""
+    members: dict[str, list[Answered]] = {}
+    for one in answered:
+        for group in groups(one):
+            members.setdefault(group, []).append(one)
+    return [mean(members[group], name, group, score) for group in sorted(members)]
+
+
+def kinds(one: Answered) -> list[str]:
+    """A question's category, as a list of groups."""
+    return [one.question.kind] if one.question.kind else []
+
+
+def facts(one: Answered) -> dict[str, Any]:
+    """What the loader kept of a question's row."""
+    found = json.loads(one.question.meta)
+    return found if isinstance(found, dict) else {}
+
+
+def accuracy_by_kind(answered: Sequence[Answered]) -> list[Metric]:
+    """Accuracy over all questions, and of each category."""
+    return [mean(answered), *means_by(answered, kinds)]
