@@ -6,6 +6,9 @@ PYTHON   ?= $(or $(shell command -v python3.11 2>/dev/null),python3)
 VENV     ?= .venv
 OUT      ?=
 DATA     ?= builds/quickstart
+TRAINING ?= pipelines/train/quickstart.yaml
+MODEL    ?= data/demo_model
+RUN      ?= runs/$(notdir $(DATA))
 ARGS     ?=
 
 PY       := $(VENV)/bin/python
@@ -14,7 +17,7 @@ RUNTIME  := $(VENV)/.installed-$(EXTRA)
 DEV      := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build-mmpr report demo-model test lint format clean
+.PHONY: help setup build-mmpr report train demo-model test lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +31,9 @@ build-mmpr: $(RUNTIME)  ## build a preference dataset (PIPELINE=pipelines/quicks
 
 report: $(RUNTIME)  ## look at a build: findings, gallery, audit (DATA=builds/quickstart)
 	@$(PY) -m mmpr.report $(DATA) $(ARGS)
+
+train: $(RUNTIME)  ## train on a build (DATA=builds/quickstart MODEL=data/demo_model RUN=runs/quickstart TRAINING=recipe)
+	@$(PY) -m mmpr.train $(TRAINING) --data $(DATA) --model $(MODEL) --out $(RUN) $(ARGS)
 
 demo-model: $(RUNTIME)  ## train the small model of data/demo_model again (40 minutes)
 	@$(PY) data/train_demo_model.py $(ARGS)
