@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mmpr.config import Columns, ImagesSpec
+from mmpr.config import Columns
 from mmpr.errors import RowError
 from mmpr.evaluate.benchmarks.layout import Layout
 from mmpr.evaluate.benchmarks.options import option_columns, with_options
@@ -60,7 +60,6 @@ def _layout(size: str) -> Layout:
         row=_row,
         metrics=_metrics,
         download=f"hf download DreamMr/HR-Bench hr_bench_{size}.parquet --repo-type dataset --local-dir FOLDER",
-        images=ImagesSpec(max_megapixels=60),
     )
 
 
