@@ -25,11 +25,13 @@ from mmpr.schema import Rule
 MAX_RECIPE_BYTES = 1 << 20
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of a recipe: unknown settings, and values of another type, are problems."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class ModelSpec(_Part):
+class ModelSpec(Part):
     """The model: a folder (``./``, ``../`` or ``/`` first) or a name on the hub, at a revision."""
 
     path: str = Field(min_length=1)
@@ -42,7 +44,7 @@ class ModelSpec(_Part):
         return self.path.startswith((".", "/"))
 
 
-class EngineSpec(_Part):
+class EngineSpec(Part):
     """How the model is run. ``args`` go to vLLM's ``AsyncEngineArgs`` as they are.
 
     ``type: replay`` answers from a hash of the question instead of a model; it exists for tests of failure.
@@ -58,7 +60,7 @@ class EngineSpec(_Part):
     args: dict[str, Any] = Field(default_factory=dict)
 
 
-class SamplingSpec(_Part):
+class SamplingSpec(Part):
     """How answers are drawn (paper, section 3.1: 32 samples at temperature 1.0)."""
 
     samples: int = Field(32, ge=1, le=1024)
@@ -68,28 +70,28 @@ class SamplingSpec(_Part):
     max_tokens: int = Field(4096, ge=1)
 
 
-class DropoutVariant(_Part):
+class DropoutVariant(Part):
     """Keep the first ``start_ratio`` of a response's tokens and continue it, the image gone unless ``with_image``."""
 
     start_ratio: float = Field(0.5, ge=0, lt=1)
     with_image: bool = False
 
 
-class DropoutSpec(_Part):
+class DropoutSpec(Part):
     """Dropout next-token prediction for questions without truth (paper, section 3.1)."""
 
     variants: tuple[DropoutVariant, ...] = (DropoutVariant(),)
     max_pairs: int = Field(15, ge=0, description="a question; 0 turns dropout pairs off")
 
 
-class PairingSpec(_Part):
+class PairingSpec(Part):
     """Which pairs are kept of a question with truth (paper, section 3.1: at most 15)."""
 
     max_pairs: int = Field(15, ge=1)
     format_pairs: bool = Field(True, description="pair right answers with responses that name no answer")
 
 
-class ImagesSpec(_Part):
+class ImagesSpec(Part):
     """Limits on what a source may hand in."""
 
     max_megapixels: float = Field(50.0, gt=0)
@@ -97,7 +99,7 @@ class ImagesSpec(_Part):
     max_per_question: int = Field(16, ge=1)
 
 
-class Columns(_Part):
+class Columns(Part):
     """Which column holds what; a dotted name reaches into nested fields (``extra_info.question``)."""
 
     question: str | None = "question"
@@ -108,7 +110,7 @@ class Columns(_Part):
     kind: str | None = None
 
 
-class _Source(_Part):
+class _Source(Part):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     template: str = Field("en", description="for questions with a known answer")
     open_template: str = Field("plain", description="for questions without one")
@@ -167,7 +169,7 @@ class TableSource(_Source):
 SourceSpec = Annotated[DigitsSource | EasyVqaSource | MmprSource | TableSource, Field(discriminator="type")]
 
 
-class Recipe(_Part):
+class Recipe(Part):
     """Everything a build does. ``folder`` is where relative paths start."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
@@ -215,7 +217,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: with every problem found.
     """
-    return parse_recipe(_read_yaml(path), overrides, folder=path.absolute().parent, where=str(path))
+    return parse_recipe(read_yaml(path), overrides, folder=path.absolute().parent, where=str(path))
 
 
 def parse_recipe(
@@ -229,7 +231,7 @@ def parse_recipe(
     if not isinstance(tree, dict):
         raise RecipeError(where, [f"a recipe is a mapping of names to values, this is {_kind(tree)}"])
     tree = copy.deepcopy(tree)  # overrides change it
-    problems = [problem for override in overrides if (problem := _apply(tree, override))]
+    problems = [problem for override in overrides if (problem := apply_override(tree, override))]
     if "folder" in tree:
         problems.append("folder: not a setting of recipes")
     try:
@@ -237,7 +239,7 @@ def parse_recipe(
     except ValidationError as error:
         # A list that is not empty is "too short" only because entries of it are wrong, which is told by itself.
         found = [item for item in error.errors() if not (item["type"] == "too_short" and item["input"])]
-        raise RecipeError(where, problems + [_plain(item) for item in found]) from None
+        raise RecipeError(where, problems + [plain_problem(item) for item in found]) from None
     except (TypeError, ValueError, RecursionError) as error:
         raise RecipeError(
             where, [*problems, f"holds a value that is no number, text, list or mapping: {error}"]
@@ -280,7 +282,8 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _read_yaml(path: Path) -> object:
+def read_yaml(path: Path) -> object:
+    """What a recipe's file says; raises RecipeError when it is missing, too large or no plain YAML."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_RECIPE_BYTES + 1)
@@ -296,7 +299,7 @@ def _read_yaml(path: Path) -> object:
         raise RecipeError(str(path), [f"is not a YAML recipe: {' '.join(str(error).split())}"]) from None
 
 
-def _apply(tree: dict[str, Any], override: str) -> str | None:
+def apply_override(tree: dict[str, Any], override: str) -> str | None:
     """Set one ``key.path=value`` in the tree; returns the problem, if any."""
     path, equals, text = override.partition("=")
     if not equals or not path:
@@ -333,7 +336,7 @@ def _list_place(node: Any, key: str) -> int | None:
     return None
 
 
-def _plain(error: Any) -> str:
+def plain_problem(error: Any) -> str:
     """One of pydantic's errors as a line: where, what, and the nearest known name for an unknown one."""
     place = list(error["loc"])
     if len(place) > 2 and place[0] in ("sources", "heldout"):

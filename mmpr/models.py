@@ -38,11 +38,11 @@ def find_model(recipe: Recipe) -> FoundModel:
         if not weights:
             raise MmprError(f"model.path: {folder} holds no weights (*.safetensors)")
         small = {file for pattern in _SETTINGS for file in folder.glob(pattern)}
-        return FoundModel(str(folder), f"sha256:{_hash_files([*sorted(small), *weights])}")
-    return FoundModel(model.path, _hub_revision(model.path, model.revision))
+        return FoundModel(str(folder), f"sha256:{hash_files([*sorted(small), *weights])}")
+    return FoundModel(model.path, hub_revision(model.path, model.revision))
 
 
-def _hash_files(files: list[Path]) -> str:
+def hash_files(files: list[Path]) -> str:
     """Names, sizes and content; of large files 16 MiB, evenly spread, and the last one: enough to tell models apart."""
     digest = hashlib.sha256()
     for file in files:
@@ -56,7 +56,7 @@ def _hash_files(files: list[Path]) -> str:
     return digest.hexdigest()[:32]
 
 
-def _hub_revision(name: str, revision: str | None) -> str:
+def hub_revision(name: str, revision: str | None) -> str:
     """The commit that a name and a branch stand for now."""
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError

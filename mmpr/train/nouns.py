@@ -1,6 +1,8 @@
 """What flows through training: a question with its pairs, as text and pictures, then as tensors.
 
     build, MMPR or TRL-style data ─rows─▶ TrainRow ─encode─▶ EncodedRow ─▶ StepPart (some pairs of a row, in one step)
+
+Who makes what: ``rows``, ``encode``, ``steps``.
 """
 
 from __future__ import annotations

@@ -16,13 +16,13 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 # The reading of YAML, of key.path=value and of pydantic's errors is the same for all recipes.
-from mmpr.config import _apply, _Part, _plain, _read_yaml
+from mmpr.config import Part, apply_override, plain_problem, read_yaml
 from mmpr.errors import RecipeError
 
 Freezable = Literal["vision", "projector", "decoder"]
 
 
-class ObjectiveSpec(_Part):
+class ObjectiveSpec(Part):
     """The weights of the three losses and beta; DPO, DPO+, BCO+ and SFT are settings of these weights."""
 
     preference: float = Field(0.8, ge=0, description="weight of DPO")
@@ -31,7 +31,7 @@ class ObjectiveSpec(_Part):
     beta: float = Field(0.1, gt=0)
 
 
-class DataSpec(_Part):
+class DataSpec(Part):
     """Which pairs are seen, and how many of them an optimizer step sees (over all processes)."""
 
     pairs_a_step: int = Field(256, ge=1)
@@ -44,7 +44,7 @@ class DataSpec(_Part):
     )
 
 
-class ModelSettings(_Part):
+class ModelSettings(Part):
     """How the model is loaded and which parts of it stay as they are."""
 
     freeze: tuple[Freezable, ...] = ()
@@ -54,7 +54,7 @@ class ModelSettings(_Part):
     gradient_checkpointing: bool = False
 
 
-class LoraSpec(_Part):
+class LoraSpec(Part):
     """Low-rank adapters (PEFT); the base weights are the reference."""
 
     rank: int = Field(64, ge=1)
@@ -63,7 +63,7 @@ class LoraSpec(_Part):
     targets: str | tuple[str, ...] = Field("all-linear", description="names of modules, or all-linear (decoder only)")
 
 
-class OptimizerSpec(_Part):
+class OptimizerSpec(Part):
     """AdamW, with a warm-up and a schedule."""
 
     learning_rate: float = Field(5e-6, gt=0)
@@ -74,7 +74,7 @@ class OptimizerSpec(_Part):
     max_grad_norm: float = Field(1.0, ge=0, description="0: never clipped")
 
 
-class ComputeSpec(_Part):
+class ComputeSpec(Part):
     """How a step is computed; none of it changes what is computed."""
 
     precision: Literal["float32", "bfloat16"] = "bfloat16"
@@ -92,14 +92,14 @@ class ComputeSpec(_Part):
         return "off" if value is False else value
 
 
-class SaveSpec(_Part):
+class SaveSpec(Part):
     """Checkpoints: whole or absent, and the last ``keep`` of them."""
 
     every_steps: int = Field(100, ge=1)
     keep: int = Field(2, ge=1)
 
 
-class WatchSpec(_Part):
+class WatchSpec(Part):
     """Greedy answers to held-out questions, looked at during the run."""
 
     questions: int = Field(16, ge=0, description="0: none")
@@ -107,7 +107,7 @@ class WatchSpec(_Part):
     max_new_tokens: int = Field(256, ge=1)
 
 
-class TrainRecipe(_Part):
+class TrainRecipe(Part):
     """Everything a training run does."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
@@ -134,7 +134,7 @@ def load_train_recipe(path: Path | None, overrides: Sequence[str] = ()) -> Train
     Raises:
         RecipeError: with every problem found.
     """
-    tree = {"name": "mpo"} if path is None else _read_yaml(path)
+    tree = {"name": "mpo"} if path is None else read_yaml(path)
     return parse_train_recipe(tree, overrides, where="settings" if path is None else str(path))
 
 
@@ -147,7 +147,7 @@ def parse_train_recipe(tree: object, overrides: Sequence[str] = (), *, where: st
     if not isinstance(tree, dict):
         raise RecipeError(where, ["a recipe is a mapping of names to values"])
     settings: dict[str, Any] = copy.deepcopy(tree)  # overrides change it
-    problems = [problem for override in overrides if (problem := _apply(settings, override))]
+    problems = [problem for override in overrides if (problem := apply_override(settings, override))]
     try:
         recipe = TrainRecipe.model_validate_json(json.dumps(settings))
     except ValidationError as error:
@@ -172,7 +172,7 @@ def parse_train_recipe(tree: object, overrides: Sequence[str] = (), *, where: st
 def _told(error: Any) -> str:
     """A problem as a line; an unknown setting is told with the nearest known one."""
     if error["type"] != "extra_forbidden":
-        return _plain(error)
+        return plain_problem(error)
     where, name = ".".join(str(part) for part in error["loc"]), str(error["loc"][-1])
     near = difflib.get_close_matches(name, sorted(set(_names(TrainRecipe))), n=1)
     if near == [name]:

@@ -26,7 +26,7 @@ from typing import Any
 from mmpr import __version__
 from mmpr.errors import MmprError, OutputError
 from mmpr.io.shards import locked, write_json
-from mmpr.models import _hash_files, _hub_revision
+from mmpr.models import hash_files, hub_revision
 from mmpr.train.recipe import TrainRecipe
 
 RESULT = "result.json"
@@ -82,10 +82,10 @@ def model_revision(model: str) -> str:
     """
     folder = Path(model)
     if not folder.is_dir():
-        return _hub_revision(model, None)
+        return hub_revision(model, None)
     if not (folder / "config.json").is_file():
         raise MmprError(f"--model {model}: there is no model in this folder (no config.json)")
-    return f"sha256:{_hash_files(sorted({file for pattern in _MODEL_FILES for file in folder.glob(pattern)}))}"
+    return f"sha256:{hash_files(sorted({file for pattern in _MODEL_FILES for file in folder.glob(pattern)}))}"
 
 
 def begin(out: Path, about: dict[str, Any]) -> None:
