@@ -89,7 +89,7 @@ def test_a_template_of_ones_own(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("nope", None, "there are en"),
+        ("nope", None, "there are direct, en"),
         ("../../etc/passwd", None, "No such file"),
         ("a/b", None, "name one of"),
         ("./a\0b", None, "null byte"),

@@ -17,6 +17,7 @@ from mmpr.evaluate.nouns import Difference, Evaluation, Paired, Result, Scores
 from mmpr.evaluate.show import ends, points, share
 from mmpr.evaluate.store import Stored, read_stored
 from mmpr.io.shards import Stage, shard
+from mmpr.prompts import strip_short_answer
 from mmpr.report import cards, look
 from mmpr.report.display import differing
 from mmpr.report.nouns import Picture, ShownResponse
@@ -161,6 +162,7 @@ def _examples(paired: Paired, root: Path) -> Iterator[_Example]:
     ]
     for id in paired.examples:
         question = asked[id]
+        text = question["question"]
         answers = [
             (
                 model,
@@ -174,7 +176,7 @@ def _examples(paired: Paired, root: Path) -> Iterator[_Example]:
             source=question["source"],
             kind=question["kind"],
             pictures=tuple(shown(image["bytes"]) for image in question["images"]),
-            question=shorten(question["question"])[0],
+            question=shorten(text if paired.style == "direct" else strip_short_answer(text))[0],
             answer=question["answer"] or "",
             sides=_sides(answers),
         )

@@ -129,6 +129,10 @@ def plan_runs(
             asking += [_asking(own, model, found, style, stored, root) for style in styles]
         except MmprError as error:
             problems.append(str(error))
+    folders = [one.run.folder for one in asking]
+    alike = [str(one.run.about["model"]) for one in asking if folders.count(one.run.folder) > 1]
+    if alike:
+        problems.append(f"--model: these have the same weights: {', '.join(dict.fromkeys(alike))}; name one of them")
     if problems:
         raise RecipeError(WHERE, list(dict.fromkeys(problems)))
     return asking

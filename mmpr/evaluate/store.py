@@ -127,7 +127,8 @@ class Run:
 def claim(run: Run) -> None:
     """Write down what a run is, or see that it is what lies there.
 
-    ``about["settings"]`` is what its responses follow from. Runs are numbered in the order of their being claimed.
+    ``about["settings"]`` is what its responses follow from. Runs are numbered in the order of their being claimed; the
+    model's name is the one that it was last given.
 
     Raises:
         OutputError: the folder holds a run with other settings; the text names them and the remedy.
@@ -137,11 +138,14 @@ def claim(run: Run) -> None:
         others = run.folder.parents[2].glob("*/*/*/run.json")
         write_json(path, {**run.about, "number": 1 + max((read_run(other)["number"] for other in others), default=0)})
         return
-    before, now = dict(_leaves("", read_run(path).get("settings", {}))), dict(_leaves("", run.about["settings"]))
+    there = read_run(path)
+    before, now = dict(_leaves("", there["settings"])), dict(_leaves("", run.about["settings"]))
     changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     if changed:
         told = "; ".join(f"{name} was {before.get(name, 'not set')}, is {now.get(name, 'not set')}" for name in changed)
         raise OutputError(f"{run.folder}: was evaluated with other settings ({told}); use another --out, or delete it")
+    if there["model"] != run.about["model"]:
+        write_json(path, {**there, "model": run.about["model"]})
 
 
 def read_run(path: Path) -> dict[str, Any]:

@@ -109,6 +109,16 @@ def test_a_changed_setting_is_refused(
     assert contents(root) == before
 
 
+def test_a_model_can_be_given_another_name_but_not_be_two(small_build: SmallBuild, tmp_path: Path) -> None:
+    root = tmp_path / "r"
+    evaluate_here(["one"], small_build.out, root)
+    before = {name: sha for name, sha in contents(root).items() if "rollouts" in name}
+    assert evaluate_here(["base=one"], small_build.out, root).results[0].model == "base"
+    assert {name: sha for name, sha in contents(root).items() if "rollouts" in name} == before
+    with pytest.raises(RecipeError, match="these have the same weights: a, b"):
+        evaluate_here(["a=one", "b=one"], small_build.out, root)
+
+
 def test_a_table_is_asked_and_what_cannot_be_is_kept(tmp_path: Path) -> None:
     lines = [{"question": f"What is {n} + {n}?", "answer": 2 * n, "kind": "sum"} for n in range(70)]
     bad = [{"question": "Describe it."}, {"question": "Where?", "answer": "1", "image": "gone.png"}]
