@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from mmpr.answers.amounts import Amount
 from mmpr.answers.quantity import parse_amount
 from mmpr.config import Columns
 from mmpr.errors import RowError
@@ -28,7 +29,11 @@ from mmpr.sources import cells
 
 _NOTHING = ("", "none", "nan", "null")
 _PLACES = {1: "one decimal place", 2: "two decimal places", 3: "three decimal places"}
-_ITEM = re.compile(r"\s*(?:'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"|([^\s,'\"\[\]][^,'\"\[\]]*))\s*(,|$)")
+# Possessive (*+), so that no text makes it slow.
+_ITEM = re.compile(
+    r"\s*+(?:'((?:[^'\\]|\\.)*+)'|\"((?:[^\"\\]|\\.)*+)\"|([^\s,'\"\[\]][^,'\"\[\]]*+))\s*+(?:,|\Z)", re.DOTALL
+)
+_LONGEST_NUMBER = 200  # characters
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _LIST = re.compile(r"[\[(]?\s*-?\d+(?:\.\d+)?(?:(?:\s*,\s*(?:and\s+)?|\s+and\s+)-?\d+(?:\.\d+)?)*\s*[\])]?")
 
@@ -81,7 +86,7 @@ def _truth(answer: str | None, options: tuple[str, ...], unit: str) -> str | Non
     if options.count(answer) == 1:
         return chr(ord("A") + options.index(answer))
     with_unit = f"{answer} {unit}"
-    amount = parse_amount(with_unit) if unit and not options else None
+    amount = _amount(with_unit) if unit and not options else None
     return with_unit if amount is not None and amount.unit is not None else answer
 
 
@@ -93,7 +98,7 @@ def right(verdict: Verdict, truth: str, answer_type: str, precision: int | None)
         return False
     if answer_type == "list":
         return bool(_LIST.fullmatch(verdict.answer)) and _numbers(verdict.answer) == _numbers(truth)
-    have, want = parse_amount(verdict.answer), parse_amount(truth)
+    have, want = _amount(verdict.answer), _amount(truth)
     if have is None or want is None or have.number is None or want.number is None:
         return False
     if have.unit not in (None, want.unit) and want.unit is not None:
@@ -180,6 +185,10 @@ def _listed(value: Any) -> list[str]:
         items.append(found[3].strip() if quoted is None else re.sub(r"\\(.)", r"\1", quoted))
         place = found.end()
     return items
+
+
+def _amount(text: str) -> Amount | None:
+    return parse_amount(text) if len(text) <= _LONGEST_NUMBER else None
 
 
 def _numbers(text: str) -> list[float]:

@@ -11,10 +11,9 @@ from mmpr.errors import RowError
 LETTER = "Answer with the option's letter from the given choices directly."
 """An instruction that goes when reasoning is asked for."""
 
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LONGEST = 1_000
 _STYLES = (r"\({}\)", r"(?<![A-Za-z0-9(]){}[:.)](?=\s)")
-_TAIL = re.compile(r"[,;]?\s*$")
 
 
 def with_options(question: str, options: Sequence[str]) -> str:
@@ -47,7 +46,7 @@ def option_columns(record: Mapping[str, Any], answer: str | None) -> tuple[str, 
     Raises:
         RowError: wrong_type (an option that is no text, or follows an empty one), wrong_answer (no such option).
     """
-    cells = [record.get(letter) for letter in _LETTERS]
+    cells = [record.get(letter) for letter in LETTERS]
     filled = [cell for cell in cells if cell is not None]
     if filled != cells[: len(filled)]:
         raise RowError("wrong_type", "an option follows an empty one")
@@ -75,7 +74,7 @@ def letters_of(answer: str) -> str:
 
 def _is_among(answer: str | None, options: Sequence[str]) -> bool:
     """Whether an answer, when it is a letter at all, is that of an option."""
-    return answer is None or len(answer) != 1 or answer.upper() in _LETTERS[: len(options)]
+    return answer is None or len(answer) != 1 or answer.upper() in LETTERS[: len(options)]
 
 
 def _read(question: str, style: str) -> tuple[str, ...]:
@@ -92,4 +91,6 @@ def _read(question: str, style: str) -> tuple[str, ...]:
     ends = [mark.start() for mark in marks[1:]]
     last = question.find("\n", marks[-1].end())
     ends.append(len(question) if last < 0 else last)
-    return tuple(_TAIL.sub("", question[mark.end() : end]).strip() for mark, end in zip(marks, ends, strict=True))
+    return tuple(
+        question[mark.end() : end].strip().rstrip(",;").rstrip() for mark, end in zip(marks, ends, strict=True)
+    )

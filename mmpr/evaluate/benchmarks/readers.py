@@ -22,6 +22,7 @@ from mmpr.sources.tables import Parquet
 MAX_JSON_BYTES = 64 << 20
 _TEXT_ROWS, _PICTURE_ROWS = 512, 8
 _BUFFER_BYTES = 1 << 20
+_LONGEST_PATH, _MOST_SKIPPED = 4_096, 16
 _READ_ERRORS = (pa.ArrowException, OSError, ValueError, LookupError, OverflowError, TypeError)
 
 
@@ -79,11 +80,16 @@ def path_ref(base: Path, folder: Path, written: str) -> str:
 
     When there is no such file, the longest of its ends that exists is taken: ``./Geo170K/images/test/0.png`` is also
     found in a folder that holds ``images/``. A path that leads out is left as it is, for ``load`` to refuse.
+
+    Raises:
+        RowError: image_missing, for what is too long to be a path.
     """
+    if len(written) > _LONGEST_PATH:  # resolving such a path takes time by the square of its length
+        raise RowError("image_missing", f"a path of {len(written)} characters")
     parts = PurePosixPath(written).parts
     if ".." in parts or written.startswith("/") or "\0" in written or "://" in written[:12]:
         return written
-    for skip in range(len(parts)):
+    for skip in range(min(len(parts), _MOST_SKIPPED)):
         for start in dict.fromkeys((folder, base)):
             place = start.joinpath(*parts[skip:])
             if _is_file(place):

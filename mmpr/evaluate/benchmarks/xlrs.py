@@ -13,8 +13,9 @@ from dataclasses import replace
 from typing import Any
 
 from mmpr.config import Columns, ImagesSpec
+from mmpr.errors import RowError
 from mmpr.evaluate.benchmarks.layout import Layout
-from mmpr.evaluate.benchmarks.options import letters_of, unlabelled, with_options
+from mmpr.evaluate.benchmarks.options import LETTERS, letters_of, unlabelled, with_options
 from mmpr.evaluate.benchmarks.scores import kinds, mean, mean_of, means_by
 from mmpr.evaluate.nouns import Answered, Metric
 from mmpr.schema import SourceRow
@@ -26,7 +27,11 @@ _SEVERAL = "Overall Land use classification"
 
 def _row(record: Mapping[str, Any], where: str) -> SourceRow:
     row = cells.make_row(record, _COLUMNS, where, question=None, refer=lambda _, picture: str(picture))
-    options = unlabelled(row.choices)
+    options, answer = unlabelled(row.choices), letters_of(row.answer) if row.answer else None
+    if not options:
+        raise RowError("missing_field", "no 'multi-choice options'")
+    if answer is not None and not set(answer.split(", ")) <= set(LETTERS[: len(options)]):
+        raise RowError("wrong_answer", f"{answer[:40]!a} names what is none of the {len(options)} options")
     several = row.kind.endswith(_SEVERAL)
     asked = (
         f"{row.question}\nThere may be more than one correct option; name the letters of all."
@@ -37,7 +42,7 @@ def _row(record: Mapping[str, Any], where: str) -> SourceRow:
         row,
         question=with_options(asked, options),
         choices=options,
-        answer=letters_of(row.answer) if row.answer else None,
+        answer=answer,
         meta=json.dumps({"l2_category": str(record.get("l2-category") or "")}),
     )
 

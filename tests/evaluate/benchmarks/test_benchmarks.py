@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +262,21 @@ def test_xlrs_compares_sets_of_letters(tmp_path: Path) -> None:
     assert benchmark.images.max_megapixels > 100  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"answer": "AE"}, "wrong_answer"),
+        ({"answer": "a lake"}, "wrong_answer"),
+        ({"multi-choice options": []}, "missing_field"),
+        ({"multi-choice options": ["(A) x", None]}, "wrong_type"),
+    ],
+)
+def test_rows_of_xlrs_that_are_wrong(tmp_path: Path, more: dict[str, Any], reason: str) -> None:
+    row = {"index": 1, "image": [embedded(pictures()[0])], "question": "?", "answer": "A", "category": LAND}
+    row |= {"multi-choice options": ["(A) x", "(B) y"], "l2-category": "l", **more}
+    assert rejected("xlrs", write_parquet(tmp_path / "a.parquet", [row])) == [("a.parquet[0]", reason)]
+
+
 # --- VisualProbe ------------------------------------------------------------------------------------------------------
 
 
@@ -368,6 +384,30 @@ def test_a_question_that_the_engine_refused_is_wrong_and_samples_are_averaged(tm
     assert mean([several]).value == 1 / 2
     assert mean([several, nothing]).value == 1 / 4
     assert mean([]).value is None
+
+
+def test_texts_that_are_made_to_be_slow_are_not(tmp_path: Path) -> None:
+    spaces, quotes = " " * 200_000, "'" * 400_000
+    common = {"image": in_base64(pictures()[0]), "answer": "A", "category": "math", "l2_category": ""}
+    common |= {"question_type": "multi_choice", "answer_type": "text", "task": "t"}
+    rows = [
+        {"index": 0, "question": f"Options: A: {spaces}x, B: {spaces}y{spaces}.", **common, "choices": f"[a{spaces}']"},
+        {"index": 1, "question": "A: " * 200_000 + "B: x", **common, "choices": f"['a\\{quotes}]"},
+        {"index": 2, "question": "?", **common, "choices": f"[{'a,' * 200_000}{spaces}']"},
+    ]
+    path = write_tsv(tmp_path / "t.tsv", rows)
+    started = time.process_time()
+    assert len(list(open_benchmark("mmstar", path).rows())) == 3
+    assert len(list(open_benchmark("mathvista", path).rows())) == 3
+    assert time.process_time() - started < 20
+
+
+def test_a_path_of_many_parts_is_not_tried_for_ever(tmp_path: Path) -> None:
+    row = {"image": "a/" * 500_000 + "b.png", "text": VSTAR_TEXT, "label": "A", "category": "c", "question_id": 1}
+    write_jsonl(tmp_path / "test_questions.jsonl", [row])
+    started = time.process_time()
+    assert len(rejected("vstar", tmp_path)) == 1
+    assert time.process_time() - started < 20
 
 
 def test_rows_come_in_the_same_order_every_time(tmp_path: Path) -> None:
