@@ -57,6 +57,10 @@ def under_root(root: Path, path: str) -> str:
     return path
 
 
+MAX_PATH = 4096
+"""Characters; no system opens longer ones, and resolving a megabyte of ``a/a/a`` takes minutes."""
+
+
 def read_inside(root: Path, path: str, max_bytes: int) -> bytes:
     """The bytes of a regular file under ``root``.
 
@@ -69,6 +73,8 @@ def read_inside(root: Path, path: str, max_bytes: int) -> bytes:
     """
     if "://" in path[:12]:
         raise RowError("image_remote", f"{_shown(path)}: pictures are not downloaded; fetch it and name the file")
+    if len(path) > MAX_PATH:
+        raise RowError("image_missing", f"{_shown(path)} cannot be the name of a file: {len(path):,} characters")
     if path.startswith("/") or ".." in path.split("/"):
         raise RowError("image_outside_root", f"{_shown(path)} is not under the source's root")
     try:

@@ -48,6 +48,7 @@ def test_inside(root: Path, path: str) -> None:
         ("out/a.jpg", "image_outside_root"),
         ("dev.jpg", "image_outside_root"),
         ("nowhere.jpg", "image_missing"),
+        ("a/" * 500_000 + "b.jpg", "image_missing"),
         ("in/a.jpg/b.jpg", "image_missing"),
         ("a\0b.jpg", "image_missing"),
         ("in", "image_not_a_file"),
