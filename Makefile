@@ -17,7 +17,7 @@ RUNTIME  := $(VENV)/.installed-$(EXTRA)
 DEV      := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build-mmpr report train demo-model test lint format clean
+.PHONY: help setup build-mmpr report train evaluate demo-model test lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ report: $(RUNTIME)  ## look at a build: findings, gallery, audit (DATA=builds/qu
 
 train: $(RUNTIME)  ## train on a build (DATA=builds/quickstart MODEL=data/demo_model RUN=runs/quickstart TRAINING=recipe)
 	@$(PY) -m mmpr.train $(TRAINING) --data $(DATA) --model $(MODEL) --out $(RUN) $(ARGS)
+
+evaluate: $(RUNTIME)  ## measure a model on a build's held-out questions (MODEL=data/demo_model DATA=builds/quickstart)
+	@$(PY) -m mmpr.evaluate $(foreach m,$(MODEL),--model $(m)) --data $(DATA) --out $(or $(OUT),evaluations/$(notdir $(DATA))) $(ARGS)
 
 demo-model: $(RUNTIME)  ## train the small model of data/demo_model again (40 minutes)
 	@$(PY) data/train_demo_model.py $(ARGS)

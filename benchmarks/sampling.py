@@ -5,7 +5,7 @@
     ray_data_llm  ray.data.llm, each row repeated K times (it keeps one sample a request)
     rounds        K rounds over the prompts in batches of 8, one sample each
 
-    python benchmarks/sampling.py --questions 256 --repeats 3 --json sampling.json
+    python benchmarks/sampling.py --repeats 3 --json sampling.json
 
 Every way runs in a process of its own, one after the other, and again in each repeat; the next one starts when all
 processes of the one before are gone. Only work with a warm engine is timed: each way first answers one unit of other
@@ -103,7 +103,7 @@ def main() -> int:
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("data/demo_model"), help="a model folder")
-    parser.add_argument("--questions", type=int, default=256, help="questions that are timed, whole units of 64")
+    parser.add_argument("--questions", type=int, default=512, help="questions that are timed, whole units of 64")
     parser.add_argument("--samples", type=int, default=8, help="K")
     parser.add_argument("--max-tokens", type=int, default=160)
     parser.add_argument("--repeats", type=int, default=3)

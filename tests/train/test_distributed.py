@@ -73,8 +73,10 @@ def two(folder: Path, parallel: str, **options: Any) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    # Not forked from this process: torch's threads do not survive that.
+    multiprocessing.get_context("forkserver").set_forkserver_preload([__name__])
     multiprocessing.start_processes(
-        _process, args=(folder, port, parallel, options), nprocs=2, start_method="fork", join=True
+        _process, args=(folder, port, parallel, options), nprocs=2, start_method="forkserver", join=True
     )
 
 

@@ -77,7 +77,9 @@ def train(run: Path, killers: tuple[Killer, ...] = ()) -> None:
 
 def killed(run: Path, *killers: Killer) -> None:
     """The run in a process of its own, which is killed."""
-    context = multiprocessing.get_context("fork")
+    # Not forked from this process: torch's threads do not survive that.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     process = context.Process(target=train, args=(run, killers))
     process.start()
     process.join(120)
