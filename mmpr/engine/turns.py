@@ -13,8 +13,12 @@ import itertools
 
 from mmpr.engine import Engine, Reply, Request
 
-ROOM = 2
-"""Samples let in, in units of what the engine works on at once: as many again stand ready."""
+ROOM = 4
+"""Samples let in, in units of what the engine works on at once.
+
+A question keeps its place until its last sample is done: half of what is in may have ended, and as many as the engine
+works on should stand ready beside the others.
+"""
 
 
 class Turns:

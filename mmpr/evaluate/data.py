@@ -75,7 +75,8 @@ def find_data(word: str) -> Data:
 
         benchmark = open_benchmark(name, Path(rest))
         spec = {"name": benchmark.name, "type": "parquet", "path": rest, "rule": benchmark.rule}
-        return Data(benchmark.name, word, Path(rest), [spec], {}, benchmark)
+        limits = {"images": benchmark.images.model_dump()}
+        return Data(benchmark.name, word, Path(rest), [spec], limits, benchmark)
     path = Path(word)
     if (path / "build.json").exists():
         return _build(path, word)

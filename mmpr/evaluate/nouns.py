@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from mmpr.config import ImagesSpec
 from mmpr.schema import Question, Reject, Response, Rule, SourceRow, Verdict
 
 
@@ -64,6 +65,11 @@ class Benchmark(Protocol):
     @property
     def rule(self) -> Rule:
         """The rule by which the matcher compares its answers."""
+        ...
+
+    @property
+    def images(self) -> ImagesSpec:
+        """What its pictures may measure."""
         ...
 
     def rows(self) -> Iterator[SourceRow | Reject]:

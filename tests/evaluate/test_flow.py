@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mmpr.config import ImagesSpec
 from mmpr.errors import OutputError, RecipeError, SourceError
 from mmpr.evaluate.nouns import Answered, Metric
 from mmpr.evaluate.score import read_answers, read_evaluation
@@ -164,7 +165,7 @@ def test_a_question_that_the_engine_refuses_counts_as_wrong(
 class Sums:
     """A benchmark of three sums, one of them without an answer, with a metric of its own."""
 
-    name, rule = "sums", "exact"
+    name, rule, images = "sums", "exact", ImagesSpec(max_megapixels=7)
 
     def rows(self):
         from mmpr.schema import SourceRow
