@@ -211,6 +211,9 @@ def _epoch_order(row_of: Ints, occurrences: Ints, per_step: int, cap: int, rng: 
 
     A row's pairs come in groups of ``cap``, evenly spaced over the epoch from a random point on. Where two groups meet
     in a step the later one waits for the next; a row that would have too many left at the end is preferred.
+
+    The short step, if there is one, is filled first and then put at the end: from there on every step is full, and what
+    is left of a row is never too much as long as it is at most ``cap`` times the steps to come.
     """
     rows, starts, counts = np.unique(row_of[occurrences], return_index=True, return_counts=True)
     # Shuffled within a row, a second look at a pair after the first look at all of them.
@@ -226,6 +229,7 @@ def _epoch_order(row_of: Ints, occurrences: Ints, per_step: int, cap: int, rng: 
     left: list[int] = counts.tolist()
     next_of: list[int] = starts.tolist()
     steps = -(-len(shuffled) // per_step)
+    short = len(shuffled) % per_step
     filled = end = 0
     used: dict[int, int] = {}  # pairs of each row in the step
     waiting: deque[int] = deque()  # rows with a group that is due
@@ -242,7 +246,7 @@ def _epoch_order(row_of: Ints, occurrences: Ints, per_step: int, cap: int, rng: 
         return taken
 
     for step in range(steps):
-        end = min(filled + per_step, len(shuffled))
+        end = filled + (short if short and not step else per_step)
         used.clear()
         while pressing and pressing[0][0] <= step:
             _, row = heapq.heappop(pressing)
@@ -261,7 +265,7 @@ def _epoch_order(row_of: Ints, occurrences: Ints, per_step: int, cap: int, rng: 
             if take(row, wanted) < wanted:
                 waiting.append(row)
         waiting.extend(due)
-    return order
+    return np.roll(order, -short)
 
 
 def _balanced(pairs: Pairs, parts: list[PlannedPart], world: int) -> list[list[PlannedPart]]:

@@ -102,6 +102,12 @@ def feasible(counts: list[int], per_step: int, cap: int) -> bool:
     return True
 
 
+def test_the_last_steps_shortness_is_reckoned_with() -> None:
+    # 3 + 3 + 3 of the large question in the full steps, and its last pair in the step of one.
+    plan = plan_steps(columns([1, 2, 10]), pairs_a_step=4, max_pairs_a_question=3)
+    assert [len(plan.pairs_of(step)) for step in range(len(plan))] == [4, 4, 4, 1]
+
+
 def test_a_tight_fit_is_found() -> None:
     # Every question must have exactly two pairs in each step.
     plan = plan_steps(columns([10] * 6), pairs_a_step=12, max_pairs_a_question=2, epochs=20)
