@@ -144,25 +144,17 @@ def build(plan: Plan, out: Path, start: Stage | None = None) -> dict[str, Any]:
 
 def _run_stages(plan: Plan, out: Path, state: Build) -> None:
     """Whatever is not there yet, of all stages and units."""
-    from mmpr.io.shards import add_counts, index_shard, is_done
-    from mmpr.io.tables import read_counts
+    from mmpr.io.work import what_is_left
     from mmpr.progress import BuildProgress
     from mmpr.stages import Job
 
     job = Job(plan.recipe, out, plan.model.revision)
     train = state.of("train")
-    heldout = [unit for unit in state.of("heldout") if not is_done(out, "ingest", unit)]
-    to_sample = [unit for unit in train if not (is_done(out, "sample", unit) and is_done(out, "complete", unit))]
-    unsampled = set(to_sample)
-    to_judge = [unit for unit in train if unit not in unsampled and not is_done(out, "pair", unit)]
-    if not (heldout or to_sample or to_judge):
+    left = what_is_left(out, train, state.of("heldout"), state.work)
+    if not left:
         return
-    if len(to_sample) < len(train):
-        print(f"going on: {len(train) - len(to_sample)} of {len(train)} units are sampled", file=sys.stderr)
-
-    totals: dict[str, int] = {}
-    for unit in to_sample:
-        add_counts(totals, read_counts(index_shard(out, unit)))
+    if len(left.to_sample) < len(train):
+        print(f"going on: {len(train) - len(left.to_sample)} of {len(train)} units are sampled", file=sys.stderr)
 
     from mmpr import cluster
 
@@ -176,13 +168,13 @@ def _run_stages(plan: Plan, out: Path, state: Build) -> None:
             _end_politely()  # Ray has put its own way of ending in place
             meter = cluster.start_meter()
             engines = plan.recipe.engine.actors
-            with BuildProgress(lambda: cluster.read_meter(meter), totals, engines, terminal) as progress:
+            with BuildProgress(lambda: cluster.read_meter(meter), left.totals, engines, terminal) as progress:
                 cluster.run(
                     job,
                     plan.model.path,
-                    to_sample=to_sample,
-                    to_judge=to_judge,
-                    heldout=heldout,
+                    to_sample=left.to_sample,
+                    to_judge=left.to_judge,
+                    heldout=left.heldout,
                     meter=meter,
                     on_done=progress.judged,
                 )
