@@ -26,8 +26,10 @@ from typing import Any
 from benchmarks import scale_driver, scale_tail
 
 QUESTIONS, SAMPLES = 3_000_000, 32
-# (actors, unit_questions): the recipe's own 256, and what ``docs/scale.md`` advises where that is too coarse.
-TAILS = ((16, 256), (64, 256), (256, 256), (256, 64), (1024, 256), (1024, 64), (1024, 16))
+# (actors, unit_questions): the recipe's own 256, 1,024, and what is finer for many engines.
+TAILS = ((16, 256), (16, 1024), (64, 256), (64, 1024), (256, 256), (256, 64), (1024, 256), (1024, 64), (1024, 16))
+SIMULATED_UNITS = 12.5
+"""The last units of an engine that are simulated; all of them when it has fewer."""
 PARTS = ("tail", "plan", "resume", "finish", "graph", "rate")
 Figures = list[dict[str, Any]]
 
@@ -38,9 +40,9 @@ def tail(folder: Path, small: bool) -> Figures:
     difference = scale_tail.compare_with_turns(units, 64, 8, engine)
     rows: Figures = [{"difference_from_turns": difference, **engine._asdict(), **scale_tail.Lengths()._asdict()}]
     for actors, unit_questions in ((4, 16),) if small else TAILS:
-        questions = 2_000 if small else QUESTIONS
-        made = scale_tail.simulate(questions, SAMPLES, actors, unit_questions, units_in_flight=2)
-        rows.append({"questions": questions, **dataclasses.asdict(made)})
+        last = int(SIMULATED_UNITS * actors * unit_questions)
+        made = scale_tail.simulate(QUESTIONS, SAMPLES, actors, unit_questions, 2, simulated=last)
+        rows.append(dataclasses.asdict(made))
         _say(rows[-1])
     return rows
 

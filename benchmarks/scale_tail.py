@@ -55,20 +55,22 @@ class Lengths(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """What a simulated build comes to. Shares are of all engines' time from the start to the last response.
+    """What a simulated build comes to; ``simulated`` of its questions were, the last ones.
 
-    ``idle`` is time in which an engine had nothing to do; ``unfilled`` adds what batches that were not full have cost,
-    from start to end.
+    Shares are of all engines' time. ``idle``: an engine has nothing to do while others still work. ``drained`` adds
+    what is lost because batches are no longer full, from the moment on when no unit is left to hand out.
     """
 
+    questions: int
+    simulated: int
     actors: int
     unit_questions: int
     units_in_flight: int
-    units: int
     hours: float
     tokens_per_s: float
+    unit_minutes: float
     idle: float
-    unfilled: float
+    drained: float
 
 
 def simulate(
@@ -77,36 +79,36 @@ def simulate(
     actors: int,
     unit_questions: int,
     units_in_flight: int,
+    simulated: int | None = None,
     engine: EngineModel = EngineModel(),  # noqa: B008 - a constant
     lengths: Lengths = Lengths(),  # noqa: B008
     seed: int = 0,
 ) -> Tail:
-    """Run a build of that many questions to its end, unit by unit."""
+    """Run a build to its end, or its last ``simulated`` questions.
+
+    After hundreds of units the engines have drifted apart, so that a run of the last questions begins with each engine
+    at a time drawn from that of a unit; what a question costs is taken for the questions before.
+    """
+    last = min(questions, simulated or questions)
     none = np.zeros((0, samples))
+    unit_s = unit_questions * samples * lengths.mean / engine.tokens_per_s()
+    begun = np.random.default_rng(seed).uniform(0, unit_s, actors) if last < questions else np.zeros(actors)
     ended, tokens, lost, _ = _run(
-        questions,
-        samples,
-        actors,
-        unit_questions,
-        units_in_flight,
-        ROOM * engine.sequences,
-        *engine,
-        *lengths,
-        none,
-        seed,
+        last, samples, begun, unit_questions, units_in_flight, ROOM * engine.sequences, *engine, *lengths, none, seed
     )
-    last = ended.max()
-    idle = float((last - ended).sum())
-    whole = actors * last
+    busy_s = float((ended - begun).sum()) * questions / last
+    idle_s = float((ended.max() - ended).sum())
     return Tail(
+        questions,
+        last,
         actors,
         unit_questions,
         units_in_flight,
-        -(-questions // unit_questions),
-        round(float(last) / 3600, 2),
-        round(float(tokens.sum() / last)),
-        float(idle / whole),
-        float((idle + lost.sum()) / whole),
+        hours=round((busy_s + idle_s) / actors / 3600, 2),
+        tokens_per_s=round(float(tokens.sum() / (ended - begun).sum())),
+        unit_minutes=round(busy_s / questions * unit_questions / 60, 1),
+        idle=idle_s / (busy_s + idle_s),
+        drained=(idle_s + float(lost.sum())) / (busy_s + idle_s),
     )
 
 
@@ -116,7 +118,7 @@ def compare_with_turns(units: int, unit_questions: int, samples: int, engine: En
     drawn = np.ceil(dice.lognormal(5.5, 0.8, (units * unit_questions, samples)))
     bare = engine._replace(prefill_s=0.0)
     _, _, _, modelled = _run(
-        units * unit_questions, samples, 1, unit_questions, 2, ROOM * bare.sequences, *bare, *Lengths(), drawn, seed
+        len(drawn), samples, np.zeros(1), unit_questions, 2, ROOM * bare.sequences, *bare, *Lengths(), drawn, seed
     )
     real = _real_turns(drawn, unit_questions, bare, units_in_flight=2)
     return float(np.abs(modelled - real).max() / real.max())
@@ -124,10 +126,10 @@ def compare_with_turns(units: int, unit_questions: int, samples: int, engine: En
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def _run(  # type: ignore[no-untyped-def]
-    questions, samples, actors, unit_questions, in_flight, room, places, step_s, sequence_s, prefill_s,
+    questions, samples, begun, unit_questions, in_flight, room, places, step_s, sequence_s, prefill_s,
     mean, question_sigma, response_sigma, runaway, most, drawn, seed,
 ):  # fmt: skip
-    """The simulation: (actors,) end and tokens and lost seconds of each engine, (units,) end of each unit.
+    """The simulation: (actors,) end, tokens and seconds lost to batches that are not full, (units,) end of each unit.
 
     An actor does not depend on the others between two ends of its units, so each goes from one to the next by itself,
     the one that is behind first. Time within an engine is counted in steps: a response of n tokens ends n steps on.
@@ -139,7 +141,8 @@ def _run(  # type: ignore[no-untyped-def]
     # Log-normal with this mean, once the runaways have had their share.
     body = (mean - runaway * most) / (1 - runaway)
     mu = np.log(body) - (question_sigma**2 + response_sigma**2) / 2
-    now, steps = np.zeros(actors), np.zeros(actors)
+    actors = len(begun)
+    now, steps = begun.copy(), np.zeros(actors)
     tokens, lost = np.zeros(actors), np.zeros(actors)
     unit_ends = np.zeros(units)
     running = [[(0.0, 0) for _ in range(0)] for _ in range(actors)]  # (step of its end, place of its question)
@@ -151,7 +154,9 @@ def _run(  # type: ignore[no-untyped-def]
     unit_at = np.full((actors, in_flight), -1)
     waiting, open_questions = np.zeros((actors, in_flight), np.int64), np.zeros((actors, in_flight), np.int64)
     next_unit = 0
-    clock = [(0.0, actor, -1) for actor in range(actors)]  # (time, actor, place of the unit that has ended, -1: none)
+    clock = [
+        (begun[actor], actor, -1) for actor in range(actors)
+    ]  # (time, actor, place of the unit that has ended, -1: none)
     for turn in range(in_flight):
         for actor in range(actors):
             if next_unit < units:
@@ -170,15 +175,16 @@ def _run(  # type: ignore[no-untyped-def]
                 open_questions[actor, ended] = waiting[actor, ended]
                 next_unit += 1
         heap = running[actor]
-        finished = -1
+        finished, room_left = -1, True
         while finished < 0:
             # Turns: the oldest unit first, while there is room.
-            while True:
+            while room_left:
                 oldest = -1
                 for place in range(in_flight):
                     if waiting[actor, place] and (oldest < 0 or unit_at[actor, place] < unit_at[actor, oldest]):
                         oldest = place
                 if oldest < 0:
+                    room_left = False
                     break
                 free = -1
                 for place in range(held):
@@ -186,6 +192,7 @@ def _run(  # type: ignore[no-untyped-def]
                         free = place
                         break
                 if free < 0:
+                    room_left = False
                     break
                 unit = unit_at[actor, oldest]
                 size = min(unit_questions, questions - unit * unit_questions)
@@ -216,10 +223,12 @@ def _run(  # type: ignore[no-untyped-def]
             end, question = heapq.heappop(heap)
             passed = (end - steps[actor]) * (step_s + n * sequence_s)
             now[actor] += passed
-            lost[actor] += passed * (1 - n / (step_s + n * sequence_s) / full)
+            if next_unit == units:
+                lost[actor] += passed * (1 - n / (step_s + n * sequence_s) / full)
             steps[actor] = end
             open_samples[actor, question] -= 1
             if open_samples[actor, question] == 0:
+                room_left = True
                 place = owner[actor, question]
                 open_questions[actor, place] -= 1
                 if open_questions[actor, place] == 0:

@@ -104,7 +104,9 @@ def dry_run(plan: Plan) -> None:
 
 
 def build(plan: Plan, out: Path, start: Stage | None = None) -> dict[str, Any]:
-    """Build into ``out``, or go on with what is there; returns the manifest. A report is made when there is none.
+    """Build into ``out``, or go on with what is there. A report is made when there is none.
+
+    Returns the manifest; one that is written here comes without its ``files``.
 
     ``start`` names a stage that is done again, with those after it, from what the stages before it have stored.
 
@@ -184,17 +186,8 @@ def _run_stages(plan: Plan, out: Path, state: Build) -> None:
 
 def _finish(plan: Plan, out: Path, state: Build) -> dict[str, Any]:
     """Card and manifest, the manifest last. Nobody writes any more: what killed workers left behind goes."""
-    from mmpr.io.card import dataset_card
-    from mmpr.io.manifest import describe
-    from mmpr.io.shards import (
-        ATTEMPTS,
-        STAGES,
-        VERDICTS_BEFORE,
-        remove_temporaries,
-        stage_counts,
-        write_json,
-        write_text,
-    )
+    from mmpr.io.manifest import write_manifest
+    from mmpr.io.shards import ATTEMPTS, STAGES, VERDICTS_BEFORE, remove_temporaries, stage_counts
     from mmpr.plan import verdict_changes
 
     remove_temporaries(out)
@@ -202,12 +195,10 @@ def _finish(plan: Plan, out: Path, state: Build) -> dict[str, Any]:
     counts["heldout"] = stage_counts(out, "ingest", state.of("heldout"))
     for stage in STAGES:
         counts[stage] = stage_counts(out, stage, state.of("train"))
-    manifest = describe(out, plan.about(), counts)
     changed = verdict_changes(out, state.of("train"))
     for name in (VERDICTS_BEFORE, ATTEMPTS):
         shutil.rmtree(out / name, ignore_errors=True)
-    write_text(out / "README.md", dataset_card(manifest))
-    write_json(out / "manifest.json", manifest)
+    manifest = write_manifest(out, plan.about(), counts)
     if changed is not None:
         print("verdicts changed: " + (", ".join(f"{n:,} {what}" for what, n in changed.items()) or "none"))
     return manifest
