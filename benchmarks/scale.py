@@ -26,9 +26,12 @@ from typing import Any
 from benchmarks import scale_driver, scale_tail
 
 QUESTIONS, SAMPLES = 3_000_000, 32
-# (actors, unit_questions): the recipe's own 256, 1,024, and what is finer for many engines.
-TAILS = ((16, 256), (16, 1024), (64, 256), (64, 1024), (256, 256), (256, 64), (1024, 256), (1024, 64), (1024, 16))
-SIMULATED_UNITS = 12.5
+# (actors, unit_questions, units_in_flight): the recipe's own 256 and 2, coarser ones, finer ones for many engines.
+TAILS = (
+    (16, 256, 2), (64, 256, 2), (64, 1024, 2), (256, 256, 2), (256, 64, 2), (256, 64, 4),
+    (1024, 256, 2), (1024, 128, 2), (1024, 128, 3), (1024, 64, 4),
+)  # fmt: skip
+SIMULATED_UNITS = 6.5
 """The last units of an engine that are simulated; all of them when it has fewer."""
 PARTS = ("tail", "plan", "resume", "finish", "graph", "rate")
 Figures = list[dict[str, Any]]
@@ -39,9 +42,9 @@ def tail(folder: Path, small: bool) -> Figures:
     units, engine = (4, scale_tail.EngineModel(sequences=32)) if small else (12, scale_tail.EngineModel())
     difference = scale_tail.compare_with_turns(units, 64, 8, engine)
     rows: Figures = [{"difference_from_turns": difference, **engine._asdict(), **scale_tail.Lengths()._asdict()}]
-    for actors, unit_questions in ((4, 16),) if small else TAILS:
+    for actors, unit_questions, in_flight in ((4, 16, 2),) if small else TAILS:
         last = int(SIMULATED_UNITS * actors * unit_questions)
-        made = scale_tail.simulate(QUESTIONS, SAMPLES, actors, unit_questions, 2, simulated=last)
+        made = scale_tail.simulate(QUESTIONS, SAMPLES, actors, unit_questions, in_flight, simulated=last)
         rows.append(dataclasses.asdict(made))
         _say(rows[-1])
     return rows

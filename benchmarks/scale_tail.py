@@ -90,7 +90,7 @@ def simulate(
     at a time drawn from that of a unit; what a question costs is taken for the questions before.
     """
     last = min(questions, simulated or questions)
-    none = np.zeros((0, samples))
+    none = np.zeros((0, samples), np.int64)
     unit_s = unit_questions * samples * lengths.mean / engine.tokens_per_s()
     begun = np.random.default_rng(seed).uniform(0, unit_s, actors) if last < questions else np.zeros(actors)
     ended, tokens, lost, _ = _run(
@@ -115,7 +115,7 @@ def simulate(
 def compare_with_turns(units: int, unit_questions: int, samples: int, engine: EngineModel, seed: int = 0) -> float:
     """The greatest difference in a unit's end, model against the real ``Turns``, as a share of the run's time."""
     dice = np.random.default_rng(seed)
-    drawn = np.ceil(dice.lognormal(5.5, 0.8, (units * unit_questions, samples)))
+    drawn = dice.lognormal(5.5, 0.8, (units * unit_questions, samples)).astype(np.int64).clip(1, Lengths().most)
     bare = engine._replace(prefill_s=0.0)
     _, _, _, modelled = _run(
         len(drawn), samples, np.zeros(1), unit_questions, 2, ROOM * bare.sequences, *bare, *Lengths(), drawn, seed
@@ -142,11 +142,18 @@ def _run(  # type: ignore[no-untyped-def]
     body = (mean - runaway * most) / (1 - runaway)
     mu = np.log(body) - (question_sigma**2 + response_sigma**2) / 2
     actors = len(begun)
-    now, steps = begun.copy(), np.zeros(actors)
+    now, step = begun.copy(), np.zeros(actors, np.int64)
     tokens, lost = np.zeros(actors), np.zeros(actors)
     unit_ends = np.zeros(units)
-    running = [[(0.0, 0) for _ in range(0)] for _ in range(actors)]  # (step of its end, place of its question)
-    queue_tokens = np.zeros((actors, held * samples))  # let in, waiting for a place in the batch
+    # Sequences that run are filed by the step in which they end, in a ring of steps: the first one, and who is next.
+    ring = most + 1
+    ends = np.full((actors, ring), -1, np.int32)
+    next_one, question_of = np.zeros((actors, places), np.int32), np.zeros((actors, places), np.int32)
+    idle_places = np.zeros((actors, places), np.int32)
+    running = np.zeros(actors, np.int64)
+    for place in range(places):
+        idle_places[:, place] = place
+    queue_tokens = np.zeros((actors, held * samples), np.int64)  # let in, waiting for a place in the batch
     queue_owner = np.zeros((actors, held * samples), np.int64)
     queue_first, queue_size = np.zeros(actors, np.int64), np.zeros(actors, np.int64)
     open_samples = np.zeros((actors, held), np.int64)  # of the questions that are in; 0: a free place
@@ -174,7 +181,6 @@ def _run(  # type: ignore[no-untyped-def]
                 waiting[actor, ended] = min(unit_questions, questions - next_unit * unit_questions)
                 open_questions[actor, ended] = waiting[actor, ended]
                 next_unit += 1
-        heap = running[actor]
         finished, room_left = -1, True
         while finished < 0:
             # Turns: the oldest unit first, while there is room.
@@ -204,28 +210,39 @@ def _run(  # type: ignore[no-untyped-def]
                     if len(drawn):
                         length = drawn[number, sample]
                     elif np.random.random() < runaway:
-                        length = float(most)
+                        length = most
                     else:
-                        length = min(float(most), np.ceil(np.exp(shared + response_sigma * np.random.normal())))
+                        length = min(most, int(np.exp(shared + response_sigma * np.random.normal())) + 1)
                     at = (queue_first[actor] + queue_size[actor]) % (held * samples)
                     queue_tokens[actor, at], queue_owner[actor, at] = length, free
                     queue_size[actor] += 1
                 now[actor] += prefill_s
-            while len(heap) < places and queue_size[actor]:
+            while running[actor] < places and queue_size[actor]:
                 at = queue_first[actor]
-                heapq.heappush(heap, (steps[actor] + queue_tokens[actor, at], queue_owner[actor, at]))
+                place = idle_places[actor, running[actor]]
+                end = (step[actor] + queue_tokens[actor, at]) % ring
+                next_one[actor, place], ends[actor, end] = ends[actor, end], place
+                question_of[actor, place] = queue_owner[actor, at]
                 tokens[actor] += queue_tokens[actor, at]
                 queue_first[actor] = (at + 1) % (held * samples)
                 queue_size[actor] -= 1
-            if not len(heap):
+                running[actor] += 1
+            if running[actor] == 0:
                 break
-            n = len(heap)
-            end, question = heapq.heappop(heap)
-            passed = (end - steps[actor]) * (step_s + n * sequence_s)
+            n = running[actor]
+            steps = 0
+            while ends[actor, (step[actor] + steps) % ring] < 0:
+                steps += 1
+            step[actor] += steps
+            passed = steps * (step_s + n * sequence_s)
             now[actor] += passed
             if next_unit == units:
                 lost[actor] += passed * (1 - n / (step_s + n * sequence_s) / full)
-            steps[actor] = end
+            place = ends[actor, step[actor] % ring]
+            ends[actor, step[actor] % ring] = next_one[actor, place]
+            question = question_of[actor, place]
+            running[actor] -= 1
+            idle_places[actor, running[actor]] = place
             open_samples[actor, question] -= 1
             if open_samples[actor, question] == 0:
                 room_left = True

@@ -36,7 +36,7 @@ def units_as_rows(units: Sequence[Unit], out: Path, last: Stage, ahead: int) -> 
     return ray.data.read_datasource(_Feed(units, out, last, ahead), override_num_blocks=1, num_cpus=0)
 
 
-class _Feed(Datasource):
+class _Feed(Datasource):  # type: ignore[misc]
     """Units as blocks of one row, from a single task."""
 
     def __init__(self, units: Sequence[Unit], out: Path, last: Stage, ahead: int) -> None:
