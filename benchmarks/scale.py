@@ -28,8 +28,8 @@ from benchmarks import scale_driver, scale_tail
 QUESTIONS, SAMPLES = 3_000_000, 32
 # (actors, unit_questions, units_in_flight): the recipe's own 256 and 2, coarser ones, finer ones for many engines.
 TAILS = (
-    (16, 256, 2), (64, 256, 2), (64, 1024, 2), (256, 256, 2), (256, 64, 2), (256, 64, 4),
-    (1024, 256, 2), (1024, 128, 2), (1024, 128, 3), (1024, 64, 4),
+    (16, 256, 2), (64, 256, 2), (64, 1024, 2), (256, 256, 2), (256, 64, 2), (256, 64, 8),
+    (1024, 256, 2), (1024, 128, 4), (1024, 64, 8), (1024, 32, 16),
 )  # fmt: skip
 SIMULATED_UNITS = 6.5
 """The last units of an engine that are simulated; all of them when it has fewer."""
@@ -83,8 +83,8 @@ def _measured(name: str, folder: Path, size: int, **more: Any) -> dict[str, Any]
     data, out = folder / "questions.jsonl", folder / "out"
     scale_driver.write_questions(data, size)
     row = {"size": size, **more, **scale_driver.measured(name, data=str(data), out=str(out), **more)}
-    shutil.rmtree(out)
     _say(row)
+    shutil.rmtree(out)
     return row
 
 
@@ -93,8 +93,8 @@ def _on_finished_units(name: str, folder: Path, units: int, share: float) -> dic
     scale_driver.write_questions(data, 1)
     scale_driver.finished_units(data, out, units, share)
     row = {"size": units, **scale_driver.measured(name, data=str(data), out=str(out))}
-    shutil.rmtree(out)
     _say(row)
+    shutil.rmtree(out)
     return row
 
 

@@ -119,7 +119,7 @@ def finished_units(data: Path, out: Path, units: int, share: float) -> None:
     write_build(out, plan, Build({"train": units, "heldout": 0}, plan.fingerprints, {}, work))
     for number in range(units):
         unit = Unit("train", number, units)
-        places = [(out / "index" / "train" / unit.file, IndexedRow)]
+        places: list[tuple[Path, type]] = [(out / "index" / "train" / unit.file, IndexedRow)]
         if number < share * units:
             places += [(shard(out, stage, unit), _NOUNS[stage]) for stage in STAGES]
         for path, noun in places:

@@ -87,7 +87,7 @@ def simulate(
     """Run a build to its end, or its last ``simulated`` questions.
 
     After hundreds of units the engines have drifted apart, so that a run of the last questions begins with each engine
-    at a time drawn from that of a unit; what a question costs is taken for the questions before.
+    at a time drawn from that of a unit; what a question costs in full batches is taken for the questions before.
     """
     last = min(questions, simulated or questions)
     none = np.zeros((0, samples), np.int64)
@@ -96,19 +96,20 @@ def simulate(
     ended, tokens, lost, _ = _run(
         last, samples, begun, unit_questions, units_in_flight, ROOM * engine.sequences, *engine, *lengths, none, seed
     )
-    busy_s = float((ended - begun).sum()) * questions / last
-    idle_s = float((ended.max() - ended).sum())
+    idle_s, lost_s = float((ended.max() - ended).sum()), float(lost.sum())
+    full_s = float((ended - begun).sum()) - lost_s
+    whole_s = full_s * questions / last + lost_s + idle_s
     return Tail(
         questions,
         last,
         actors,
         unit_questions,
         units_in_flight,
-        hours=round((busy_s + idle_s) / actors / 3600, 2),
-        tokens_per_s=round(float(tokens.sum() / (ended - begun).sum())),
-        unit_minutes=round(busy_s / questions * unit_questions / 60, 1),
-        idle=idle_s / (busy_s + idle_s),
-        drained=(idle_s + float(lost.sum())) / (busy_s + idle_s),
+        hours=round(whole_s / actors / 3600, 2),
+        tokens_per_s=round(float(tokens.sum() / full_s)),
+        unit_minutes=round(full_s / last * unit_questions / 60, 1),
+        idle=idle_s / whole_s,
+        drained=(idle_s + lost_s) / whole_s,
     )
 
 
@@ -124,7 +125,7 @@ def compare_with_turns(units: int, unit_questions: int, samples: int, engine: En
     return float(np.abs(modelled - real).max() / real.max())
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _run(  # type: ignore[no-untyped-def]
     questions, samples, begun, unit_questions, in_flight, room, places, step_s, sequence_s, prefill_s,
     mean, question_sigma, response_sigma, runaway, most, drawn, seed,
