@@ -1,7 +1,7 @@
 """How units enter the graph of stages: one by one, a bounded number ahead, so that the driver's memory knows no size.
 
-A dataset made of a list keeps every block and what Ray says of it until the end: 12 KB a unit in the driver. Here one
-task yields a unit after the other, and waits when it is too far ahead of what lies on disk.
+A dataset made of a list keeps every block, and what Ray says of it, in the driver until the end. Here one task yields a
+unit after the other, and waits when it is too far ahead of what lies on disk.
 """
 
 from __future__ import annotations

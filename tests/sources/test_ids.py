@@ -69,5 +69,5 @@ def test_memory_is_that_of_the_cache() -> None:
         done = subprocess.run([sys.executable, "-c", GROWS, str(count)], capture_output=True, text=True, check=True)
         return int(done.stdout)
 
-    # Sets in memory would take some 50 MB for as many: 100 bytes for each id in either of them.
+    # Two caches, and what the allocator keeps; sets in memory would go beyond that.
     assert peak_kib(250_000) - peak_kib(1_000) < 2 * ids._CACHE_KIB + 12 * 1024
