@@ -17,7 +17,7 @@ RUNTIME  := $(VENV)/.installed-$(EXTRA)
 DEV      := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build-mmpr report train evaluate demo-model test lint format clean
+.PHONY: help setup build-mmpr report train evaluate demo-model scale test lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ evaluate: $(RUNTIME)  ## measure a model on a build's held-out questions (MODEL=
 
 demo-model: $(RUNTIME)  ## train the small model of data/demo_model again (40 minutes)
 	@$(PY) data/train_demo_model.py $(ARGS)
+
+scale: $(RUNTIME)  ## measure the driver of a build at the paper's size (ARGS='--json scale.json'; docs/scale.md)
+	@$(PY) -m benchmarks.scale $(ARGS)
 
 test: $(RUNTIME) $(DEV)  ## run the whole suite
 	@$(PY) -m pytest $(ARGS)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mmpr.config import parse_recipe
-from mmpr.io.manifest import describe
+from mmpr.io.manifest import write_manifest
 from mmpr.io.shards import Unit, index_shard, shard, write_json, write_shard
 from mmpr.schema import (
     Completions,
@@ -90,7 +90,7 @@ def generate(out: Path, questions: int, samples: int, mean_words: int = MEAN_WOR
         "fingerprints": {},
     }
     write_json(out / "build.json", {"units": {"train": len(units), "heldout": 0}, "fingerprints": {}, "counts": {}})
-    write_json(out / "manifest.json", describe(out, about, {stage: dict(found) for stage, found in counts.items()}))
+    write_manifest(out, about, {stage: dict(found) for stage, found in counts.items()})
 
 
 def _question(

@@ -41,7 +41,7 @@ from PIL import Image
 
 from mmpr.config import Recipe, parse_recipe
 from mmpr.engine.vllm import engine_args
-from mmpr.io.shards import Unit, shard
+from mmpr.io.shards import Unit, Units, shard
 from mmpr.io.tables import read_rows
 from mmpr.plan import make_plan, write_index
 from mmpr.prompts import load_template, to_messages
@@ -145,7 +145,7 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
 
 
 @contextmanager
-def prepared(args: argparse.Namespace) -> Iterator[tuple[Job, list[Unit]]]:
+def prepared(args: argparse.Namespace) -> Iterator[tuple[Job, Units]]:
     """A build whose questions lie on disk, in units of which the first is for warming up."""
     recipe = recipe_of(args)
     with tempfile.TemporaryDirectory(prefix="mmpr-benchmark-") as folder:
@@ -236,12 +236,13 @@ def _generate(llm: Any, recipe: Recipe, asked: list[dict[str, Any]], place: int,
 def mmpr(args: argparse.Namespace) -> Measured:
     """The build's own graph from the questions' shards to the rollouts' shards; judging is left out."""
     from mmpr import cluster
+    from mmpr.feed import units_as_rows
 
     with prepared(args) as (job, units):
         cluster.connect(job.out / "logs" / "ray.log")
         try:
             meter = cluster.start_meter()
-            graph = cluster.units_as_rows(units).map(_Gate(job.out), **_GATE_RESOURCES)
+            graph = units_as_rows(units, job.out, "complete", len(units)).map(_Gate(job.out), **_GATE_RESOURCES)
             pool = cluster.actor_pool(job.recipe.engine)
             graph = graph.map(cluster.Generate, fn_constructor_args=(job, job.recipe.model.path, meter), **pool)
             seconds, rows = _time_after_first(job.out, graph, first=1)

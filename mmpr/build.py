@@ -104,7 +104,9 @@ def dry_run(plan: Plan) -> None:
 
 
 def build(plan: Plan, out: Path, start: Stage | None = None) -> dict[str, Any]:
-    """Build into ``out``, or go on with what is there; returns the manifest. A report is made when there is none.
+    """Build into ``out``, or go on with what is there. A report is made when there is none.
+
+    Returns the manifest; one that is written here comes without its ``files``.
 
     ``start`` names a stage that is done again, with those after it, from what the stages before it have stored.
 
@@ -144,25 +146,17 @@ def build(plan: Plan, out: Path, start: Stage | None = None) -> dict[str, Any]:
 
 def _run_stages(plan: Plan, out: Path, state: Build) -> None:
     """Whatever is not there yet, of all stages and units."""
-    from mmpr.io.shards import add_counts, index_shard, is_done
-    from mmpr.io.tables import read_counts
+    from mmpr.io.work import what_is_left
     from mmpr.progress import BuildProgress
     from mmpr.stages import Job
 
     job = Job(plan.recipe, out, plan.model.revision)
     train = state.of("train")
-    heldout = [unit for unit in state.of("heldout") if not is_done(out, "ingest", unit)]
-    to_sample = [unit for unit in train if not (is_done(out, "sample", unit) and is_done(out, "complete", unit))]
-    unsampled = set(to_sample)
-    to_judge = [unit for unit in train if unit not in unsampled and not is_done(out, "pair", unit)]
-    if not (heldout or to_sample or to_judge):
+    left = what_is_left(out, train, state.of("heldout"), state.work)
+    if not left:
         return
-    if len(to_sample) < len(train):
-        print(f"going on: {len(train) - len(to_sample)} of {len(train)} units are sampled", file=sys.stderr)
-
-    totals: dict[str, int] = {}
-    for unit in to_sample:
-        add_counts(totals, read_counts(index_shard(out, unit)))
+    if len(left.to_sample) < len(train):
+        print(f"going on: {len(train) - len(left.to_sample)} of {len(train)} units are sampled", file=sys.stderr)
 
     from mmpr import cluster
 
@@ -176,13 +170,13 @@ def _run_stages(plan: Plan, out: Path, state: Build) -> None:
             _end_politely()  # Ray has put its own way of ending in place
             meter = cluster.start_meter()
             engines = plan.recipe.engine.actors
-            with BuildProgress(lambda: cluster.read_meter(meter), totals, engines, terminal) as progress:
+            with BuildProgress(lambda: cluster.read_meter(meter), left.totals, engines, terminal) as progress:
                 cluster.run(
                     job,
                     plan.model.path,
-                    to_sample=to_sample,
-                    to_judge=to_judge,
-                    heldout=heldout,
+                    to_sample=left.to_sample,
+                    to_judge=left.to_judge,
+                    heldout=left.heldout,
                     meter=meter,
                     on_done=progress.judged,
                 )
@@ -192,17 +186,8 @@ def _run_stages(plan: Plan, out: Path, state: Build) -> None:
 
 def _finish(plan: Plan, out: Path, state: Build) -> dict[str, Any]:
     """Card and manifest, the manifest last. Nobody writes any more: what killed workers left behind goes."""
-    from mmpr.io.card import dataset_card
-    from mmpr.io.manifest import describe
-    from mmpr.io.shards import (
-        ATTEMPTS,
-        STAGES,
-        VERDICTS_BEFORE,
-        remove_temporaries,
-        stage_counts,
-        write_json,
-        write_text,
-    )
+    from mmpr.io.manifest import write_manifest
+    from mmpr.io.shards import ATTEMPTS, STAGES, VERDICTS_BEFORE, remove_temporaries, stage_counts
     from mmpr.plan import verdict_changes
 
     remove_temporaries(out)
@@ -210,12 +195,10 @@ def _finish(plan: Plan, out: Path, state: Build) -> dict[str, Any]:
     counts["heldout"] = stage_counts(out, "ingest", state.of("heldout"))
     for stage in STAGES:
         counts[stage] = stage_counts(out, stage, state.of("train"))
-    manifest = describe(out, plan.about(), counts)
     changed = verdict_changes(out, state.of("train"))
     for name in (VERDICTS_BEFORE, ATTEMPTS):
         shutil.rmtree(out / name, ignore_errors=True)
-    write_text(out / "README.md", dataset_card(manifest))
-    write_json(out / "manifest.json", manifest)
+    manifest = write_manifest(out, plan.about(), counts)
     if changed is not None:
         print("verdicts changed: " + (", ".join(f"{n:,} {what}" for what, n in changed.items()) or "none"))
     return manifest

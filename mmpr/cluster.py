@@ -1,4 +1,4 @@
-"""Ray: one machine or a cluster, and the graph of stages on it. With ``mmpr.build`` the only importer of ray."""
+"""Ray: one machine or a cluster, and the graph of stages on it. Only it, ``feed`` and ``build`` import ray."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ from mmpr.config import EngineSpec
 from mmpr.engine import start_engine
 from mmpr.engine.turns import Turns
 from mmpr.errors import EngineDeadError, EngineError, MmprError
-from mmpr.io.shards import ATTEMPTS, Unit, add_counts
+from mmpr.feed import AHEAD, units_as_rows
+from mmpr.io.shards import ATTEMPTS, Stage, Unit, add_counts
 from mmpr.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
 
 STAGE_CPUS = 0.25
@@ -155,9 +156,9 @@ def run(
     job: Job,
     model_path: str,
     *,
-    to_sample: list[Unit],
-    to_judge: list[Unit],
-    heldout: list[Unit],
+    to_sample: Sequence[Unit],
+    to_judge: Sequence[Unit],
+    heldout: Sequence[Unit],
     meter: Any,
     on_done: Callable[[Counts], None],
 ) -> None:
@@ -171,15 +172,17 @@ def run(
         EngineError: the engines do not fit on this machine, or keep dying over one unit.
     """
     branches = []
+    last: Stage = "pair" if "pair" in job.stages else "verify"
     if to_sample:
-        shutil.rmtree(job.out / ATTEMPTS, ignore_errors=True)
-        sampled = units_as_rows(to_sample).map(_ingest, fn_args=(job, meter), num_cpus=STAGE_CPUS)
-        sampled = sampled.map(Generate, fn_constructor_args=(job, model_path, meter), **actor_pool(job.recipe.engine))
-        branches.append(sampled.map(_judge, fn_args=(job,), num_cpus=STAGE_CPUS))
+        branches.append(
+            sample(job, model_path, to_sample, last, meter).map(_judge, fn_args=(job,), num_cpus=STAGE_CPUS)
+        )
     if to_judge:
-        branches.append(units_as_rows(to_judge).map(_judge, fn_args=(job,), num_cpus=STAGE_CPUS))
+        rows = units_as_rows(to_judge, job.out, last, _ahead(job))
+        branches.append(rows.map(_judge, fn_args=(job,), num_cpus=STAGE_CPUS))
     if heldout:
-        branches.append(units_as_rows(heldout).map(_ingest_only, fn_args=(job,), num_cpus=STAGE_CPUS))
+        rows = units_as_rows(heldout, job.out, "ingest", _ahead(job))
+        branches.append(rows.map(_ingest_only, fn_args=(job,), num_cpus=STAGE_CPUS))
     graph = branches[0].union(*branches[1:]) if len(branches) > 1 else branches[0]
     try:
         for row in graph.iter_rows():
@@ -189,6 +192,17 @@ def run(
     except ray.exceptions.RayError as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise MmprError(f"a worker failed: {lines[-1] if lines else error!r}") from error
+
+
+def sample(job: Job, model_path: str, units: Sequence[Unit], last: Stage, meter: Any) -> Any:
+    """The part of the graph that ingests units and samples them; ``last`` is what the rest of it writes last."""
+    shutil.rmtree(job.out / ATTEMPTS, ignore_errors=True)
+    rows = units_as_rows(units, job.out, last, _ahead(job)).map(_ingest, fn_args=(job, meter), num_cpus=STAGE_CPUS)
+    return rows.map(Generate, fn_constructor_args=(job, model_path, meter), **actor_pool(job.recipe.engine))
+
+
+def _ahead(job: Job) -> int:
+    return AHEAD * job.recipe.engine.actors * job.recipe.engine.units_in_flight
 
 
 def actor_pool(spec: EngineSpec) -> dict[str, Any]:
@@ -248,12 +262,6 @@ def _judge(unit: Unit, job: Job) -> dict[str, Any]:
 
 def _unit(row: dict[str, Any]) -> Unit:
     return Unit(row["split"], row["number"], row["of"])
-
-
-def units_as_rows(units: list[Unit]) -> Any:
-    """A dataset of one block a unit, so that each is scheduled, retried and finished alone."""
-    rows = [{"split": unit.split, "number": unit.number, "of": unit.of, "error": ""} for unit in units]
-    return ray.data.from_items(rows, override_num_blocks=len(rows))
 
 
 def _begin(out: Path, unit: Unit) -> Path:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,14 @@ from mmpr.io.shards import (
     Split,
     Stage,
     Unit,
+    Units,
     add_counts,
     remove_stage,
     shard,
     write_json,
     write_shard,
 )
+from mmpr.io.work import WORK
 from mmpr.models import FoundModel, find_model
 from mmpr.prompts import load_template
 from mmpr.schema import IndexedRow, Reject, SourceRow, question_id
@@ -82,15 +85,19 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """The plan as it lies in ``build.json``; ``counts`` are those of the index (``<source>/<what>``)."""
+    """The plan as it lies in ``build.json``; ``counts`` are those of the index (``<source>/<what>``).
+
+    ``work`` says what each training unit asks for (``mmpr.io.work.WORK``); earlier versions did not write it down.
+    """
 
     units: dict[Split, int]
     fingerprints: dict[str, str]
     counts: dict[str, int]
+    work: dict[str, array[int]] = field(default_factory=dict)
 
-    def of(self, split: Split) -> list[Unit]:
+    def of(self, split: Split) -> Units:
         """The units of a split."""
-        return [Unit(split, number, self.units[split]) for number in range(self.units[split])]
+        return Units(split, self.units[split])
 
 
 def make_plan(recipe: Recipe, where: str) -> Plan:
@@ -134,14 +141,16 @@ def read_build(out: Path) -> Build | None:
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
         units: dict[Split, int] = {split: int(tree["units"][split]) for split in ("train", "heldout")}
-        return Build(units, dict(tree["fingerprints"]), dict(tree["counts"]))
-    except (ValueError, KeyError, TypeError) as error:
+        work = {name: array("I", numbers) for name, numbers in tree.get("work", {}).items()}
+        return Build(units, dict(tree["fingerprints"]), dict(tree["counts"]), work)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise OutputError(f"{path}: is damaged ({error}); use another --out") from None
 
 
 def write_build(out: Path, plan: Plan, build: Build) -> None:
     """Put the plan on disk."""
-    write_json(out / "build.json", {**plan.about(), "units": build.units, "counts": build.counts})
+    work = {name: list(numbers) for name, numbers in build.work.items()}
+    write_json(out / "build.json", {**plan.about(), "units": build.units, "counts": build.counts, "work": work})
 
 
 def prepare(out: Path, plan: Plan, start: Stage | None) -> Build | None:
@@ -206,12 +215,13 @@ def write_index(out: Path, plan: Plan) -> Build:
     for old in (out / "rejects").glob("index-*.parquet"):
         old.unlink()
     counts: dict[str, int] = {}
-    units = {split: _index_split(out, making, split, specs, recipe, counts) for split, specs in _splits(recipe)}
+    work = {split: _index_split(out, making, split, specs, recipe, counts) for split, specs in _splits(recipe)}
+    units: dict[Split, int] = {split: len(found["questions"]) for split, found in work.items()}
     if not units["train"]:
         raise OutputError(f"the sources hold no usable question; {out / 'rejects'} has the reasons")
     shutil.rmtree(out / "index", ignore_errors=True)
     making.rename(out / "index")
-    build = Build(units, plan.fingerprints, counts)
+    build = Build(units, plan.fingerprints, counts, work["train"])
     write_build(out, plan, build)
     return build
 
@@ -254,21 +264,22 @@ def _picture_bytes(source: Source, ref: str) -> int:
 
 def _index_split(
     out: Path, making: Path, split: Split, specs: Sequence[SourceSpec], recipe: Recipe, counts: dict[str, int]
-) -> int:
-    """Write the units of a split and what was dropped on the way; returns the number of units."""
+) -> dict[str, array[int]]:
+    """Write the units of a split and what was dropped on the way; returns what each unit asks for."""
     folder = making / split
     rejects = _RejectFiles(out, split)
     rows = (row for spec in specs for row in _rows(spec, recipe, rejects, counts))
-    units = 0
+    samples = {spec.name: recipe.samples(spec.name) for spec in specs}
+    questions, to_judge = array("I"), array("I")
     while part := list(islice(rows, recipe.unit_questions)):
-        to_judge = sum(recipe.samples(row.source) for row in part if row.row.answer) if split == "train" else 0
-        counts_of_part = {"questions": len(part), "to_judge": to_judge}
-        write_shard(folder / f"{units:05d}.parquet", IndexedRow, part, counts_of_part)
-        units += 1
+        write_shard(folder / f"{len(questions):05d}.parquet", IndexedRow, part, {})
+        questions.append(len(part))
+        to_judge.append(sum(samples[row.source] for row in part if row.row.answer))
     rejects.flush()
-    for number in range(units):
-        (folder / f"{number:05d}.parquet").rename(folder / Unit(split, number, units).file)
-    return units
+    units = Units(split, len(questions))
+    for unit in units:
+        (folder / f"{unit.number:05d}.parquet").rename(folder / unit.file)
+    return dict(zip(WORK, (questions, to_judge), strict=True))
 
 
 def _rows(spec: SourceSpec, recipe: Recipe, rejects: _RejectFiles, counts: dict[str, int]) -> Iterator[IndexedRow]:

@@ -11,6 +11,7 @@ from unittest import mock
 from mmpr import build as build_module
 from mmpr.config import Recipe, load_recipe, parse_recipe
 from mmpr.engine.replay import ReplayEngine
+from mmpr.io.manifest import read_manifest
 from mmpr.io.shards import Stage
 from mmpr.plan import Build, Plan, make_plan
 from mmpr.stages import Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
@@ -121,7 +122,8 @@ def small_quickstart() -> Recipe:
 def build_without_ray(recipe: Recipe, out: Path, start: Stage | None = None) -> dict[str, Any]:
     """``mmpr.build.build`` with its stages run one after the other in this process; returns the manifest."""
     with mock.patch.object(build_module, "_run_stages", run_stages):
-        return build_module.build(make_plan(recipe, "recipe"), out, start)
+        build_module.build(make_plan(recipe, "recipe"), out, start)
+    return read_manifest(out)
 
 
 def run_stages(plan: Plan, out: Path, state: Build) -> None:

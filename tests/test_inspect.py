@@ -17,8 +17,8 @@ from mmpr.errors import OutputError
 from mmpr.inspect.__main__ import main
 from mmpr.inspect.show import random_pairs
 from mmpr.io.integrity import check_files
-from mmpr.io.manifest import describe, read_manifest
-from mmpr.io.shards import write_json, write_text
+from mmpr.io.manifest import read_manifest, write_manifest
+from mmpr.io.shards import write_json
 from mmpr.io.tables import read_counts, read_rows, write_parquet
 from mmpr.progress import printable
 from mmpr.schema import Completions, Pair, PreferenceRow, Question, Reject, Rollout
@@ -145,11 +145,7 @@ def reseal(out: Path) -> None:
         stage: {f"{source}/{what}": by for source, named in sources.items() for what, by in named.items()}
         for stage, sources in told["counts"].items()
     }
-    manifest = describe(out, about, counts)
-    from mmpr.io.card import dataset_card
-
-    write_text(out / "README.md", dataset_card(manifest))
-    write_json(out / "manifest.json", manifest)
+    write_manifest(out, about, counts)
     assert named_problems(out) == set()
 
 

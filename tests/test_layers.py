@@ -31,6 +31,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("plan",),
     ("stages",),
     ("progress",),
+    ("feed",),
     ("cluster",),
     ("hub",),
     ("report", "export", "inspect"),
@@ -42,7 +43,7 @@ RANKS = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 # Heavy libraries and the only modules that import them.
 LEAVES = {
     "vllm": ("engine/vllm.py",),
-    "ray": ("cluster.py", "build.py"),
+    "ray": ("feed.py", "cluster.py", "build.py"),
     "torch": ("engine/", "train/", "train.py"),
     "accelerate": ("train/", "train.py"),
     "sympy": ("answers/",),

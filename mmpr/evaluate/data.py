@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -153,7 +153,7 @@ def _source(data: Data, recipe: Recipe) -> Source:
 
 def _heldout(out: Path) -> list[Path]:
     build = read_build(out)
-    units: list[Unit] = build.of("heldout") if build else []
+    units: Sequence[Unit] = build.of("heldout") if build else []
     if not units:
         raise OutputError(f"{out}: the build keeps no held-out questions; give its recipe a `heldout` and build again")
     paths = [shard(out, "ingest", unit) for unit in units]

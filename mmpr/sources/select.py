@@ -6,12 +6,12 @@ rows that are added elsewhere.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
 
 from mmpr.config import SourceSpec
 from mmpr.schema import Reject, SourceRow, content_id, question_id
 from mmpr.sources import Source, WeightedSource
+from mmpr.sources.ids import Lowest, Seen
 
 
 class Selection(Iterator[SourceRow | Reject]):
@@ -40,7 +40,7 @@ class Selection(Iterator[SourceRow | Reject]):
 
     def _choose(self) -> Iterator[SourceRow | Reject]:
         threshold = self._threshold()
-        seen: set[int] = set()
+        seen = Seen()
         for row in self._source.rows():
             if isinstance(row, Reject):
                 yield row
@@ -49,33 +49,24 @@ class Selection(Iterator[SourceRow | Reject]):
             if not self._in_share(row, id) or (threshold is not None and self._rank("few", id) > threshold):
                 self.not_selected += 1
                 continue
-            short = int(id[:16], 16)
-            if short in seen:
+            if not seen.add(id):
                 yield Reject("ingest", self._spec.name, id, "duplicate", f"{row.where} repeats an earlier question")
                 continue
-            seen.add(short)
             yield row
 
     def _threshold(self) -> int | None:
-        """The highest rank among the ``max_questions`` lowest; None when all are wanted. Costs a pass over the rows."""
+        """The highest rank among the ``max_questions`` lowest; None when all are taken. Costs a pass over the rows."""
         most = self._spec.max_questions
         if most is None:
             return None
-        lowest: list[int] = []  # negated: a heap whose first is the highest of the lowest ranks
-        kept: set[int] = set()
+        lowest = Lowest(most)
         for row in self._source.rows():
             if isinstance(row, Reject):
                 continue
             id = question_id(self._spec.name, row)
-            rank = self._rank("few", id)
-            if rank in kept or (len(lowest) == most and rank > -lowest[0]) or not self._in_share(row, id):
-                continue
-            kept.add(rank)
-            if len(lowest) < most:
-                heapq.heappush(lowest, -rank)
-            else:
-                kept.discard(-heapq.heappushpop(lowest, -rank))
-        return -lowest[0] if lowest else None
+            if self._in_share(row, id):
+                lowest.add(self._rank("few", id))
+        return lowest.highest()
 
     def _in_share(self, row: SourceRow, id: str) -> bool:
         share = min(1.0, self._spec.repeat_time)
@@ -91,6 +82,6 @@ class Selection(Iterator[SourceRow | Reject]):
 def select_rows(source: Source, spec: SourceSpec, seed: int) -> Selection:
     """The rows of ``source`` that ``spec`` wants, and everything that is wrong with the others.
 
-    A row whose question was there before is a Reject (``duplicate``). Memory: a few bytes for each selected question.
+    A row whose question was there before is a Reject (``duplicate``). Memory: some megabytes, however many there are.
     """
     return Selection(source, spec, seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 
 import yaml
 
@@ -11,17 +12,24 @@ from mmpr.io.manifest import total
 from tests.conftest import SmallBuild
 
 
+def card_of(manifest: dict) -> str:
+    rows: Counter[str] = Counter()
+    for name, about in manifest["files"].items():
+        rows[name.split("/")[0]] += about["rows"]
+    return dataset_card(manifest, rows)
+
+
 def parts(card: str) -> tuple[dict, str]:
     _, front, page = card.split("---\n", 2)
     return yaml.safe_load(front), page
 
 
 def test_the_card_is_in_the_build(small_build: SmallBuild) -> None:
-    assert (small_build.out / "README.md").read_text(encoding="utf-8") == dataset_card(small_build.manifest)
+    assert (small_build.out / "README.md").read_text(encoding="utf-8") == card_of(small_build.manifest)
 
 
 def test_the_hub_finds_each_part(small_build: SmallBuild) -> None:
-    front, _ = parts(dataset_card(small_build.manifest))
+    front, _ = parts(card_of(small_build.manifest))
     assert [(config["config_name"], config["default"]) for config in front["configs"]] == [
         ("pairs", True),
         ("rollouts", False),
@@ -40,7 +48,7 @@ def test_the_cards_features_are_those_of_the_shards(small_build: SmallBuild) -> 
     from mmpr.io.tables import hub_features
     from mmpr.schema import PreferenceRow, Question, Rollout
 
-    front, _ = parts(dataset_card(small_build.manifest))
+    front, _ = parts(card_of(small_build.manifest))
     for info, noun in zip(front["dataset_info"], (PreferenceRow, Rollout, Question), strict=True):
         read = DatasetInfo._from_yaml_dict(info).features
         assert read == Features.from_dict(hub_features(noun))
@@ -48,7 +56,7 @@ def test_the_cards_features_are_those_of_the_shards(small_build: SmallBuild) -> 
 
 def test_the_page_tells_the_numbers(small_build: SmallBuild) -> None:
     manifest = small_build.manifest
-    _, page = parts(dataset_card(manifest))
+    _, page = parts(card_of(manifest))
     pairs = manifest["counts"]["pair"]
     flat = " ".join(page.split())
     rows = sum(about["rows"] for name, about in manifest["files"].items() if name.startswith("pairs/"))
@@ -63,7 +71,7 @@ def test_the_page_tells_the_numbers(small_build: SmallBuild) -> None:
 def test_no_heldout_no_config_for_it(small_build: SmallBuild) -> None:
     manifest = copy.deepcopy(small_build.manifest)
     manifest["files"] = {name: about for name, about in manifest["files"].items() if not name.startswith("heldout/")}
-    front, _ = parts(dataset_card(manifest))
+    front, _ = parts(card_of(manifest))
     assert [config["config_name"] for config in front["configs"]] == ["pairs", "rollouts"]
 
 
@@ -71,7 +79,7 @@ def test_a_models_path_does_not_tell_where_it_lay(small_build: SmallBuild) -> No
     manifest = copy.deepcopy(small_build.manifest)
     for path, shown in (("/home/someone/models/mine", "`mine`"), ("org/name", "`org/name`"), ("./a/b/", "`b`")):
         manifest["recipe"]["model"]["path"] = path
-        card = dataset_card(manifest)
+        card = card_of(manifest)
         assert shown in card
         assert "/home" not in card
 
@@ -88,4 +96,4 @@ def test_size_categories(small_build: SmallBuild) -> None:
         (10**9, "1B<n<10B"),
     ):
         manifest["files"][name]["rows"] = rows - others
-        assert parts(dataset_card(manifest))[0]["size_categories"] == [category]
+        assert parts(card_of(manifest))[0]["size_categories"] == [category]

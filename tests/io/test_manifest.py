@@ -11,7 +11,8 @@ import pytest
 
 import mmpr
 from mmpr.errors import OutputError
-from mmpr.io.manifest import FORMAT, describe, file_table, read_manifest, sealed, total
+from mmpr.io.manifest import FORMAT, read_manifest, sealed, total, write_manifest
+from mmpr.io.shards import encoded, json_text
 from tests.conftest import SmallBuild
 
 
@@ -59,6 +60,7 @@ def test_it_vouches_for_the_texts_beside_it_and_for_itself(small_build: SmallBui
     texts = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in ("README.md", "build.json")}
     assert manifest["texts"] == texts
     assert sealed(manifest) == manifest
+    assert (small_build.out / "manifest.json").read_bytes() == encoded(json_text(manifest))
     assert sealed({**manifest, "mmpr": "9"})["seal"] != manifest["seal"]
     lines = (out / "manifest.json").read_text().splitlines(keepends=True)
     assert lines[-2].strip() == f'"seal": "{manifest["seal"]}"'
@@ -98,13 +100,15 @@ def test_counts_are_filed_by_stage_and_source(tmp_path: Path) -> None:
     counts = {"pair": {"a/pairs/format": 2, "b/pairs/dropout": 3, "a/questions/paired": 1}, "sample": {}}
     recipe = {"name": "r", "model": {"path": "m"}, "sources": [{"name": "a"}, {"name": "b"}]}
     counts |= {stage: {} for stage in ("ingest", "sample")}
-    made = describe(tmp_path, {"recipe": recipe, "model_revision": "1"}, counts)
+    told = write_manifest(tmp_path, {"recipe": recipe, "model_revision": "1"}, counts)
+    made = read_manifest(tmp_path)
+    assert made == {**told, "files": {}}
     assert made["counts"] == {
         "pair": {"a": {"pairs/format": 2, "questions/paired": 1}, "b": {"pairs/dropout": 3}},
         "ingest": {},
         "sample": {},
     }
-    assert file_table(tmp_path) == made["files"] == {}
+    assert (tmp_path / "manifest.json").read_bytes() == encoded(json_text(sealed(made)))
 
 
 def test_totals() -> None:

@@ -109,7 +109,7 @@ def rewrite_pairs(out: Path, change: Callable[[PreferenceRow], PreferenceRow], *
         write_shard(path, PreferenceRow, rows, counts)
     if tell_manifest:
         manifest = read_manifest(out)
-        manifest["files"] = file_table(out)
+        manifest["files"] = dict(file_table(out))
         write_json(out / "manifest.json", manifest)
 
 

@@ -64,7 +64,7 @@ def build(out: Path, rows: Sequence[PreferenceRow] = ROWS) -> Path:
     for number in range(0, len(rows), 2):
         path = out / "pairs" / f"part-{number // 2:05d}-of-{-(-len(rows) // 2):05d}.parquet"
         write_shard(path, PreferenceRow, rows[number : number + 2], {})
-    write_json(out / "manifest.json", {"format": FORMAT, "files": file_table(out)})
+    write_json(out / "manifest.json", {"format": FORMAT, "files": dict(file_table(out))})
     return out
 
 

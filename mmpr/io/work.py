@@ -1,0 +1,51 @@
+"""What is left to do of a build: a look at each folder, not at each file.
+
+A build of millions of questions has a hundred thousand units. Their names are read folder by folder into a byte a unit,
+so that going on takes a second and some kilobytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmpr.io.shards import Units, add_counts, done, index_shard
+from mmpr.io.tables import read_counts
+
+WORK = ("questions", "to_judge")
+"""What a unit asks for: so many questions, so many responses to judge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The units that a build has still to sample, those that it has to judge only, and held-out ones to ingest.
+
+    ``totals`` are the sums of ``WORK`` over ``to_sample``.
+    """
+
+    to_sample: Units
+    to_judge: Units
+    heldout: Units
+    totals: dict[str, int]
+
+    def __bool__(self) -> bool:
+        return bool(self.to_sample or self.to_judge or self.heldout)
+
+
+def what_is_left(out: Path, train: Units, heldout: Units, work: Mapping[str, Sequence[int]]) -> Left:
+    """Compare what lies in a build's folders with the units that it is to have.
+
+    ``work`` holds ``WORK`` of every training unit; it is empty for a build that an earlier version has begun.
+    """
+    sampled, completed = (done(out, stage, train) for stage in ("sample", "complete"))
+    paired, ingested = done(out, "pair", train), done(out, "ingest", heldout)
+    to_sample = train.where([not (s and c) for s, c in zip(sampled, completed, strict=True)])
+    to_judge = train.where([s and c and not p for s, c, p in zip(sampled, completed, paired, strict=True)])
+    totals = dict.fromkeys(WORK, 0)
+    if work:
+        totals = {name: sum(work[name][number] for number in to_sample.numbers) for name in WORK}
+    else:
+        for unit in to_sample:
+            add_counts(totals, read_counts(index_shard(out, unit)))
+    return Left(to_sample, to_judge, heldout.where([not there for there in ingested]), totals)

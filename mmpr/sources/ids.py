@@ -1,0 +1,78 @@
+"""Ids of millions of questions in a few megabytes of memory: SQLite keeps the rest in a temporary file.
+
+The file has no name and is gone when its owner is; ``TMPDIR`` says on which disk it lies (some 30 bytes an id).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+
+from mmpr.errors import SourceError
+
+_CACHE_KIB = 8192
+_SPARE = 10_000
+
+
+class Seen:
+    """Which ids were there before; the first 64 bits of an id stand for it."""
+
+    def __init__(self) -> None:
+        self._table = _temporary("CREATE TABLE seen (id INTEGER PRIMARY KEY)")
+
+    def add(self, id: str) -> bool:
+        """Remember an id (hex digits); whether it is a new one."""
+        short = int(id[:16], 16) - 2**63  # SQLite's integers have a sign
+        with _told():
+            return self._table.execute("INSERT OR IGNORE INTO seen VALUES (?)", (short,)).rowcount == 1
+
+
+class Lowest:
+    """The ``most`` lowest of many different numbers of 128 bits."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._count = 0
+        self._highest: bytes | None = None
+        self._table = _temporary("CREATE TABLE lowest (rank BLOB PRIMARY KEY) WITHOUT ROWID")
+
+    def add(self, rank: int) -> None:
+        """Take a number into account; one that was there before changes nothing."""
+        key = rank.to_bytes(16, "big")
+        if self._highest is not None and key > self._highest:
+            return
+        with _told():
+            self._count += self._table.execute("INSERT OR IGNORE INTO lowest VALUES (?)", (key,)).rowcount
+        if self._count >= 2 * self._most + _SPARE:
+            self._trim()
+
+    def highest(self) -> int | None:
+        """The highest of the ``most`` lowest numbers; None when there are not more than that."""
+        if self._count <= self._most and self._highest is None:
+            return None
+        self._trim()
+        return None if self._highest is None else int.from_bytes(self._highest, "big")
+
+    def _trim(self) -> None:
+        with _told():
+            ranks = self._table.execute("SELECT rank FROM lowest ORDER BY rank LIMIT 1 OFFSET ?", (self._most - 1,))
+            (self._highest,) = ranks.fetchone()
+            self._table.execute("DELETE FROM lowest WHERE rank > ?", (self._highest,))
+        self._count = self._most
+
+
+def _temporary(table: str) -> sqlite3.Connection:
+    with _told():
+        connection = sqlite3.connect("", isolation_level=None)
+        for command in (f"PRAGMA cache_size=-{_CACHE_KIB}", "PRAGMA journal_mode=OFF", table, "BEGIN"):
+            connection.execute(command)
+        return connection
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise SourceError(f"the temporary file of question ids: {error}; TMPDIR names another folder for it") from None
