@@ -173,7 +173,7 @@ def _size(basis: Basis) -> Iterator[Finding]:
         f"{largest} gives {most / max(pairs, 1):.0%} of the pairs. {basis.advice('dominating_source')}"
         if number is not None
         else "There is one source.",
-        "distribution-kinds",
+        "distribution-kinds" if basis.facts.kind == "build" else "sources",
         by=tuple((name, count / max(pairs, 1)) for name, count in by),
     )
 

@@ -19,7 +19,7 @@ from mmpr.report.facts import Facts
 from mmpr.report.findings import Basis, example_numbers, make_findings
 from mmpr.report.histogram import METHODS
 from mmpr.report.inputs import Input
-from mmpr.report.nouns import Report, SourceLine, as_json
+from mmpr.report.nouns import Distribution, Report, SourceLine, as_json
 from mmpr.report.release import ReleaseInput
 from mmpr.report.sample import Rows, audit, choose, gallery, question_ids
 from mmpr.report.shards import BuildInput
@@ -154,14 +154,18 @@ def _report(given: Input, others: Sequence[Others], seed: int, say: Say, *, with
         sources=_source_lines(facts, tally),
         findings=findings,
         flow=flow,
-        # Of a release much is not known, and nothing is shown of that.
-        distributions=tuple(one for one in counted if facts.kind == "build" or one.groups[0].total),
+        distributions=tuple(one for one in counted if facts.kind == "build" or _is_told(one)),
         gallery=gallery(tally, rows, numbers),
         audit=audit(rows, drawn),
         contamination=contamination,
         kind=facts.kind,
         dropped=given.dropped(),
     )
+
+
+def _is_told(distribution: Distribution) -> bool:
+    """Whether there is something to show of a release: much is not known of it, and all its questions have pairs."""
+    return distribution.groups[0].total > 0 and distribution.key not in ("outcomes", "kinds")
 
 
 def _mark_duplicates(tally: Tally) -> None:

@@ -65,7 +65,14 @@ def overview(report: Report) -> str:
     """The first page: what to think of the dataset, and the numbers behind it."""
     compared = (("#comparison", "Comparison"),) if report.comparison else ()
     shown = {key for question in report.gallery for key in question.findings}
-    sections = {"gallery", "audit", "flow", "contamination", *(f"distribution-{d.key}" for d in report.distributions)}
+    sections = {
+        "gallery",
+        "audit",
+        "flow",
+        "sources",
+        "contamination",
+        *(f"distribution-{d.key}" for d in report.distributions),
+    }
     body = look.render(
         "overview.html",
         report=report,

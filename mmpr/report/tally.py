@@ -306,7 +306,8 @@ class Tally:
         count("leakage", leaked[view.chosen])
         count("language", self._foreign(texts, is_chosen, prompts, questions, view)[view.chosen])
 
-        dropout = view.method == METHODS.index("dropout")
+        # A release may not tell which part a rejected response shares.
+        dropout = (view.method == METHODS.index("dropout")) & view.paired.flags("continued")[view.rejected]
         prefix = view.paired.numbers("prefix_chars")[view.rejected[dropout]]
         share = prefix / np.maximum(characters[view.chosen[dropout]], 1)
         self.histograms["prefix_end"].add(np.minimum(share, 1.0), source[dropout], view.method[dropout])

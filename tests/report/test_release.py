@@ -77,7 +77,18 @@ def test_what_a_release_does_not_tell_is_left_out(clean: Report, tmp_path: Path)
     assert not clean.audit
     keys = {one.key for one in clean.distributions}
     assert {"chosen_length", "margin_length", "image_side", "images_per_question", "pairs_per_question"} <= keys
-    assert not {"response_tokens", "question_tokens", "pass_rate", "statuses", "finish_reasons", "comparators"} & keys
+    assert (
+        not {
+            "response_tokens",
+            "question_tokens",
+            "pass_rate",
+            "statuses",
+            "finish_reasons",
+            "comparators",
+            "prefix_end",
+        }
+        & keys
+    )
     assert {one.unit for one in clean.distributions if one.key.endswith("_length")} == {"characters"}
     write_page(clean, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"index.html", "gallery.html"}
