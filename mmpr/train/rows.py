@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mmpr.config import ImagesSpec
-from mmpr.errors import RowError
+from mmpr.errors import OutputError, RowError
 from mmpr.io.images import clean_image
 from mmpr.io.manifest import read_manifest
 from mmpr.prompts import to_messages
@@ -245,9 +245,11 @@ class _Pair:
 
 def _processor_arguments(recipe: Any) -> Mapping[str, Mapping[str, Any]]:
     """A build's processor arguments by source, of what is trained on and what is held out."""
-    tree = recipe if isinstance(recipe, Mapping) else {}
-    sources = [*(tree.get("sources") or ()), *(tree.get("heldout") or ())]
-    return {source["name"]: source["processor"] for source in sources if source.get("processor")}
+    try:
+        sources = [*recipe.get("sources", ()), *recipe.get("heldout", ())] if recipe else []
+        return {source["name"]: dict(source["processor"]) for source in sources if source.get("processor")}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise OutputError(f"manifest.json: its recipe is damaged ({error!r}); run the build again") from None
 
 
 def _row(id: str, source: str, images: tuple[bytes, ...], prompt: Messages, pairs: list[tuple[str, str]]) -> TrainRow:
