@@ -41,7 +41,7 @@ class Others:
     texts: list[int] = field(default_factory=list)
     bare: list[bool] = field(default_factory=list)
     pictures: dict[int, list[int]] = field(default_factory=dict)
-    prints: Sequence[Fingerprint] = field(default_factory=list)
+    prints: list[Fingerprint] = field(default_factory=list)
     rejected: int = 0
     _by_text: dict[int, int] = field(default_factory=dict)
     _hashes: npt.NDArray[np.uint64] | None = None
