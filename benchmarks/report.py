@@ -126,7 +126,7 @@ from pathlib import Path
 from mmpr.report.make import make_report, write_report
 start = time.perf_counter()
 report = make_report(Path(sys.argv[1]))
-page = write_report(report, Path(sys.argv[1]))
+page = write_report(report, Path(sys.argv[1]) / "report")
 wall = time.perf_counter() - start
 usage = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps({

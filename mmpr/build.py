@@ -212,7 +212,7 @@ def _report(out: Path) -> None:
 
     print("making the report", file=sys.stderr)
     try:
-        write_report(make_report(out), out)
+        write_report(make_report(out), out / "report")
     except MmprError as error:
         print(f"warning: no report was made: {printable(str(error))}", file=sys.stderr)
 

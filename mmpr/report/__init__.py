@@ -1,6 +1,7 @@
-"""The report of a build: ``python -m mmpr.report OUT`` makes ``OUT/report/index.html`` and ``report.json``.
+"""The report of a build or a release: ``python -m mmpr.report DATA`` makes ``index.html`` and ``report.json``.
 
-    shards ─▶ tally (all rows, bounded memory) ─▶ flow, distributions, findings ─┐
+    a build's shards, or MMPR's meta.json ─▶ units of text columns and pictures (``mmpr.report.inputs``)
+    units  ─▶ tally (all rows, bounded memory) ─▶ flow, distributions, findings ─┐
            ─▶ sample (seeded) ─▶ gallery, audit ─────────────────────────────────┼─▶ Report ─▶ page, report.json
            ─▶ hashes ─▶ contamination ───────────────────────────────────────────┘
 

@@ -1,4 +1,4 @@
-"""``python -m mmpr.report OUT``: look at a build before spending GPU hours on it."""
+"""``python -m mmpr.report DATA``: look at a build or a release of MMPR before spending GPU hours on it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def main(argv: list[str] | None = None) -> int:
     from mmpr.errors import MmprError
 
     try:
-        from mmpr.report.make import make_report, write_report
+        from mmpr.report.make import check_folder, make_report, report_folder, write_report
 
         def say(line: str) -> None:
             print(_printable(line), file=sys.stderr, flush=True)
 
-        out = args.out.absolute()
-        report = make_report(out, against=args.against, other=args.compare, seed=args.seed, say=say)
-        page = write_report(report, out)
-        _show(report, page)
+        folder = (args.out or report_folder(args.data)).absolute()
+        check_folder(folder)
+        report = make_report(args.data, against=args.against, other=args.compare, seed=args.seed, say=say)
+        _show(report, write_report(report, folder))
     except MmprError as error:
         print(f"error: {_printable(str(error))}", file=sys.stderr)
         return error.exit_status
@@ -42,11 +42,22 @@ def main(argv: list[str] | None = None) -> int:
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mmpr.report",
-        description="Turn a finished build into a page: findings, flow, distributions, gallery, audit, contamination.",
-        epilog="The page is OUT/report/index.html, its figures OUT/report/report.json.",
+        description="Turn a dataset into a page: findings, flow, distributions, gallery, audit, contamination.",
+        epilog="The page is index.html, its figures are report.json; where they are is said at the end.",
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="a finished build, such as builds/quickstart")
-    parser.add_argument("--compare", type=Path, metavar="B", help="another build: show what moved")
+    parser.add_argument(
+        "data",
+        type=Path,
+        metavar="DATA",
+        help="a finished build, such as builds/quickstart, or MMPR's meta.json or its folder",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where the report goes (default: DATA/report of a build, reports/NAME of a release)",
+    )
+    parser.add_argument("--compare", type=Path, metavar="B", help="another build or release: show what moved")
     parser.add_argument(
         "--against",
         type=Path,
@@ -54,7 +65,7 @@ def _arguments() -> argparse.ArgumentParser:
         action="extend",
         default=[],
         metavar="PATH",
-        help="look for the training questions in these: Parquet, JSONL, a build, meta.json or a folder of pictures",
+        help="look for the training questions in these: Parquet, JSONL, a build, MMPR or a folder of pictures",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="draws what is shown (default 0)")
     return parser

@@ -19,6 +19,7 @@ from mmpr.report.read import read_batches
 from mmpr.schema import Reject
 from mmpr.sources import open_source
 from mmpr.sources.files import find_files
+from mmpr.sources.mmpr_pairs import is_release
 
 _QUESTIONS = ("question", "query", "problem", "prompt", "instruction", "text", "extra_info.question")
 _IMAGES = ("decoded_image", "images", "image", "img", "picture", "pictures", "file_name", "image_path", "image_1")
@@ -68,6 +69,8 @@ def _add_source(path: Path, others: Others) -> None:
 
 def _recipe(path: Path) -> Recipe:
     """A recipe of one source, as nobody has to write it."""
+    if path.is_dir() and is_release(path):
+        path = path / "meta.json"
     spec: dict[str, Any] = {"name": "against", "path": str(path.absolute())}
     if path.name == "meta.json":
         spec["type"] = "mmpr"

@@ -1,4 +1,4 @@
-"""What moved between two builds."""
+"""What moved between two builds, or between a build and a release as far as both have it."""
 
 from __future__ import annotations
 
@@ -8,26 +8,33 @@ from typing import Any, Literal
 from mmpr.report.facts import Facts
 from mmpr.report.nouns import Comparison, Distribution, Moved, MovedFinding, Report
 
-_LENGTHS = ("question_tokens", "response_tokens", "chosen_tokens", "rejected_tokens", "margin_tokens")
+_LENGTHS = ("question_tokens", "response_tokens", "chosen_length", "rejected_length", "margin_length")
+_OF_LENGTHS = ("length_bias", "longer_wins")
 _SHARES = ("pass_rate",)
 _LABELS = {"statuses": "verdicts", "outcomes": "questions", "finish_reasons": "responses that ended with"}
 
-Unit = Literal["share", "count", "ratio", "tokens"]
+Unit = Literal["share", "count", "ratio", "tokens", "characters"]
 
 
 def compare(here: Report, there: Report, facts: tuple[Facts, Facts]) -> Comparison:
-    """What is in ``here`` against ``there``; ``facts`` are of both, in this order, for their recipes."""
+    """What is in ``here`` against ``there``; ``facts`` are of both, in this order, for their recipes.
+
+    Of a build and a release what only one of them has is left out, and so are lengths, which are in other units.
+    """
+    same_kind, same_measure = here.kind == there.kind, facts[0].measure == facts[1].measure
     findings = {finding.key: finding for finding in there.findings}
     moved_findings = tuple(
         MovedFinding(mine.key, mine.title, mine.unit, mine.level, other.level, mine.number, other.number)
         for mine in here.findings
-        if (other := findings.get(mine.key)) and (mine.level, mine.number) != (other.level, other.number)
+        if (other := findings.get(mine.key))
+        and (mine.level, mine.number) != (other.level, other.number)
+        and (same_measure or mine.key not in _OF_LENGTHS)
     )
     return Comparison(
         there.name,
-        tuple(_moved(here, there)),
+        tuple(line for line in _moved(here, there) if same_kind or None not in (line.here, line.there)),
         moved_findings,
-        tuple(_settings(facts[0].recipe, facts[1].recipe)),
+        tuple(_settings(facts[0].recipe, facts[1].recipe)) if same_kind else (),
     )
 
 
@@ -53,7 +60,7 @@ def _numbers(report: Report) -> Iterator[tuple[tuple[str, str, Unit], float | No
         yield ("pass rate", source.name, "share"), source.pass_rate
     for distribution in report.distributions:
         if distribution.key in _LENGTHS:
-            yield from _means(distribution, "tokens")
+            yield from _means(distribution, "characters" if distribution.unit == "characters" else "tokens")
         elif distribution.key in _SHARES:
             yield from _means(distribution, "share")
         elif distribution.key in _LABELS:

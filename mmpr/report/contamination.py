@@ -6,19 +6,15 @@ then stream by once, pictures too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mmpr.io.shards import shard
-from mmpr.report.facts import Facts
+from mmpr.report.inputs import Asked
 from mmpr.report.nouns import Contamination, Hit, HitMethod, Overlap
-from mmpr.report.pictures import Fingerprint, fingerprint
-from mmpr.report.read import read_batches
+from mmpr.report.pictures import Fingerprint
 from mmpr.report.tally import BIT, Tally
 from mmpr.report.texts import keys, plain_question
 
@@ -30,9 +26,7 @@ again or made smaller differs in 0 to 4."""
 THUMB_LEVELS = 24
 """And no spot may differ in colour by more (of 255): the hashes see no colours, nor where a small thing stands."""
 
-_BATCH = 64
 _HITS_LISTED = 200
-_DECODERS = 4
 _TEXT_CHARS = 200
 _METHODS: tuple[HitMethod, ...] = ("question", "image", "perceptual", "text")
 _TEXT_NOTE = "the same words may ask about another picture; generated questions repeat by nature"
@@ -53,7 +47,7 @@ class Others:
     _hashes: npt.NDArray[np.uint64] | None = None
     _thumbs: npt.NDArray[np.int16] | None = None
 
-    def add(self, where: str, question: str | None, prints: list[Fingerprint]) -> None:
+    def add(self, where: str, question: str | None, prints: Sequence[Fingerprint]) -> None:
         """Take a question; None when only its pictures are known."""
         row = len(self.wheres)
         self.wheres.append(where)
@@ -67,7 +61,7 @@ class Others:
                 self.prints.append(item)
             self.pictures.setdefault(item.key, []).append(row)
 
-    def match(self, text: int, prints: list[Fingerprint]) -> dict[HitMethod, dict[int, int]]:
+    def match(self, text: int, prints: Sequence[Fingerprint]) -> dict[HitMethod, dict[int, int]]:
         """By each method that finds it: the rows here that a question equals, and the distance in bits."""
         found: dict[HitMethod, dict[int, int]] = {}
         for item in prints:
@@ -112,69 +106,66 @@ def text_key(question: str) -> int:
     return int(keys([plain_question(question)])[0])
 
 
-def heldout(facts: Facts) -> Others:
+def heldout(asked: Iterable[list[Asked]]) -> Others:
     """The held-out split."""
     others = Others(HELDOUT)
-    with ThreadPoolExecutor(_DECODERS) as pool:
-        for unit in facts.units["heldout"]:
-            for batch in read_batches(shard(facts.out, "ingest", unit), ("id", "question", "images"), _BATCH):
-                for row, prints in zip(batch, _prints(pool, batch), strict=True):
-                    others.add(row["id"], row["question"], prints)
+    for batch in asked:
+        for row in batch:
+            others.add(row.id, row.question, row.prints)
     return others
 
 
-def find_overlaps(facts: Facts, tally: Tally, others: list[Others]) -> Contamination:
-    """Stream the training questions past the other sets; fills in the tally's figures of pictures on the way.
+class Overlaps:
+    """What training questions have in common with other sets; those of a set called ``HELDOUT`` mark questions."""
 
-    The first of ``others`` is the held-out split, whose hits mark questions as examples of findings.
-    """
-    found = {(other.name, method): _Found() for other in others for method in _METHODS}
-    source_number = {name: at for at, name in enumerate(facts.sources)}
-    ours = pictures = 0
-    with ThreadPoolExecutor(_DECODERS) as pool:
-        for unit, flags in zip(facts.units["train"], tally.flags, strict=True):
-            place = 0
-            path = shard(facts.out, "ingest", unit)
-            for batch in read_batches(path, ("id", "source", "question", "images"), _BATCH):
-                sources = np.array([source_number[row["source"]] for row in batch], dtype=np.int64)
-                counts = np.array([len(row["images"]) for row in batch], dtype=np.int64)
-                tally.histograms["images_per_question"].add(counts, sources)
-                all_prints = _prints(pool, batch)
-                sides = [max(item.width, item.height) for prints in all_prints for item in prints]
-                tally.histograms["image_side"].add(np.array(sides, dtype=np.int64), np.repeat(sources, counts))
-                ours, pictures = ours + len(batch), pictures + int(counts.sum())
-                for row, prints in zip(batch, all_prints, strict=True):
-                    text = text_key(row["question"])
-                    for number, other in enumerate(others):
-                        matches = other.match(text, prints)
-                        if number == 0:
-                            flags[place] |= _bits(matches)
-                        for method, rows in matches.items():
-                            _keep(found[other.name, method], other, method, row, rows)
-                    place += 1
-    overlaps = [
-        _overlap(other, method, found[other.name, method], ours, pictures) for other in others for method in _METHODS
-    ]
-    hits = [hit for one in found.values() for hit in one.listed]
-    rejected = tuple((other.name, other.rejected) for other in others if other.rejected)
-    return Contamination(tuple(overlaps), tuple(hits), rejected)
+    def __init__(self, others: Sequence[Others]) -> None:
+        self._others = tuple(others)
+        self._found = {(other.name, method): _Found() for other in others for method in _METHODS}
+        self._ours = self._pictures = 0
+
+    def add(self, asked: Iterable[list[Asked]], tally: Tally) -> None:
+        """Take the unit that the tally has just counted; fills in its figures of pictures on the way."""
+        number = {name: at for at, name in enumerate(tally.sources)}
+        place = 0
+        for batch in asked:
+            sources = np.array([number[row.source] for row in batch], dtype=np.int64)
+            counts = np.array([len(row.prints) for row in batch], dtype=np.int64)
+            sides = [max(item.width, item.height) for row in batch for item in row.prints]
+            tally.histograms["images_per_question"].add(counts, sources)
+            tally.histograms["image_side"].add(np.array(sides, dtype=np.int64), np.repeat(sources, counts))
+            self._ours, self._pictures = self._ours + len(batch), self._pictures + int(counts.sum())
+            for row in batch:
+                self._match(row, place, tally)
+                place += 1
+
+    def found(self) -> Contamination:
+        """All overlaps."""
+        overlaps = [
+            _overlap(other, method, self._found[other.name, method], self._ours, self._pictures)
+            for other in self._others
+            for method in _METHODS
+        ]
+        hits = [hit for one in self._found.values() for hit in one.listed]
+        rejected = tuple((other.name, other.rejected) for other in self._others if other.rejected)
+        return Contamination(tuple(overlaps), tuple(hits), rejected)
+
+    def _match(self, row: Asked, place: int, tally: Tally) -> None:
+        text = text_key(row.question)
+        for other in self._others:
+            matches = other.match(text, row.prints)
+            if other.name == HELDOUT:
+                tally.flags[-1][place] |= _bits(matches)
+            for method, rows in matches.items():
+                _keep(self._found[other.name, method], other, method, row, rows)
 
 
-def _prints(pool: ThreadPoolExecutor, batch: list[dict[str, Any]]) -> list[list[Fingerprint]]:
-    """The fingerprints of each row's pictures; a picture that several rows have is decoded once a batch."""
-    rows = [[image["bytes"] for image in row["images"]] for row in batch]
-    distinct = list(dict.fromkeys(data for row in rows for data in row))
-    known = dict(zip(distinct, pool.map(fingerprint, distinct), strict=True))
-    return [[known[data] for data in row] for row in rows]
-
-
-def _keep(found: _Found, other: Others, method: HitMethod, row: dict[str, Any], rows: dict[int, int]) -> None:
+def _keep(found: _Found, other: Others, method: HitMethod, row: Asked, rows: dict[int, int]) -> None:
     found.questions += 1
     found.rows.update(rows)
     at, distance = next(iter(rows.items()))
     if len(found.listed) < _HITS_LISTED:
-        text = row["question"][:_TEXT_CHARS]
-        found.listed.append(Hit(other.name, method, row["id"], row["source"], other.wheres[at], distance, text))
+        text = row.question[:_TEXT_CHARS]
+        found.listed.append(Hit(other.name, method, row.id, row.source, other.wheres[at], distance, text))
 
 
 def _overlap(other: Others, method: HitMethod, found: _Found, ours: int, pictures: int) -> Overlap:

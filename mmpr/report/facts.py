@@ -1,4 +1,4 @@
-"""What a report takes from a build's manifest and plan; settings of other versions than this one do no harm."""
+"""What is known of a build before its rows: its manifest and plan; settings of other versions do no harm."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from mmpr.errors import OutputError
 from mmpr.io.manifest import read_manifest
 from mmpr.io.shards import Split, Unit
 from mmpr.plan import read_build
+from mmpr.report.nouns import Kind, Measure
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A finished build as its manifest tells it.
+    """A finished build as its manifest tells it, or what is known of a release (``mmpr.report.release``).
 
     ``sources`` and ``heldout`` are names in the recipe's order. ``most_continued`` is how many responses of a question
     are continued at most, by source; ``variants`` how many times each.
@@ -33,6 +34,12 @@ class Facts:
     rows: Mapping[str, int]
     units: Mapping[Split, tuple[Unit, ...]]
     about: tuple[tuple[str, str], ...]
+    kind: Kind = "build"
+
+    @property
+    def measure(self) -> Measure:
+        """What the lengths of responses are given in."""
+        return "tokens" if self.kind == "build" else "characters"
 
     def count(self, stage: str, what: str, sources: tuple[str, ...] | None = None) -> int:
         """The manifest's count of ``what`` at a stage, over all or some sources."""

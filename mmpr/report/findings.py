@@ -1,9 +1,8 @@
-"""The verdict on a build: what a researcher would ask before training on it, each with a number and its thresholds."""
+"""The verdict: what a researcher would ask before training on a dataset, each with a number and its thresholds."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,9 +11,8 @@ import numpy as np
 from mmpr.report.contamination import HELDOUT, PERCEPTUAL_BITS
 from mmpr.report.draw import draw
 from mmpr.report.facts import Facts
-from mmpr.report.flow import index_rows, rejected_by, words
-from mmpr.report.histogram import METHODS
-from mmpr.report.nouns import LEVELS, Contamination, Finding, Flow, Level
+from mmpr.report.flow import words
+from mmpr.report.nouns import LEVELS, Contamination, Finding, Flow, HitMethod, Kind, Level, Overlap
 from mmpr.report.tally import BIT, LONG_TEXT_CHARS, Tally
 
 FEW_PAIRS = (2_000, 300)
@@ -37,8 +35,9 @@ TRUNCATED = (0.05, 0.2)
 """Responses cut at max_tokens. Above one in twenty the limit shapes the data."""
 LEAKAGE = (0.0005, 0.005)
 """Control tokens or turns of the user in chosen; they are learned at once, so few are tolerable."""
-NO_ANSWER = (0.0, 0.0)
-"""A chosen is right by construction; one that names no answer means that shards were changed or are from elsewhere."""
+NO_ANSWER: dict[Kind, tuple[float, float]] = {"build": (0.0, 0.0), "release": (0.05, 0.2)}
+"""A build's chosen is right by construction; one that names no answer means that shards were changed or are from
+elsewhere. A release's was judged by others, who find answers in forms that are not read here."""
 LANGUAGE = (0.01, 0.05)
 """Chosen in another script than the question and its prompt."""
 EQUAL_PAIRS = (0.0, 0.0)
@@ -59,27 +58,51 @@ _ENOUGH = 50
 _ENOUGH_TEXTS = 50
 _EXAMPLES = 24
 
+_ADVICE: dict[Kind, dict[str, str]] = {
+    "build": {
+        "few_pairs": "More samples a question, or more questions of middling difficulty, make more.",
+        "dominating_source": "max_questions, repeat_time and max_pairs of sources balance them.",
+        "no_answer": "Judge again: python -m mmpr.build ... --from verify.",
+        "equal_pairs": "Up to white space. Pair again: --from pair.",
+        "reject_rate": "rejects/ has each with its reason.",
+        "unaccounted": "The shards are not those of the manifest.",
+    },
+    "release": {
+        "few_pairs": "Each counts once, whatever its repeat_time.",
+        "dominating_source": "repeat_time of the entries and data.source_weights of a training recipe balance them.",
+        "no_answer": "None was found in it, so that nothing shows that it is right.",
+        "equal_pairs": "Up to white space. There is nothing to learn from them.",
+        "reject_rate": "The first of each reason are listed.",
+        "unaccounted": "The files are not whole, or not those of meta.json.",
+    },
+}
+
 Unit = Literal["share", "count", "ratio"]
 
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What findings are made of."""
+    """What findings are made of; of ``rows`` rows those that were ``lost``, by reason."""
 
     facts: Facts
     tally: Tally
     flow: Flow
     contamination: Contamination
-    rejected: Counter[tuple[str, str]]
+    rows: int
+    lost: Mapping[str, int]
 
     @property
     def pairs(self) -> int:
         """All pairs."""
-        return sum(self.tally.counts[f"pairs/{method}"] for method in METHODS)
+        return int(self.tally.pairs.sum())
 
     def pairs_of(self, source: str) -> int:
         """A source's pairs."""
-        return sum(by for by in self.facts.named("pair", "pairs/", (source,)).values())
+        return int(self.tally.pairs[self.facts.sources.index(source)].sum())
+
+    def advice(self, key: str) -> str:
+        """What to do about a finding."""
+        return _ADVICE[self.facts.kind][key]
 
 
 def make_findings(basis: Basis, examples: Callable[[str], tuple[str, ...]]) -> tuple[Finding, ...]:
@@ -134,8 +157,7 @@ def _size(basis: Basis) -> Iterator[Finding]:
         float(pairs),
         "count",
         FEW_PAIRS,
-        f"{pairs:,} pairs of {basis.tally.counts['outcome/paired']:,} questions. More samples a question, or more "
-        "questions of middling difficulty, make more.",
+        f"{pairs:,} pairs of {basis.tally.counts['outcome/paired']:,} questions. {basis.advice('few_pairs')}",
         "flow",
         by=by,
         more_is_better=True,
@@ -148,18 +170,17 @@ def _size(basis: Basis) -> Iterator[Finding]:
         number,
         "share",
         ONE_SOURCE,
-        f"{largest} gives {most / max(pairs, 1):.0%} of the pairs; max_questions, repeat_time and max_pairs of sources "
-        "balance them."
+        f"{largest} gives {most / max(pairs, 1):.0%} of the pairs. {basis.advice('dominating_source')}"
         if number is not None
         else "There is one source.",
-        "distribution-kinds",
+        "distribution-kinds" if basis.facts.kind == "build" else "sources",
         by=tuple((name, count / max(pairs, 1)) for name, count in by),
     )
 
 
 def _lengths(basis: Basis) -> Iterator[Finding]:
     tally, pairs = basis.tally, basis.pairs
-    chosen, rejected = tally.histograms["chosen_tokens"], tally.histograms["rejected_tokens"]
+    chosen, rejected = tally.histograms["chosen_length"], tally.histograms["rejected_length"]
 
     def ratio(source: int | None = None) -> float | None:
         above, below = chosen.mean(source=source), rejected.mean(source=source)
@@ -167,7 +188,8 @@ def _lengths(basis: Basis) -> Iterator[Finding]:
 
     names = basis.facts.sources
     by = tuple((name, value) for at, name in enumerate(names) if (value := ratio(at)) is not None)
-    sentence = f"Chosen have {chosen.mean() or 0:.1f} tokens on average, rejected {rejected.mean() or 0:.1f}."
+    measure = basis.facts.measure
+    sentence = f"Chosen have {chosen.mean() or 0:.1f} {measure} on average, rejected {rejected.mean() or 0:.1f}."
     yield _finding(
         "length_bias",
         "Length of chosen over rejected",
@@ -175,7 +197,7 @@ def _lengths(basis: Basis) -> Iterator[Finding]:
         "ratio",
         LENGTH_RATIO,
         f"{sentence} DPO amplifies such a difference: the model learns to write at length.",
-        "distribution-margin_tokens",
+        "distribution-margin_length",
         by=by,
     )
     wins = {name: tally.counts[f"longer/{name}"] + tally.counts[f"as_long/{name}"] / 2 for name in names}
@@ -186,7 +208,7 @@ def _lengths(basis: Basis) -> Iterator[Finding]:
         "share",
         LONGER_WINS,
         "How often a rule that looks at nothing but length would find the chosen (ties count as halves; 50 % is fair).",
-        "distribution-margin_tokens",
+        "distribution-margin_length",
         by=tuple((name, won / basis.pairs_of(name)) for name, won in wins.items() if basis.pairs_of(name)),
     )
 
@@ -251,6 +273,7 @@ def _texts(basis: Basis) -> Iterator[Finding]:
         return total / pairs if pairs else None, total, tuple((s, counts[s] / of[s]) for s in counts if of[s])
 
     rejected_loops, rejected_cut = share("loops_rejected")[1], share("truncated_rejected")[1]
+    no_answer = NO_ANSWER[basis.facts.kind]
     for key, title, thresholds, sentence in (
         ("loops", "Chosen goes round in circles", LOOPS, f"So do the rejected of {rejected_loops:,} pairs."),
         (
@@ -259,13 +282,15 @@ def _texts(basis: Basis) -> Iterator[Finding]:
             LEAKAGE,
             "Look at chat format and stop tokens.",
         ),
-        ("no_answer", "Chosen names no answer", NO_ANSWER, "Judge again: python -m mmpr.build ... --from verify."),
+        ("no_answer", "Chosen names no answer", no_answer, basis.advice("no_answer")),
         ("language", "Chosen in another language", LANGUAGE, "Told by the script of question, prompt and chosen."),
-        ("equal_pairs", "Rejected equals chosen", EQUAL_PAIRS, "Up to white space. Pair again: --from pair."),
+        ("equal_pairs", "Rejected equals chosen", EQUAL_PAIRS, basis.advice("equal_pairs")),
     ):
         number, count, by_source = share(key)
         text = f"{count:,} of {pairs:,} pairs. {sentence}"
         yield _finding(key, title, number, "share", thresholds, text, "gallery", by=by_source)
+    if basis.facts.kind == "release":
+        return  # how its responses ended is not known
     responses, cut = tally.counts["responses"], tally.counts["truncated"]
     yield _finding(
         "truncated",
@@ -280,33 +305,19 @@ def _texts(basis: Basis) -> Iterator[Finding]:
 
 
 def _losses(basis: Basis) -> Iterator[Finding]:
-    facts, rejected = basis.facts, basis.rejected
-    stages = ("index-train", "index-heldout", "ingest-train", "ingest-heldout", "sample-train")
-    reasons = rejected_by(rejected, *stages)
-    lost = sum(reasons.values())
-    at_index = sum(rejected_by(rejected, "index-train", "index-heldout").values())
-    rows = index_rows(facts, "train") + index_rows(facts, "heldout") + at_index
-    most = ", ".join(f"{words(name)} ({by:,})" for name, by in list(reasons.items())[:3])
+    lost, rows = sum(basis.lost.values()), basis.rows
+    most = ", ".join(f"{words(name)} ({by:,})" for name, by in list(basis.lost.items())[:3])
     yield _finding(
         "reject_rate",
         "Rows that could not be used",
         lost / rows if rows else None,
         "share",
         REJECTED_ROWS,
-        f"{lost:,} of {rows:,} rows" + (f", mostly: {most}. rejects/ has each with its reason." if lost else "."),
+        f"{lost:,} of {rows:,} rows" + (f", mostly: {most}. {basis.advice('reject_rate')}" if lost else "."),
         "flow",
     )
-    statuses = basis.tally.categories["statuses"].totals()
-    judged, unknown = sum(statuses.values()), statuses["timeout"] + statuses["error"]
-    yield _finding(
-        "judge_timeouts",
-        "Verdicts that nobody knows",
-        unknown / judged if judged else None,
-        "share",
-        UNJUDGED,
-        f"{statuses['timeout']:,} timeouts and {statuses['error']:,} failures of {judged:,} verdicts.",
-        "distribution-statuses",
-    )
+    if basis.facts.kind == "build":
+        yield _judge_timeouts(basis)
     wrong = [check.title for check in basis.flow.checks if not check.agrees]
     wrong += [s.title for s in basis.flow.stages if s.total != sum(part.count for part in s.parts)]
     yield _finding(
@@ -315,16 +326,45 @@ def _losses(basis: Basis) -> Iterator[Finding]:
         float(len(wrong)),
         "count",
         UNACCOUNTED,
-        ("These differ: " + "; ".join(wrong[:5]) + ". The shards are not those of the manifest.")
+        f"These differ: {'; '.join(wrong[:5])}. {basis.advice('unaccounted')}"
         if wrong
-        else f"{len(basis.flow.checks)} numbers are the same in the manifest and in the shards.",
+        else f"{len(basis.flow.checks)} numbers are the same where they are told and where they are counted.",
         "flow",
     )
 
 
+def _judge_timeouts(basis: Basis) -> Finding:
+    statuses = basis.tally.categories["statuses"].totals()
+    judged, unknown = sum(statuses.values()), statuses["timeout"] + statuses["error"]
+    return _finding(
+        "judge_timeouts",
+        "Verdicts that nobody knows",
+        unknown / judged if judged else None,
+        "share",
+        UNJUDGED,
+        f"{statuses['timeout']:,} timeouts and {statuses['error']:,} failures of {judged:,} verdicts.",
+        "distribution-statuses",
+    )
+
+
 def _splits(basis: Basis) -> Iterator[Finding]:
-    ours = [overlap for overlap in basis.contamination.overlaps if overlap.against == HELDOUT]
-    by_method = {overlap.method: overlap for overlap in ours}
+    by_method = {overlap.method: overlap for overlap in basis.contamination.overlaps if overlap.against == HELDOUT}
+    if by_method:
+        yield from _heldout(by_method)
+    for other in basis.contamination.overlaps:
+        if other.method == "question" and other.against != HELDOUT:
+            yield _finding(
+                f"against_{other.against}",
+                f"Questions of {other.against} in training",
+                other.share if other.theirs else None,
+                "share",
+                OVERLAP,
+                f"{other.hits:,} training questions have the text and the picture of one of its {other.theirs:,}.",
+                "contamination",
+            )
+
+
+def _heldout(by_method: Mapping[HitMethod, Overlap]) -> Iterator[Finding]:
     image, perceptual, question = by_method["image"], by_method["perceptual"], by_method["question"]
     yield _finding(
         "shared_images",
@@ -347,14 +387,3 @@ def _splits(basis: Basis) -> Iterator[Finding]:
         else "There is no held-out split.",
         "contamination",
     )
-    for other in basis.contamination.overlaps:
-        if other.method == "question" and other.against != HELDOUT:
-            yield _finding(
-                f"against_{other.against}",
-                f"Questions of {other.against} in training",
-                other.share if other.theirs else None,
-                "share",
-                OVERLAP,
-                f"{other.hits:,} training questions have the text and the picture of one of its {other.theirs:,}.",
-                "contamination",
-            )

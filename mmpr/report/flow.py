@@ -75,8 +75,8 @@ def _stages(facts: Facts, tally: Tally, rejected: Counter[tuple[str, str]]) -> I
         (
             FlowPart("taken", "taken to be asked", taken, True, "taken"),
             FlowPart("heldout", "kept for evaluation", kept_out, True, "heldout"),
-            *_dropped({"not_selected": not_selected}),
-            *_dropped(at_index),
+            *dropped_parts({"not_selected": not_selected}),
+            *dropped_parts(at_index),
         ),
     )
     yield FlowStage(
@@ -86,7 +86,7 @@ def _stages(facts: Facts, tally: Tally, rejected: Counter[tuple[str, str]]) -> I
         kept_out,
         (
             FlowPart("heldout_questions", "questions for evaluation", heldout, True),
-            *_dropped(rejected_by(rejected, "ingest-heldout")),
+            *dropped_parts(rejected_by(rejected, "ingest-heldout")),
         ),
     )
     yield FlowStage(
@@ -96,7 +96,7 @@ def _stages(facts: Facts, tally: Tally, rejected: Counter[tuple[str, str]]) -> I
         taken,
         (
             FlowPart("questions", "questions", counts["questions"], True, "questions"),
-            *_dropped(rejected_by(rejected, "ingest-train")),
+            *dropped_parts(rejected_by(rejected, "ingest-train")),
         ),
     )
     yield FlowStage(
@@ -106,7 +106,7 @@ def _stages(facts: Facts, tally: Tally, rejected: Counter[tuple[str, str]]) -> I
         counts["questions"],
         (
             FlowPart("asked", "asked", counts["rollouts"], True, "asked"),
-            *_dropped(rejected_by(rejected, "sample-train")),
+            *dropped_parts(rejected_by(rejected, "sample-train")),
         ),
     )
     outcomes = {name: counts[f"outcome/{name}"] for name in OUTCOMES if name not in ("paired", "not_asked")}
@@ -115,7 +115,7 @@ def _stages(facts: Facts, tally: Tally, rejected: Counter[tuple[str, str]]) -> I
         "Questions asked",
         "questions",
         counts["rollouts"],
-        (FlowPart("paired", "have pairs", counts["outcome/paired"], True), *_dropped(outcomes)),
+        (FlowPart("paired", "have pairs", counts["outcome/paired"], True), *dropped_parts(outcomes)),
     )
     statuses = tally.categories["statuses"].totals()
     judged = sum(statuses.values())
@@ -141,9 +141,9 @@ def _stages(facts: Facts, tally: Tally, rejected: Counter[tuple[str, str]]) -> I
         counts["responses"] - judged,
         (
             FlowPart("continued", "continued without the picture", counts["open/continued"], True, "possible"),
-            *_dropped({name: counts[f"open/{name}"] for name in ("same_text", "truncated", "empty")}),
-            *_dropped({"over the cap of continuations": counts["open/capped"]}),
-            *_dropped({"refused by the engine": counts["open/refused"]}),
+            *dropped_parts({name: counts[f"open/{name}"] for name in ("same_text", "truncated", "empty")}),
+            *dropped_parts({"over the cap of continuations": counts["open/capped"]}),
+            *dropped_parts({"refused by the engine": counts["open/refused"]}),
         ),
     )
     pairs = {method: counts[f"pairs/{method}"] for method in METHODS}
@@ -155,7 +155,7 @@ def _stages(facts: Facts, tally: Tally, rejected: Counter[tuple[str, str]]) -> I
         counts["possible/correctness"] + counts["possible/format"] + counts["continuations"],
         (
             *(FlowPart(method, f"{method} pairs", by, True) for method, by in pairs.items()),
-            *_dropped(skipped),
+            *dropped_parts(skipped),
         ),
     )
 
@@ -164,7 +164,8 @@ def _open(counts: Counter[str]) -> int:
     return sum(by for name, by in counts.items() if name.startswith("open/"))
 
 
-def _dropped(reasons: dict[str, int]) -> tuple[FlowPart, ...]:
+def dropped_parts(reasons: dict[str, int]) -> tuple[FlowPart, ...]:
+    """Parts of what fell out, by reason."""
     return tuple(FlowPart(name, words(name), by, False) for name, by in reasons.items() if by)
 
 

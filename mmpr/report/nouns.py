@@ -1,4 +1,4 @@
-"""The nouns of a report: what is computed from a build, and what its page shows.
+"""The nouns of a report: what is computed from a build or a release, and what its page shows.
 
 Everything is plain data in a stable order. Texts are as they stand in the build - model output and questions are
 hostile, whoever shows them escapes them. Pictures are the only bytes; ``as_json`` leaves them out.
@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 Level = Literal["ok", "look", "bad"]
 GroupKind = Literal["all", "source", "method"]
+Kind = Literal["build", "release"]
+Measure = Literal["tokens", "characters"]
 HitMethod = Literal["question", "image", "perceptual", "text"]
 """Same text and same pictures; same picture; nearly the same picture; same text, whatever its pictures."""
 
@@ -96,6 +98,16 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
+class Dropped:
+    """A row that could not be used, where it stands and why."""
+
+    source: str
+    reason: str
+    where: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """Exact smallest, largest and mean value, and quantiles (exact to the width of a fine bin)."""
 
@@ -157,12 +169,13 @@ class ShownResponse:
     ``sample`` is its position in the rollout. ``answer_start`` and ``answer_end`` say where in ``text`` the final
     answer stands, both -1 when it is not there word for word. A ``continued`` response begins with ``prefix_chars``
     characters of sample ``sample``. ``left_out`` characters of a very long text were cut from its middle (all positions
-    here are those in the text that is shown). ``status`` is empty for open-ended questions.
+    here are those in the text that is shown). ``status`` is empty for open-ended questions. What a
+    release does not tell is None or empty.
     """
 
     text: str
-    sample: int
-    tokens: int
+    sample: int | None
+    tokens: int | None
     finish_reason: str
     status: str = ""
     answer: str | None = None
@@ -272,7 +285,7 @@ class Moved:
 
     group: str
     title: str
-    unit: Literal["share", "count", "ratio", "tokens"]
+    unit: Literal["share", "count", "ratio", "tokens", "characters"]
     here: float | None
     there: float | None
 
@@ -303,11 +316,11 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class SourceLine:
-    """A source in numbers; shares are of what was judged, None where nothing was."""
+    """A source in numbers; shares are of what was judged, None where nothing was; responses are None in a release."""
 
     name: str
     questions: int
-    responses: int
+    responses: int | None
     pairs: int
     pass_rate: float | None
     by_method: tuple[tuple[str, int], ...]
@@ -315,7 +328,11 @@ class SourceLine:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that a page about a build shows. ``about`` are facts of the manifest as (name, text)."""
+    """Everything that a page about a build or a release shows.
+
+    ``about`` are facts of the manifest as (name, text). ``dropped`` are a few of the rows that could not be used, of
+    each source and reason, where no other file lists them.
+    """
 
     name: str
     about: tuple[tuple[str, str], ...]
@@ -328,6 +345,8 @@ class Report:
     audit: tuple[AuditItem, ...]
     contamination: Contamination
     comparison: Comparison | None = None
+    kind: Kind = "build"
+    dropped: tuple[Dropped, ...] = ()
 
 
 def as_json(value: Any) -> Any:

@@ -2,8 +2,9 @@
 
     write_page(report, folder)  ->  folder/index.html, folder/gallery.html, folder/audit.html
 
-Each file stands alone (see ``mmpr.report.look``). Whatever a build holds, the files together stay under
-``PAGE_BYTES``: lists are cut at a fixed length and questions are left out, and the page says how many.
+A release has no verdicts and so no audit. Each file stands alone (see ``mmpr.report.look``). Whatever the dataset
+holds, the files together stay under ``PAGE_BYTES``: lists are cut at a fixed length and questions are left out, and the
+page says how many.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mmpr.report import cards, charts, look
-from mmpr.report.nouns import LEVELS, Distribution, Finding, Flow, FlowStage, Group, HitMethod, Report
+from mmpr.report.nouns import LEVELS, Distribution, Finding, Flow, FlowStage, Group, HitMethod, Kind, Report
 from mmpr.schema import content_id
 
 GALLERY_BYTES, AUDIT_BYTES = 12_000_000, 4_000_000
@@ -29,11 +30,10 @@ LISTED = 24
 _HITS = 200
 _BAR = 1000  # width of a flow's bar in its own units
 
-LINKS = (
-    ("index.html", "Overview"),
-    ("gallery.html", "Gallery"),
-    ("audit.html", "Judge audit"),
-)
+LINKS: dict[Kind, tuple[tuple[str, str], ...]] = {
+    "build": (("index.html", "Overview"), ("gallery.html", "Gallery"), ("audit.html", "Judge audit")),
+    "release": (("index.html", "Overview"), ("gallery.html", "Gallery")),
+}
 _SECTIONS = (
     ("#verdict", "Verdict"),
     ("#flow", "Flow"),
@@ -55,33 +55,39 @@ def write_page(report: Report, folder: Path) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
-    for name, html in (
-        ("index.html", overview(report)),
-        ("gallery.html", gallery(report)),
-        ("audit.html", audit(report)),
-    ):
+    pages = {"index.html": overview, "gallery.html": gallery, "audit.html": audit}
+    for name, _ in LINKS[report.kind]:
         # Half a surrogate pair cannot be written as UTF-8; where texts are shown it is shown by its code point.
-        (folder / name).write_text(html, encoding="utf-8", errors="replace")
+        (folder / name).write_text(pages[name](report), encoding="utf-8", errors="replace")
 
 
 def overview(report: Report) -> str:
-    """The first page: what to think of the build, and the numbers behind it."""
+    """The first page: what to think of the dataset, and the numbers behind it."""
     compared = (("#comparison", "Comparison"),) if report.comparison else ()
     shown = {key for question in report.gallery for key in question.findings}
+    sections = {
+        "gallery",
+        "audit",
+        "flow",
+        "sources",
+        "contamination",
+        *(f"distribution-{d.key}" for d in report.distributions),
+    }
     body = look.render(
         "overview.html",
         report=report,
         levels=[(level, sum(f.level == level for f in report.findings)) for level in LEVELS],
-        findings=[_FindingLine.of(finding, shown) for finding in report.findings],
+        findings=[_FindingLine.of(finding, shown, sections) for finding in report.findings],
         stages=list(_stages(report.flow)),
         histograms=[_histogram(d) for d in report.distributions if d.edges],
         categories=[_categories(d) for d in report.distributions if not d.edges],
         listed=LISTED,
         hits=_HITS,
+        ledger={"build": "the manifest", "release": "meta.json"}[report.kind],
         methods=_HIT_METHODS,
         moved=_grouped(report),
     )
-    return _page(report, f"{report.name}: report", body, "index.html", links=(*LINKS, *_SECTIONS, *compared))
+    return _page(report, f"{report.name}: report", body, "index.html", links=(*_SECTIONS, *compared))
 
 
 def gallery(report: Report) -> str:
@@ -129,10 +135,19 @@ def audit(report: Report) -> str:
 
 
 def _page(
-    report: Report, title: str, body: Markup, here: str, links: Iterable[tuple[str, str]] = LINKS, **more: Any
+    report: Report, title: str, body: Markup, here: str, links: Iterable[tuple[str, str]] = (), **more: Any
 ) -> str:
-    footer = f"Pictures and verdicts were drawn with seed {report.seed}. All numbers are in report.json."
-    return look.page(title, body, links=tuple(links), here=here, footer=footer, style=look.asset("report.css"), **more)
+    drawn = "Pictures and verdicts were" if report.audit else "What the gallery shows was"
+    footer = f"{drawn} drawn with seed {report.seed}. All numbers are in report.json."
+    return look.page(
+        title,
+        body,
+        links=(*LINKS[report.kind], *links),
+        here=here,
+        footer=footer,
+        style=look.asset("report.css"),
+        **more,
+    )
 
 
 def _within(parts: Iterable[Markup], limit: int) -> list[Markup]:
@@ -167,10 +182,10 @@ class _FindingLine:
     bad_at: float | None
 
     @classmethod
-    def of(cls, finding: Finding, shown: set[str]) -> _FindingLine:
+    def of(cls, finding: Finding, shown: set[str], sections: set[str]) -> _FindingLine:
         pages = {"gallery": "gallery.html", "audit": "audit.html"}
         examples = f"gallery.html#finding={finding.key}" if finding.key in shown else ""
-        link = pages.get(finding.section, f"#{finding.section}") if finding.section else ""
+        link = pages.get(finding.section, f"#{finding.section}") if finding.section in sections else ""
         thresholds = [value for value in (finding.look, finding.bad) if value is not None]
         top = 1.5 * max(thresholds, default=0)
         places = (_place(value, top) for value in (finding.number, finding.look, finding.bad))

@@ -1,8 +1,8 @@
-"""A unit of a build as columns: every shard of the unit but its pictures, joined by the questions' ids."""
+"""A unit as columns: every shard of the unit but its pictures, joined by the questions' ids."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,8 @@ _COLUMNS: dict[Stage, tuple[type, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class UnitColumns:
-    """The shards of one unit as Arrow tables, one row a question (not every question is in every table)."""
+    """Some questions as Arrow tables, one row a question (not every question is in every table)."""
 
-    unit: Unit
     questions: pa.Table
     rollouts: pa.Table
     completions: pa.Table
@@ -83,7 +82,17 @@ def read_unit(out: Path, unit: Unit) -> UnitColumns:
         OutputError: a shard is missing, damaged or of another layout.
     """
     tables = {stage: _read(shard(out, stage, unit), *_COLUMNS[stage]) for stage in _COLUMNS}
-    return UnitColumns(unit, tables["ingest"], tables["sample"], tables["complete"], tables["verify"], tables["pair"])
+    return UnitColumns(tables["ingest"], tables["sample"], tables["complete"], tables["verify"], tables["pair"])
+
+
+def table_of(stage: Stage, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows as the columns that ``read_unit`` has of a stage; what is not known may be None."""
+    noun, names = _COLUMNS[stage]
+    schema = arrow_schema(noun)
+    return pa.Table.from_pylist(
+        [{name: row[name] for name in names} for row in rows],
+        schema=pa.schema([pa.field(name, schema.field(name).type) for name in names]),
+    )
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:

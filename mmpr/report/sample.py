@@ -1,21 +1,20 @@
-"""What is shown of a build: a seeded choice of questions for the gallery, and of verdicts for the audit."""
+"""What is shown: a seeded choice of questions for the gallery, and of verdicts for the audit."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
-from mmpr.io.shards import Stage, Unit, shard
 from mmpr.report.draw import draw
-from mmpr.report.facts import Facts
 from mmpr.report.findings import example_numbers
+from mmpr.report.inputs import Input, ShownRow
 from mmpr.report.nouns import AuditItem, GalleryQuestion, Picture, ShownPair, ShownResponse
 from mmpr.report.pictures import shown
-from mmpr.report.read import one, read_columns, read_selected
 from mmpr.report.tally import FLAGS, OUTCOMES, Tally
 
 GALLERY = 160
@@ -25,44 +24,37 @@ _AUDIT_BYTES = 3 << 20
 _HEAD, _TAIL = 4_000, 2_000  # characters that are shown of a very long text
 _AUDIT_TAIL = 1_500
 
-_COLUMNS: dict[Stage, tuple[str, ...]] = {
-    "ingest": ("id", "source", "kind", "question", "answer", "images"),
-    "sample": ("id", "prompt", "responses"),
-    "verify": ("id", "pass_rate", "verdicts"),
-    "pair": ("id", "responses", "pairs"),
-}
-
 
 class Rows:
     """Everything stored of a few questions, by their numbers."""
 
-    def __init__(self, facts: Facts, tally: Tally, numbers: Iterable[int]) -> None:
-        """Read them from the shards, unit by unit. Raises OutputError when a shard cannot be read."""
-        self._rows: dict[int, dict[Stage, Mapping[str, Any]]] = {}
-        for unit, ids in _by_unit(facts, tally, numbers):
-            wanted = list(ids.values())
-            tables = {s: read_selected(shard(facts.out, s, unit), names, wanted) for s, names in _COLUMNS.items()}
-            for number, id in ids.items():
-                self._rows[number] = {stage: table[id] for stage, table in tables.items() if id in table}
+    def __init__(self, given: Input, tally: Tally, numbers: Iterable[int]) -> None:
+        """Read them unit by unit. Raises OutputError when a file cannot be read."""
+        self._rows: dict[int, ShownRow] = {}
+        for unit, some, places in _by_unit(tally, numbers):
+            self._rows.update(zip(some, given.rows(unit, places), strict=True))
 
-    def __getitem__(self, number: int) -> dict[Stage, Mapping[str, Any]]:
+    def __getitem__(self, number: int) -> ShownRow:
         return self._rows[number]
 
 
-def question_ids(facts: Facts, tally: Tally, numbers: Iterable[int]) -> dict[int, str]:
+def question_ids(given: Input, tally: Tally, numbers: Iterable[int]) -> dict[int, str]:
     """The ids of questions by their numbers."""
-    return {number: id for _, ids in _by_unit(facts, tally, numbers) for number, id in ids.items()}
+    return {
+        number: id
+        for unit, some, places in _by_unit(tally, numbers)
+        for number, id in zip(some, given.ids(unit, places), strict=True)
+    }
 
 
-def _by_unit(facts: Facts, tally: Tally, numbers: Iterable[int]) -> Iterator[tuple[Unit, dict[int, str]]]:
-    """Units with the ids of those questions of these numbers that stand in them."""
+def _by_unit(tally: Tally, numbers: Iterable[int]) -> Iterator[tuple[int, list[int], list[int]]]:
+    """Units (their position) with those of these numbers that stand in them, and their places there."""
     wanted = np.unique(np.fromiter(numbers, dtype=np.int64))
     ends = np.cumsum([len(flags) for flags in tally.flags])
     unit_of = np.searchsorted(ends, wanted, side="right")
-    for at in np.unique(unit_of):
-        unit, first = facts.units["train"][int(at)], int(ends[at]) - len(tally.flags[int(at)])
-        ids = one(read_columns(shard(facts.out, "ingest", unit), ["id"]), "id")
-        yield unit, {int(number): ids[int(number) - first].as_py() for number in wanted[unit_of == at]}
+    for at in np.unique(unit_of).tolist():
+        some = wanted[unit_of == at]
+        yield at, some.tolist(), (some - (ends[at] - len(tally.flags[at]))).tolist()
 
 
 def choose(tally: Tally, seed: int) -> list[int]:
@@ -122,29 +114,17 @@ def audit(rows: Rows, drawn: Sequence[tuple[int, int]]) -> tuple[AuditItem, ...]
     return tuple(items)
 
 
-def _question(row: Mapping[Stage, Mapping[str, Any]], outcome: str, keys: tuple[str, ...]) -> GalleryQuestion:
+def _question(row: ShownRow, outcome: str, keys: tuple[str, ...]) -> GalleryQuestion:
     asked = row["ingest"]
-    rollout: Mapping[str, Any] = row.get("sample", {"prompt": "", "responses": []})
-    verdicts = row["verify"]["verdicts"] if "verify" in row else [None] * len(rollout["responses"])
     paired: Mapping[str, Any] = row.get("pair", {"responses": [], "pairs": []})
-    responses = [
-        judged(response, sample, verdict)
-        for sample, (response, verdict) in enumerate(zip(rollout["responses"], verdicts, strict=True))
-    ]
-    place: dict[int, int] = {}
-    for at, response in enumerate(paired["responses"]):
-        if response["continued"]:
-            place[at] = len(responses)
-            responses.append(_continued(response))
-        else:
-            place[at] = response["sample"]
+    responses, place = _sampled(row, paired) if "sample" in row else _told(paired)
     return GalleryQuestion(
         id=asked["id"],
         source=asked["source"],
         kind=asked["kind"],
         pictures=_pictures(asked),
         question=shorten(asked["question"])[0],
-        prompt=shorten(rollout["prompt"])[0],
+        prompt=shorten(row["sample"]["prompt"])[0] if "sample" in row else "",
         answer=asked["answer"],
         pass_rate=row["verify"]["pass_rate"] if "verify" in row else None,
         outcome=outcome,
@@ -155,6 +135,33 @@ def _question(row: Mapping[Stage, Mapping[str, Any]], outcome: str, keys: tuple[
         ),
         findings=keys,
     )
+
+
+def _sampled(row: ShownRow, paired: Mapping[str, Any]) -> tuple[list[ShownResponse], dict[int, int]]:
+    """All responses, those of the rollout first, and where the ones in pairs stand among them."""
+    sampled = row["sample"]["responses"]
+    verdicts = row["verify"]["verdicts"] if "verify" in row else [None] * len(sampled)
+    responses = [
+        judged(response, at, verdict) for at, (response, verdict) in enumerate(zip(sampled, verdicts, strict=True))
+    ]
+    place: dict[int, int] = {}
+    for at, response in enumerate(paired["responses"]):
+        if response["continued"]:
+            place[at] = len(responses)
+            responses.append(_continued(response))
+        else:
+            place[at] = response["sample"]
+    return responses, place
+
+
+def _told(paired: Mapping[str, Any]) -> tuple[list[ShownResponse], dict[int, int]]:
+    """The responses of a release, which tells of little but their texts."""
+    responses = []
+    for response in paired["responses"]:
+        known = {**response, "comparator": "", "reason": ""}
+        one = _continued(response) if response["continued"] else judged(response, response["sample"], known)
+        responses.append(one if one.tokens else replace(one, sample=None, tokens=None))
+    return responses, {at: at for at in range(len(responses))}
 
 
 def judged(response: Mapping[str, Any], sample: int, verdict: Mapping[str, Any] | None, cut: int = 0) -> ShownResponse:

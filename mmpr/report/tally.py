@@ -1,4 +1,4 @@
-"""One pass over all units of a build: everything that findings, flow and distributions are made of.
+"""One pass over all units: everything that findings, flow and distributions are made of.
 
 Per question 16 bytes stay in memory, per chosen text 44 (``mmpr.report.texts.NearDuplicates``), per verdict nothing.
 """
@@ -70,7 +70,7 @@ class Tally:
     """What a pass over the units counts. Call ``add`` for every unit in order, then read the fields.
 
     Arrays of the questions are lists of one part a unit (``flags``, ``source_of``, ``outcome_of``, ``pairs_of``);
-    a question's number is its place in all of them.
+    a question's number is its place in all of them. ``pairs`` are counted by source and method (sources, methods).
     """
 
     facts: Facts
@@ -86,6 +86,7 @@ class Tally:
     duplicates: NearDuplicates = field(default_factory=NearDuplicates)
     instructions: dict[str, list[str]] = field(default_factory=dict)
     questions: int = 0
+    pairs: Ints = field(init=False)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -94,6 +95,7 @@ class Tally:
 
     def __post_init__(self) -> None:
         self.drawn = VerdictDraw(self.seed)
+        self.pairs = np.zeros((len(self.sources), len(METHODS)), dtype=np.int64)
 
         def histogram(key: str, title: str, unit: str, things: str, edges: npt.NDArray[np.float64]) -> None:
             self.histograms[key] = Histogram(key, title, unit, things, edges, self.sources, methods=things == "pairs")
@@ -105,9 +107,9 @@ class Tally:
         histogram("pairs_per_question", "Pairs of a question", "pairs", "questions", COUNTS)
         histogram("question_tokens", "Length of prompts, pictures included", "tokens", "questions", COUNTS)
         histogram("response_tokens", "Length of sampled responses", "tokens", "responses", COUNTS)
-        histogram("chosen_tokens", "Length of chosen", "tokens", "pairs", COUNTS)
-        histogram("rejected_tokens", "Length of rejected", "tokens", "pairs", COUNTS)
-        histogram("margin_tokens", "Chosen minus rejected", "tokens", "pairs", SIGNED)
+        histogram("chosen_length", "Length of chosen", self.facts.measure, "pairs", COUNTS)
+        histogram("rejected_length", "Length of rejected", self.facts.measure, "pairs", COUNTS)
+        histogram("margin_length", "Chosen minus rejected", self.facts.measure, "pairs", SIGNED)
         histogram("prefix_end", "Where the dropout prefix ends", "share of the chosen text", "pairs", SHARES)
         histogram("image_side", "Longer side of the pictures", "pixels", "images", COUNTS)
         histogram("images_per_question", "Pictures of a question", "pictures", "questions", COUNTS)
@@ -154,8 +156,10 @@ class Tally:
         tokens = view.responses.numbers("tokens")
         counts["responses"] += len(tokens)
         counts["response_tokens"] += int(tokens.sum())
-        prompt_tokens = np.asarray(one(columns.rollouts, "prompt_tokens").to_numpy(zero_copy_only=False))
-        self.histograms["question_tokens"].add(prompt_tokens, source[view.rollout_question])
+        prompt_tokens = one(columns.rollouts, "prompt_tokens")
+        told = truths(pc.is_valid(prompt_tokens))
+        lengths = np.asarray(prompt_tokens.filter(pa.array(told)).to_numpy(zero_copy_only=False))
+        self.histograms["question_tokens"].add(lengths, source[view.rollout_question[told]])
         self.histograms["response_tokens"].add(tokens, source[view.response_question])
         finish = encode(view.responses.texts("finish_reason"))
         self.categories["finish_reasons"].add(*finish, source[view.response_question])
@@ -245,13 +249,16 @@ class Tally:
         if not len(view.pair_question):
             return
         source, method = view.source[view.pair_question], view.method
+        np.add.at(self.pairs, (source, method), 1)
         for at, name in enumerate(METHODS):
             self.counts[f"pairs/{name}"] += int((method == at).sum())
-        tokens = view.paired.numbers("tokens")
-        chosen, rejected = tokens[view.chosen], tokens[view.rejected]
-        self.histograms["chosen_tokens"].add(chosen, source, method)
-        self.histograms["rejected_tokens"].add(rejected, source, method)
-        self.histograms["margin_tokens"].add(chosen - rejected, source, method)
+        lengths = view.paired.numbers("tokens")
+        if self.facts.measure == "characters":
+            lengths = np.asarray(pc.utf8_length(view.paired.texts("text")), dtype=np.int64)
+        chosen, rejected = lengths[view.chosen], lengths[view.rejected]
+        self.histograms["chosen_length"].add(chosen, source, method)
+        self.histograms["rejected_length"].add(rejected, source, method)
+        self.histograms["margin_length"].add(chosen - rejected, source, method)
         for name, where in (("longer", chosen > rejected), ("as_long", chosen == rejected)):
             for at, count in enumerate(np.bincount(source[where], minlength=len(self.sources))):
                 self.counts[f"{name}/{self.sources[at]}"] += int(count)
@@ -280,8 +287,9 @@ class Tally:
         count("truncated_rejected", ~truths(pc.equal(view.paired.texts("finish_reason"), "stop"))[view.rejected])
         bare = keys(map(letters, texts))
         count("equal_pairs", bare[view.chosen] == bare[view.rejected])
-        right = truths(pc.equal(view.paired.texts("status"), "correct"))
-        names_answer = truths(pc.is_valid(view.paired.texts("answer"))) & right
+        names_answer = truths(pc.is_valid(view.paired.texts("answer")))
+        if self.facts.kind == "build":  # a release does not say what its judge said
+            names_answer &= truths(pc.equal(view.paired.texts("status"), "correct"))
         count("no_answer", ~names_answer[view.chosen] & (view.method != METHODS.index("dropout")))
 
         prompts, rows = one(columns.pairs, "prompt"), np.arange(len(view.pair_row_question))
@@ -298,7 +306,8 @@ class Tally:
         count("leakage", leaked[view.chosen])
         count("language", self._foreign(texts, is_chosen, prompts, questions, view)[view.chosen])
 
-        dropout = view.method == METHODS.index("dropout")
+        # A release may not tell which part a rejected response shares.
+        dropout = (view.method == METHODS.index("dropout")) & view.paired.flags("continued")[view.rejected]
         prefix = view.paired.numbers("prefix_chars")[view.rejected[dropout]]
         share = prefix / np.maximum(characters[view.chosen[dropout]], 1)
         self.histograms["prefix_end"].add(np.minimum(share, 1.0), source[dropout], view.method[dropout])

@@ -17,14 +17,20 @@ from mmpr.errors import RowError, SourceError
 from mmpr.sources import cells, files, jsonl
 
 _MAX_META_BYTES = 16 << 20
+_LENGTH_DIGITS = 16
 
 
 class Entry(NamedTuple):
-    """One line of ``meta.json``, its paths repaired; ``repeat_time`` is how much of it the paper trains on."""
+    """One line of ``meta.json``, its paths repaired.
+
+    ``repeat_time`` is how much of it the paper trains on, ``length`` how many lines it has by its own
+    account (None: not said).
+    """
 
     annotation: Path
     root: Path
     repeat_time: float
+    length: int | None = None
 
 
 class Meta:
@@ -114,8 +120,14 @@ def _read_entry(folder: Path, value: Any) -> Entry:
     times = value.get("repeat_time", 1)
     if not isinstance(times, int | cells.Number) or isinstance(times, bool) or not 0 <= float(times) < float("inf"):
         raise SourceError("repeat_time is not a number of at least 0")
+    length = str(value.get("length", ""))
     # Entries of text alone name roots that do not exist; a picture under such a root is missing, which its row says.
-    return Entry(annotation, _find(folder, root) or folder / PurePosixPath(root).name, float(times))
+    return Entry(
+        annotation=annotation,
+        root=_find(folder, root) or folder / PurePosixPath(root).name,
+        repeat_time=float(times),
+        length=int(length) if length.isdecimal() and len(length) < _LENGTH_DIGITS else None,
+    )
 
 
 def _find(folder: Path, written: str) -> Path | None:

@@ -37,12 +37,14 @@ _INT64 = 2**63
 class LazyRow:
     """A question with its pairs whose pictures are still files: ``row.images`` is empty, ``refs`` names them.
 
-    ``source`` of the row is the entry's name. ``where`` is the first of its lines.
+    ``source`` of the row is the entry's name. ``where`` is the first of its ``lines`` lines, of which those that repeat
+    a pair are no pairs.
     """
 
     row: PreferenceRow
     refs: tuple[str, ...]
     where: str
+    lines: int
 
 
 class Release:
@@ -103,13 +105,30 @@ class Release:
         """The names of the entries."""
         return tuple(self._names)
 
+    @property
+    def lines(self) -> Mapping[str, int]:
+        """How many lines each entry's file has, those that are no pairs too and blank ones not."""
+        return self._lines
+
+    def told_lines(self, source: str) -> int | None:
+        """How many lines ``meta.json`` says that an entry has (its ``length``); None where it does not say."""
+        return self._meta.entries[source].length
+
     def load(self, lazy: LazyRow) -> PreferenceRow:
         """The row with its pictures, cleaned as a build's are (a clean file stays as it is, byte for byte).
 
         Raises:
             RowError: a picture is missing, lies outside its root, or is none (``image_missing``, ...).
         """
-        return replace(lazy.row, images=tuple(self._picture(ref) for ref in lazy.refs))
+        return replace(lazy.row, images=tuple(self.picture(ref) for ref in lazy.refs))
+
+    def picture(self, ref: str) -> bytes:
+        """One of a row's pictures, cleaned.
+
+        Raises:
+            RowError: see ``load``.
+        """
+        return clean_image(self._meta.load(ref), self._limits)
 
     def rows(self, start: int = 0, end: int | None = None) -> Iterator[PreferenceRow]:
         """The questions from ``start`` to before ``end``, with pictures; one that cannot be loaded is rejected."""
@@ -125,9 +144,11 @@ class Release:
     def _read_index(self) -> None:
         """Find the lines of every question: sort them by their question's id, which costs 16 bytes a pair."""
         ids, entries, offsets = bytearray(), array("H"), array("Q")
+        self._lines = dict.fromkeys(self._names, 0)
         for number, name in enumerate(self._names):
             path = self._meta.entries[name].annotation
             for where, offset, record in jsonl.read_records(path, self._meta.label(name)):
+                self._lines[name] += 1
                 try:
                     if isinstance(record, RowError):
                         raise record
@@ -185,7 +206,7 @@ class Release:
                 for (chosen, rejected), (method, reason) in pairs.items()
             ),
         )
-        return LazyRow(row, question.images, first), rejects
+        return LazyRow(row, question.images, first, len(lines)), rejects
 
     def _question(self, name: str, record: Mapping[str, Any], where: str) -> SourceRow:
         """What a line asks, checked as far as that goes without opening a picture."""
@@ -196,9 +217,6 @@ class Release:
             raise RowError("too_many_images", f"{len(row.images)} pictures, the limit is {most}")
         with_marks(row.question, len(row.images))
         return row
-
-    def _picture(self, ref: str) -> bytes:
-        return clean_image(self._meta.load(ref), self._limits)
 
 
 def read_pairs(

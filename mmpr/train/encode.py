@@ -89,23 +89,29 @@ class Encoded:
 class Encoder:
     """Encodes rows with a processor (or, of a model of text alone, a tokenizer)."""
 
-    def __init__(self, processor: Any, config: Any = None) -> None:
+    def __init__(
+        self, processor: Any, config: Any = None, arguments: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
         """Find out how the chat template writes an answer.
 
         Args:
             processor: of the model, as ``AutoProcessor`` loads it.
             config: the model's configuration; tells the token that stands for pictures and how many a picture has.
+            arguments: of the processor (such as tiles) by source, as its responses were sampled with.
 
         Raises:
-            MmprError: there is no chat template, or it does not put the answer after the prompt.
+            MmprError: there is no chat template, or it does not put the answer after the prompt; or the processor does
+                not take the arguments of a source.
         """
+        self.arguments = {source: dict(own) for source, own in (arguments or {}).items() if own}
+        _check_arguments(processor, self.arguments)
         self._processor = processor
         self._tokenizer = getattr(processor, "tokenizer", processor)
         self._config = config
         self.sees = getattr(processor, "image_processor", None) is not None
         self.format = find_format(processor)
         self.image_token_id = _image_token_id(processor, config)
-        self.fingerprint = _fingerprint(processor, self.format)
+        self.fingerprint = _fingerprint(processor, self.format, self.arguments)
         self._anchor: list[int] = self._ids([self.format.tail])[0]
         plain, full = self._ids(["a"])[0], list(self._tokenizer("a")["input_ids"])
         self._lead = full[: full.index(plain[0])] if plain and plain[0] in full else []
@@ -137,7 +143,8 @@ class Encoder:
                 rejects.append(Reject("encode", row.source, row.id, reason, detail))
             else:
                 pairs.append((chosen, rejected))
-        content = content_id(_bytes(prompt_ids), *map(_bytes, responses), "pictures", *row.images)
+        own = [json.dumps(self.arguments[row.source], sort_keys=True)] if row.source in self.arguments else []
+        content = content_id(_bytes(prompt_ids), *map(_bytes, responses), "pictures", *row.images, *own)
         return Encoded(encoded, tuple(pairs), tuple(rejects), content)
 
     def _prompt(self, row: TrainRow) -> tuple[list[int], dict[str, Tensor]]:
@@ -152,8 +159,9 @@ class Encoder:
         if not self.sees:
             raise RowError("no_pictures_seen", "the row has pictures, the model takes text alone")
         pictures = [_open(image) for image in row.images]
+        own = self.arguments.get(row.source, {})
         try:
-            made = self._processor(text=[text], images=[pictures], add_special_tokens=False, return_tensors="pt")
+            made = self._processor(text=[text], images=[pictures], add_special_tokens=False, return_tensors="pt", **own)
         except _PROCESSOR_ERRORS as error:
             raise RowError("image_token_mismatch", f"the processor refuses it: {error}"[:300]) from None
         ids = lead + made.pop("input_ids")[0].tolist()
@@ -299,6 +307,23 @@ def _image_token_id(processor: Any, config: Any) -> int | None:
     return None
 
 
+def _check_arguments(processor: Any, arguments: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse arguments that the processor would pass over: pictures would then have other tokens than were sampled."""
+    pictures = getattr(processor, "image_processor", None)
+    known = getattr(getattr(pictures, "valid_kwargs", None), "__annotations__", None)
+    if pictures is None or known is None:  # a model of text, or code of its own, which is asked when it is used
+        return
+    told = []
+    for source, own in arguments.items():
+        told += [f"source {source!r}: {name}" for name in own if name not in known]
+    if told:
+        raise MmprError(
+            f"{type(pictures).__name__} does not take processor arguments that the data was sampled with "
+            f"({', '.join(told)}); it takes {', '.join(sorted(known))}. Name those that mean the same in the training "
+            "recipe: data.processor: {SOURCE: {...}}"
+        )
+
+
 def _open(image: bytes) -> Image.Image:
     """A picture, decoded."""
     try:
@@ -310,7 +335,7 @@ def _open(image: bytes) -> Image.Image:
         raise RowError("image_broken", f"{type(error).__name__}: {error}"[:200]) from None
 
 
-def _fingerprint(processor: Any, form: ChatFormat) -> str:
+def _fingerprint(processor: Any, form: ChatFormat, arguments: Mapping[str, Mapping[str, Any]]) -> str:
     """32 hex digits of everything that decides how text and pictures become tensors."""
     tokenizer = getattr(processor, "tokenizer", processor)
     if tokenizer.is_fast:
@@ -323,6 +348,8 @@ def _fingerprint(processor: Any, form: ChatFormat) -> str:
     if pictures is not None:
         own = {name: value for name, value in vars(processor).items() if isinstance(value, int | float | str | bool)}
         about += [type(pictures).__name__, pictures.to_dict(), own]
+    if arguments:
+        about.append(arguments)
     return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 

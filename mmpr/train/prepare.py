@@ -83,7 +83,7 @@ def prepare(recipe: TrainRecipe, data: Path, out: Path, processor: Any, config: 
         MmprError: nothing is left to train on, or the recipe's steps cannot be filled.
     """
     rows = read_train_rows(data)
-    encoder = Encoder(processor, config)
+    encoder = Encoder(processor, config, {**rows.processor, **recipe.data.processor})
     cache = cache_base(data, out / "cache")
     folder = survey(rows, encoder, cache / "survey", workers=recipe.compute.workers, **_share())
     ranks.barrier()

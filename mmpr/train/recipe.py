@@ -42,6 +42,9 @@ class DataSpec(Part):
     source_weights: dict[str, float] = Field(
         default_factory=dict, description="how often a source's pairs are seen in an epoch; 1 where not named"
     )
+    processor: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="processor arguments by source, in place of those it was sampled with"
+    )
 
 
 class ModelSettings(Part):

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mmpr.config import ImagesSpec
-from mmpr.errors import RowError
+from mmpr.errors import OutputError, RowError
 from mmpr.io.images import clean_image
 from mmpr.io.manifest import read_manifest
 from mmpr.prompts import to_messages
@@ -41,11 +41,13 @@ class TrainRows(Protocol):
     Attributes:
         fingerprint: 32 hex digits of what the rows say; where pictures are files beside the text, their paths count.
         weights: how often the pairs of a source are meant to be seen, as the data itself says (MMPR's repeat_time).
+        processor: arguments of the model's processor by source, as a build was sampled with.
         rejects: what was found wrong while the rows were counted.
     """
 
     fingerprint: str
     weights: Mapping[str, float]
+    processor: Mapping[str, Mapping[str, Any]]
     rejects: list[Reject]
 
     def __len__(self) -> int:
@@ -84,12 +86,14 @@ class BuildRows:
 
     def __init__(self, out: Path) -> None:
         """Raises OutputError when the build is not finished, SourceError when a file cannot be read."""
-        table = read_manifest(out)["files"]
+        manifest = read_manifest(out)
+        table = manifest["files"]
         names = sorted(name for name in table if name.startswith("pairs/"))
         columns = ["id", "source", "images", "prompt", "responses", "pairs"]
         self._records = ParquetRecords(out, [out / name for name in names], columns)
         self.fingerprint = content_id("build", *(part for name in names for part in (name, table[name]["sha256"])))
         self.weights: Mapping[str, float] = {}
+        self.processor = _processor_arguments(manifest.get("recipe"))
         self.rejects: list[Reject] = []
 
     def __len__(self) -> int:
@@ -122,6 +126,7 @@ class ReleaseRows:
     def __init__(self, path: Path) -> None:
         """Raises SourceError when a file is missing or holds something else."""
         self.rejects: list[Reject] = []
+        self.processor: Mapping[str, Mapping[str, Any]] = {}
         self._release = Release(path, self.rejects.append)
         names = self._release.sources
         self.weights: Mapping[str, float] = {name: self._release.repeat_time(name) for name in names}
@@ -156,6 +161,7 @@ class PairTable:
         self._records, self._name = records, name
         self._limits = ImagesSpec()
         self.weights: Mapping[str, float] = {}
+        self.processor: Mapping[str, Mapping[str, Any]] = {}
         self.rejects: list[Reject] = []
         keys, places = bytearray(), []
         digest = hashlib.sha256()
@@ -235,6 +241,15 @@ class _Pair:
         self.chosen, self.rejected = _answer(chosen, "chosen"), _answer(rejected, "rejected")
         if self.chosen == self.rejected:
             raise RowError("same_text", "chosen and rejected are the same")
+
+
+def _processor_arguments(recipe: Any) -> Mapping[str, Mapping[str, Any]]:
+    """A build's processor arguments by source, of what is trained on and what is held out."""
+    try:
+        sources = [*recipe.get("sources", ()), *recipe.get("heldout", ())] if recipe else []
+        return {source["name"]: dict(source["processor"]) for source in sources if source.get("processor")}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise OutputError(f"manifest.json: its recipe is damaged ({error!r}); run the build again") from None
 
 
 def _row(id: str, source: str, images: tuple[bytes, ...], prompt: Messages, pairs: list[tuple[str, str]]) -> TrainRow:

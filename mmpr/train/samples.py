@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,14 @@ class Asked:
     truth: str | None = None
     choices: tuple[str, ...] = ()
     template: str = "plain"
+    processor: Mapping[str, Any] = field(default_factory=dict)
 
 
-def held_out(build: Path, most: int) -> list[Asked]:
+Arguments = Mapping[str, Mapping[str, Any]]
+"""Processor arguments by source."""
+
+
+def held_out(build: Path, most: int, arguments: Arguments) -> list[Asked]:
     """Questions that a build keeps for evaluation, evenly from its sources; none where there are none."""
     if not (build / "manifest.json").exists() or not most:
         return []
@@ -44,12 +49,12 @@ def held_out(build: Path, most: int) -> list[Asked]:
             if len(by_source[question.source]) < most:
                 by_source[question.source].append(question)
     mixed = [questions[i] for i in range(most) for questions in by_source.values() if i < len(questions)]
-    return [_ask(question, templates[question.source]) for question in mixed[:most]]
+    return [_ask(one, templates[one.source], arguments.get(one.source, {})) for one in mixed[:most]]
 
 
-def from_rows(rows: Sequence[TrainRow]) -> list[Asked]:
+def from_rows(rows: Sequence[TrainRow], arguments: Arguments) -> list[Asked]:
     """Questions of the training data, where nothing is held out."""
-    return [Asked(_words(row.prompt), row.prompt, row.images) for row in rows]
+    return [Asked(_words(row.prompt), row.prompt, row.images, processor=arguments.get(row.source, {})) for row in rows]
 
 
 def answer(model: Any, processor: Any, asked: Sequence[Asked], *, step: int, max_new_tokens: int) -> Answers:
@@ -95,11 +100,11 @@ def read_answers(path: Path, done_steps: int) -> list[Answers]:
     return list(found.values())
 
 
-def _ask(question: Question, templates: tuple[str, str]) -> Asked:
+def _ask(question: Question, templates: tuple[str, str], processor: Mapping[str, Any]) -> Asked:
     name = templates[question.answer is None]
     prompt = load_template(name).render(question.question)
     messages = tuple(to_messages(prompt))
-    return Asked(question.question, messages, question.images, question.answer, question.choices, name)
+    return Asked(question.question, messages, question.images, question.answer, question.choices, name, processor)
 
 
 def _generate(model: Any, processor: Any, question: Asked, max_new_tokens: int) -> tuple[str, int]:
@@ -109,7 +114,8 @@ def _generate(model: Any, processor: Any, question: Asked, max_new_tokens: int) 
     text = chat.apply_chat_template(list(question.prompt), add_generation_prompt=True, tokenize=False)
     if question.images:
         pictures = [Image.open(io.BytesIO(image)).convert("RGB") for image in question.images]
-        inputs = processor(text=[text], images=[pictures], return_tensors="pt", add_special_tokens=False)
+        own = question.processor
+        inputs = processor(text=[text], images=[pictures], return_tensors="pt", add_special_tokens=False, **own)
     else:
         inputs = tokenizer([text], return_tensors="pt", add_special_tokens=False)
     inputs = inputs.to(model.device)

@@ -164,7 +164,8 @@ def _place(model: Any, recipe: TrainRecipe, arguments: TrainingArguments) -> Non
 def _questions(recipe: TrainRecipe, about: Mapping[str, Any], prepared: Prepared) -> list[Asked]:
     """The held-out questions that are looked at, or some of the training data where there are none."""
     most = recipe.watch.questions
-    return held_out(Path(about["data"]["path"]), most) or from_rows(prepared.some_rows(most))
+    arguments = prepared.steps.encoder.arguments
+    return held_out(Path(about["data"]["path"]), most, arguments) or from_rows(prepared.some_rows(most), arguments)
 
 
 def _ask(

@@ -212,7 +212,7 @@ def slow_judge() -> AbstractContextManager[Any]:
     return mock.patch.object(stages, "match_many", match_many)
 
 
-def _say_the_same(text: str, right: bool, dice: random.Random) -> str:
+def say_the_same(text: str, right: bool, dice: random.Random) -> str:
     return " ".join(WORDS) + "." if right else text
 
 
@@ -221,7 +221,7 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "longer_wins": (Fault(spoil=lambda t, right, d: talk(d, 40 if right else 30)), "bad"),
     "letter_bias": (Fault(letters="AAAAAAAB", others=20), "bad"),
     "yes_no_bias": (Fault(words=("yes", "yes", "yes", "yes", "yes", "no"), others=20), "bad"),
-    "near_duplicates": (Fault(spoil=_say_the_same), "bad"),
+    "near_duplicates": (Fault(spoil=say_the_same), "bad"),
     "loops": (Fault(spoil=lambda t, right, d: t + " the same again" * (60 if d.random() < 0.1 else 0)), "bad"),
     "truncated": (Fault(finish=lambda d: "length" if d.random() < 0.3 else "stop"), "bad"),
     "leakage": (Fault(spoil=lambda t, right, d: t + "\nUser: and then?" * (d.random() < 0.05)), "bad"),

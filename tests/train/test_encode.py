@@ -438,3 +438,29 @@ def test_content_and_fingerprint_tell_what_the_model_is_shown(demo: Encoder) -> 
     processor = AutoProcessor.from_pretrained(folder)
     processor.chat_template = processor.chat_template.replace("<|im_start|>", "<|im_start|>!")
     assert Encoder(processor).fingerprint != demo.fingerprint
+
+
+def test_a_source_s_processor_arguments_decide_how_its_pictures_are_cut(demo: Encoder) -> None:
+    """As many picture tokens as the processor makes with them, which is what the responses were sampled with."""
+    folder = REPOSITORY / "data" / "demo_model"
+    processor, config = AutoProcessor.from_pretrained(folder), AutoConfig.from_pretrained(folder)
+    tiles: dict[str, Any] = {"do_image_splitting": True, "size": {"longest_edge": 128}}
+    encoder = Encoder(processor, config, {"s": tiles, "other": {}})
+    asked = row(ANSWERS, images=1)
+    picture_of = Image.open(io.BytesIO(asked.images[0])).convert("RGB")
+    made = processor(text=["<image>"], images=[[picture_of]], return_tensors="pt", **tiles)
+    cut, whole = encoder.encode(asked), encoder.encode(replace(asked, source="other"))
+    tokens = int((made["input_ids"] == encoder.image_token_id).sum())
+    assert tokens > 16
+    assert int((cut.row.prompt_ids == encoder.image_token_id).sum()) == tokens
+    assert cut.row.extras["pixel_values"].shape == made["pixel_values"].shape
+    assert int((whole.row.prompt_ids == encoder.image_token_id).sum()) == 16
+    assert (whole.content, cut.content != whole.content) == (demo.encode(asked).content, True)
+    assert encoder.fingerprint != demo.fingerprint
+    assert Encoder(processor, config, {"other": {}}).fingerprint == demo.fingerprint
+
+
+def test_processor_arguments_that_would_be_passed_over_are_refused(demo: Encoder) -> None:
+    folder = REPOSITORY / "data" / "demo_model"
+    with pytest.raises(MmprError, match=r"source 'charts': max_dynamic_patch\).*do_image_splitting.*data\.processor"):
+        Encoder(AutoProcessor.from_pretrained(folder), None, {"charts": {"max_dynamic_patch": 4}})

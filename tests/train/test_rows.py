@@ -108,6 +108,16 @@ def test_a_build_as_it_is(tmp_path: Path) -> None:
         rows[5]
 
 
+def test_a_build_tells_the_processor_arguments_of_its_sources(tmp_path: Path) -> None:
+    out = build(tmp_path)
+    assert read_train_rows(out).processor == {}
+    tiles = {"max_patches": 4}
+    sources = [{"name": "s0", "processor": tiles}, {"name": "s1", "processor": {}}]
+    recipe = {"sources": sources, "heldout": [{"name": "kept", "processor": tiles}]}
+    write_json(out / "manifest.json", {**json.loads((out / "manifest.json").read_text()), "recipe": recipe})
+    assert read_train_rows(out).processor == {"s0": tiles, "kept": tiles}
+
+
 def test_a_build_s_fingerprint_is_of_its_pairs(tmp_path: Path) -> None:
     first = read_train_rows(build(tmp_path / "a")).fingerprint
     assert read_train_rows(build(tmp_path / "b")).fingerprint == first
