@@ -17,7 +17,7 @@ RUNTIME  := $(VENV)/.installed-$(EXTRA)
 DEV      := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build-mmpr report train evaluate demo-model test lint format clean
+.PHONY: help setup build-mmpr report train evaluate fuzz demo-model test lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ evaluate: $(RUNTIME)  ## measure a model on a build's held-out questions (MODEL=
 
 demo-model: $(RUNTIME)  ## train the small model of data/demo_model again (40 minutes)
 	@$(PY) data/train_demo_model.py $(ARGS)
+
+fuzz: $(RUNTIME)  ## feed hostile input to everything that reads from outside (ARGS='--inputs 120000')
+	@$(PY) -m benchmarks.fuzz $(ARGS)
 
 test: $(RUNTIME) $(DEV)  ## run the whole suite
 	@$(PY) -m pytest $(ARGS)

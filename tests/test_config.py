@@ -210,7 +210,7 @@ BOMB = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("a
         (b"\x00\x01", "is not a YAML recipe"),
         (b"", "a recipe is a mapping of names to values, this is empty"),
         ("just words", "a recipe is a mapping"),
-        ("#" * (MAX_RECIPE_BYTES + 1), "larger than 1 MiB"),
+        ("#" * (MAX_RECIPE_BYTES + 1), "larger than 128 KiB"),
     ],
     ids=lambda value: repr(value[:24]),
 )

@@ -120,11 +120,18 @@ def _read_entry(folder: Path, value: Any) -> Entry:
 
 def _find(folder: Path, written: str) -> Path | None:
     """The path as it is written, or else the longest of its ends that exists beside ``meta.json``."""
-    if "\0" in written:
+    if "\0" in written or len(written) > files.MAX_PATH:
         return None
     path = Path(os.path.normpath(folder / written))
-    if path.exists():
+    if _exists(path):
         return path
     parts = [part for part in PurePosixPath(written).parts if part not in ("/", "..")]
     ends = (folder.joinpath(*parts[skip:]) for skip in range(len(parts)))
-    return next((end for end in ends if end.exists()), None)
+    return next((end for end in ends if _exists(end)), None)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False  # a name that is too long for the file system, or no text

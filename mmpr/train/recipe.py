@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 # The reading of YAML, of key.path=value and of pydantic's errors is the same for all recipes.
-from mmpr.config import Part, apply_override, plain_problem, read_yaml
+from mmpr.config import Part, apply_override, list_problems, plain_problem, read_yaml
 from mmpr.errors import RecipeError
 
 Freezable = Literal["vision", "projector", "decoder"]
@@ -151,8 +151,8 @@ def parse_train_recipe(tree: object, overrides: Sequence[str] = (), *, where: st
     try:
         recipe = TrainRecipe.model_validate_json(json.dumps(settings))
     except ValidationError as error:
-        raise RecipeError(where, problems + [_told(item) for item in error.errors()]) from None
-    except (TypeError, ValueError) as error:
+        raise RecipeError(where, problems + list_problems(error.errors(), _told)) from None
+    except (TypeError, ValueError, RecursionError) as error:
         raise RecipeError(
             where, [*problems, f"holds a value that is no number, text, list or mapping: {error}"]
         ) from None
