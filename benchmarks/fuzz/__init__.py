@@ -4,9 +4,9 @@
     python -m benchmarks.fuzz --target pictures parquet --seed 7
     python -m benchmarks.fuzz --replay builds/fuzz/pictures-0-4711.bin
 
-Inputs are fixed ones (real files as they are, cut at each hundredth, and files made to hurt), and then mutations of real
-files. An input is a function of target, seed and number alone. Each target runs in a process of its own with little
-memory, and has a limit of time for each input; a process that dies or hangs is replaced, and the input is kept.
+Inputs are fixed ones (real files as they are, cut at each hundredth, and files made to hurt), then mutations of real
+ones. An input is a function of target, seed and number alone. Each target runs in a process of its own with little
+memory and a limit of time for each input; a process that dies or hangs is replaced, and the input is kept.
 
     pictures.py, files.py    real files in every format, and files made to hurt
     mutate.py                one mutated input from a seed

@@ -196,7 +196,9 @@ def _keep(target: Target, args: argparse.Namespace, line: Line) -> None:
     args.keep.mkdir(parents=True, exist_ok=True)
     path.write_bytes(input_of(target, list(target.fixed()), args.seed, line.number))
     path.with_suffix(".txt").write_text(line.detail, encoding="utf-8")
-    print(f"{line.outcome}  {path}  {(line.detail.strip().splitlines() or [''])[-1][:200]!a}", file=sys.stderr, flush=True)
+    print(
+        f"{line.outcome}  {path}  {(line.detail.strip().splitlines() or [''])[-1][:200]!a}", file=sys.stderr, flush=True
+    )
 
 
 def _show(rows: list[Row]) -> None:
@@ -215,7 +217,9 @@ def _arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--inputs", type=int, default=120_000, metavar="N", help="over all targets (default 120,000)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--target", nargs="+", choices=list(TARGETS), metavar="T", help=f"some of: {', '.join(TARGETS)}")
+    parser.add_argument(
+        "--target", nargs="+", choices=list(TARGETS), metavar="T", help=f"some of: {', '.join(TARGETS)}"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the table goes")
     parser.add_argument("--keep", type=Path, default=Path("builds/fuzz"), metavar="DIR", help="where failures are kept")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="feed one kept file again and say what happens")

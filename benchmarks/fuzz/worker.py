@@ -2,8 +2,8 @@
 
     python -m benchmarks.fuzz.worker TARGET SEED START STOP LIMIT_MIB [FILE]
 
-A line is a JSON list: number, outcome (``accepted``, ``refused``, ``crashed``), CPU seconds, the process's peak resident
-size in MiB, and a traceback or "". With FILE, that file is the only input.
+A line is a JSON list: number, outcome (``accepted``, ``refused``, ``crashed``), CPU seconds, the process's peak
+resident size in MiB, and a traceback or "". With FILE, that file is the only input.
 """
 
 from __future__ import annotations

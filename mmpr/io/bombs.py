@@ -15,7 +15,7 @@ MAX_SCANS = 100
 185 KB and 4 megapixels took 27 s."""
 
 MAX_EXIF_SEGMENTS = 64
-"""Of a JPEG, which has one, or a few when it is long. Pillow joins them one by one, which takes time by their square."""
+"""Of a JPEG, which has one, or a few when it is long. Pillow joins them in time by the square of their number."""
 
 MAX_RLE_BYTES = 4 << 20
 """Of a run-length coded BMP, which Pillow decodes in Python: a file of 40 MB took more than 40 s."""

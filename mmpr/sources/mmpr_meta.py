@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from mmpr.config import Columns
 from mmpr.errors import RowError, SourceError
+from mmpr.reading import read_small
 from mmpr.sources import cells, files, jsonl
 
 _MAX_META_BYTES = 16 << 20
@@ -81,11 +82,10 @@ class Meta:
 
 def _read_meta(meta: Path, wanted: tuple[str, ...]) -> dict[str, Entry]:
     try:
-        with meta.open("rb") as file:
-            data = file.read(_MAX_META_BYTES + 1)
-        tree = jsonl.parse_object(data)
-    except OSError as error:
-        raise SourceError(f"{meta}: cannot be read: {error.strerror}; name MMPR's meta.json") from None
+        tree = jsonl.parse_object(read_small(meta, _MAX_META_BYTES))
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise SourceError(f"{meta}: cannot be read: {reason}; name MMPR's meta.json") from None
     except RowError as error:
         raise SourceError(f"{meta}: is not MMPR's meta.json: {error}") from None
     if unknown := [name for name in wanted if name not in tree]:
