@@ -12,7 +12,7 @@ import json
 import os
 import re
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -20,6 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mmpr.errors import RecipeError
+from mmpr.forbidden import huge_numbers, refuse_secrets
 from mmpr.reading import read_small
 from mmpr.schema import Rule
 
@@ -238,6 +239,7 @@ def parse_recipe(
     tree = copy.deepcopy(tree)  # overrides change it
     problems = [problem for override in overrides if (problem := apply_override(tree, override))]
     refuse_secrets(tree, where)
+    problems += huge_numbers(tree)
     if "folder" in tree:
         problems.append("folder: not a setting of recipes")
     try:
@@ -337,43 +339,6 @@ def _list_place(node: Any, key: str) -> int | None:
         if key == str(place) or (isinstance(item, dict) and item.get("name") == key):
             return place
     return None
-
-
-_SECRET_NAME = re.compile(
-    r"(?i)(?:^(?:(?:hf|hub|api|auth|access|use_auth)_?)?token|secret|password|passwd|api_?key|credentials?)$"
-)
-_SECRET_VALUE = re.compile(r"\bhf_[A-Za-z0-9]{16,}|://[^/\s:@]*:[^/\s@]+@")
-_LONGEST_SECRET = 10_000
-
-
-def refuse_secrets(tree: object, where: str) -> None:
-    """Refuse a recipe that holds a token or password, since all of a recipe is written into what it makes.
-
-    Raises:
-        RecipeError: naming the settings, and never their values.
-    """
-    problems = [
-        f"{place}: holds a secret, and a recipe is copied into manifests and reports; "
-        "set HF_TOKEN in the environment (or `hf auth login`) instead"
-        for place in _secrets(tree, "")
-    ]
-    if problems:
-        raise RecipeError(where, problems)
-
-
-def _secrets(node: object, place: str) -> Iterator[str]:
-    if isinstance(node, dict):
-        for name, value in node.items():
-            inner = f"{place}.{name}" if place else str(name)
-            if isinstance(value, str) and value and _SECRET_NAME.search(str(name)):
-                yield inner
-            else:
-                yield from _secrets(value, inner)
-    elif isinstance(node, list):
-        for at, value in enumerate(node):
-            yield from _secrets(value, f"{place}.{at}")
-    elif isinstance(node, str) and _SECRET_VALUE.search(node[:_LONGEST_SECRET]):
-        yield place
 
 
 def list_problems(errors: Sequence[Any], tell: Callable[[Any], str]) -> list[str]:

@@ -91,6 +91,10 @@ def test_every_problem_is_told_at_once() -> None:
         ({"unit_questions": 1.5}, "unit_questions: "),
         ({"unit_questions": "12"}, "unit_questions: "),
         ({"seed": True}, "seed: "),
+        ({"unit_questions": 10**30}, "unit_questions: is too large a number"),
+        ({"images": {"max_bytes": -1}}, "images.max_bytes: "),
+        ({"images": {"max_megapixels": -0.5}}, "images.max_megapixels: "),
+        ({"sampling": {"max_tokens": -5}}, "sampling.max_tokens: "),
         ({"sampling": {"samples": 1025}}, "sampling.samples: "),
         ({"sampling": {"temperature": float("nan")}}, "sampling.temperature: "),
         ({"sampling": {"temperature": float("inf")}}, "sampling.temperature: "),
@@ -149,6 +153,14 @@ OVERRIDES = [
 @pytest.mark.parametrize(("override", "look", "value"), OVERRIDES)
 def test_override(override: str, look: Any, value: object) -> None:
     assert look(parse_recipe(tree(), [override])) == value
+
+
+def test_of_thousands_of_problems_the_first_are_told() -> None:
+    started = time.process_time()
+    found = problems(tree(**{f"key{at}": at for at in range(5_000)}))
+    assert len(found) == 51
+    assert found[-1] == "and 4,950 more problems"
+    assert time.process_time() - started < 3
 
 
 def test_later_overrides_win_and_the_callers_tree_stays() -> None:

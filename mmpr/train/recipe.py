@@ -16,8 +16,9 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 # The reading of YAML, of key.path=value and of pydantic's errors is the same for all recipes.
-from mmpr.config import Part, apply_override, list_problems, plain_problem, read_yaml, refuse_secrets
+from mmpr.config import Part, apply_override, list_problems, plain_problem, read_yaml
 from mmpr.errors import RecipeError
+from mmpr.forbidden import huge_numbers, refuse_secrets
 
 Freezable = Literal["vision", "projector", "decoder"]
 
@@ -149,6 +150,7 @@ def parse_train_recipe(tree: object, overrides: Sequence[str] = (), *, where: st
     settings: dict[str, Any] = copy.deepcopy(tree)  # overrides change it
     problems = [problem for override in overrides if (problem := apply_override(settings, override))]
     refuse_secrets(settings, where)
+    problems += huge_numbers(settings)
     try:
         recipe = TrainRecipe.model_validate_json(json.dumps(settings))
     except ValidationError as error:
