@@ -49,13 +49,15 @@ def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
 @functools.cache
 def photographs() -> tuple[Image.Image, ...]:
     """Three real ones, small."""
-    from sklearn.datasets import load_sample_image
+    china, flower = (_opened("sklearn", f"datasets/images/{name}.jpg") for name in ("china", "flower"))
+    return china.resize((96, 64)), flower.resize((64, 96)), _opened("easy_vqa", "data/train/images/0.png")
 
-    package = Path(str(importlib.util.find_spec("easy_vqa").origin)).parent  # type: ignore[union-attr]
-    with Image.open(package / "data/train/images/0.png") as drawn:
-        easy_vqa = drawn.convert("RGB")
-    china, flower = (Image.fromarray(load_sample_image(f"{name}.jpg")) for name in ("china", "flower"))
-    return china.resize((96, 64)), flower.resize((64, 96)), easy_vqa
+
+def _opened(package: str, path: str) -> Image.Image:
+    """A picture of an installed package, which is not imported: that takes seconds."""
+    origin = importlib.util.find_spec(package).origin  # type: ignore[union-attr]
+    with Image.open(Path(str(origin)).parent / path) as picture:
+        return picture.convert("RGB")
 
 
 @functools.cache
