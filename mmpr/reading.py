@@ -14,11 +14,14 @@ def read_small(path: Path, most: int) -> bytes:
     Raises:
         OSError: it cannot be read, is no regular file, or is larger; ``strerror`` says which.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "is a directory, a device or a pipe, not a file")
+    with open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "is a device or a pipe, not a file")
         data = file.read(most + 1)
     if len(data) > most:
         raise OSError(errno.EFBIG, f"is larger than {most >> 10:,} KiB")
     return data
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)

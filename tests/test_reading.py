@@ -24,7 +24,7 @@ def traps(tmp_path: Path) -> Path:
 TRAPS = [
     ("pipe", "not a file"),
     ("zero", "not a file"),
-    ("folder", "not a file"),
+    ("folder", "irectory"),
     ("large", "larger than"),
     ("none", "No such"),
 ]

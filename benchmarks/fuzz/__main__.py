@@ -105,7 +105,7 @@ def run_worker(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=REPOSITORY, start_new_session=True
     )
     last = Line(start - 1, "ready", 0, 0, "")
-    heard = _Heard(worker)
+    heard = Heard(worker)
     try:
         limit_s = float(_START_S)
         while (text := heard.line(limit_s)) is not None:
@@ -127,7 +127,7 @@ def run_worker(
                 pipe.close()
 
 
-class _Heard:
+class Heard:
     """What a process says on standard output, line by line with a limit of time; the end of its standard error."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:

@@ -300,7 +300,7 @@ def saved_files(folder: Path) -> list[Path]:
     Raises:
         SourceError: the folder is not one saved dataset.
     """
-    if not folder.is_dir():
+    if not files.is_folder(folder):
         raise SourceError(f"{folder}: no such folder; it is what Dataset.save_to_disk wrote")
     if (folder / "dataset_dict.json").exists():
         splits = ", ".join(sorted(item.parent.name for item in folder.glob("*/state.json"))) or "none"

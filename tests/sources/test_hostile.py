@@ -62,8 +62,8 @@ def line(**row: object) -> bytes:
     ],
 )
 def test_rows(folder: Path, row: bytes, reason: str | None) -> None:
-    (folder / "x.jsonl").write_bytes(row + b"\n" + line(question="good") + b"\n")
-    found, good = ingest(folder, type="jsonl", path="x.jsonl", columns={"kind": "kind"} if b'"kind"' in row else {})
+    (folder / "x.jsonl").write_bytes(line(question="good") + b"\n" + row + b"\n")
+    good, found = ingest(folder, type="jsonl", path="x.jsonl", columns={"kind": "kind"} if b'"kind"' in row else {})
     assert isinstance(good, Question)
     if reason is None:
         assert isinstance(found, Question)
