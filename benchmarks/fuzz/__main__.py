@@ -224,7 +224,9 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the table goes")
     parser.add_argument("--keep", type=Path, default=Path("builds/fuzz"), metavar="DIR", help="where failures are kept")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="feed one kept file again and say what happens")
-    parser.add_argument("--limit-s", type=float, default=60.0, help="an input that takes longer hangs (default 60)")
+    parser.add_argument(
+        "--limit-s", type=float, default=120.0, help="an input that takes longer hangs (default 120; wall time)"
+    )
     parser.add_argument("--limit-mib", type=int, default=1_536, help="memory above what a process begins with")
     return parser
 

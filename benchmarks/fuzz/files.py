@@ -259,10 +259,15 @@ def templates() -> tuple[bytes, ...]:
 
 @functools.cache
 def answer_seeds() -> tuple[bytes, ...]:
-    """Answers with their truths, apart by a separator, of every kind that the matcher's own table has."""
+    """Answers with their truths, apart by a separator, of every kind that the matcher's own table has.
+
+    The first one needs a proof, so that the process that proves is up before the clock runs.
+    """
     lines = (REPOSITORY / "tests/answers/pairs.jsonl").read_text(encoding="utf-8").splitlines()[::8]
     pairs = [json.loads(line) for line in lines]
-    return tuple(f"{pair['pred']}\x1e{pair['gold']}".encode("utf-8", "surrogateescape") for pair in pairs)
+    proof = {"pred": r"\sqrt{x+1}\sqrt{x-1}", "gold": r"\sqrt{x^2-1}"}
+    texts = (f"{pair['pred']}\x1e{pair['gold']}" for pair in (proof, *pairs))
+    return tuple(text.encode("utf-8", "surrogateescape") for text in texts)
 
 
 def hostile_answers() -> Iterator[bytes]:
