@@ -47,7 +47,7 @@ ANSWER_WORDS = (
 
 META = b'{"s": {"root": ".", "annotation": "pairs.jsonl", "repeat_time": 1, "length": 2}}'
 
-SECRET = encoded(photographs()[1].transpose(0), "PNG")  # type: ignore[arg-type]
+SECRET = encoded(photographs()[1].rotate(180), "PNG")
 """A picture that lies outside of every root; it must never be in a question."""
 
 _CHINA = encoded(photographs()[0], "JPEG")
