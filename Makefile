@@ -17,7 +17,7 @@ RUNTIME  := $(VENV)/.installed-$(EXTRA)
 DEV      := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build-mmpr report train evaluate demo-model scale test lint format clean
+.PHONY: help setup build-mmpr report train evaluate prove demo-model scale torture fuzz test lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ demo-model: $(RUNTIME)  ## train the small model of data/demo_model again (40 mi
 
 scale: $(RUNTIME)  ## measure the driver of a build at the paper's size (ARGS='--json scale.json'; docs/scale.md)
 	@$(PY) -m benchmarks.scale $(ARGS)
+
+fuzz: $(RUNTIME)  ## feed hostile input to everything that reads from outside (ARGS='--inputs 120000')
+	@$(PY) -m benchmarks.fuzz $(ARGS)
 
 test: $(RUNTIME) $(DEV)  ## run the whole suite
 	@$(PY) -m pytest $(ARGS)

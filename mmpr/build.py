@@ -82,7 +82,7 @@ def dry_run(plan: Plan) -> None:
     from rich.table import Table
 
     from mmpr.plan import estimate
-    from mmpr.progress import print_tables
+    from mmpr.progress import print_tables, printable
 
     recipe = plan.recipe
     expected = estimate(plan)
@@ -96,7 +96,7 @@ def dry_run(plan: Plan) -> None:
     print_tables(table)
     engine = recipe.engine
     most_tokens = sum(line.responses for line in expected) * recipe.sampling.max_tokens
-    print(f"model    {recipe.model.path} (revision {plan.model.revision})")
+    print(printable(f"model    {recipe.model.path} (revision {plan.model.revision})"))
     print(f"engines  {engine.actors} x {engine.type}, tensor parallel {engine.tensor_parallel_size}")
     print(
         f"output   about {sum(line.bytes for line in expected) / 1e6:,.1f} MB; at most {most_tokens:,} tokens sampled"
@@ -116,12 +116,12 @@ def build(plan: Plan, out: Path, start: Stage | None = None) -> dict[str, Any]:
     """
     from mmpr.io.manifest import REPORT, read_manifest
     from mmpr.io.shards import locked, remove_temporaries
+    from mmpr.models import say_remote_code
     from mmpr.plan import prepare, write_index
     from mmpr.progress import print_tables, reasons_table, summary_table
 
     out = out.absolute()
-    if plan.recipe.model.trust_remote_code:
-        print("warning: trust_remote_code is on: code that comes with the model will run", file=sys.stderr)
+    say_remote_code(plan.recipe.model.trust_remote_code)
     with locked(out):
         remove_temporaries(out)
         state = prepare(out, plan, start)

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -20,9 +20,15 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mmpr.errors import RecipeError
+from mmpr.forbidden import huge_numbers, refuse_secrets
+from mmpr.reading import read_small
 from mmpr.schema import Rule
 
-MAX_RECIPE_BYTES = 1 << 20
+MAX_RECIPE_BYTES = 128 << 10
+"""Of YAML, which is read at some 100 KB a second."""
+
+MAX_PROBLEMS = 50
+"""So many are told, the others counted."""
 
 
 class Part(BaseModel):
@@ -232,6 +238,8 @@ def parse_recipe(
         raise RecipeError(where, [f"a recipe is a mapping of names to values, this is {_kind(tree)}"])
     tree = copy.deepcopy(tree)  # overrides change it
     problems = [problem for override in overrides if (problem := apply_override(tree, override))]
+    refuse_secrets(tree, where)
+    problems += huge_numbers(tree)
     if "folder" in tree:
         problems.append("folder: not a setting of recipes")
     try:
@@ -239,7 +247,7 @@ def parse_recipe(
     except ValidationError as error:
         # A list that is not empty is "too short" only because entries of it are wrong, which is told by itself.
         found = [item for item in error.errors() if not (item["type"] == "too_short" and item["input"])]
-        raise RecipeError(where, problems + [plain_problem(item) for item in found]) from None
+        raise RecipeError(where, problems + list_problems(found, plain_problem)) from None
     except (TypeError, ValueError, RecursionError) as error:
         raise RecipeError(
             where, [*problems, f"holds a value that is no number, text, list or mapping: {error}"]
@@ -285,12 +293,9 @@ _Loader.add_implicit_resolver(
 def read_yaml(path: Path) -> object:
     """What a recipe's file says; raises RecipeError when it is missing, too large or no plain YAML."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_RECIPE_BYTES + 1)
-    except OSError as error:
-        raise RecipeError(str(path), [f"cannot be read: {error.strerror}"]) from None
-    if len(data) > MAX_RECIPE_BYTES:
-        raise RecipeError(str(path), [f"larger than {MAX_RECIPE_BYTES >> 20} MiB"])
+        data = read_small(path, MAX_RECIPE_BYTES)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise RecipeError(str(path), [f"cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
     try:
         return yaml.load(data.decode("utf-8"), Loader=_Loader)
     except UnicodeDecodeError:
@@ -334,6 +339,12 @@ def _list_place(node: Any, key: str) -> int | None:
         if key == str(place) or (isinstance(item, dict) and item.get("name") == key):
             return place
     return None
+
+
+def list_problems(errors: Sequence[Any], tell: Callable[[Any], str]) -> list[str]:
+    """Pydantic's errors as lines; of a file that is wrong in thousands of places the first ``MAX_PROBLEMS``."""
+    lines = [tell(error) for error in errors[:MAX_PROBLEMS]]
+    return lines if len(errors) <= MAX_PROBLEMS else [*lines, f"and {len(errors) - MAX_PROBLEMS:,} more problems"]
 
 
 def plain_problem(error: Any) -> str:

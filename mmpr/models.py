@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,12 @@ class FoundModel:
 
     path: str
     revision: str
+
+
+def say_remote_code(trusted: bool) -> None:
+    """Say aloud, before anything is loaded, that a model's own code will run."""
+    if trusted:
+        print("warning: trust_remote_code is on: code that comes with the model will run", file=sys.stderr, flush=True)
 
 
 def find_model(recipe: Recipe) -> FoundModel:

@@ -176,10 +176,10 @@ def printable(text: str) -> str:
 
 
 def print_tables(*tables: Table | None) -> None:
-    """Print tables, wide enough to read where the output is a file."""
-    console = Console()
+    """Print tables, wide enough to read where the output is a file. Brackets in cells are text, never markup."""
+    console = Console(markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
-        console = Console(width=120)
+        console = Console(width=120, markup=False, emoji=False, highlight=False)
     for table in tables:
         if table is not None:
             console.print(table)

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from mmpr.errors import MmprError
+from mmpr.reading import read_small
 from mmpr.schema import IMAGE_MARK
 
 PROMPTS = Path(__file__).resolve().parent.parent / "prompts"
-MAX_TEMPLATE_BYTES = 100_000
+MAX_TEMPLATE_BYTES = 100 << 10
 
 # Sources end their questions with these; they contradict a prompt that asks for reasoning (paper, appendix).
 _INSTRUCTIONS = (
@@ -79,9 +80,7 @@ def load_template(name: str, folder: Path = Path(".")) -> Template:
     if not is_path and not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise MmprError(f"template {name!r}: name one of {known}, or a file (./mine.txt)")
     try:
-        if path.stat().st_size > MAX_TEMPLATE_BYTES:
-            raise MmprError(f"template {path}: larger than {MAX_TEMPLATE_BYTES:,} bytes")
-        text = path.read_text(encoding="utf-8")
+        text = read_small(path, MAX_TEMPLATE_BYTES).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError:
         raise MmprError(f"template {path}: is not UTF-8 text") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name

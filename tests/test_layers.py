@@ -18,7 +18,8 @@ PACKAGE = Path(mmpr.__file__).parent
 
 # Each room imports only rooms before it; rooms in one line do not know each other.
 ROOMS: tuple[tuple[str, ...], ...] = (
-    ("errors",),
+    ("errors", "reading"),
+    ("forbidden",),
     ("schema",),
     ("config",),
     ("prompts",),

@@ -38,12 +38,18 @@ def test_short_answer_instructions_go(question: str, kept: str) -> None:
         ("<image>\n<image>\nSame?", "<image><image>\nReason first.\n\nQuestion:\n\nSame?"),
         ("Is <image> like <image>?", "Reason first.\n\nQuestion:\n\nIs <image> like <image>?"),
         ("<image>\nReason first.\n\nQuestion:\n\nHow many?", "<image>\nReason first.\n\nQuestion:\n\nHow many?"),
+        ("{question.__class__}{0}%s$HOME", "Reason first.\n\nQuestion:\n\n{question.__class__}{0}%s$HOME"),
         ("2 + 2?", "Reason first.\n\nQuestion:\n\n2 + 2?"),
         ("Set {question} {0} {x!r}?", "Reason first.\n\nQuestion:\n\nSet {question} {0} {x!r}?"),
     ],
 )
 def test_render(question: str, prompt: str) -> None:
     assert EN.render(question) == prompt
+
+
+def test_a_template_is_text_and_no_format_string() -> None:
+    tricks = "{0} {question.__class__} {x!r:>999999999} %s $HOME {{}} "
+    assert Template("t", tricks + "{question}").render("q") == tricks + "q"
 
 
 def test_plain_changes_nothing() -> None:
@@ -94,6 +100,7 @@ def test_a_template_of_ones_own(tmp_path) -> None:
         ("a/b", None, "name one of"),
         ("./a\0b", None, "null byte"),
         ("./none.txt", "no field", "exactly once"),
+        ("./tricks.txt", "{question.__class__} {question!r} {0}", "exactly once"),
         ("./two.txt", "{question} {question}", "exactly once"),
         ("./picture.txt", "<image> {question}", "must not hold <image>"),
         ("./bytes.txt", b"\xff\xfe {question}", "not UTF-8"),

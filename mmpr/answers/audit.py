@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -22,6 +23,8 @@ from typing import Any
 
 from mmpr.errors import MmprError, OutputError
 
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?%?")
 _TAIL = 160  # characters of a response that are shown
 
 
@@ -136,6 +139,13 @@ def _printable(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in " ".join(text.split()))
 
 
+def _cell(value: object) -> object:
+    """A value of the CSV that no spreadsheet takes for a formula; a plain number stays one."""
+    if not isinstance(value, str) or not value.lstrip().startswith(_FORMULA) or _NUMBER.fullmatch(value):
+        return value
+    return f"'{value}"
+
+
 def show(lines: Sequence[Line]) -> None:
     """Print the lines under their comparators."""
     heading = ""
@@ -143,9 +153,10 @@ def show(lines: Sequence[Line]) -> None:
         title = "Math-Verify disagrees" if line.disagrees else line.comparator
         if title != heading:
             heading = title
-            print(f"\n== {heading}")
+            print(f"\n== {_printable(heading)}")
         other = f"  (Math-Verify: {line.math_verify})" if line.disagrees else ""
-        print(f"{line.status:12} {_printable(line.answer)!r} against {_printable(line.gold)!r}: {line.reason}{other}")
+        answer, gold, reason = map(_printable, (line.answer, line.gold, line.reason))
+        print(f"{line.status:12} {answer!r} against {gold!r}: {reason}{other}")
         print(f"{'':12} … {line.tail}")
 
 
@@ -160,14 +171,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         lines = compare(sample(options.out, max(1, options.sample), options.seed), math_verify())
     except MmprError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {_printable(str(error))}", file=sys.stderr)
         return error.exit_status
     show(lines)
     path = options.csv or options.out / "audit.csv"
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Line)])
-        writer.writeheader()
-        writer.writerows(asdict(line) for line in lines)
+    try:
+        with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            writer = csv.DictWriter(file, [field.name for field in fields(Line)])
+            writer.writeheader()
+            writer.writerows({name: _cell(value) for name, value in asdict(line).items()} for line in lines)
+    except OSError as error:
+        print(f"error: {path}: cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
     disagreements = sum(line.disagrees for line in lines)
     print(f"\n{len(lines)} verdicts, {disagreements} with which Math-Verify disagrees; as CSV in {path}")
     return 0

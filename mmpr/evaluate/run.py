@@ -15,6 +15,8 @@ from mmpr.evaluate.plan import Asking, base_recipe, name_models, plan_runs
 from mmpr.evaluate.store import check_folder, claim, store_questions
 from mmpr.io.shards import ATTEMPTS, Stage, add_counts, is_done, locked, remove_temporaries, write_json, write_text
 from mmpr.io.tables import read_counts
+from mmpr.models import say_remote_code
+from mmpr.progress import printable
 from mmpr.stages import Job
 
 STAGES: tuple[Stage, ...] = ("ingest", "sample", "verify")
@@ -48,12 +50,11 @@ def evaluate(
     found = find_data(data)
     recipe = base_recipe(found, samples, template, overrides)
     named = name_models(models, recipe.model)
-    if recipe.model.trust_remote_code:
-        print("warning: trust_remote_code is on: code that comes with a model will run", file=sys.stderr)
+    say_remote_code(recipe.model.trust_remote_code)
     with locked(root):
         check_folder(root)
         remove_temporaries(root)
-        stored = store_questions(found, recipe, root, lambda line: print(line, file=sys.stderr))
+        stored = store_questions(found, recipe, root, lambda line: print(printable(line), file=sys.stderr))
         asking = plan_runs(recipe, named, styles, stored, root)
         for one in asking:
             claim(one.run)
@@ -95,7 +96,8 @@ def _ask(asking: Sequence[Asking], root: Path) -> None:
                 questions = sum(totals.values())
                 totals = {"questions": questions, "to_judge": questions * one.recipe.sampling.samples}
                 going_on = f", {len(sampled)} of {len(units)} units are there" if sampled else ""
-                print(f"{run.about['model']}, {run.about['style']}, {run.about['way']}{going_on}", file=terminal)
+                asked = f"{run.about['model']}, {run.about['style']}, {run.about['way']}{going_on}"
+                print(printable(asked), file=terminal)
                 meter = cluster.start_meter()
                 engines = one.recipe.engine.actors
                 with BuildProgress(lambda meter=meter: cluster.read_meter(meter), totals, engines, terminal) as bars:  # type: ignore[misc]

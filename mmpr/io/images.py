@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from mmpr.config import ImagesSpec
 from mmpr.errors import RowError
+from mmpr.io.bombs import refuse_bombs, refuse_tiles
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """What is decoded."""
@@ -79,14 +80,15 @@ def clean_image(data: bytes, limits: ImagesSpec) -> bytes:
     PNG, anything else becomes a PNG. Transparency goes onto white, 16-bit samples are scaled, colour profiles dropped.
 
     Raises:
-        RowError: image_empty, image_not_a_picture, image_format (a kind that is not decoded), image_too_large (bytes
-            or megapixels, known before decoding), image_animated (more than one frame or page), image_truncated,
+        RowError: image_empty, image_not_a_picture, image_format (a kind that is not decoded), image_too_large (bytes,
+            megapixels or work, known before decoding), image_animated (more than one frame or page), image_truncated,
             image_broken.
     """
     if not data:
         raise RowError("image_empty", "0 bytes")
     if len(data) > limits.max_bytes:
         raise RowError("image_too_large", f"{len(data)} bytes, the limit is {limits.max_bytes} (images.max_bytes)")
+    refuse_bombs(data)
     try:
         with _warnings_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -111,6 +113,7 @@ def _clean(data: bytes, limits: ImagesSpec) -> bytes:
         if width * height > limits.max_megapixels * 1e6:
             limit = f"the limit is {limits.max_megapixels:g} megapixels (images.max_megapixels)"
             raise RowError("image_too_large", f"{width} x {height} pixels, {limit}")
+        refuse_tiles(getattr(picture, "tag_v2", None), limits.max_megapixels * 1e6)
         if source_format not in _JPEGS and getattr(picture, "is_animated", False):
             raise RowError("image_animated", f"a {source_format} with more than one frame or page")
         picture.load()

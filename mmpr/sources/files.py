@@ -42,6 +42,14 @@ def find_files(path: Path, suffix: str) -> tuple[Path, list[Path]]:
     raise SourceError(f"{path}: no such file or folder; paths in a recipe start at the recipe's own folder")
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder; a name that cannot be one is none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def label(path: Path, base: Path) -> str:
     """A file's name for people and for references: relative to ``base``, with bytes that are no text replaced."""
     name = path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)

@@ -27,7 +27,7 @@ def open_imagefolder(spec: TableSource, recipe: Recipe) -> Jsonl | ImageFolder:
         SourceError: no such folder, or neither metadata nor a question.
     """
     folder = recipe.resolve(spec.path)
-    if not folder.is_dir():
+    if not files.is_folder(folder):
         raise SourceError(f"{folder}: no such folder; paths in a recipe start at the recipe's own folder")
     if next(folder.rglob(METADATA), None) is None:
         return ImageFolder(spec, recipe)

@@ -163,6 +163,8 @@ def _other_layout(head: bytes) -> str | None:
         return "is a Parquet file; write type: parquet"
     if head.startswith((b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"BZh")):
         return "is compressed; unpack it first"
+    if head[257:262] == b"ustar":
+        return "is an archive; unpack it first"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text.startswith(b"["):
         return "is one JSON list; write one object a line (for example with jq -c '.[]')"

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from mmpr.config import Columns
 from mmpr.errors import RowError, SourceError
+from mmpr.reading import read_small
 from mmpr.sources import cells, files, jsonl
 
 _MAX_META_BYTES = 16 << 20
@@ -87,11 +88,10 @@ class Meta:
 
 def _read_meta(meta: Path, wanted: tuple[str, ...]) -> dict[str, Entry]:
     try:
-        with meta.open("rb") as file:
-            data = file.read(_MAX_META_BYTES + 1)
-        tree = jsonl.parse_object(data)
-    except OSError as error:
-        raise SourceError(f"{meta}: cannot be read: {error.strerror}; name MMPR's meta.json") from None
+        tree = jsonl.parse_object(read_small(meta, _MAX_META_BYTES))
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise SourceError(f"{meta}: cannot be read: {reason}; name MMPR's meta.json") from None
     except RowError as error:
         raise SourceError(f"{meta}: is not MMPR's meta.json: {error}") from None
     if unknown := [name for name in wanted if name not in tree]:
@@ -132,11 +132,18 @@ def _read_entry(folder: Path, value: Any) -> Entry:
 
 def _find(folder: Path, written: str) -> Path | None:
     """The path as it is written, or else the longest of its ends that exists beside ``meta.json``."""
-    if "\0" in written:
+    if "\0" in written or len(written) > files.MAX_PATH:
         return None
     path = Path(os.path.normpath(folder / written))
-    if path.exists():
+    if _exists(path):
         return path
     parts = [part for part in PurePosixPath(written).parts if part not in ("/", "..")]
     ends = (folder.joinpath(*parts[skip:]) for skip in range(len(parts)))
-    return next((end for end in ends if end.exists()), None)
+    return next((end for end in ends if _exists(end)), None)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False  # a name that is too long for the file system, or no text

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from mmpr.config import Columns, Recipe, TableSource
 from mmpr.errors import RowError, SourceError
+from mmpr.reading import read_small
 from mmpr.schema import Reject, SourceRow
 from mmpr.sources import cells, files
 from mmpr.sources.jsonl import parse_object, path_ref
@@ -299,14 +300,13 @@ def saved_files(folder: Path) -> list[Path]:
     Raises:
         SourceError: the folder is not one saved dataset.
     """
-    if not folder.is_dir():
+    if not files.is_folder(folder):
         raise SourceError(f"{folder}: no such folder; it is what Dataset.save_to_disk wrote")
     if (folder / "dataset_dict.json").exists():
         splits = ", ".join(sorted(item.parent.name for item in folder.glob("*/state.json"))) or "none"
         raise SourceError(f"{folder}: holds several splits ({splits}); name one, as in {folder.name}/train")
     try:
-        with (folder / "state.json").open("rb") as file:
-            state = parse_object(file.read(16 << 20))
+        state = parse_object(read_small(folder / "state.json", 16 << 20))
     except (OSError, RowError) as error:
         raise SourceError(f"{folder}: no readable state.json, so not what save_to_disk wrote ({error})") from None
     names = [item.get("filename") if isinstance(item, dict) else None for item in state.get("_data_files") or []]

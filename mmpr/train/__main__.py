@@ -34,7 +34,9 @@ def main(argv: list[str] | None = None) -> int:
 
         train(recipe, data=args.data, model=args.model, out=args.out)
     except MmprError as error:
-        print(f"error: {error}", file=sys.stderr)
+        from mmpr.progress import printable
+
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         print("stopped; the last checkpoint is kept, and the same command goes on from there", file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from mmpr.progress import PLAIN_EVERY_S
+from mmpr.progress import PLAIN_EVERY_S, printable
 
 
 class TrainProgress:
@@ -52,6 +52,7 @@ class TrainProgress:
 
     def say(self, text: str) -> None:
         """A line that stays."""
+        text = printable(text)
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False)
         else:

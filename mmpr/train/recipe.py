@@ -16,8 +16,9 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 # The reading of YAML, of key.path=value and of pydantic's errors is the same for all recipes.
-from mmpr.config import Part, apply_override, plain_problem, read_yaml
+from mmpr.config import Part, apply_override, list_problems, plain_problem, read_yaml
 from mmpr.errors import RecipeError
+from mmpr.forbidden import huge_numbers, refuse_secrets
 
 Freezable = Literal["vision", "projector", "decoder"]
 
@@ -151,11 +152,13 @@ def parse_train_recipe(tree: object, overrides: Sequence[str] = (), *, where: st
         raise RecipeError(where, ["a recipe is a mapping of names to values"])
     settings: dict[str, Any] = copy.deepcopy(tree)  # overrides change it
     problems = [problem for override in overrides if (problem := apply_override(settings, override))]
+    refuse_secrets(settings, where)
+    problems += huge_numbers(settings)
     try:
         recipe = TrainRecipe.model_validate_json(json.dumps(settings))
     except ValidationError as error:
-        raise RecipeError(where, problems + [_told(item) for item in error.errors()]) from None
-    except (TypeError, ValueError) as error:
+        raise RecipeError(where, problems + list_problems(error.errors(), _told)) from None
+    except (TypeError, ValueError, RecursionError) as error:
         raise RecipeError(
             where, [*problems, f"holds a value that is no number, text, list or mapping: {error}"]
         ) from None

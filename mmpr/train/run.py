@@ -26,7 +26,8 @@ from typing import Any
 from mmpr import __version__
 from mmpr.errors import MmprError, OutputError
 from mmpr.io.shards import locked, write_json
-from mmpr.models import hash_files, hub_revision
+from mmpr.models import hash_files, hub_revision, say_remote_code
+from mmpr.progress import printable
 from mmpr.train.recipe import TrainRecipe
 
 RESULT = "result.json"
@@ -46,6 +47,7 @@ def train(recipe: TrainRecipe, *, data: str, model: str, out: Path) -> dict[str,
         about = describe(recipe, data, model)
         begin(out, about)
         if not (out / RESULT).exists():
+            say_remote_code(recipe.model.trust_remote_code and _is_first())
             from mmpr.train.session import run_session
 
             run_session(recipe, about, out)
@@ -131,7 +133,7 @@ def _show(result: dict[str, Any], out: Path) -> None:
         before, after = result["answers"]["before"], result["answers"]["after"]
         print(f"          held-out, greedy     {before} -> {after} right of {result['answers']['judged']}")
     for finding in result["findings"]:
-        print(f"watch     {finding['name']} at step {finding['step']}: {finding['detail']}")
+        print(printable(f"watch     {finding['name']} at step {finding['step']}: {finding['detail']}"))
     print(f"model     {shown}/model\nreport    {shown}/report.html")
 
 

@@ -10,7 +10,15 @@ import pytest
 
 from mmpr.answers import audit, match
 
-PAIRS = [("7 apples", "7"), ("8", "7"), ("(B) 12 cm", "B"), ("red", "red"), ("not red", "red"), ("\x1b[31mred", "red")]
+PAIRS = [
+    ("7 apples", "7"),
+    ("8", "7"),
+    ("(B) 12 cm", "B"),
+    ("red", "red"),
+    ("not red", "red"),
+    ("\x1b[31mred", "red"),
+    ("=1+1", "7"),
+]
 
 
 @pytest.fixture
@@ -30,7 +38,7 @@ def build(tmp_path):
             ("questions", {"id": f"q{at}", "answer": gold}),
         ):
             (tmp_path / folder).mkdir(exist_ok=True)
-            pq.write_table(pa.Table.from_pylist([row]), tmp_path / folder / f"part-{at:05d}-of-00006.parquet")
+            pq.write_table(pa.Table.from_pylist([row]), tmp_path / folder / f"part-{at:05d}-of-00007.parquet")
     return tmp_path
 
 
@@ -62,3 +70,47 @@ def test_a_sample_is_bounded_and_the_same_for_its_seed(build):
 def test_a_directory_without_verdicts_says_what_to_do(tmp_path, capsys):
     assert audit.main([str(tmp_path)]) == 1
     assert "verify stage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("red", "red"),
+        (7, 7),
+        ("-5", "-5"),
+        ("+3.5%", "+3.5%"),
+        ("=1+1", "'=1+1"),
+        ("  =1+1", "'  =1+1"),
+        ("\t=1+1", "'\t=1+1"),
+        ('=HYPERLINK("http://x","y")', '\'=HYPERLINK("http://x","y")'),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("-2+3+cmd|' /C calc'!A0", "'-2+3+cmd|' /C calc'!A0"),
+        ("+A1", "'+A1"),
+        ("\uff1d1", "'\uff1d1"),
+    ],
+)
+def test_no_cell_is_a_formula(value, cell):
+    assert audit._cell(value) == cell
+
+
+def test_hostile_text_reaches_neither_terminal_nor_spreadsheet(tmp_path, capsys):
+    hostile = "=1+1\x1b]0;evil\x07\u202e\x9b2J"
+    said = {"status": "incorrect", "answer": hostile, "comparator": f"\x1b{hostile}", "reason": hostile}
+    responses = [{"text": hostile * 20_000}]
+    for folder, row in (
+        ("verdicts", {"id": hostile, "source": hostile, "verdicts": [said]}),
+        ("rollouts", {"id": hostile, "responses": responses}),
+        ("questions", {"id": hostile, "answer": hostile}),
+    ):
+        (tmp_path / folder).mkdir()
+        pq.write_table(pa.Table.from_pylist([row]), tmp_path / folder / "part-00000-of-00001.parquet")
+    assert audit.main([str(tmp_path)]) == 0
+    assert capsys.readouterr().out.replace("\n", "").isprintable()
+    with (tmp_path / "audit.csv").open(encoding="utf-8", newline="") as file:
+        [row] = csv.DictReader(file)
+    assert not any(cell.startswith("=") for cell in row.values())
+
+
+def test_a_csv_that_cannot_be_written_is_told(build, capsys):
+    assert audit.main([str(build), "--csv", str(build / "none" / "x.csv")]) == 1
+    assert "cannot be written" in capsys.readouterr().err

@@ -32,6 +32,7 @@ from mmpr.evaluate.benchmarks.scores import facts
 from mmpr.evaluate.nouns import Answered, Metric
 from mmpr.evaluate.statistics import interval
 from mmpr.io.tables import read_rows
+from mmpr.progress import printable
 from mmpr.schema import Question, Rollout, SourceRow, content_id
 from mmpr.sources import cells, jsonl
 
@@ -208,9 +209,9 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     try:
         for request in judge_requests(Path(arguments[0])):
-            print(json.dumps(request, ensure_ascii=False))
+            print(json.dumps(request))  # in ASCII: a question may hold what commands a terminal
     except MmprError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return error.exit_status
     return 0
 

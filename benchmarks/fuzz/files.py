@@ -1,0 +1,279 @@
+"""Rows, tables, recipes, templates and answers to start from, and the folder that they are read in.
+
+The pictures in them are scikit-learn's photographs; recipes, templates and answers are the project's own.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import functools
+import io
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.fuzz.pictures import encoded, photographs
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+_CUTS = 100
+
+ROW_WORDS = (
+    b'"question"', b'"answer"', b'"image"', b'"images"', b'"choices"', b'"id"', b'"bytes"', b'"path"', b"null",
+    b"NaN", b"-Infinity", b"1e999", b"\xff\xfe", b"\\ud800", b"\\u0000", b"\0", b"\r\n", b"\xef\xbb\xbf", b"[[[[[[[[",
+    b"}{", b"\\u202e", b"\x1b[2J", b'"../secret.jpg"', b'"link.jpg"', b'"pipe.jpg"', b'"zero.jpg"', b'"/dev/zero"',
+    b'"/proc/self/mem"', b'"in/../../secret.jpg"', b'"file:///etc/passwd"', b'"data:;base64,AAAA"', b"<image>",
+    b'"@x.jsonl#0#0"', b'"annotation"', b'"root"', b'"repeat_time"', b"PAR1", b"ARROW1", b"\t", b'""',
+    b"\x15\x02\x19\x4c", b"\xff\xff\xff\x7f", b"\xff" * 10,
+)  # fmt: skip
+YAML_WORDS = (
+    b"!!python/object/apply:os.system", b"!!python/name:os.system", b"&a [", b"*a", b"<<: *a", b"? [a, b]\n: 1",
+    b"!!binary aGk=", b"!!set {a}", b"---\n", b".inf", b".nan", b"-1", b"1e400", b"~", b"|\n", b">\n", b"%TAG ! !\n",
+    b"{{{{{{{{", b"[[[[[[[[", b"\t", b"sources: []", b"name: x\n", b"{question}", b"{question.__class__}", b"{0}",
+    b"{question!r:>9999999}", b"%s", b"${HOME}", b"<image>", b"\xff\xfe", b"\0", b"\xe2\x80\xae",
+    b"0x7fffffffffffffffffff", b"1_000", b"2020-13-45", b"../../etc/passwd",
+)  # fmt: skip
+ANSWER_WORDS = (
+    b"Final answer:", b"\\boxed{", b"\\frac{", b"\\sqrt{", b"^{", b"}", b"{", b"$", b"(", b")", b"\\begin{pmatrix}",
+    b"\\pm", b"!!", b"9^9^9", b"<think>", b"</think>", b"<answer>", b"\xe7\xad\x94\xe6\xa1\x88\xef\xbc\x9a", b"\\cup",
+    b"\\infty", b"%", b"km/h", b",", b"A.", b"\0", b"\xe2\x80\xae", b"\xe2\x80\x8b", b"\x1b[2K", b"__import__('os')",
+    b"\x1e", b"|", b"e99999", b"\\circ", b"\\text{", b"=", b"\\\\",
+)  # fmt: skip
+
+META = b'{"s": {"root": ".", "annotation": "pairs.jsonl", "repeat_time": 1, "length": 2}}'
+
+SECRET = encoded(photographs()[1].rotate(180), "PNG")
+"""A picture that lies outside of every root; it must never be in a question."""
+
+_CHINA = encoded(photographs()[0], "JPEG")
+_FLOWER = encoded(photographs()[1].resize((20, 30)), "PNG")
+_BASE64 = base64.b64encode(_FLOWER).decode()
+
+
+def write(path: Path, data: bytes) -> None:
+    """A file with these bytes, and its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def prepare(folder: Path) -> None:
+    """The folder in which inputs are read: pictures, traps beside them, and a secret above them."""
+    write(folder / "in/china.jpg", _CHINA)
+    write(folder / "in/flower.png", _FLOWER)
+    write(folder / "in/pairs.jsonl", pair_seeds()[0])
+    write(folder / "secret.jpg", SECRET)
+    write(folder / "saved/state.json", b'{"_data_files": [{"filename": "data-0.arrow"}]}')
+    (folder / "in/link.jpg").symlink_to("../secret.jpg")
+    (folder / "in/zero.jpg").symlink_to("/dev/zero")
+    os.mkfifo(folder / "in/pipe.jpg")
+
+
+@functools.cache
+def jsonl_seeds() -> tuple[bytes, ...]:
+    """Files of rows of every form that is read."""
+    rows: list[dict[str, Any]] = [
+        {"question": "How many?", "answer": "3", "image": "china.jpg", "id": 7, "choices": ["2", "3"]},
+        {"question": "图中有几个？🙂", "answer": 5.50, "image": ["china.jpg", "flower.png"]},
+        {
+            "question": "<image>\nWhich?",
+            "answer": "B",
+            "choices": {"A": "cat", "B": "dog"},
+            "image": {"path": "china.jpg"},
+        },
+        {"question": "Describe.", "image": _BASE64},
+        {"question": "Describe.", "image": {"bytes": _BASE64, "path": None}},
+        {"question": "What is 2 + 2?", "answer": "4"},
+    ]
+    lines = [json.dumps(row, ensure_ascii=False).encode() for row in rows]
+    return (*lines, b"\n".join(lines), b"\r\n".join(lines[:3]))
+
+
+@functools.cache
+def pair_seeds() -> tuple[bytes, ...]:
+    """Lines of MMPR's releases: pairs, and prompts."""
+    rows: list[dict[str, Any]] = [
+        {
+            "question": "<image>\nHow many?",
+            "chosen": "Three. Final answer: 3",
+            "rejected": "4",
+            "answer_gt": "3",
+            "image": "china.jpg",
+        },
+        {"question": "<image>\nHow many?", "chosen": "3", "rejected": "Five", "answer_gt": "3", "image": "china.jpg"},
+        {"question": "Describe.", "chosen": "A temple.", "rejected": "A car.", "image": ["flower.png", "china.jpg"]},
+        {
+            "question": "q",
+            "chosen": "a",
+            "rejected": "b",
+            "method": "dropout",
+            "reason": "x",
+            "chosen_meta": {
+                "tokens": 3,
+                "seed": 5,
+                "sample": 1,
+                "prefix_chars": 2,
+                "continued": True,
+                "status": "correct",
+            },
+        },
+        {"question": "<image>\nWhat?", "answer": "4", "image": "flower.png"},
+    ]
+    lines = [json.dumps(row).encode() for row in rows]
+    return (b"\n".join(lines), *lines)
+
+
+@functools.cache
+def meta_seeds() -> tuple[bytes, ...]:
+    """Forms of ``meta.json``."""
+    entry = {
+        "root": "/cluster/data/in",
+        "annotation": "/cluster/anns/pairs.jsonl",
+        "data_augment": False,
+        "repeat_time": 0.5,
+    }
+    several = {
+        "a": entry,
+        "b_format": {**entry, "root": "", "repeat_time": 2},
+        "c": {"root": ".", "annotation": "pairs.jsonl"},
+    }
+    return META, json.dumps({"a": entry}).encode(), json.dumps(several).encode()
+
+
+@functools.cache
+def benchmark_seeds() -> tuple[bytes, ...]:
+    """A JSON list, lines of JSON, and VLMEvalKit's TSV, quoted and not."""
+    rows = [{"index": at, "question": f"q{at}", "image": name} for at, name in enumerate(("china.jpg", "flower.png"))]
+    head = "index\tquestion\tA\tB\tanswer\timage\n"
+    table = f'{head}0\thow many?\t1\t2\tA\t{_BASE64}\n1\t"a ""quoted""\nline"\t1\t2\tB\t0\n'
+    return (
+        json.dumps(rows).encode(),
+        b"\n".join(json.dumps(row).encode() for row in rows),
+        table.encode(),
+        table[:200].encode(),
+    )
+
+
+def _tables() -> Iterator[pa.Table]:
+    picture = {"bytes": _FLOWER, "path": "flower.png"}
+    texts = {
+        "question": ["How many?", "图中有几个？", "Which?"],
+        "answer": ["3", None, "B"],
+        "choices": [["a", "b"], None, []],
+    }
+    yield pa.table({**texts, "images": [picture, None, picture]})
+    yield pa.table({**texts, "images": [[picture, picture], [], [picture]]})
+    yield pa.table({**texts, "images": ["china.jpg", _BASE64, "../secret.jpg"]})
+    numbers = pa.array([1.5, float("nan"), 2.5], pa.float32())
+    wide = pa.table(
+        {"question": pa.array(texts["question"]).dictionary_encode(), "answer": numbers, "choices": texts["choices"]}
+    )
+    yield wide.append_column("images", pa.array([_FLOWER, b"", None], pa.large_binary()))
+
+
+_PAGES: tuple[dict[str, Any], ...] = (
+    {"compression": "zstd"},
+    {"compression": "none", "use_dictionary": False},
+    {"compression": "snappy"},
+    {"compression": "gzip", "data_page_version": "2.0", "write_page_index": True},
+    {"row_group_size": 1},
+)
+
+
+@functools.cache
+def parquet_seeds() -> tuple[bytes, ...]:
+    """Small tables in every compression and form of pages."""
+    found = []
+    for table in _tables():
+        for options in _PAGES:
+            file = io.BytesIO()
+            pq.write_table(table, file, **options)
+            found.append(file.getvalue())
+    return tuple(found)
+
+
+@functools.cache
+def arrow_seeds() -> tuple[bytes, ...]:
+    """The same tables as Arrow streams."""
+    found = []
+    for table in _tables():
+        for compression in (None, "zstd"):
+            file = io.BytesIO()
+            with pa.ipc.new_stream(
+                file, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)
+            ) as stream:
+                stream.write_table(table, max_chunksize=2)
+            found.append(file.getvalue())
+    return tuple(found)
+
+
+def cut_tables() -> Iterator[bytes]:
+    """Parquet files as they are, and the first one cut at each hundredth."""
+    yield from parquet_seeds()
+    data = parquet_seeds()[0]
+    yield from (data[: len(data) * part // _CUTS] for part in range(_CUTS))
+
+
+@functools.cache
+def recipes() -> tuple[str, ...]:
+    """The project's own recipes."""
+    return tuple(path.read_text(encoding="utf-8") for path in sorted((REPOSITORY / "pipelines").rglob("*.yaml")))
+
+
+def hostile_recipes() -> Sequence[bytes]:
+    """The recipes as they are, and what YAML can do."""
+    laughs = "a: &a [x, x]\n" + "".join(
+        f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+    )
+    texts = (
+        *recipes(),
+        laughs,
+        "a: &a {<<: *a}\n",
+        "name: !!python/object/apply:os.system ['true']",
+        "seed: " + "9" * 100_000,
+        "name: " + "[" * 100_000,
+        "x: " + "a: " * 1_000,
+        "{" * 1_000,
+        "- " * 50_000,
+        "seed: 1e999999",
+        "a:\n" * 10_000,
+        "".join(f"k{at}: {at}\n" for at in range(8_000)),
+        "name: '" + "x" * 100_000 + "'",
+        "#" * (2 << 20),
+        "? " * 5_000,
+        "sources: [" + "{name: x, type: csv}, " * 4_000 + "]",
+        "".join(f"sources.{at}: 1\n" for at in range(5_000)),
+        "\ufeffname: x",
+    )
+    return [text.encode() for text in texts]
+
+
+def templates() -> tuple[bytes, ...]:
+    """The project's own templates."""
+    return tuple(path.read_bytes() for path in sorted((REPOSITORY / "prompts").glob("*.txt")))
+
+
+@functools.cache
+def answer_seeds() -> tuple[bytes, ...]:
+    """Answers with their truths, apart by a separator, of every kind that the matcher's own table has.
+
+    The first one needs a proof, so that the process that proves is up before the clock runs.
+    """
+    lines = (REPOSITORY / "tests/answers/pairs.jsonl").read_text(encoding="utf-8").splitlines()[::8]
+    pairs = [json.loads(line) for line in lines]
+    proof = {"pred": r"\sqrt{x+1}\sqrt{x-1}", "gold": r"\sqrt{x^2-1}"}
+    texts = (f"{pair['pred']}\x1e{pair['gold']}" for pair in (proof, *pairs))
+    return tuple(text.encode("utf-8", "surrogateescape") for text in texts)
+
+
+def hostile_answers() -> Iterator[bytes]:
+    """The answers as they are, and those of the suite's hostile ones that are not a megabyte long."""
+    yield from answer_seeds()
+    with contextlib.suppress(ImportError):
+        from tests.answers.hostile import HOSTILE
+
+        yield from (f"{answer}\x1e{truth}".encode("utf-8", "surrogatepass") for _, answer, truth in HOSTILE)
