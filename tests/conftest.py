@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from mmpr.config import Recipe
 from tests.helpers import build_without_ray, small_recipe
+
+# A busy machine is no defect: what an example takes is bounded by the test's own time limit.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def test_end_and_padding_are_set(model, processor):
     assert model.config.image_token_id == processor.image_token_id
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text())
 def test_any_text_survives_the_tokenizer(text):
     tokenizer = _tokenizer()

@@ -74,7 +74,7 @@ def test_a_flipped_byte_is_found_in_every_file(copy: Path) -> None:
     assert named_problems(copy) == set()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(choice=st.integers(0, 10**6), place=st.integers(0, 10**9), mask=st.integers(1, 255))
 def test_whatever_byte_is_changed_it_is_found(copy: Path, choice: int, place: int, mask: int) -> None:
     # A third of the tries go to the manifest, which has no one but itself to vouch for it.
@@ -369,7 +369,7 @@ def test_no_build(tmp_path: Path, options: list[str], capsys: pytest.CaptureFixt
     assert "run the build to its end" in capsys.readouterr().err
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(["recipe", "counts", "files", "texts", "model_revision"]),
     value=st.none() | st.integers() | st.text(max_size=3) | st.lists(st.none(), max_size=2) | st.just({"a": {"b": []}}),

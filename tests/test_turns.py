@@ -54,7 +54,7 @@ async def ask_all(engine: CountingEngine, units: list[list[int]]) -> list[object
     return await asyncio.gather(*asked, return_exceptions=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(st.integers(1, 40), max_size=12), max_size=5), st.integers(1, 12), st.booleans())
 def test_all_are_answered_and_the_room_is_kept(units: list[list[int]], at_once: int, some_refused: bool) -> None:
     refused = frozenset(f"{number}/0" for number in range(0, len(units), 2)) if some_refused else frozenset()

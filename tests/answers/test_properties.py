@@ -12,7 +12,7 @@ from mmpr.answers import entails, extract, match
 from mmpr.answers.chars import clean
 from mmpr.answers.numerals import parse_number
 
-SETTINGS = settings(max_examples=150, deadline=None)
+SETTINGS = settings(max_examples=150)
 NUMBERS = st.one_of(
     st.integers(-(10**9), 10**9).map(str),
     st.integers(-(10**6), 10**6).map(lambda n: f"{n:,}"),

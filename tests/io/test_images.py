@@ -337,7 +337,7 @@ def check_anything(data: bytes) -> None:
         assert min(difference(cleaned, one) for one in turned if one.size == picture.size) < 4
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.binary(max_size=200), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"BM", b"II*\0"])
 )
@@ -345,7 +345,7 @@ def test_any_bytes(tail: bytes, head: bytes) -> None:
     check_anything(head + tail)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(
     st.sampled_from(SEEDS),
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=12),

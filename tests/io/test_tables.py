@@ -62,7 +62,7 @@ def instances(hint: Any) -> st.SearchStrategy[Any]:
 def test_every_noun_comes_back_as_it_was(noun: type, tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, suppress_health_check=list(HealthCheck))
     @given(
         st.lists(instances(noun), max_size=4), st.dictionaries(st.text(max_size=5), st.integers(0, 2**60), max_size=3)
     )

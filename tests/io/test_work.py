@@ -82,7 +82,7 @@ def test_shards_are_found_by_the_name_that_they_are_written_under(tmp_path: Path
     ]  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.booleans(), max_size=40))
 def test_units_are_a_sequence_like_a_list(wanted: list[bool]) -> None:
     listed = [Unit("train", number, len(wanted)) for number in range(len(wanted))]

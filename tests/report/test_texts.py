@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mmpr.report.draw import VerdictDraw, draw
@@ -137,7 +137,6 @@ def test_hostile_texts_take_no_time(hostile: str) -> None:
     assert time.process_time() - before < 3
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(-5_000, 5_000), min_size=1, max_size=200))
 def test_histograms_agree_with_numpy(values: list[int]) -> None:
     numbers = np.array(values)

@@ -15,7 +15,7 @@ from mmpr.sources import ids
 from mmpr.sources.ids import Lowest, Seen
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from([content_id(str(n)) for n in range(20)] + ["0" * 32, "f" * 32])))
 def test_an_id_is_new_once(wanted: list[str]) -> None:
     seen, known = Seen(), set[str]()
@@ -24,7 +24,7 @@ def test_an_id_is_new_once(wanted: list[str]) -> None:
         known.add(id)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(st.integers(0, 2**128 - 1) | st.integers(0, 30), max_size=80), st.integers(1, 30), st.integers(1, 20))
 def test_the_highest_of_the_lowest(ranks: list[int], most: int, spare: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

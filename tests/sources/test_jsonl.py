@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from source_helpers import CHINA, FLOWER, ingest, opened
 
@@ -323,7 +323,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(row=st.fixed_dictionaries({}, optional=dict.fromkeys(["question", "answer", "image", "choices", "id"], JSON)))
 def test_any_row(row: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("any")

@@ -167,7 +167,7 @@ json_values = st.recursive(
 names = st.sampled_from(["image", "question", "chosen", "rejected", "answer_gt", "chosen_meta", "method", "reason"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.dictionaries(names, json_values, max_size=4), max_size=6))
 def test_whatever_stands_in_the_file_every_line_is_a_pair_or_a_reject(
     tmp_path_factory: pytest.TempPathFactory, changes: list[dict[str, Any]]

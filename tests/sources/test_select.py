@@ -130,7 +130,7 @@ def test_duplicates_under_a_limit() -> None:
     assert counts(selection) == (100, 400, 1000)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(0, 30), max_size=60),
     st.none() | st.integers(1, 40),

@@ -146,7 +146,7 @@ PAIRS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data(), pairs=st.lists(PAIRS, min_size=1, max_size=3), budget=st.integers(0, 60))
 def test_packing_splitting_and_order_do_not_change_the_gradient(data: Any, pairs: Any, budget: int) -> None:
     model = small_model()
@@ -167,7 +167,7 @@ def test_packing_splitting_and_order_do_not_change_the_gradient(data: Any, pairs
     assert difference(gradients(model), wanted) < 1e-10
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(pairs=PAIRS, budget=st.integers(0, 40))
 def test_each_pair_is_seen_once_and_each_answer_computed_once_where_it_can(pairs: Any, budget: int) -> None:
     model, seen = small_model(), []

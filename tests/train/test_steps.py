@@ -38,7 +38,7 @@ def seen(plan: StepPlan, epoch: int) -> Counter[int]:
     return Counter(pair for step in range(first, first + plan.steps_an_epoch) for pair in plan.pairs_of(step).tolist())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     counts=st.lists(st.integers(0, 15), min_size=1, max_size=60),
     per_step=st.integers(1, 24),

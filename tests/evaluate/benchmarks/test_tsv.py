@@ -37,7 +37,7 @@ CELL = st.text(st.sampled_from(list("ab\t\n\"',é ")), max_size=8)
 
 
 @given(st.lists(st.tuples(CELL, CELL), min_size=1, max_size=6), st.sampled_from(["\n", "\r\n"]), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_cells_are_read_as_the_csv_module_reads_them(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], line: str, closed: bool
 ) -> None:
