@@ -54,7 +54,8 @@ def test_every_unit_is_a_block_and_ray_keeps_no_record_of_it(tmp_path: Path, mon
         )
     finally:
         cluster.disconnect()
-    assert [(row["number"], row["of"], row["split"], row["error"]) for row in seen] == [
+    # They enter in order; a stage may end with one before another.
+    assert sorted((row["number"], row["of"], row["split"], row["error"]) for row in seen) == [
         (number, 30, "train", "") for number in range(30)
     ]
     assert {row["rows"] for row in seen} == {1}
