@@ -31,8 +31,8 @@ def units_as_rows(units: Sequence[Unit], out: Path, last: Stage, ahead: int) -> 
     """
     context = ray.data.DataContext.get_current()
     context.target_max_block_size = 1  # bytes: Ray would put units that follow each other quickly into one block
-    if _ForgetsBlocks not in context.execution_callback_classes:
-        context.execution_callback_classes.append(_ForgetsBlocks)
+    if _ForgetsBlocks not in context.custom_execution_callback_classes:
+        context.custom_execution_callback_classes.append(_ForgetsBlocks)
     return ray.data.read_datasource(_Feed(units, out, last, ahead), override_num_blocks=1, num_cpus=0)
 
 
