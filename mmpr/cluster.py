@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 # Nobody is told that Ray runs here; read by Ray when it is imported.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -23,11 +23,14 @@ os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 # Ray would run workers, and so the engines in them, behind everything else on the machine (nice 15).
 os.environ.setdefault("RAY_worker_niceness", "0")
 
+import psutil
 import ray
 import ray.data
 
 from mmpr.config import EngineSpec
 from mmpr.engine import start_engine
+from mmpr.engine.care import Careful, Watched, watch_loop
+from mmpr.engine.lives import Life, begin_unit, end_unit
 from mmpr.engine.turns import Turns
 from mmpr.errors import EngineDeadError, EngineError, MmprError
 from mmpr.io.shards import ATTEMPTS, Unit, add_counts
@@ -35,9 +38,6 @@ from mmpr.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, samp
 
 STAGE_CPUS = 0.25
 """What a task of the light stages takes of a core, so that they run beside the engines."""
-
-MOST_ATTEMPTS = 20
-"""How often a unit is begun before the build gives up: each time, the engine it was with has died."""
 
 _REPORT_EVERY_S = 0.5
 
@@ -110,7 +110,9 @@ class Generate:
 
     def __init__(self, job: Job, model_path: str, meter: Any) -> None:
         self._job, self._model_path, self._meter = job, model_path, meter
+        self._name = f"engine-{socket.gethostname()}-{os.getpid()}-{int(time.time())}.log"
         self._turns: Turns | None = None
+        self._watchdog: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self._begun = itertools.count()
         self._unreported: Counts = {}
@@ -124,25 +126,33 @@ class Generate:
             await self._generate(_unit(row))
         except EngineDeadError:
             # Without its engine this process is of no use. Ray starts another one and hands it the unit again.
-            os._exit(1)
+            _end_with_children()
         except MmprError as error:
             return {**row, "error": str(error)}
         return row
 
     async def _generate(self, unit: Unit) -> None:
         turn = next(self._begun)
-        attempts = _begin(self._job.out, unit)
+        history = begin_unit(self._job.out, unit, self._name)
         async with self._starting:
             if self._turns is None:
-                log = self._job.out / "logs" / f"engine-{socket.gethostname()}-{os.getpid()}.log"
-                self._turns = Turns(start_engine(self._job.recipe, self._model_path, log))
+                self._turns = self._start()
                 self._meter.add.remote({"engines": 1})
-        engine = self._turns.of(turn)
+        engine = Careful(self._turns.of(turn), history)
         await sample_unit(self._job, unit, engine, self._report)
         if "complete" in self._job.stages:
             await complete_unit(self._job, unit, engine, self._report)
-        attempts.unlink(missing_ok=True)
+        end_unit(self._job.out, unit)
         self._report({})
+
+    def _start(self) -> Turns:
+        recipe = self._job.recipe
+        life = Life(self._job.out, self._name)
+        engine = start_engine(recipe, self._model_path, self._job.out / "logs" / self._name)
+        life.up()
+        timeout_s = recipe.engine.request_timeout_s
+        self._watchdog = asyncio.create_task(watch_loop(timeout_s))
+        return Turns(Watched(engine, life, timeout_s))
 
     def _report(self, counts: Counts) -> None:
         add_counts(self._unreported, counts)
@@ -256,22 +266,12 @@ def units_as_rows(units: list[Unit]) -> Any:
     return ray.data.from_items(rows, override_num_blocks=len(rows))
 
 
-def _begin(out: Path, unit: Unit) -> Path:
-    """Count one more attempt at a unit; returns the file that counts them, a byte each.
-
-    Ray begins a unit again whenever its actor has died, without end; this is the end.
-    """
-    path = out / ATTEMPTS / unit.file
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        file.write(b".")
-        attempts = file.tell()
-    if attempts > MOST_ATTEMPTS:
-        raise EngineError(
-            f"unit {unit.number} of {unit.of} was begun {MOST_ATTEMPTS} times and its engine died every time; the "
-            f"engines' logs are in {out / 'logs'}. What is finished is kept, and the same command goes on"
-        )
-    return path
+def _end_with_children() -> NoReturn:
+    """End this process at once, and before it those that it has started: one that hangs does not see its parent go."""
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            child.kill()
+    os._exit(1)
 
 
 def _refuse_impossible(actors: int, gpus: float, cpus: float) -> None:
