@@ -17,7 +17,7 @@ RUNTIME  := $(VENV)/.installed-$(EXTRA)
 DEV      := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build-mmpr report train evaluate demo-model test lint format clean
+.PHONY: help setup build-mmpr report train evaluate demo-model test torture lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ demo-model: $(RUNTIME)  ## train the small model of data/demo_model again (40 mi
 
 test: $(RUNTIME) $(DEV)  ## run the whole suite
 	@$(PY) -m pytest $(ARGS)
+
+torture: $(RUNTIME)  ## builds under 200 faults on a cluster of namespaces, and the proof (Linux, root; ARGS=--short)
+	@$(PY) -m benchmarks.torture $(ARGS)
 
 lint: $(RUNTIME) $(DEV)  ## ruff and mypy
 	@$(PY) -m ruff check .

@@ -40,6 +40,7 @@ STAGE_CPUS = 0.25
 """What a task of the light stages takes of a core, so that they run beside the engines."""
 
 _REPORT_EVERY_S = 0.5
+_METER_LIMIT_S = 5.0
 
 
 def connect(log: Path) -> None:
@@ -82,12 +83,15 @@ def disconnect() -> None:
 
 def start_meter() -> Any:
     """A handle of a new ``Meter``."""
-    return ray.remote(num_cpus=0)(Meter).remote()
+    return ray.remote(num_cpus=0, max_restarts=-1)(Meter).remote()
 
 
 def read_meter(meter: Any) -> Counts:
-    """The sums so far."""
-    return dict(ray.get(meter.read.remote()))
+    """The sums so far; nothing while the meter is out of reach. One that has died begins at zero again."""
+    try:
+        return dict(ray.get(meter.read.remote(), timeout=_METER_LIMIT_S))
+    except ray.exceptions.RayError:
+        return {}
 
 
 class Meter:

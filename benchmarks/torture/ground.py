@@ -21,7 +21,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 RAY = Path(sys.executable).parent / "ray"
 PORT = 6399
-START_LIMIT_S = 180
+START_LIMIT_S = 900
 STARTS = 5
 CPUS = 1
 """What a node says that it has; engines take half of one."""
@@ -41,7 +41,7 @@ def missing() -> str:
 
 def sh(*command: str | Path, check: bool = True) -> str:
     """Run a command; returns its output."""
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=300)
     if check and done.returncode:
         raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
     return done.stdout

@@ -22,15 +22,15 @@ from mmpr.schema import Rollout
 
 Draw = Callable[[], str]
 
-LIMIT_S = 900
-_PROGRESS_LIMIT_S = 60
-_SHARES = {"kill": 0.006, "die": 0.006, "hang": 0.004, "freeze": 0.002, "block": 0.002, "refuse": 0.02, "short": 0.02}
+LIMIT_S = 1800
+_PROGRESS_LIMIT_S = 20
+_SHARES = {"kill": 0.004, "die": 0.004, "hang": 0.01, "freeze": 0.002, "block": 0.002, "refuse": 0.06, "short": 0.06}
 
 RECIPE = """
 name: torture
 seed: 7
 model: {path: none}
-engine: {type: replay, actors: 2, cpus_per_actor: 0.5, units_in_flight: 3, request_timeout_s: 6, args: {delay_s: 0.3}}
+engine: {type: replay, actors: 2, cpus_per_actor: 0.5, units_in_flight: 3, request_timeout_s: 20, args: {delay_s: 0.3}}
 sampling: {samples: 8}
 unit_questions: 5
 sources:
@@ -110,17 +110,12 @@ def torture(
 ) -> Result:
     """Build with at most so many faults from outside, and those of the engine; run on until it is done."""
     result = Result()
-    once = out.parent / f"{out.name}-once"
+    once = ground.folder / f"{out.name}-once"
     once.mkdir()
     faults = ", ".join(f"{kind}: {share}" for kind, share in _SHARES.items())
     overrides = [f"engine.args.once={once}", f"engine.args.faults={{{faults}}}"] if engine_faults else []
-    victim = Victim(
-        ground,
-        out,
-        starter(ground, recipe, out, out.parent / f"{out.name}.log", *overrides),
-        out.parent / f"{out.name}.log",
-        dice,
-    )
+    log = ground.folder / f"{out.name}.log"
+    victim = Victim(ground, out, starter(ground, recipe, out, log, *overrides), log, dice)
     end = time.monotonic() + LIMIT_S
     while time.monotonic() < end:
         enough = sampled(out) + 1
@@ -145,8 +140,8 @@ def torture(
         kill([victim.driver.pid])
     result.faults.update(ENGINE[mark.name.split("-")[0]] for mark in once.iterdir())
     result.problems += victim.complaints
-    if "Traceback" in victim.said():
-        result.problems.append("a driver printed a traceback: " + victim.said().split("Traceback", 1)[1][:1500])
+    if "Traceback" in (said := log.read_text(errors="replace")):
+        result.problems.append("a driver printed a traceback: " + said.split("Traceback", 1)[1][:1500])
     return result
 
 
