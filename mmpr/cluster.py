@@ -30,7 +30,7 @@ import ray.data
 from mmpr.config import EngineSpec
 from mmpr.engine import start_engine
 from mmpr.engine.care import Careful, Watched, watch_loop
-from mmpr.engine.lives import Life, begin_unit, end_unit
+from mmpr.engine.lives import MOST_ATTEMPTS, Life, begin_unit, end_unit
 from mmpr.engine.turns import Turns
 from mmpr.errors import EngineDeadError, EngineError, MmprError
 from mmpr.io.shards import ATTEMPTS, Unit, add_counts
@@ -38,6 +38,8 @@ from mmpr.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, samp
 
 STAGE_CPUS = 0.25
 """What a task of the light stages takes of a core, so that they run beside the engines."""
+
+_LIGHT: dict[str, Any] = {"num_cpus": STAGE_CPUS, "max_retries": MOST_ATTEMPTS}
 
 _REPORT_EVERY_S = 0.5
 _METER_LIMIT_S = 5.0
@@ -187,13 +189,13 @@ def run(
     branches = []
     if to_sample:
         shutil.rmtree(job.out / ATTEMPTS, ignore_errors=True)
-        sampled = units_as_rows(to_sample).map(_ingest, fn_args=(job, meter), num_cpus=STAGE_CPUS)
+        sampled = units_as_rows(to_sample).map(_ingest, fn_args=(job, meter), **_LIGHT)
         sampled = sampled.map(Generate, fn_constructor_args=(job, model_path, meter), **actor_pool(job.recipe.engine))
-        branches.append(sampled.map(_judge, fn_args=(job,), num_cpus=STAGE_CPUS))
+        branches.append(sampled.map(_judge, fn_args=(job,), **_LIGHT))
     if to_judge:
-        branches.append(units_as_rows(to_judge).map(_judge, fn_args=(job,), num_cpus=STAGE_CPUS))
+        branches.append(units_as_rows(to_judge).map(_judge, fn_args=(job,), **_LIGHT))
     if heldout:
-        branches.append(units_as_rows(heldout).map(_ingest_only, fn_args=(job,), num_cpus=STAGE_CPUS))
+        branches.append(units_as_rows(heldout).map(_ingest_only, fn_args=(job,), **_LIGHT))
     graph = branches[0].union(*branches[1:]) if len(branches) > 1 else branches[0]
     try:
         for row in graph.iter_rows():
