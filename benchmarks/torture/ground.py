@@ -23,6 +23,13 @@ RAY = Path(sys.executable).parent / "ray"
 PORT = 6399
 START_LIMIT_S = 900
 STARTS = 5
+# Every node has an address of its own. With ports that it knows, Ray does not give up agents that are slow to tell them.
+PORTS = [
+    f"--{what}-port={port}"
+    for port, what in enumerate(
+        ("dashboard-agent-grpc", "dashboard-agent-listen", "runtime-env-agent", "metrics-export"), start=52001
+    )
+]
 CPUS = 1
 """What a node says that it has; engines take half of one."""
 TOOLS = ("ip", "mount", "umount", "mkfs.ext4", "fsfreeze", "chattr", "fallocate")
@@ -118,7 +125,7 @@ class Ground:
         options = (f"--node-ip-address={node.address}", f"--num-cpus={node.cpus}", "--disable-usage-stats")
         memory = f"--object-store-memory={100 << 20}"
         node.starting = subprocess.Popen(
-            ["ip", "netns", "exec", node.name, RAY, "start", *cluster, *options, memory],
+            ["ip", "netns", "exec", node.name, RAY, "start", *cluster, *options, memory, *PORTS],
             env=self.env,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
