@@ -21,9 +21,9 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 RAY = Path(sys.executable).parent / "ray"
 PORT = 6399
-START_LIMIT_S = 900
+START_LIMIT_S = 150
 STARTS = 5
-# Every node has an address of its own. With ports that it knows, Ray does not give up agents that are slow to tell them.
+# Every node has an address of its own. With ports that it knows, Ray does not give up agents that start slowly.
 PORTS = [
     f"--{what}-port={port}"
     for port, what in enumerate(
@@ -138,14 +138,23 @@ class Ground:
             node.plug(True)
             for _ in range(STARTS):  # on a machine with much to do Ray gives up a start that takes long
                 if node.starting is not None and (node.number == 0 or node.starting.poll() is not None):
-                    node.starting.wait(START_LIMIT_S)
-                    node.starting = None
+                    self._wait_for(node)
                 if node.starting is not None or node.processes("raylet/raylet"):
                     break
                 kill(node.pids())
                 self.start(node)
             else:
                 raise RuntimeError(f"Ray does not start on node {node.number}")
+
+    def _wait_for(self, node: Node) -> None:
+        """Wait for a start to end; one that takes for ever is ended."""
+        assert node.starting is not None
+        try:
+            node.starting.wait(START_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            kill(node.pids())
+            node.starting.wait()
+        node.starting = None
 
     def fill(self) -> None:
         """Let nothing fit on the disk any more."""
