@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -229,6 +231,23 @@ def test_what_fails_is_asked_once_more_and_then_given_up(tmp_path: Path, failure
         assert results is not None
         assert reasons(results) == expected
         assert engine.asked.count("question 6") == 2
+
+
+def test_a_process_that_stands_still_is_ended() -> None:
+    code = """
+import asyncio, time
+from mmpr.engine.care import watch_loop
+async def main():
+    task = asyncio.create_task(watch_loop(0.5))
+    await asyncio.sleep(1.5)
+    print("alive", flush=True)
+    time.sleep(60)
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == 1
+    assert done.stdout == "alive\n"
+    assert "in main" in done.stderr
 
 
 def test_the_record_outlives_half_a_line(tmp_path: Path) -> None:

@@ -206,6 +206,7 @@ def ground(folder: Path, workers: int, disk_mib: int) -> Iterator[Ground]:
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_ADDRESS": made.address,
         "RAY_USAGE_STATS_ENABLED": "0",
+        "PYTHONDONTWRITEBYTECODE": "",  # processes start again and again
         # Workers are started when they are needed: on two cores each costs seconds.
         "RAY_enable_worker_prestart": "0",
         "RAY_prestart_worker_first_driver": "0",

@@ -21,6 +21,7 @@ HARMLESS = Request("What is 1 + 1?", (), 1, 0)
 """What an engine that works can be asked: one that dies over it, or hangs, is itself the cause."""
 
 _TIMEOUT = "engine_timeout"
+_STDERR = 2  # as the operating system knows it: an engine's log
 _BEATS = 4  # of the watchdog in its time
 
 
@@ -122,5 +123,5 @@ class Watched:
 async def watch_loop(timeout_s: float) -> None:
     """End this process when its event loop stands still for ``timeout_s``, even where C code holds Python's lock."""
     while True:
-        faulthandler.dump_traceback_later(timeout_s, exit=True)
+        faulthandler.dump_traceback_later(timeout_s, exit=True, file=_STDERR)
         await asyncio.sleep(timeout_s / _BEATS)
