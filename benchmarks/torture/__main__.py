@@ -91,7 +91,8 @@ def _replayed(made: Ground, args: argparse.Namespace, teller: Teller) -> list[Re
     peaceful = made.folder / "peaceful"
     undisturbed(made, recipe, peaceful)
     teller.say("the undisturbed build is done")
-    dice, results = random.Random(args.seed), []
+    dice = random.Random(args.seed)
+    results: list[Result] = []
     draw = _deck({name: weight for name, (_, weight) in CLUSTER.items()}, dice, each_once=args.short)
     deeds = {name: deed for name, (deed, _) in CLUSTER.items()}
     most = min(args.faults, FAULTS_A_BUILD)

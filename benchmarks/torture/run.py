@@ -119,7 +119,7 @@ def torture(
     end = time.monotonic() + LIMIT_S
     while time.monotonic() < end:
         enough = sampled(out) + 1
-        wait_until(lambda enough=enough: sampled(out) >= enough or not victim.runs(), _PROGRESS_LIMIT_S)  # type: ignore[misc]
+        wait_until(lambda enough=enough: sampled(out) >= enough or not victim.runs(), _PROGRESS_LIMIT_S)
         time.sleep(dice.uniform(0, 1.5))
         if not victim.runs():
             if victim.driver.returncode == 0:
