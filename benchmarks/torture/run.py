@@ -130,6 +130,7 @@ def torture(
                 break
             victim.again()
             continue
+        ground.mend()  # a node that was given up ends when it hears of it, which may be late
         if result.faults.total() < most and (out / "build.json").exists():
             name = draw()
             if deeds[name](victim):
