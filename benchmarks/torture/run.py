@@ -92,8 +92,13 @@ def undisturbed(ground: Ground, recipe: Path, out: Path) -> None:
     """The same build in peace."""
     log = out.parent / f"{out.name}.log"
     overrides = ["engine.args.delay_s=0"] if "replay" in recipe.read_text() else []
-    status = starter(ground, recipe, out, log, *overrides)().wait(LIMIT_S)
-    if status:
+    driver = starter(ground, recipe, out, log, *overrides)()
+    end = time.monotonic() + LIMIT_S
+    while driver.poll() is None and time.monotonic() < end:
+        time.sleep(1)
+        ground.mend()
+    if driver.poll() != 0:
+        kill([driver.pid])
         raise RuntimeError(f"the undisturbed build failed:\n{log.read_text()}")
 
 
