@@ -174,7 +174,7 @@ def test_sigterm_stops_cleanly_and_a_second_driver_is_refused(recipe, undisturbe
 @pytest.mark.timeout(300)
 def test_poisoned_questions_cost_their_own_responses_and_nothing_else(recipe, undisturbed, tmp_path) -> None:
     out = tmp_path / "out"
-    faults = ", ".join(f"{kind}: after {kind}?" for kind in POISON)
+    faults = ", ".join(f"{kind}: after {kind}" for kind in POISON)
     run(recipe, out, "engine.args.delay_s=0", "engine.request_timeout_s=1", f"engine.args.faults={{{faults}}}")
     check(out)
     rejects = {row.id: row.reason for path in (out / "rejects").iterdir() for row in read_rows(path, Reject)}
