@@ -50,6 +50,9 @@ fuzz: $(RUNTIME)  ## feed hostile input to everything that reads from outside (A
 test: $(RUNTIME) $(DEV)  ## run the whole suite
 	@$(PY) -m pytest $(ARGS)
 
+torture: $(RUNTIME)  ## builds under 200 faults on a cluster of namespaces, and the proof (Linux, root; ARGS=--short)
+	@$(PY) -m benchmarks.torture $(ARGS)
+
 lint: $(RUNTIME) $(DEV)  ## ruff and mypy
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .

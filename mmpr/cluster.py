@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 # Nobody is told that Ray runs here; read by Ray when it is imported.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -23,11 +23,14 @@ os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 # Ray would run workers, and so the engines in them, behind everything else on the machine (nice 15).
 os.environ.setdefault("RAY_worker_niceness", "0")
 
+import psutil
 import ray
 import ray.data
 
 from mmpr.config import EngineSpec
 from mmpr.engine import start_engine
+from mmpr.engine.care import Careful, Watched, watch_loop
+from mmpr.engine.lives import MOST_ATTEMPTS, Life, begin_unit, end_unit
 from mmpr.engine.turns import Turns
 from mmpr.errors import EngineDeadError, EngineError, MmprError
 from mmpr.feed import AHEAD, units_as_rows
@@ -37,10 +40,10 @@ from mmpr.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, samp
 STAGE_CPUS = 0.25
 """What a task of the light stages takes of a core, so that they run beside the engines."""
 
-MOST_ATTEMPTS = 20
-"""How often a unit is begun before the build gives up: each time, the engine it was with has died."""
+_LIGHT: dict[str, Any] = {"num_cpus": STAGE_CPUS, "max_retries": MOST_ATTEMPTS}
 
 _REPORT_EVERY_S = 0.5
+_METER_LIMIT_S = 5.0
 
 
 def connect(log: Path) -> None:
@@ -83,12 +86,15 @@ def disconnect() -> None:
 
 def start_meter() -> Any:
     """A handle of a new ``Meter``."""
-    return ray.remote(num_cpus=0)(Meter).remote()
+    return ray.remote(num_cpus=0, max_restarts=-1)(Meter).remote()
 
 
 def read_meter(meter: Any) -> Counts:
-    """The sums so far."""
-    return dict(ray.get(meter.read.remote()))
+    """The sums so far; nothing while the meter is out of reach. One that has died begins at zero again."""
+    try:
+        return dict(ray.get(meter.read.remote(), timeout=_METER_LIMIT_S))
+    except ray.exceptions.RayError:
+        return {}
 
 
 class Meter:
@@ -111,7 +117,9 @@ class Generate:
 
     def __init__(self, job: Job, model_path: str, meter: Any) -> None:
         self._job, self._model_path, self._meter = job, model_path, meter
+        self._name = f"engine-{socket.gethostname()}-{os.getpid()}-{int(time.time())}.log"
         self._turns: Turns | None = None
+        self._watchdog: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self._begun = itertools.count()
         self._unreported: Counts = {}
@@ -125,25 +133,33 @@ class Generate:
             await self._generate(_unit(row))
         except EngineDeadError:
             # Without its engine this process is of no use. Ray starts another one and hands it the unit again.
-            os._exit(1)
+            _end_with_children()
         except MmprError as error:
             return {**row, "error": str(error)}
         return row
 
     async def _generate(self, unit: Unit) -> None:
         turn = next(self._begun)
-        attempts = _begin(self._job.out, unit)
+        history = begin_unit(self._job.out, unit, self._name)
         async with self._starting:
             if self._turns is None:
-                log = self._job.out / "logs" / f"engine-{socket.gethostname()}-{os.getpid()}.log"
-                self._turns = Turns(start_engine(self._job.recipe, self._model_path, log))
+                self._turns = self._start()
                 self._meter.add.remote({"engines": 1})
-        engine = self._turns.of(turn)
+        engine = Careful(self._turns.of(turn), history)
         await sample_unit(self._job, unit, engine, self._report)
         if "complete" in self._job.stages:
             await complete_unit(self._job, unit, engine, self._report)
-        attempts.unlink(missing_ok=True)
+        end_unit(self._job.out, unit)
         self._report({})
+
+    def _start(self) -> Turns:
+        recipe = self._job.recipe
+        life = Life(self._job.out, self._name)
+        engine = start_engine(recipe, self._model_path, self._job.out / "logs" / self._name)
+        life.up()
+        timeout_s = recipe.engine.request_timeout_s
+        self._watchdog = asyncio.create_task(watch_loop(timeout_s))
+        return Turns(Watched(engine, life, timeout_s))
 
     def _report(self, counts: Counts) -> None:
         add_counts(self._unreported, counts)
@@ -174,15 +190,13 @@ def run(
     branches = []
     last: Stage = "pair" if "pair" in job.stages else "verify"
     if to_sample:
-        branches.append(
-            sample(job, model_path, to_sample, last, meter).map(_judge, fn_args=(job,), num_cpus=STAGE_CPUS)
-        )
+        branches.append(sample(job, model_path, to_sample, last, meter).map(_judge, fn_args=(job,), **_LIGHT))
     if to_judge:
         rows = units_as_rows(to_judge, job.out, last, _ahead(job))
-        branches.append(rows.map(_judge, fn_args=(job,), num_cpus=STAGE_CPUS))
+        branches.append(rows.map(_judge, fn_args=(job,), **_LIGHT))
     if heldout:
         rows = units_as_rows(heldout, job.out, "ingest", _ahead(job))
-        branches.append(rows.map(_ingest_only, fn_args=(job,), num_cpus=STAGE_CPUS))
+        branches.append(rows.map(_ingest_only, fn_args=(job,), **_LIGHT))
     graph = branches[0].union(*branches[1:]) if len(branches) > 1 else branches[0]
     try:
         for row in graph.iter_rows():
@@ -197,7 +211,7 @@ def run(
 def sample(job: Job, model_path: str, units: Sequence[Unit], last: Stage, meter: Any) -> Any:
     """The part of the graph that ingests units and samples them; ``last`` is what the rest of it writes last."""
     shutil.rmtree(job.out / ATTEMPTS, ignore_errors=True)
-    rows = units_as_rows(units, job.out, last, _ahead(job)).map(_ingest, fn_args=(job, meter), num_cpus=STAGE_CPUS)
+    rows = units_as_rows(units, job.out, last, _ahead(job)).map(_ingest, fn_args=(job, meter), **_LIGHT)
     return rows.map(Generate, fn_constructor_args=(job, model_path, meter), **actor_pool(job.recipe.engine))
 
 
@@ -264,22 +278,12 @@ def _unit(row: dict[str, Any]) -> Unit:
     return Unit(row["split"], row["number"], row["of"])
 
 
-def _begin(out: Path, unit: Unit) -> Path:
-    """Count one more attempt at a unit; returns the file that counts them, a byte each.
-
-    Ray begins a unit again whenever its actor has died, without end; this is the end.
-    """
-    path = out / ATTEMPTS / unit.file
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        file.write(b".")
-        attempts = file.tell()
-    if attempts > MOST_ATTEMPTS:
-        raise EngineError(
-            f"unit {unit.number} of {unit.of} was begun {MOST_ATTEMPTS} times and its engine died every time; the "
-            f"engines' logs are in {out / 'logs'}. What is finished is kept, and the same command goes on"
-        )
-    return path
+def _end_with_children() -> NoReturn:
+    """End this process at once, and before it those that it has started: one that hangs does not see its parent go."""
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            child.kill()
+    os._exit(1)
 
 
 def _refuse_impossible(actors: int, gpus: float, cpus: float) -> None:

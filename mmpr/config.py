@@ -63,6 +63,7 @@ class EngineSpec(Part):
     gpus_per_actor: float | None = Field(None, ge=0)
     cpus_per_actor: float = Field(1, ge=0)
     units_in_flight: int = Field(4, ge=1, description="units that one actor works on at once")
+    request_timeout_s: float = Field(1800.0, gt=0, description="longer than all samples of a question may ever take")
     args: dict[str, Any] = Field(default_factory=dict)
 
 

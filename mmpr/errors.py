@@ -7,7 +7,7 @@ MmprError              anything this package raises on purpose; the commands pri
 ├── OutputError        the output directory cannot be used: other recipe, other driver, unwritable
 └── EngineError        the inference engine failed
     ├── EngineStartError   it never came up (wrong model, out of memory)
-    └── EngineDeadError    it died while working; its actor is restarted and the unit repeated
+    └── EngineDeadError    it died or hangs while working; its actor is restarted and the unit repeated
 """
 
 from __future__ import annotations

@@ -11,31 +11,41 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 
 import psutil
 import pytest
 
-from mmpr.io.shards import stage_counts
+from mmpr.inspect.verify import verify
 from mmpr.io.tables import read_rows
-from mmpr.plan import read_build
-from mmpr.schema import Completions, IndexedRow, PreferenceRow, Question, Rollout, Verdicts, sample_seed
+from mmpr.progress import Steps
+from mmpr.schema import PreferenceRow, Reject, Rollout
 
-K = 6
 RECIPE = """
 name: faults
 seed: 7
 model: {path: none}
-engine: {type: replay, actors: 2, cpus_per_actor: 0.5, units_in_flight: 3, args: {delay_s: 0.4}}
+engine: {type: replay, actors: 2, cpus_per_actor: 0.5, units_in_flight: 3, request_timeout_s: 5, args: {delay_s: 0.4}}
 sampling: {samples: 6}
 unit_questions: 5
 sources:
   - {name: digits, type: digits, split: train, questions: 120}
   - {name: open, type: digits, split: train, questions: 30, kinds: [describe], seed: 1}
+  - {name: mine, type: jsonl, path: mine.jsonl}
 heldout:
   - {name: heldout, type: digits, split: heldout, questions: 20}
 """
+POISON = {
+    "kill": "engine_killed",
+    "die": "engine_killed",
+    "freeze": "engine_killed",
+    "block": "engine_killed",
+    "hang": "engine_timeout",
+    "refuse": "engine_refused",
+    "short": "engine_short",
+}
+"""What the replay engine can be told to do over a question, and the reason under which the question is then dropped."""
+
 LIMIT_S = 150
 
 
@@ -53,36 +63,10 @@ def run(recipe: Path, out: Path, *more: str) -> str:
 
 def check(out: Path) -> None:
     """What must be true of a build, whatever was done to it."""
-    build = read_build(out)
-    assert build is not None
-    train = build.of("train")
-
-    def rows(folder: str, noun: type) -> list:
-        paths = sorted((out / folder).iterdir())
-        assert [path.name for path in paths] == [
-            unit.file for unit in (build.of("heldout") if folder == "heldout" else train)
-        ]
-        return [row for path in paths for row in read_rows(path, noun)]
-
-    asked = [row.id for path in sorted((out / "index/train").iterdir()) for row in read_rows(path, IndexedRow)]
-    questions, rollouts = rows("questions", Question), rows("rollouts", Rollout)
-    assert len(asked) == len(set(asked)) == 150
-    assert [question.id for question in questions] == asked
-    assert [rollout.id for rollout in rollouts] == asked
-    for rollout in rollouts:
-        assert [response.seed for response in rollout.responses] == [sample_seed(7, rollout.id, i) for i in range(K)]
-    known = [question.id for question in questions if question.answer is not None]
-    assert [row.id for row in rows("verdicts", Verdicts)] == known
-    assert [row.id for row in rows("completions", Completions)] == [id for id in asked if id not in set(known)]
-    assert max(Counter(row.id for row in rows("pairs", PreferenceRow)).values()) == 1
-    assert len(rows("heldout", Question)) == 20
+    with Steps(sys.stderr) as steps:
+        assert [str(problem) for problem in verify(out, steps)] == []
     assert not list(out.rglob("*.tmp"))
-    manifest = json.loads((out / "manifest.json").read_text())
-    for stage in ("ingest", "sample", "complete", "verify", "pair"):
-        flat = {
-            f"{source}/{what}": n for source, counts in manifest["counts"][stage].items() for what, n in counts.items()
-        }
-        assert flat == stage_counts(out, stage, train)
+    assert not (out / "attempts").exists()
 
 
 def contents(out: Path) -> dict[str, str]:
@@ -93,6 +77,8 @@ def contents(out: Path) -> dict[str, str]:
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recipe") / "faults.yaml"
     path.write_text(RECIPE)
+    rows = [{"question": f"What comes after {what}?", "answer": "1"} for what in POISON]
+    (path.parent / "mine.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     return path
 
 
@@ -183,6 +169,22 @@ def test_sigterm_stops_cleanly_and_a_second_driver_is_refused(recipe, undisturbe
     assert "Traceback" not in output
     run(recipe, out, "engine.args.delay_s=0")
     assert contents(out) == undisturbed
+
+
+@pytest.mark.timeout(300)
+def test_poisoned_questions_cost_their_own_responses_and_nothing_else(recipe, undisturbed, tmp_path) -> None:
+    out = tmp_path / "out"
+    faults = ", ".join(f"{kind}: after {kind}" for kind in POISON)
+    run(recipe, out, "engine.args.delay_s=0", "engine.request_timeout_s=1", f"engine.args.faults={{{faults}}}")
+    check(out)
+    rejects = {row.id: row.reason for path in (out / "rejects").iterdir() for row in read_rows(path, Reject)}
+    assert sorted(rejects.values()) == sorted(POISON.values())
+    differing = {name for name, digest in contents(out).items() if digest != undisturbed.get(name)}
+    last = {name.rsplit("/", 1)[1] for name in differing if not name.startswith("rejects/")}
+    assert last == {"part-00030-of-00032.parquet", "part-00031-of-00032.parquet"}
+    rollouts = [row for path in sorted((out / "rollouts").iterdir()) for row in read_rows(path, Rollout)]
+    assert len(rollouts) == 150
+    assert not {rollout.id for rollout in rollouts} & set(rejects)
 
 
 @pytest.mark.timeout(300)

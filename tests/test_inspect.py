@@ -214,7 +214,11 @@ FAULTS = [
     ("questions", Question, lambda row: [row, row], "stands in the build twice"),
     ("questions", Question, lambda row: replace(row, question="<image>" * 9 + "?"), "other marks in its text"),
     ("rollouts", Rollout, lambda row: replace(row, id="0" * 32), "answers no question"),
-    ("rollouts", Rollout, lambda row: replace(row, responses=row.responses[:-1]), "the rows add up to"),
+    ("questions", Question, lambda row: [], "neither here nor in rejects/"),
+    ("rollouts", Rollout, lambda row: [], "has no responses, and is not in rejects/"),
+    ("rollouts", Rollout, lambda row: [row, row], "stands there twice"),
+    ("rollouts", Rollout, lambda row: replace(row, responses=row.responses[:-1]), "7 responses, the recipe asks for 8"),
+    ("rollouts", Rollout, lambda row: replace(row, responses=row.responses[::-1]), "other seeds than the recipe's"),
     ("rejects", Reject, lambda row: [], "the rows add up to"),
 ]
 

@@ -20,7 +20,8 @@ class Request:
 
     ``prompt`` has one ``<image>`` for each picture (encoded PNG or JPEG). Sample i is drawn with ``seed + i``.
     ``prefix`` is a beginning of the answer that the model is made to continue. ``processor`` holds arguments of the
-    model's processor, such as the number of tiles.
+    model's processor, such as the number of tiles. ``caution`` is not 0 for a request that must be with the engine
+    alone: 1, and 1 more for each engine that has died over it.
     """
 
     prompt: str
@@ -29,6 +30,7 @@ class Request:
     seed: int
     prefix: str = ""
     processor: Mapping[str, Any] = field(default_factory=dict)
+    caution: int = 0
 
 
 @dataclass(frozen=True, slots=True)

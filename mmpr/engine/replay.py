@@ -2,7 +2,8 @@
 
 For tests of failure, resume and load, never for data. ``engine.args`` of the recipe: ``delay_s`` (mean time an answer
 takes), ``answers`` (final answers to draw from), ``mean_tokens`` (mean length of an answer, log-normal, of words that
-stand for tokens; without it answers are short).
+stand for tokens; without it answers are short), ``faults`` (by kind, which prompts it happens to: those that hold a
+text, or a share of all), ``once`` (a folder that remembers, so that each fault happens once; for the kinds, see below).
 """
 
 from __future__ import annotations
@@ -10,17 +11,33 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
+import os
 import random
+import signal
+import time
 from array import array
+from dataclasses import replace
 from itertools import accumulate
+from pathlib import Path
 
 from mmpr.config import Recipe
 from mmpr.engine import Reply, Request
+from mmpr.errors import EngineDeadError, RowError
 from mmpr.prompts import without_images
 from mmpr.schema import Response, content_id
 
+KINDS = ("kill", "die", "hang", "freeze", "block", "refuse", "short")
+"""What can happen to a request.
+
+``kill``: the process is killed; ``die``: the engine dies and the process sees it; ``hang``: this request is never
+answered; ``freeze``: from here on none is; ``block``: the process stands still; ``refuse``: an error for this request;
+``short``: a sample is missing.
+"""
+
 LENGTH_SIGMA = 0.78
 """Spread of the lengths with ``mean_tokens``; assumed, the paper gives means alone."""
+
+_FOR_EVER_S = 1e9
 
 
 class ReplayEngine:
@@ -29,10 +46,14 @@ class ReplayEngine:
     samples_at_once = 1024
 
     def __init__(self, recipe: Recipe) -> None:
-        self._delay_s = float(recipe.engine.args.get("delay_s", 0.0))
-        self._mean_tokens = float(recipe.engine.args.get("mean_tokens", 0))
+        args = recipe.engine.args
+        self._delay_s = float(args.get("delay_s", 0.0))
+        self._answers = [str(answer) for answer in args.get("answers", range(10))]
+        self._mean_tokens = float(args.get("mean_tokens", 0))
         self._max_tokens = recipe.sampling.max_tokens
-        self._answers = [str(answer) for answer in recipe.engine.args.get("answers", range(10))]
+        self._faults: dict[str, str | float] = args.get("faults", {})
+        self._once = Path(args["once"]) if "once" in args else None
+        self._frozen = False
 
     async def generate(self, request: Request) -> Reply:
         """Responses drawn from a hash of prompt, prefix and seed; about a tenth name no answer or are truncated."""
@@ -40,11 +61,40 @@ class ReplayEngine:
         if self._delay_s:
             dice = random.Random(content_id("delay", request.prompt, str(request.seed)))
             await asyncio.sleep(dice.expovariate(1 / self._delay_s))
-        return Reply(responses, prompt_tokens=len(request.prompt.split()))
+        reply = Reply(responses, prompt_tokens=len(request.prompt.split()))
+        fault = self._fault(request)
+        self._frozen = self._frozen or fault == "freeze"
+        if self._frozen or fault == "hang":
+            await asyncio.sleep(_FOR_EVER_S)
+        if fault == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if fault == "die":
+            raise EngineDeadError("the replay engine was told to die")
+        if fault == "block":
+            time.sleep(_FOR_EVER_S)
+        if fault == "refuse":
+            raise RowError("engine_refused", "the replay engine was told to refuse this")
+        return replace(reply, responses=responses[1:]) if fault == "short" else reply
 
     def token_ends(self, text: str) -> list[int]:
         """One token a character."""
         return list(range(1, len(text) + 1))
+
+    def _fault(self, request: Request) -> str:
+        """What happens to this request, if anything."""
+        for kind, where in self._faults.items():
+            name = content_id("fault", kind, request.prompt, request.prefix, str(request.seed))
+            hit = where in request.prompt if isinstance(where, str) else random.Random(name).random() < where
+            if hit and (self._once is None or self._is_first(self._once / f"{kind}-{name}")):
+                return kind
+        return ""
+
+    def _is_first(self, mark: Path) -> bool:
+        try:
+            mark.touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
 
     def _respond(self, request: Request, seed: int) -> Response:
         dice = random.Random(content_id("replay", without_images(request.prompt), request.prefix, str(seed)))

@@ -2,7 +2,8 @@
 
 Units that are all asked at once also end all at once: the engine runs dry while the next ones are being prepared. In
 turns, the oldest unit ends first and its successor is prepared behind the others. It also bounds memory: pictures are
-processed for requests that are let in, not for all that wait.
+processed for requests that are let in, not for all that wait. A request to be careful with takes all the room, so that
+it is alone.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import sys
 
 from mmpr.engine import Engine, Reply, Request
 
@@ -22,12 +24,12 @@ works on should stand ready beside the others.
 
 
 class Turns:
-    """Lets requests into an engine, lower turns first and in order of arrival within a turn."""
+    """Lets requests into an engine, lower turns first; within a turn suspects first, then in order of arrival."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._room = self._free = ROOM * engine.samples_at_once
-        self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[int, int, int, int, asyncio.Future[None]]] = []
         self._arrivals = itertools.count()
 
     def of(self, turn: int) -> Engine:
@@ -36,19 +38,19 @@ class Turns:
 
     async def generate(self, turn: int, request: Request) -> Reply:
         """Wait for the turn, then ask; raises what ``Engine.generate`` does."""
-        samples = min(request.samples, self._room)
-        await self._enter(turn, samples)
+        samples = self._room if request.caution else min(request.samples, self._room)
+        await self._enter(turn, request.caution or sys.maxsize, samples)
         try:
             return await self._engine.generate(request)
         finally:
             self._leave(samples)
 
-    async def _enter(self, turn: int, samples: int) -> None:
+    async def _enter(self, turn: int, caution: int, samples: int) -> None:
         if not self._waiting and samples <= self._free:
             self._free -= samples
             return
         let_in = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (turn, next(self._arrivals), samples, let_in))
+        heapq.heappush(self._waiting, (turn, caution, next(self._arrivals), samples, let_in))
         try:
             await let_in
         except asyncio.CancelledError:
@@ -58,8 +60,8 @@ class Turns:
 
     def _leave(self, samples: int) -> None:
         self._free += samples
-        while self._waiting and (self._waiting[0][2] <= self._free or self._waiting[0][3].done()):
-            _, _, needed, let_in = heapq.heappop(self._waiting)
+        while self._waiting and (self._waiting[0][3] <= self._free or self._waiting[0][4].done()):
+            _, _, _, needed, let_in = heapq.heappop(self._waiting)
             if not let_in.done():
                 self._free -= needed
                 let_in.set_result(None)

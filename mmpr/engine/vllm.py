@@ -23,11 +23,11 @@ from PIL import Image
 
 from mmpr.config import Recipe
 from mmpr.engine import Reply, Request
+from mmpr.engine.lives import last_words
 from mmpr.errors import EngineDeadError, EngineStartError, RowError
 from mmpr.prompts import to_messages
 from mmpr.schema import Response
 
-LOG_LINES_SHOWN = 25
 _CPU_BATCHED_TOKENS = 8192
 
 
@@ -90,9 +90,8 @@ class VllmEngine:
             if self._engine.errored:
                 raise EngineDeadError("vLLM's engine process died") from error
             raise RowError("engine_refused", _one_line(error)) from error
-        if final is None or len(final.outputs) != request.samples:
-            got = 0 if final is None else len(final.outputs)
-            raise RowError("engine_short", f"asked for {request.samples} samples, got {got}")
+        if final is None:
+            return Reply((), prompt_tokens=0)
         responses = tuple(
             Response(
                 text=output.text.encode("utf-8", "replace").decode("utf-8"),
@@ -192,9 +191,7 @@ def _write_output_to(log: Path) -> None:
 def _start_message(error: Exception, log: Path) -> str:
     sys.stdout.flush()
     sys.stderr.flush()
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-    shown = "\n".join(f"    {line}" for line in lines[-LOG_LINES_SHOWN:])
-    return f"the engine did not start: {_one_line(error)}\n  its last words ({log}):\n{shown}"
+    return f"the engine did not start: {_one_line(error)}{last_words(log)}"
 
 
 def _one_line(error: BaseException) -> str:

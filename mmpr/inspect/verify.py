@@ -15,7 +15,7 @@ from mmpr.errors import OutputError, RowError
 from mmpr.io.images import clean_image
 from mmpr.io.integrity import Problem, check_files
 from mmpr.io.manifest import read_manifest
-from mmpr.io.shards import Stage, Unit, index_shard, shard
+from mmpr.io.shards import Stage, Unit, index_shard, rejects_shard, shard
 from mmpr.io.tables import read_rows
 from mmpr.plan import read_build
 from mmpr.progress import Steps
@@ -32,6 +32,7 @@ from mmpr.schema import (
     Response,
     Rollout,
     Verdicts,
+    sample_seed,
 )
 from mmpr.stages import judge
 
@@ -43,6 +44,16 @@ _REPAIR = "run the build command again with --from pair"
 _REJUDGE = "run the build command again with --from verify"
 # Sums that only the stage itself can tell; nothing stored says them.
 _UNSTORED = ("not_selected", "skipped/", "questions/")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the recipe asks for: its seed, by source the responses a question and the rule, and the pictures' limits."""
+
+    seed: int
+    samples: Mapping[str, int]
+    rules: Mapping[str, str]
+    limits: ImagesSpec
 
 
 @dataclass(slots=True)
@@ -73,8 +84,13 @@ def verify(out: Path, steps: Steps) -> Iterator[Problem]:
     steps.begin("checksums", len(files) if isinstance(files, dict) else 0)
     yield from check_files(out, lambda _: steps.advance())
     try:
-        rules = {str(spec["name"]): str(spec["rule"]) for spec in manifest["recipe"]["sources"]}
-        limits = ImagesSpec(**manifest["recipe"]["images"])
+        recipe = manifest["recipe"]
+        asked = _Asked(
+            int(recipe["seed"]),
+            {str(spec["name"]): int(spec["samples"] or recipe["sampling"]["samples"]) for spec in recipe["sources"]},
+            {str(spec["name"]): str(spec["rule"]) for spec in recipe["sources"]},
+            ImagesSpec(**recipe["images"]),
+        )
         told = {
             (stage, source, what): int(count)
             for stage, sources in manifest["counts"].items()
@@ -94,7 +110,7 @@ def verify(out: Path, steps: Steps) -> Iterator[Problem]:
     steps.begin("rows", sum(build.units.values()))
     for split in ("train", "heldout"):
         for unit in build.of(split):
-            yield from _guarded(unit.file, _unit(out, unit, rules, limits, tally))
+            yield from _guarded(unit.file, _unit(out, unit, asked, tally))
             steps.advance()
     yield from _guarded("rejects", _rejects(out, tally))
     yield from _compare(told, tally.counts)
@@ -108,7 +124,7 @@ def _guarded(where: str, check: Iterable[Problem]) -> Iterator[Problem]:
         yield Problem(where, str(error), "restore it from a copy")
 
 
-def _unit(out: Path, unit: Unit, rules: Mapping[str, str], limits: ImagesSpec, tally: _Tally) -> Iterator[Problem]:
+def _unit(out: Path, unit: Unit, asked: _Asked, tally: _Tally) -> Iterator[Problem]:
     """All rows of a unit in all folders."""
     stage = "ingest" if unit.split == "train" else "heldout"
     indexed = {row.id for row in read_rows(index_shard(out, unit), IndexedRow)}
@@ -123,9 +139,11 @@ def _unit(out: Path, unit: Unit, rules: Mapping[str, str], limits: ImagesSpec, t
         if question.id not in indexed:
             yield Problem(f"{where} row {question.id}", "is not in the index of its unit", _REBUILD)
         questions[question.id] = question
-    yield from _pictures(where, questions.values(), limits)
+    for id in sorted(indexed - questions.keys() - _rejected(out, "ingest", unit)):
+        yield Problem(f"{where} row {id}", "is in the index of its unit, but neither here nor in rejects/", _REBUILD)
+    yield from _pictures(where, questions.values(), asked.limits)
     if unit.split == "train":
-        yield from _answers(out, unit, questions, rules, tally)
+        yield from _answers(out, unit, questions, asked, tally)
 
 
 def _pictures(where: str, questions: Iterable[Question], limits: ImagesSpec) -> Iterator[Problem]:
@@ -146,16 +164,41 @@ def _pictures(where: str, questions: Iterable[Question], limits: ImagesSpec) -> 
         yield from (found for found in pool.map(problem, questions) if found)
 
 
+def _rejected(out: Path, stage: str, unit: Unit) -> set[str]:
+    """Ids of the questions that a stage has dropped; ingest tells where they stand behind the id."""
+    path = rejects_shard(out, stage, unit)
+    return {reject.id.split(" ")[0] for reject in read_rows(path, Reject)} if path.exists() else set()
+
+
+def _samples(rollout: Rollout, asked: _Asked) -> Iterator[str]:
+    """What is wrong with the number or the seeds of a question's responses."""
+    want = asked.samples.get(rollout.source, 0)
+    if len(rollout.responses) != want:
+        yield f"has {len(rollout.responses)} responses, the recipe asks for {want}"
+    elif any(
+        response.seed != sample_seed(asked.seed, rollout.id, place) for place, response in enumerate(rollout.responses)
+    ):
+        yield "has responses of other seeds than the recipe's"
+
+
 def _answers(
-    out: Path, unit: Unit, questions: Mapping[str, Question], rules: Mapping[str, str], tally: _Tally
+    out: Path, unit: Unit, questions: Mapping[str, Question], asked: _Asked, tally: _Tally
 ) -> Iterator[Problem]:
     """Rollouts, completions, verdicts and pairs of a unit."""
 
     def path(stage: Stage) -> Path:
         return shard(out, stage, unit)
 
-    rollouts = {row.id: row for row in read_rows(path("sample"), Rollout)}
+    rollouts: dict[str, Rollout] = {}
+    for rollout in read_rows(path("sample"), Rollout):
+        if rollout.id in rollouts:
+            yield Problem(f"rollouts/{unit.file} row {rollout.id}", "stands there twice", _REBUILD)
+        rollouts[rollout.id] = rollout
+    for id in sorted(questions.keys() - rollouts.keys() - _rejected(out, "sample", unit)):
+        yield Problem(f"rollouts/{unit.file} row {id}", "has no responses, and is not in rejects/", _REBUILD)
     for rollout in rollouts.values():
+        for what in _samples(rollout, asked):
+            yield Problem(f"rollouts/{unit.file} row {rollout.id}", what, _REBUILD)
         tally.count("sample", rollout.source, "responses", len(rollout.responses))
         tally.count("sample", rollout.source, "tokens", sum(response.tokens for response in rollout.responses))
         tally.count("sample", rollout.source, "prompt_tokens", rollout.prompt_tokens)
@@ -189,7 +232,7 @@ def _answers(
             *_from_responses(pairs, rollout_of, completions.get(pairs.id)),
         ]
         if not problems:
-            problems = [*_judged(pairs, question, rollout_of, rules.get(pairs.source, "default"))]
+            problems = [*_judged(pairs, question, rollout_of, asked.rules.get(pairs.source, "default"))]
         yield from (replace(problem, where=where) for problem in problems)
 
 

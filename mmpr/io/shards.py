@@ -44,7 +44,7 @@ VERDICTS_BEFORE = "verdicts.before"
 """Where the verdicts of an earlier judge wait to be compared, beside ``verdicts/``."""
 
 ATTEMPTS = "attempts"
-"""Where it is counted how often a unit was begun."""
+"""Where it stands which engines a unit was with, and what each engine was asked (``mmpr.engine.lives``)."""
 
 _PREFIX = "part-"
 _TEMPORARY = ".tmp"

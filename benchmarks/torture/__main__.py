@@ -1,0 +1,175 @@
+"""``python -m benchmarks.torture``: builds on a cluster that is killed, cut off, starved and filled up, and the proof.
+
+Exit status 0: nothing lost, nothing repeated, no complaint; 1: something was; 2: it cannot be run here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.torture.faults import CLUSTER, REAL
+from benchmarks.torture.ground import Ground, ground, missing
+from benchmarks.torture.run import REAL_RECIPE, RECIPE, Result, prove, same_bytes, torture, undisturbed
+
+QUESTIONS, SHORT_QUESTIONS, REAL_QUESTIONS = 200, 60, 64
+FAULTS_A_BUILD = 30
+DISK_MIB = 96
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.torture", description=__doc__)
+    parser.add_argument("--faults", type=int, default=200, help="stop after the build in which so many are reached")
+    parser.add_argument("--seed", type=int, default=0, help="which faults, when and where")
+    parser.add_argument("--minutes", type=float, default=60, help="begin no other build after so many")
+    parser.add_argument("--short", action="store_true", help="one small build with a fault of most kinds, no model")
+    parser.add_argument("--no-model", action="store_true", help="leave out the build with the demo model on vLLM")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
+    args = parser.parse_args(argv)
+    if why := missing():
+        print(f"error: {why}", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # the ground is cleared then, too
+    teller = Teller(args.faults)
+    results: list[Result] = []
+    folder = Path(tempfile.mkdtemp(prefix="torture-", dir="/var/tmp")) / "ground"
+    with ground(folder, workers=1 if args.short else 2, disk_mib=DISK_MIB) as made:
+        teller.say("the cluster is up")
+        results += _replayed(made, args, teller)
+        if not (args.short or args.no_model):
+            results.append(_real(made, args.seed, teller))
+    folder.parent.rmdir()
+    rows = table(results)
+    print(as_markdown(rows))
+    problems = [problem for result in results for problem in result.problems]
+    for problem in problems:
+        print(f"problem: {problem}")
+    if args.json:
+        args.json.write_text(
+            json.dumps({"seed": args.seed, "builds": len(results), "faults": rows, "problems": problems}, indent=2)
+            + "\n"
+        )
+    return 1 if problems or any(row["lost"] or row["repeated"] for row in rows) else 0
+
+
+class Teller:
+    """Prints what happens, how much there is to come, and about how long that takes."""
+
+    def __init__(self, faults: int) -> None:
+        self._begun_s, self._faults, self.done = time.monotonic(), faults, 0
+
+    def say(self, what: str) -> None:
+        """Print a line."""
+        print(f"{time.monotonic() - self._begun_s:6,.0f} s  {what}", file=sys.stderr, flush=True)
+
+    def fault(self, name: str) -> None:
+        """Print that a fault has happened."""
+        self.done += 1
+        passed = time.monotonic() - self._begun_s
+        left = passed * max(self._faults - self.done, 0) / self.done
+        self.say(f"{self.done:4,} of {self._faults:,}  {name:<50} {left:,.0f} s left")
+
+    def passed_min(self) -> float:
+        """Minutes since the start."""
+        return (time.monotonic() - self._begun_s) / 60
+
+
+def _replayed(made: Ground, args: argparse.Namespace, teller: Teller) -> list[Result]:
+    """Builds with the replay engine, until enough has been done to them."""
+    questions = SHORT_QUESTIONS if args.short else QUESTIONS
+    recipe = _write(made, "replay.yaml", RECIPE, questions)
+    peaceful = made.folder / "peaceful"
+    undisturbed(made, recipe, peaceful)
+    teller.say("the undisturbed build is done")
+    dice = random.Random(args.seed)
+    results: list[Result] = []
+    draw = _deck({name: weight for name, (_, weight) in CLUSTER.items()}, dice, each_once=args.short)
+    deeds = {name: deed for name, (deed, _) in CLUSTER.items()}
+    most = min(args.faults, FAULTS_A_BUILD)
+    while teller.done < args.faults and teller.passed_min() < args.minutes:
+        out = made.disk / f"build-{len(results)}"
+        before = teller.done
+        result = torture(made, recipe, out, draw, deeds, dice, most, teller.fault)
+        prove(out, peaceful, result)
+        if (out / "manifest.json").exists():
+            result.problems += [f"{name}: differs from the undisturbed build" for name in same_bytes(out, peaceful)]
+        results.append(result)
+        teller.done = before + result.faults.total()
+        verdict = f"{len(result.problems)} problems" if result.problems else "proven whole, the same bytes"
+        teller.say(f"build {len(results)}: {result.faults.total()} faults, {verdict}")
+        for problem in result.problems[:20]:
+            teller.say(f"  {problem}")
+        if args.short:
+            break
+    return results
+
+
+def _real(made: Ground, seed: int, teller: Teller) -> Result:
+    """One build with the demo model on vLLM, whose engine is killed and stopped."""
+    recipe = _write(made, "real.yaml", REAL_RECIPE, REAL_QUESTIONS)
+    peaceful, out, dice = made.folder / "peaceful-real", made.disk / "real", random.Random(seed)
+    undisturbed(made, recipe, peaceful)
+    teller.say("the undisturbed build with vLLM is done")
+    draw = _deck({name: weight for name, (_, weight) in REAL.items()}, dice, each_once=False)
+    deeds = {name: deed for name, (deed, _) in REAL.items()}
+    result = torture(made, recipe, out, draw, deeds, dice, sum(w for _, w in REAL.values()), teller.fault, False)
+    prove(out, peaceful, result)
+    teller.say(f"the build with vLLM: {result.faults.total()} faults, {len(result.problems)} problems")
+    for problem in result.problems[:20]:
+        teller.say(f"  {problem}")
+    return result
+
+
+def _write(made: Ground, name: str, recipe: str, questions: int) -> Path:
+    path = made.folder / name
+    path.write_text(recipe.replace("QUESTIONS", str(questions)).replace("OPEN", str(questions // 5)))
+    return path
+
+
+def _deck(weights: dict[str, int], dice: random.Random, each_once: bool) -> Callable[[], str]:
+    """Draws names: every one as often as its weight before the deck is shuffled again."""
+    deck: list[str] = []
+
+    def draw() -> str:
+        if not deck:
+            deck.extend(name for name, weight in weights.items() for _ in range(1 if each_once else weight))
+            dice.shuffle(deck)
+        return deck.pop()
+
+    return draw
+
+
+def table(results: list[Result]) -> list[dict[str, Any]]:
+    """A row a fault: how often, in how many builds, and what those builds have lost and repeated."""
+    names = [*CLUSTER, *sorted({name for result in results for name in result.faults} - {*CLUSTER})]
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        hit = [result for result in results if result.faults[name]]
+        sums: Counter[str] = Counter()
+        for result in hit:
+            sums.update(injected=result.faults[name], builds=1, lost=result.lost, repeated=result.repeated)
+        if hit:
+            rows.append({"fault": name, **{key: sums[key] for key in ("injected", "builds", "lost", "repeated")}})
+    return rows
+
+
+def as_markdown(rows: list[dict[str, Any]]) -> str:
+    """The rows as a table, with their sum."""
+    lines = ["| fault | injected | builds | lost | repeated |", "|---|---:|---:|---:|---:|"]
+    lines += ["| " + " | ".join(str(value) for value in row.values()) + " |" for row in rows]
+    lines.append(f"| **all** | **{sum(row['injected'] for row in rows)}** | | | |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

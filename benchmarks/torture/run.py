@@ -1,0 +1,189 @@
+"""One build under torture, from its first start to the proof."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.torture.faults import ENGINE, Victim
+from benchmarks.torture.ground import REPOSITORY, Ground, kill, wait_until
+from mmpr.inspect.verify import verify
+from mmpr.io.manifest import read_manifest
+from mmpr.io.shards import Unit
+from mmpr.io.tables import read_rows
+from mmpr.progress import Steps
+from mmpr.schema import Rollout
+
+Draw = Callable[[], str]
+
+LIMIT_S = 1800
+_PROGRESS_LIMIT_S = 20
+_SHARES = {"kill": 0.004, "die": 0.004, "hang": 0.01, "freeze": 0.002, "block": 0.002, "refuse": 0.06, "short": 0.06}
+
+RECIPE = """
+name: torture
+seed: 7
+model: {path: none}
+engine: {type: replay, actors: 2, cpus_per_actor: 0.5, units_in_flight: 3, request_timeout_s: 20, args: {delay_s: 0.3}}
+sampling: {samples: 8}
+unit_questions: 5
+sources:
+  - {name: digits, type: digits, split: train, questions: QUESTIONS}
+  - {name: open, type: digits, split: train, questions: OPEN, kinds: [describe], seed: 1}
+heldout:
+  - {name: heldout, type: digits, split: heldout, questions: 10}
+"""
+
+REAL_RECIPE = f"""
+name: torture-vllm
+seed: 11
+model: {{path: {REPOSITORY / "data" / "demo_model"}}}
+engine:
+  units_in_flight: 2
+  cpus_per_actor: 1
+  request_timeout_s: 40
+  args: {{dtype: bfloat16, enforce_eager: true, max_model_len: 512, max_num_seqs: 32, kv_cache_memory_bytes: 500000000}}
+sampling: {{samples: 8, max_tokens: 160}}
+unit_questions: 8
+sources:
+  - {{name: digits, type: digits, split: train, questions: QUESTIONS}}
+  - {{name: open, type: digits, split: train, questions: OPEN, kinds: [describe], seed: 1, samples: 4}}
+"""
+
+
+@dataclass(slots=True)
+class Result:
+    """What was done to a build and what came of it; ``problems`` is empty when it is proven right."""
+
+    faults: Counter[str] = field(default_factory=Counter)
+    drivers: int = 0
+    lost: int = 0
+    repeated: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def starter(
+    ground: Ground, recipe: Path, out: Path, log: Path, *overrides: str
+) -> Callable[[], subprocess.Popen[bytes]]:
+    """What starts a driver on the head node; its words go to the end of ``log``."""
+    command = ["ip", "netns", "exec", ground.nodes[0].name, sys.executable, "-m", "mmpr.build"]
+
+    def start() -> subprocess.Popen[bytes]:
+        with log.open("ab") as file:
+            return subprocess.Popen(
+                [*command, str(recipe), "--out", str(out), *overrides],
+                env=ground.env,
+                stdout=file,
+                stderr=file,
+                cwd=REPOSITORY,
+                start_new_session=True,
+            )
+
+    return start
+
+
+def undisturbed(ground: Ground, recipe: Path, out: Path) -> None:
+    """The same build in peace."""
+    log = out.parent / f"{out.name}.log"
+    overrides = ["engine.args.delay_s=0"] if "replay" in recipe.read_text() else []
+    driver = starter(ground, recipe, out, log, *overrides)()
+    end = time.monotonic() + LIMIT_S
+    while driver.poll() is None and time.monotonic() < end:
+        time.sleep(1)
+        ground.mend()
+    if driver.poll() != 0:
+        kill([driver.pid])
+        raise RuntimeError(f"the undisturbed build failed:\n{log.read_text()}")
+
+
+def torture(
+    ground: Ground,
+    recipe: Path,
+    out: Path,
+    draw: Draw,
+    deeds: dict[str, Callable[[Victim], bool]],
+    dice: random.Random,
+    most: int,
+    told: Callable[[str], None],
+    engine_faults: bool = True,
+) -> Result:
+    """Build with at most so many faults from outside, and those of the engine; run on until it is done."""
+    result = Result()
+    once = ground.folder / f"{out.name}-once"
+    once.mkdir()
+    faults = ", ".join(f"{kind}: {share}" for kind, share in _SHARES.items())
+    overrides = [f"engine.args.once={once}", f"engine.args.faults={{{faults}}}"] if engine_faults else []
+    log = ground.folder / f"{out.name}.log"
+    victim = Victim(ground, out, starter(ground, recipe, out, log, *overrides), log, dice)
+    end = time.monotonic() + LIMIT_S
+    while time.monotonic() < end:
+        enough = sampled(out) + 1
+        wait_until(lambda enough=enough: sampled(out) >= enough or not victim.runs(), _PROGRESS_LIMIT_S)
+        time.sleep(dice.uniform(0, 1.5))
+        if not victim.runs():
+            if victim.driver.returncode == 0:
+                break
+            result.problems.append(f"the driver ended with status {victim.driver.returncode}: {victim.said()[-600:]}")
+            result.drivers += 1
+            if result.drivers > 20:
+                break
+            victim.again()
+            continue
+        ground.mend()  # a node that was given up ends when it hears of it, which may be late
+        if result.faults.total() < most and (out / "build.json").exists():
+            name = draw()
+            if deeds[name](victim):
+                result.faults[name] += 1
+                told(name)
+    else:
+        result.problems.append(f"was not done after {LIMIT_S} s")
+        kill([victim.driver.pid])
+    result.faults.update(ENGINE[mark.name.split("-")[0]] for mark in once.iterdir())
+    result.problems += victim.complaints
+    if "Traceback" in (said := log.read_text(errors="replace")):
+        result.problems.append("a driver printed a traceback: " + said.split("Traceback", 1)[1][:1500])
+    return result
+
+
+def prove(out: Path, peaceful: Path, result: Result) -> None:
+    """See that a build is right by itself, and the same as the one in peace; note what is not."""
+    if not (out / "manifest.json").exists():
+        result.problems.append("there is no manifest")
+        return
+    with Steps(sys.stderr) as steps:
+        result.problems += [str(problem) for problem in verify(out, steps)]
+    result.problems += [f"{path}: a temporary file was left" for path in out.rglob("*.tmp")]
+    for folder in ("questions", "rollouts", "completions", "verdicts", "pairs"):
+        names = sorted(path.name for path in (out / folder).iterdir())
+        wanted = [Unit("train", number, len(names)).file for number in range(len(names))]
+        if names != wanted:
+            result.problems.append(f"{folder}/ holds other files than the shards of its units")
+    expected, found = Counter(responses(peaceful)), Counter(responses(out))
+    result.lost = (expected - found).total()
+    result.repeated = (found - expected).total()
+    if result.lost or result.repeated:
+        result.problems.append(f"{result.lost} responses lost, {result.repeated} repeated or other ones")
+
+
+def same_bytes(out: Path, peaceful: Path) -> list[str]:
+    """Shards that differ from those of the undisturbed build, byte by byte."""
+    files, wanted = read_manifest(out)["files"], read_manifest(peaceful)["files"]
+    return sorted(name for name in {*files, *wanted} if files.get(name) != wanted.get(name))
+
+
+def responses(out: Path) -> Iterator[tuple[str, int]]:
+    """Each stored response: its question and its seed."""
+    for path in sorted((out / "rollouts").glob("*.parquet")):
+        for rollout in read_rows(path, Rollout):
+            yield from ((rollout.id, response.seed) for response in rollout.responses)
+
+
+def sampled(out: Path) -> int:
+    """Units that are sampled so far."""
+    return sum(1 for _ in (out / "rollouts").glob("part-*.parquet"))

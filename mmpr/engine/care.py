@@ -1,0 +1,127 @@
+"""Care for requests that fail, hang or kill: each is asked again, alone when it is a suspect, and then given up.
+
+    Careful (a unit's) ─▶ Turns ─▶ Watched (the engine's) ─▶ the engine
+
+``Careful`` knows from the records of engines that died (``mmpr.engine.lives``) whom to be careful with. ``Watched``
+writes such a record, and ends what takes too long. A request that can do harm costs the build at most its own
+responses: it becomes a RowError (``engine_killed``, ``engine_timeout``), the rest of its unit goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+from dataclasses import replace
+
+from mmpr.engine import Engine, Reply, Request
+from mmpr.engine.lives import MOST_DEATHS_ALONE, History, Life
+from mmpr.errors import EngineDeadError, RowError
+
+HARMLESS = Request("What is 1 + 1?", (), 1, 0)
+"""What an engine that works can be asked: one that dies over it, or hangs, is itself the cause."""
+
+_TIMEOUT = "engine_timeout"
+_STDERR = 2  # as the operating system knows it: an engine's log
+_BEATS = 4  # of the watchdog in its time
+
+
+class Careful:
+    """The engine as a unit sees it: every request is asked at most twice, suspects alone."""
+
+    def __init__(self, engine: Engine, history: History) -> None:
+        self._engine, self._history = engine, history
+        self.samples_at_once = engine.samples_at_once
+
+    async def generate(self, request: Request) -> Reply:
+        """See ``Engine.generate``; what failed is asked once more before its RowError is raised."""
+        deaths = self._history.deaths_alone(request)
+        if deaths is not None:
+            if deaths >= MOST_DEATHS_ALONE:
+                raise RowError("engine_killed", f"{MOST_DEATHS_ALONE} engines died over it, with nothing else in them")
+            request = replace(request, caution=1 + deaths)
+        try:
+            return await self._engine.generate(request)
+        except RowError as error:
+            if error.reason == _TIMEOUT and not request.caution:
+                request = replace(request, caution=1)
+            return await self._engine.generate(request)
+
+    def token_ends(self, text: str) -> list[int]:
+        """See ``Engine.token_ends``."""
+        return self._engine.token_ends(text)
+
+
+class Watched:
+    """An engine whose requests are on record, end in time, and are answered in full."""
+
+    def __init__(self, engine: Engine, life: Life, timeout_s: float) -> None:
+        self._engine, self._life, self._timeout_s = engine, life, timeout_s
+        self._answered = 0
+        self._dead = False
+        self.samples_at_once = engine.samples_at_once
+
+    async def generate(self, request: Request) -> Reply:
+        """See ``Engine.generate``.
+
+        Raises:
+            RowError: also when the request took too long though the engine works (``engine_timeout``), and when
+                samples are missing (``engine_short``).
+            EngineDeadError: also when the engine answers nobody any more.
+        """
+        if request.caution and not self._answered:
+            await self._ask_harmless()
+        answered = self._answered
+        try:
+            reply = await self._ask(request)
+        except TimeoutError:
+            if answered == self._answered:
+                await self._ask_harmless()
+            self._end(request)
+            raise RowError(_TIMEOUT, f"took more than {self._timeout_s:g} s (engine.request_timeout_s)") from None
+        if len(reply.responses) != request.samples:
+            raise RowError("engine_short", f"asked for {request.samples} samples, got {len(reply.responses)}")
+        return reply
+
+    def token_ends(self, text: str) -> list[int]:
+        """See ``Engine.token_ends``."""
+        return self._engine.token_ends(text)
+
+    async def _ask_harmless(self) -> None:
+        """See that the engine works at all."""
+        try:
+            await self._ask(HARMLESS)
+        except RowError:
+            pass  # it refuses requests: so it lives
+        except TimeoutError:
+            self._dead = True
+            raise EngineDeadError(f"the engine has answered nothing for {self._timeout_s:g} s") from None
+
+    async def _ask(self, request: Request) -> Reply:
+        """Ask, for so long; who is in when the engine dies, or takes too long, stays on record as being in."""
+        if self._dead:
+            raise EngineDeadError("the engine has died")
+        self._life.asks(request)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                reply = await self._engine.generate(request)
+        except (EngineDeadError, TimeoutError) as error:
+            self._dead = self._dead or isinstance(error, EngineDeadError)
+            raise
+        except BaseException:
+            self._end(request)
+            raise
+        self._end(request)
+        self._answered += 1
+        return reply
+
+    def _end(self, request: Request) -> None:
+        """Note that a request is out; when the engine has died the others are cancelled, which is no way out."""
+        if not self._dead:
+            self._life.ended(request)
+
+
+async def watch_loop(timeout_s: float) -> None:
+    """End this process when its event loop stands still for ``timeout_s``, even where C code holds Python's lock."""
+    while True:
+        faulthandler.dump_traceback_later(timeout_s, exit=True, file=_STDERR)
+        await asyncio.sleep(timeout_s / _BEATS)
