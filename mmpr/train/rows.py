@@ -86,7 +86,7 @@ class BuildRows:
         """Raises OutputError when the build is not finished, SourceError when a file cannot be read."""
         table = read_manifest(out)["files"]
         names = sorted(name for name in table if name.startswith("pairs/"))
-        columns = ["id", "source", "images", "prompt", "responses", "pairs"]
+        columns = ["id", "source", "kind", "images", "prompt", "responses", "pairs"]
         self._records = ParquetRecords(out, [out / name for name in names], columns)
         self.fingerprint = content_id("build", *(part for name in names for part in (name, table[name]["sha256"])))
         self.weights: Mapping[str, float] = {}
@@ -109,7 +109,7 @@ class BuildRows:
         except (TypeError, KeyError, IndexError, AttributeError) as error:
             raise RowError("bad_row", f"is no row of a build: {type(error).__name__}: {error}"[:300]) from None
         _check_marks(prompt, len(images))
-        return _row(record["id"], record["source"], images, prompt, pairs)
+        return _row(record["id"], record["source"], images, prompt, pairs, record["kind"])
 
     def origin(self, place: int) -> tuple[str, str]:
         """The file and row (see ``TrainRows``)."""
@@ -237,7 +237,9 @@ class _Pair:
             raise RowError("same_text", "chosen and rejected are the same")
 
 
-def _row(id: str, source: str, images: tuple[bytes, ...], prompt: Messages, pairs: list[tuple[str, str]]) -> TrainRow:
+def _row(
+    id: str, source: str, images: tuple[bytes, ...], prompt: Messages, pairs: list[tuple[str, str]], kind: str = ""
+) -> TrainRow:
     """A row of pairs of texts; each distinct text becomes one response."""
     position: dict[str, int] = {}
     for pair in pairs:
@@ -250,6 +252,7 @@ def _row(id: str, source: str, images: tuple[bytes, ...], prompt: Messages, pair
         prompt=prompt,
         responses=tuple(position),
         pairs=tuple((position[chosen], position[rejected]) for chosen, rejected in pairs),
+        kind=kind,
     )
 
 
