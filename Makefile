@@ -17,7 +17,7 @@ RUNTIME  := $(VENV)/.installed-$(EXTRA)
 DEV      := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build-mmpr report train evaluate demo-model test lint format clean
+.PHONY: help setup build-mmpr report train evaluate prove demo-model test lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,10 @@ train: $(RUNTIME)  ## train on a build (DATA=builds/quickstart MODEL=data/demo_m
 
 evaluate: $(RUNTIME)  ## measure a model on a build's held-out questions (MODEL=data/demo_model DATA=builds/quickstart)
 	@$(PY) -m mmpr.evaluate $(foreach m,$(MODEL),--model $(m)) --data $(DATA) --out $(or $(OUT),evaluations/$(notdir $(DATA))) $(ARGS)
+
+prove: $(RUNTIME)  ## train the quickstart in eight ways with three seeds, measure, compare (docs/results, over an hour)
+	@test -e $(DATA)/manifest.json || $(PY) -m mmpr.build $(PIPELINE) --out $(DATA)
+	@$(PY) -m benchmarks.prove --data $(DATA) --model $(MODEL) --training $(TRAINING) --building $(PIPELINE) $(ARGS)
 
 demo-model: $(RUNTIME)  ## train the small model of data/demo_model again (40 minutes)
 	@$(PY) data/train_demo_model.py $(ARGS)

@@ -1,0 +1,112 @@
+"""What there is to do, in which order, and whether it is done: trainings, builds and evaluations, each a command.
+
+    OUT/base/evaluation/            the model before training
+    OUT/seed-0/mpo/training/        a run of python -m mmpr.train
+    OUT/seed-0/mpo/evaluation/      of its model, by python -m mmpr.evaluate
+    OUT/seed-0/mpo/build/           data by its model, for an arm that goes on from it, by python -m mmpr.build
+
+All three commands go on where they were stopped, and so does this.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from benchmarks.prove.arms import BASE, Arm
+
+Kind = Literal["train", "build", "evaluate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What all arms have in common: ``data`` and ``model`` of the first round, the recipes, where everything goes."""
+
+    data: Path
+    model: Path
+    training: Path
+    building: Path
+    out: Path
+
+    def folder(self, arm: str, seed: int | None) -> Path:
+        """Where an arm's work with a seed lies; the base has no seed."""
+        return self.out / BASE if seed is None else self.out / f"seed-{seed}" / arm
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A command. ``needs`` are names of jobs that must be done before; ``result`` is written last, so it says *done*.
+
+    ``log`` is what the command prints.
+    """
+
+    name: str
+    kind: Kind
+    words: tuple[str, ...]
+    result: Path
+    log: Path
+    needs: tuple[str, ...] = ()
+
+    def is_done(self) -> bool:
+        """Whether it has ended well, now or in an earlier run."""
+        return self.result.exists()
+
+
+def plan(arms: Sequence[Arm], seeds: Sequence[int], setup: Setup) -> list[Job]:
+    """All jobs, each behind those that it needs."""
+    jobs = [_evaluation(BASE, None, setup.model, setup, ())]
+    for seed in seeds:
+        for arm in arms:
+            data, model, needs = setup.data, setup.model, ()
+            if arm.after:
+                before = setup.folder(arm.after, seed)
+                data, model, needs = before / "build", _model(before), (_name("build", arm.after, seed),)
+            training = _training(arm, seed, data, model, setup, needs)
+            jobs.append(training)
+            if any(other.after == arm.name for other in arms):
+                jobs.append(_build(arm, seed, setup, (training.name,)))
+            jobs.append(_evaluation(arm.name, seed, _model(setup.folder(arm.name, seed)), setup, (training.name,)))
+    return jobs
+
+
+def _training(arm: Arm, seed: int, data: Path, model: Path, setup: Setup, needs: tuple[str, ...]) -> Job:
+    folder = setup.folder(arm.name, seed)
+    run = folder / "training"
+    words = ("mmpr.train", str(setup.training), f"seed={seed}", "watch.questions=0", *arm.settings)
+    paths = ("--data", str(data), "--model", str(model), "--out", str(run))
+    return Job(
+        _name("train", arm.name, seed), "train", (*words, *paths), run / "result.json", folder / "train.log", needs
+    )
+
+
+def _build(arm: Arm, seed: int, setup: Setup, needs: tuple[str, ...]) -> Job:
+    folder = setup.folder(arm.name, seed)
+    out = folder / "build"
+    settings = (f"model.path={json.dumps(str(_model(folder).absolute()))}", "heldout=[]")
+    words = ("mmpr.build", str(setup.building), *settings, "--out", str(out))
+    return Job(_name("build", arm.name, seed), "build", words, out / "manifest.json", folder / "build.log", needs)
+
+
+def _evaluation(arm: str, seed: int | None, model: Path, setup: Setup, needs: tuple[str, ...]) -> Job:
+    folder = setup.folder(arm, seed)
+    out = folder / "evaluation"
+    words = ("mmpr.evaluate", "--model", f"{arm}={model}", "--data", str(setup.data), "--out", str(out))
+    return Job(
+        _name("evaluate", arm, seed),
+        "evaluate",
+        (*words, "--style", "both"),
+        out / "index.html",
+        folder / "evaluate.log",
+        needs,
+    )
+
+
+def _model(folder: Path) -> Path:
+    return folder / "training" / "model"
+
+
+def _name(kind: Kind, arm: str, seed: int | None) -> str:
+    return f"{kind} {arm}" if seed is None else f"{kind} {arm}, seed {seed}"
