@@ -12,13 +12,14 @@ class Arm:
     """A way of training.
 
     ``settings`` replace the recipe's. ``after`` names the arm that it goes on from: it starts from the model of that
-    arm, and its data are built by that model.
+    arm, and its data are built by that model with ``building`` in place of that recipe's settings.
     """
 
     name: str
     title: str
     settings: tuple[str, ...] = ()
     after: str = ""
+    building: tuple[str, ...] = ()
 
 
 def _weights(preference: float, quality: float, generation: float) -> tuple[str, ...]:
@@ -43,6 +44,12 @@ ARMS = (
         "MPO, correctness pairs only",
         ("data.source_weights.digits-open=0", "data.source_weights.easy-vqa-open=0"),
     ),
-    Arm("mpo-2", "MPO, second round", after="mpo"),
+    # Half of the first round's questions: no more pairs are seen than in the first round.
+    Arm(
+        "mpo-2",
+        "MPO, second round",
+        after="mpo",
+        building=tuple(f"sources.{place}.questions={most}" for place, most in enumerate((600, 200, 80, 40))),
+    ),
 )
 """In the order in which they are trained; an arm that another one goes on from stands before it."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,26 +64,27 @@ def claims(text: str, facts: Facts) -> Iterator[Claim]:
 
 def _holds(what: str, number: int, word: str, facts: Facts) -> bool | None:
     """Whether the ``number``-th word of a claim is right; None when nobody knows."""
-    digits = facts.get("digits")
+    digits: Sequence[int] = facts.get("digits", ())
     if what in ("shape", "colour"):
         if digits:
             return False
         return word == facts[what] if what in facts else None
     if not digits:
         return False
-    if what in ("top", "bottom"):
-        row = digits[:2] if what == "top" else digits[2:]
-        return number < len(row) and int(word) == row[number]
-    truths = {
-        "number": lambda: _NUMBERS.index(word) == len(digits),
-        "empty": lambda: len(digits) == 2,
-        "largest": lambda: int(word) == max(digits),
-        "smallest": lambda: int(word) == min(digits),
-        "last": lambda: int(word) == digits[-1],
-        "even": lambda: int(word) == sum(digit % 2 == 0 for digit in digits),
-        "relation": lambda: _RELATIONS[word] == (digits[0] > digits[-1]) - (digits[0] < digits[-1]),
-    }
-    return truths[what]()
+    match what:
+        case "top" | "bottom":
+            row = digits[:2] if what == "top" else digits[2:]
+            return number < len(row) and int(word) == row[number]
+        case "number":
+            return _NUMBERS.index(word) == len(digits)
+        case "empty":
+            return len(digits) == 2
+        case "relation":
+            return _RELATIONS[word] == (digits[0] > digits[-1]) - (digits[0] < digits[-1])
+        case "even":
+            return int(word) == sum(digit % 2 == 0 for digit in digits)
+        case _:
+            return int(word) == {"largest": max(digits), "smallest": min(digits), "last": digits[-1]}[what]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,8 @@ def _summed(source: str, table: Any) -> Hallucination:
             chosen, rejected = (sums[..., side, top] / np.maximum(sums[..., side, bottom], 1) for side in (0, 1))
             return np.stack([chosen, rejected, rejected - chosen], -1)
 
-        return bootstrap_of(table, three)
+        first, second, third = bootstrap_of(table, three)
+        return first, second, third
 
     totals = table.sum(0)
     return Hallucination(

@@ -58,16 +58,19 @@ class Job:
 def plan(arms: Sequence[Arm], seeds: Sequence[int], setup: Setup) -> list[Job]:
     """All jobs, each behind those that it needs."""
     jobs = [_evaluation(BASE, None, setup.model, setup, ())]
+    first: tuple[str, ...] = ()  # computes the reference log-probabilities that the others find beside the data
     for seed in seeds:
         for arm in arms:
-            data, model, needs = setup.data, setup.model, ()
+            data, model, needs = setup.data, setup.model, first
             if arm.after:
                 before = setup.folder(arm.after, seed)
                 data, model, needs = before / "build", _model(before), (_name("build", arm.after, seed),)
             training = _training(arm, seed, data, model, setup, needs)
             jobs.append(training)
-            if any(other.after == arm.name for other in arms):
-                jobs.append(_build(arm, seed, setup, (training.name,)))
+            first = first or (training.name,)
+            for other in arms:
+                if other.after == arm.name:
+                    jobs.append(_build(arm, seed, setup, other.building, (training.name,)))
             jobs.append(_evaluation(arm.name, seed, _model(setup.folder(arm.name, seed)), setup, (training.name,)))
     return jobs
 
@@ -82,10 +85,10 @@ def _training(arm: Arm, seed: int, data: Path, model: Path, setup: Setup, needs:
     )
 
 
-def _build(arm: Arm, seed: int, setup: Setup, needs: tuple[str, ...]) -> Job:
+def _build(arm: Arm, seed: int, setup: Setup, building: tuple[str, ...], needs: tuple[str, ...]) -> Job:
     folder = setup.folder(arm.name, seed)
     out = folder / "build"
-    settings = (f"model.path={json.dumps(str(_model(folder).absolute()))}", "heldout=[]")
+    settings = (f"model.path={json.dumps(str(_model(folder).absolute()))}", "heldout=[]", *building)
     words = ("mmpr.build", str(setup.building), *settings, "--out", str(out))
     return Job(_name("build", arm.name, seed), "build", words, out / "manifest.json", folder / "build.log", needs)
 

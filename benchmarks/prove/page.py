@@ -29,9 +29,9 @@ def tables(averages: Sequence[Average], differences: Sequence[Difference], headl
     titles = {one.arm: one.title for one in averages}
     lines += ["", "| difference, points | with reasoning | direct |", "|---|---|---|"]
     by_pair: dict[tuple[str, str], dict[str, Mean]] = {}
-    for one in differences:
-        if one.group == "all":
-            by_pair.setdefault((one.arm, one.against), {})[one.style] = one.difference
+    for two in differences:
+        if two.group == "all":
+            by_pair.setdefault((two.arm, two.against), {})[two.style] = two.difference
     for (arm, against), found in by_pair.items():
         name = f"{titles[arm]} − {titles[against]}"
         lines.append(f"| {name} | {_points(found['reason'])} | {_points(found['direct'])} |")
@@ -43,10 +43,10 @@ def tables(averages: Sequence[Average], differences: Sequence[Difference], headl
             "|---|---|---|---|---|",
         ]
         lines += [
-            f"| {one.group} | {one.questions} | {100 * one.before:.1f} | {100 * one.after:.1f} "
-            f"| {_points(one.difference)} |"
-            for one in differences
-            if (one.arm, one.against, one.style) == (arm, against, "reason")
+            f"| {two.group} | {two.questions} | {100 * two.before:.1f} | {100 * two.after:.1f} "
+            f"| {_points(two.difference)} |"
+            for two in differences
+            if (two.arm, two.against, two.style) == (arm, against, "reason")
         ]
     return "\n".join(lines) + "\n"
 
