@@ -119,5 +119,5 @@ def job_of(one: Asking) -> Job:
 
 
 def end_politely() -> None:
-    """Let SIGTERM end like Ctrl-C, also where a shell has Ctrl-C ignored: what is finished stays, Ray and the engines go."""
+    """Let SIGTERM end like Ctrl-C (which a shell may have ignored): what is finished stays, Ray and the engines go."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
