@@ -33,11 +33,14 @@ from typing import Any
 
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
+# All ways compute with one thread: Ray gives its actors one, as many as they have CPUs.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import psutil
 from PIL import Image
 
 from mmpr.config import Recipe, parse_recipe
+from mmpr.engine.vllm import engine_args
 from mmpr.io.shards import Unit, shard
 from mmpr.io.tables import read_rows
 from mmpr.plan import make_plan, write_index
@@ -141,20 +144,6 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     )
 
 
-def engine_args(recipe: Recipe) -> dict[str, Any]:
-    """The engine's arguments as ``mmpr.engine.vllm`` sets them, for the ways that do not go through it."""
-    from vllm.platforms import current_platform
-
-    args = {
-        **recipe.engine.args,
-        "disable_log_stats": True,
-        "limit_mm_per_prompt": {"image": recipe.images.max_per_question, "video": 0, "audio": 0},
-    }
-    if current_platform.is_cpu():
-        args |= {"enable_chunked_prefill": False, "max_num_batched_tokens": 8192}
-    return args
-
-
 @contextmanager
 def prepared(args: argparse.Namespace) -> Iterator[tuple[Job, list[Unit]]]:
     """A build whose questions lie on disk, in units of which the first is for warming up."""
@@ -223,7 +212,7 @@ def _with_llm(way: str, args: argparse.Namespace, ask: _Ask) -> Measured:
     from vllm import LLM
 
     with prepared(args) as (job, units):
-        llm = LLM(model=job.recipe.model.path, **engine_args(job.recipe))
+        llm = LLM(**engine_args(job.recipe, job.recipe.model.path))
         ask(llm, job.recipe, requests(job, units[0]))
         asked = [request for unit in units[1:] for request in requests(job, unit)]
         begin = time.perf_counter()
@@ -287,9 +276,10 @@ def ray_data_llm(args: argparse.Namespace) -> Measured:
             warm = UNIT_QUESTIONS * args.samples
             graph = ray.data.from_items(rows, override_num_blocks=len(rows) // UNIT_QUESTIONS)
             graph = graph.map(_Gate(job.out), **_GATE_RESOURCES)
+            arguments = engine_args(recipe, recipe.model.path)
             config = vLLMEngineProcessorConfig(
-                model_source=recipe.model.path,
-                engine_kwargs=engine_args(recipe),
+                model_source=arguments.pop("model"),
+                engine_kwargs=arguments,
                 batch_size=UNIT_QUESTIONS,
                 concurrency=1,
                 placement_group_config={"bundle_per_worker": {"CPU": 1, "GPU": 0}},

@@ -44,6 +44,8 @@ class VllmEngine:
             EngineStartError: with the last lines of the log.
         """
         _write_output_to(log)
+        # Without a GPU, the threads that vLLM computes with; Ray has set it already.
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, int(recipe.engine.cpus_per_actor))))
         self._recipe = recipe
         self._serial = itertools.count()
         try:
@@ -53,7 +55,8 @@ class VllmEngine:
             from vllm.sampling_params import RequestOutputKind
             from vllm.v1.engine.async_llm import AsyncLLM
 
-            self._engine: Any = AsyncLLM.from_engine_args(AsyncEngineArgs(**self._engine_args(model_path)))
+            args = AsyncEngineArgs(enable_log_requests=False, **engine_args(recipe, model_path))
+            self._engine: Any = AsyncLLM.from_engine_args(args)
         except Exception as error:  # whatever goes wrong, the user needs the engine's own words
             raise EngineStartError(_start_message(error, log)) from error
         self.samples_at_once: int = self._engine.vllm_config.scheduler_config.max_num_seqs
@@ -135,32 +138,38 @@ class VllmEngine:
         (tokens,) = await renderer.tokenize_prompts_async([prompt], params)
         return await renderer.process_for_engine_async(tokens, time.time(), tok_params=params)
 
-    def _engine_args(self, model_path: str) -> dict[str, Any]:
-        """The recipe's arguments over our defaults; ``engine.args`` wins."""
-        from vllm.platforms import current_platform
 
-        engine, model = self._recipe.engine, self._recipe.model
-        defaults: dict[str, Any] = {
-            "disable_log_stats": True,
-            "enable_log_requests": False,
-            "limit_mm_per_prompt": {"image": self._recipe.images.max_per_question, "video": 0, "audio": 0},
-        }
-        if engine.tensor_parallel_size > 1:
-            # Ray has already given this actor its GPUs; vLLM's own processes share them out.
-            defaults["distributed_executor_backend"] = "mp"
-        if current_platform.is_cpu():
-            # vLLM rewinds the seeded generator of a prompt that is read in parts, which CPU generators cannot do: the
-            # engine would die. So prompts are read whole.
-            defaults["enable_chunked_prefill"] = False
-            defaults["max_num_batched_tokens"] = max(_CPU_BATCHED_TOKENS, engine.args.get("max_model_len", 0))
-        return {
-            **defaults,
-            **engine.args,
-            "model": model_path,
-            "revision": None if model.is_local else model.revision,
-            "trust_remote_code": model.trust_remote_code,
-            "tensor_parallel_size": engine.tensor_parallel_size,
-        }
+def engine_args(recipe: Recipe, model_path: str) -> dict[str, Any]:
+    """Arguments of vLLM's engine: the recipe's ``engine.args`` over our defaults."""
+    from vllm.platforms import current_platform
+
+    engine, model = recipe.engine, recipe.model
+    defaults: dict[str, Any] = {
+        "disable_log_stats": True,
+        "limit_mm_per_prompt": {"image": recipe.images.max_per_question, "video": 0, "audio": 0},
+    }
+    if engine.tensor_parallel_size > 1:
+        # Ray has already given this actor its GPUs; vLLM's own processes share them out.
+        defaults["distributed_executor_backend"] = "mp"
+    elif current_platform.is_cpu():
+        # Scheduler and model in one process, as on a GPU. On a CPU vLLM would start one more, and the scheduler would
+        # wait for it in a loop that takes a whole core from Ray and from the preparation of prompts.
+        from vllm.v1.executor.uniproc_executor import UniProcExecutor
+
+        defaults["distributed_executor_backend"] = UniProcExecutor
+    if current_platform.is_cpu():
+        # vLLM rewinds the seeded generator of a prompt that is read in parts, which CPU generators cannot do: the
+        # engine would die. So prompts are read whole.
+        defaults["enable_chunked_prefill"] = False
+        defaults["max_num_batched_tokens"] = max(_CPU_BATCHED_TOKENS, engine.args.get("max_model_len", 0))
+    return {
+        **defaults,
+        **engine.args,
+        "model": model_path,
+        "revision": None if model.is_local else model.revision,
+        "trust_remote_code": model.trust_remote_code,
+        "tensor_parallel_size": engine.tensor_parallel_size,
+    }
 
 
 def _open(image: bytes) -> Image.Image:
