@@ -1,9 +1,9 @@
 """What there is to do, in which order, and whether it is done: trainings, builds and evaluations, each a command.
 
-    OUT/base/evaluation/            the model before training
+    OUT/base/evaluation/            the model before training, by python -m mmpr.evaluate
     OUT/seed-0/mpo/training/        a run of python -m mmpr.train
-    OUT/seed-0/mpo/evaluation/      of its model, by python -m mmpr.evaluate
     OUT/seed-0/mpo/build/           data by its model, for an arm that goes on from it, by python -m mmpr.build
+    OUT/seed-0/evaluation/          all models of a seed
 
 All three commands go on where they were stopped, and so does this.
 """
@@ -11,7 +11,7 @@ All three commands go on where they were stopped, and so does this.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -31,9 +31,13 @@ class Setup:
     building: Path
     out: Path
 
-    def folder(self, arm: str, seed: int | None) -> Path:
-        """Where an arm's work with a seed lies; the base has no seed."""
-        return self.out / BASE if seed is None else self.out / f"seed-{seed}" / arm
+    def folder(self, arm: str, seed: int) -> Path:
+        """Where an arm's work with a seed lies."""
+        return self.of(seed) / arm
+
+    def of(self, seed: int | None) -> Path:
+        """Where everything with a seed lies; the base has none."""
+        return self.out / (BASE if seed is None else f"seed-{seed}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +61,11 @@ class Job:
 
 def plan(arms: Sequence[Arm], seeds: Sequence[int], setup: Setup) -> list[Job]:
     """All jobs, each behind those that it needs."""
-    jobs = [_evaluation(BASE, None, setup.model, setup, ())]
+    jobs = [_evaluation(None, {BASE: setup.model}, setup, ())]
     first: tuple[str, ...] = ()  # computes the reference log-probabilities that the others find beside the data
     for seed in seeds:
+        models: dict[str, Path] = {}
+        trained: list[str] = []
         for arm in arms:
             data, model, needs = setup.data, setup.model, first
             if arm.after:
@@ -71,7 +77,9 @@ def plan(arms: Sequence[Arm], seeds: Sequence[int], setup: Setup) -> list[Job]:
             for other in arms:
                 if other.after == arm.name:
                     jobs.append(_build(arm, seed, setup, other.building, (training.name,)))
-            jobs.append(_evaluation(arm.name, seed, _model(setup.folder(arm.name, seed)), setup, (training.name,)))
+            models[arm.name] = _model(setup.folder(arm.name, seed))
+            trained.append(training.name)
+        jobs.append(_evaluation(seed, models, setup, trained))
     return jobs
 
 
@@ -93,23 +101,18 @@ def _build(arm: Arm, seed: int, setup: Setup, building: tuple[str, ...], needs: 
     return Job(_name("build", arm.name, seed), "build", words, out / "manifest.json", folder / "build.log", needs)
 
 
-def _evaluation(arm: str, seed: int | None, model: Path, setup: Setup, needs: tuple[str, ...]) -> Job:
-    folder = setup.folder(arm, seed)
+def _evaluation(seed: int | None, models: Mapping[str, Path], setup: Setup, needs: Sequence[str]) -> Job:
+    folder = setup.of(seed)
     out = folder / "evaluation"
-    words = ("mmpr.evaluate", "--model", f"{arm}={model}", "--data", str(setup.data), "--out", str(out))
-    return Job(
-        _name("evaluate", arm, seed),
-        "evaluate",
-        (*words, "--style", "both"),
-        out / "index.html",
-        folder / "evaluate.log",
-        needs,
-    )
+    named = [word for arm, model in models.items() for word in ("--model", f"{arm}={model}")]
+    words = ("mmpr.evaluate", *named, "--data", str(setup.data), "--out", str(out), "--style", "both")
+    name = "evaluate base" if seed is None else f"evaluate seed {seed}"
+    return Job(name, "evaluate", words, out / "index.html", folder / "evaluate.log", tuple(needs))
 
 
 def _model(folder: Path) -> Path:
     return folder / "training" / "model"
 
 
-def _name(kind: Kind, arm: str, seed: int | None) -> str:
-    return f"{kind} {arm}" if seed is None else f"{kind} {arm}, seed {seed}"
+def _name(kind: Kind, arm: str, seed: int) -> str:
+    return f"{kind} {arm}, seed {seed}"

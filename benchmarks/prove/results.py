@@ -19,7 +19,7 @@ from mmpr.errors import OutputError
 from mmpr.evaluate.nouns import STYLES, Style
 from mmpr.evaluate.score import Tally, tally
 from mmpr.evaluate.statistics import CONFIDENCE, RESAMPLES, Floats, Ints
-from mmpr.evaluate.store import finished_runs
+from mmpr.evaluate.store import Run, finished_runs
 
 SEED = 0
 
@@ -78,23 +78,23 @@ def read(arms: Sequence[Arm], seeds: Sequence[int], setup: Setup) -> list[Measur
         OutputError: something is missing or damaged, or was asked other questions.
     """
     pairs: list[tuple[str, int | None]] = [(BASE, None), *((arm.name, seed) for arm in arms for seed in seeds)]
-    measured = [_read_one(arm, seed, setup) for arm, seed in pairs]
+    evaluated = {seed: finished_runs(setup.of(seed) / "evaluation") for _, seed in pairs}
+    measured = [_read_one(arm, seed, evaluated[seed], setup) for arm, seed in pairs]
     for one in measured:
         for style, answers in one.answers.items():
             if answers.ids != measured[0].answers[style].ids:
-                raise OutputError(
-                    f"{setup.folder(one.arm, one.seed)}: was asked other questions than the base; delete it"
-                )
+                raise OutputError(f"{setup.of(one.seed)}: was asked other questions than the base; delete it")
     return measured
 
 
-def _read_one(arm: str, seed: int | None, setup: Setup) -> Measured:
-    folder = setup.folder(arm, seed)
-    answers: dict[Style, Tally] = {run.about["style"]: tally(run) for run in finished_runs(folder / "evaluation")}
+def _read_one(arm: str, seed: int | None, runs: Sequence[Run], setup: Setup) -> Measured:
+    answers: dict[Style, Tally] = {run.about["style"]: tally(run) for run in runs if run.about["model"] == arm}
     if set(answers) != set(STYLES):
-        raise OutputError(f"{folder / 'evaluation'}: is not finished")
-    training = folder / "training" / "result.json"
-    return Measured(arm, seed, answers, json.loads(training.read_text(encoding="utf-8")) if seed is not None else None)
+        raise OutputError(f"{setup.of(seed) / 'evaluation'}: {arm} is not finished")
+    if seed is None:
+        return Measured(arm, None, answers, None)
+    result = setup.folder(arm, seed) / "training" / "result.json"
+    return Measured(arm, seed, answers, json.loads(result.read_text(encoding="utf-8")))
 
 
 def row(one: Measured) -> dict[str, Any]:

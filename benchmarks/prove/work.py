@@ -100,7 +100,8 @@ def _start(job: Job, at_once: int, prefix: Sequence[str]) -> subprocess.Popen[by
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+            # vLLM would bind the threads of every engine to the same cores
+            env={"VLLM_CPU_OMP_THREADS_BIND": "nobind", **os.environ, "OMP_NUM_THREADS": str(threads)},
             start_new_session=True,
         )
 

@@ -29,17 +29,22 @@ def jobs_of(out: Path, seeds: int = 3) -> list[Job]:
 def test_every_arm_is_trained_and_measured_with_every_seed_and_the_base_once(tmp_path: Path) -> None:
     jobs = jobs_of(tmp_path)
     kinds = [job.kind for job in jobs]
-    assert (kinds.count("train"), kinds.count("evaluate"), kinds.count("build")) == (
-        3 * len(ARMS),
-        3 * len(ARMS) + 1,
-        3,
-    )
+    assert (kinds.count("train"), kinds.count("evaluate"), kinds.count("build")) == (3 * len(ARMS), 4, 3)
     assert (
         len({job.name for job in jobs})
         == len({job.result for job in jobs})
         == len({job.log for job in jobs})
         == len(jobs)
     )
+
+
+def test_a_seeds_models_are_measured_together_when_all_are_trained(tmp_path: Path) -> None:
+    job = next(job for job in jobs_of(tmp_path) if job.name == "evaluate seed 1")
+    assert set(job.needs) == {f"train {arm.name}, seed 1" for arm in ARMS}
+    models = [job.words[place + 1] for place, word in enumerate(job.words) if word == "--model"]
+    folder = tmp_path / "runs" / "seed-1"
+    assert models == [f"{arm.name}={folder / arm.name / 'training' / 'model'}" for arm in ARMS]
+    assert job.words[-2:] == ("--style", "both")
 
 
 def test_what_a_job_needs_stands_before_it(tmp_path: Path) -> None:

@@ -115,5 +115,5 @@ def test_the_plot_is_a_picture(tmp_path: Path) -> None:
 
 
 def test_what_was_not_measured_is_told(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"base/evaluation: is not finished"):
+    with pytest.raises(OutputError, match=r"base/evaluation: base is not finished"):
         read(ARMS, [0], setup_in(tmp_path))
