@@ -12,7 +12,7 @@ class Arm:
     """A way of training.
 
     ``settings`` replace the recipe's. ``after`` names the arm that it goes on from: it starts from the model of that
-    arm, and its data are built by that model with ``building`` in place of that recipe's settings.
+    arm with the first seed, and its data are built by that model, with ``building`` in place of the recipe's settings.
     """
 
     name: str

@@ -2,7 +2,8 @@
 
     OUT/base/evaluation/            the model before training, by python -m mmpr.evaluate
     OUT/seed-0/mpo/training/        a run of python -m mmpr.train
-    OUT/seed-0/mpo/build/           data by its model, for an arm that goes on from it, by python -m mmpr.build
+    OUT/seed-0/mpo/build/           data by its model, for an arm that goes on from it, by python -m mmpr.build;
+                                    of the first seed only
     OUT/seed-0/evaluation/          all models of a seed
 
 All three commands go on where they were stopped, and so does this.
@@ -69,13 +70,13 @@ def plan(arms: Sequence[Arm], seeds: Sequence[int], setup: Setup) -> list[Job]:
         for arm in arms:
             data, model, needs = setup.data, setup.model, first
             if arm.after:
-                before = setup.folder(arm.after, seed)
-                data, model, needs = before / "build", _model(before), (_name("build", arm.after, seed),)
+                before = setup.folder(arm.after, seeds[0])
+                data, model, needs = before / "build", _model(before), (_name("build", arm.after, seeds[0]),)
             training = _training(arm, seed, data, model, setup, needs)
             jobs.append(training)
             first = first or (training.name,)
             for other in arms:
-                if other.after == arm.name:
+                if other.after == arm.name and seed == seeds[0]:
                     jobs.append(_build(arm, seed, setup, other.building, (training.name,)))
             models[arm.name] = _model(setup.folder(arm.name, seed))
             trained.append(training.name)
