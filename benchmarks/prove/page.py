@@ -53,19 +53,14 @@ def tables(averages: Sequence[Average], differences: Sequence[Difference], headl
 
 def claims_table(found: Sequence[Hallucination]) -> str:
     """The dropout pairs' second halves: what is false in them."""
-    lines = [
-        "| dropout pairs | pairs | claims, chosen / rejected "
-        "| false claims, % of claims: chosen | rejected | difference, points "
-        "| responses with a false claim, %: chosen | rejected | difference, points |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    lines = ["| dropout pairs of | share, % | chosen | rejected | difference, points |", "|---|---|---|---|---|"]
     for one in found:
-        cells = [
-            cell
-            for chosen, rejected, difference in (one.false_claims, one.responses)
-            for cell in (_share(chosen), _share(rejected), _points(difference))
-        ]
-        lines.append(f"| {one.source} | {one.pairs:,} | {one.claims[0]:,} / {one.claims[1]:,} | {' | '.join(cells)} |")
+        name = f"{one.source}: {one.pairs:,} pairs, {one.claims[0]:,} and {one.claims[1]:,} claims"
+        for what, (chosen, rejected, difference) in (
+            ("claims that are false", one.false_claims),
+            ("responses with a false claim", one.responses),
+        ):
+            lines.append(f"| {name} | {what} | {_share(chosen)} | {_share(rejected)} | {_points(difference)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from benchmarks.prove.arms import ARMS
-from benchmarks.prove.page import plot, tables
-from benchmarks.prove.results import Measured, averages, bootstrap, bootstrap_of, differences, read, row
+from benchmarks.prove.claims import Hallucination
+from benchmarks.prove.page import claims_table, plot, tables
+from benchmarks.prove.results import Mean, Measured, averages, bootstrap, bootstrap_of, differences, read, row
 from mmpr.errors import OutputError
 from mmpr.evaluate.nouns import Style
 from mmpr.evaluate.score import Tally
@@ -104,6 +105,13 @@ def test_the_tables_say_what_was_measured() -> None:
     assert "| MPO − SFT | +12.5 (" in text
     assert "| easy: shape | 1 | 100.0 | 50.0 | −50.0 (" in text
     assert len({line.count("|") for line in text.split("\n\n")[0].splitlines()}) == 1
+
+
+def test_the_table_of_claims_says_what_is_false() -> None:
+    parts = (Mean(0.1, 0.05, 0.15), Mean(0.7, 0.6, 0.8), Mean(0.6, 0.5, 0.7))
+    text = claims_table([Hallucination("open", 80, 1200, (4000, 3000), parts, parts)])
+    assert "| open: 1,200 pairs, 4,000 and 3,000 claims | claims that are false | 10.0 (5.0 to 15.0) | 70.0 (" in text
+    assert text.count("+60.0 (+50.0 to +70.0)") == 2
 
 
 def test_the_plot_is_a_picture(tmp_path: Path) -> None:
