@@ -89,6 +89,9 @@ def plot(measured: Sequence[Measured], averages: Sequence[Average], path: Path) 
             axes.plot(scale * mean.value, place, "o", color=colour, markersize=6)
             if not one.seeds:
                 axes.axvline(scale * mean.value, color=_BASE, linewidth=0.8, linestyle=":")
+        low, high = axes.get_xlim()
+        if high - low < 1 and scale > 1:
+            axes.set_xlim(low - 0.5, high + 0.5)  # shares that are all the same
         axes.set_title(title, fontsize=10)
         axes.set_yticks(range(len(averages)), [one.title for one in averages])
         axes.tick_params(length=0)
