@@ -53,8 +53,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _end_politely() -> None:
-    """Let SIGTERM end like Ctrl-C: what is finished stays, Ray and the engines go."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    """Let SIGTERM end like Ctrl-C (which a shell may have ignored): what is finished stays, Ray and the engines go."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _arguments() -> argparse.ArgumentParser:

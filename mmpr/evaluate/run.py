@@ -121,5 +121,5 @@ def job_of(one: Asking) -> Job:
 
 
 def end_politely() -> None:
-    """Let SIGTERM end like Ctrl-C: what is finished stays, Ray and the engines go."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    """Let SIGTERM end like Ctrl-C (which a shell may have ignored): what is finished stays, Ray and the engines go."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)

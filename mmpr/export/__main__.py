@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     from mmpr.errors import MmprError
     from mmpr.progress import printable
 
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # ends like Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
     try:
         if args.format is not None:
             from mmpr.export.run import export

@@ -21,6 +21,7 @@ class TrainRow:
     ``prompt`` is a list of chat messages whose content is a list of parts, ``{"type": "image"}`` or
     ``{"type": "text", "text": ...}``, with one image part for each of ``images`` (encoded files).
     ``pairs`` are (chosen, rejected) positions in ``responses``, which holds each distinct response once.
+    ``kind`` is the question's kind where the data names one.
     """
 
     id: str
@@ -29,6 +30,7 @@ class TrainRow:
     prompt: tuple[Mapping[str, Any], ...]
     responses: tuple[str, ...]
     pairs: tuple[tuple[int, int], ...]
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)

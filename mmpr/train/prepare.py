@@ -102,6 +102,7 @@ def prepare(recipe: TrainRecipe, data: Path, out: Path, processor: Any, config: 
         epochs=settings.epochs,
         seed=recipe.seed,
         source_weights={**rows.weights, **settings.source_weights},
+        kind_weights=settings.kind_weights,
         rank=ranks.rank(),
         world=ranks.world(),
     )

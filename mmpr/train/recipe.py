@@ -30,6 +30,7 @@ class ObjectiveSpec(Part):
     quality: float = Field(0.2, ge=0, description="weight of BCO with the reward shift")
     generation: float = Field(1.0, ge=0, description="weight of the chosen response's mean negative log-probability")
     beta: float = Field(0.1, gt=0)
+    shift: bool = Field(True, description="δ, the quality term's reward shift, moves; false: it stays 0")
 
 
 class DataSpec(Part):
@@ -42,6 +43,9 @@ class DataSpec(Part):
     max_tokens: int = Field(8192, ge=8, description="prompt with pictures, and response; longer pairs are dropped")
     source_weights: dict[str, float] = Field(
         default_factory=dict, description="how often a source's pairs are seen in an epoch; 1 where not named"
+    )
+    kind_weights: dict[str, float] = Field(
+        default_factory=dict, description="the same for a kind of question; a pair's weight is the product"
     )
     processor: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="processor arguments by source, in place of those it was sampled with"
@@ -165,9 +169,10 @@ def parse_train_recipe(tree: object, overrides: Sequence[str] = (), *, where: st
     objective = recipe.objective
     if not objective.preference + objective.quality + objective.generation:
         problems.append("objective: all weights are 0, there is nothing to learn")
-    for source, weight in recipe.data.source_weights.items():
-        if weight < 0:
-            problems.append(f"data.source_weights.{source}: must be 0 or more (it is {weight})")
+    for what in ("source_weights", "kind_weights"):
+        for name, weight in getattr(recipe.data, what).items():
+            if weight < 0:
+                problems.append(f"data.{what}.{name}: must be 0 or more (it is {weight})")
     if recipe.lora is None and set(recipe.model.freeze) == set(get_args(Freezable)):
         problems.append("model.freeze: all parts are frozen, there is nothing to train")
     if problems:

@@ -89,7 +89,7 @@ class BuildRows:
         manifest = read_manifest(out)
         table = manifest["files"]
         names = sorted(name for name in table if name.startswith("pairs/"))
-        columns = ["id", "source", "images", "prompt", "responses", "pairs"]
+        columns = ["id", "source", "kind", "images", "prompt", "responses", "pairs"]
         self._records = ParquetRecords(out, [out / name for name in names], columns)
         self.fingerprint = content_id("build", *(part for name in names for part in (name, table[name]["sha256"])))
         self.weights: Mapping[str, float] = {}
@@ -113,7 +113,7 @@ class BuildRows:
         except (TypeError, KeyError, IndexError, AttributeError) as error:
             raise RowError("bad_row", f"is no row of a build: {type(error).__name__}: {error}"[:300]) from None
         _check_marks(prompt, len(images))
-        return _row(record["id"], record["source"], images, prompt, pairs)
+        return _row(record["id"], record["source"], images, prompt, pairs, record["kind"])
 
     def origin(self, place: int) -> tuple[str, str]:
         """The file and row (see ``TrainRows``)."""
@@ -252,7 +252,9 @@ def _processor_arguments(recipe: Any) -> Mapping[str, Mapping[str, Any]]:
         raise OutputError(f"manifest.json: its recipe is damaged ({error!r}); run the build again") from None
 
 
-def _row(id: str, source: str, images: tuple[bytes, ...], prompt: Messages, pairs: list[tuple[str, str]]) -> TrainRow:
+def _row(
+    id: str, source: str, images: tuple[bytes, ...], prompt: Messages, pairs: list[tuple[str, str]], kind: str = ""
+) -> TrainRow:
     """A row of pairs of texts; each distinct text becomes one response."""
     position: dict[str, int] = {}
     for pair in pairs:
@@ -265,6 +267,7 @@ def _row(id: str, source: str, images: tuple[bytes, ...], prompt: Messages, pair
         prompt=prompt,
         responses=tuple(position),
         pairs=tuple((position[chosen], position[rejected]) for chosen, rejected in pairs),
+        kind=kind,
     )
 
 

@@ -25,13 +25,15 @@ Ints = npt.NDArray[np.integer]
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """All pairs of a data set as columns; 12 bytes a pair, 14 a row, 4 a response.
+    """All pairs of a data set as columns; 12 bytes a pair, 16 a row, 4 a response.
 
     Attributes:
         row: ``[pairs]`` the row that a pair belongs to; ascending.
         chosen, rejected: ``[pairs]`` positions in the row's responses.
         source: ``[rows]`` position in ``sources``.
         sources: names.
+        kind: ``[rows]`` position in ``kinds``.
+        kinds: names of kinds of questions, ``""`` where the data names none.
         prompt_tokens: ``[rows]``.
         response_tokens: ``[responses]`` of all rows, one row after the other.
         first_response: ``[rows + 1]`` where a row's responses begin in ``response_tokens``.
@@ -42,6 +44,8 @@ class Pairs:
     rejected: Ints
     source: Ints
     sources: tuple[str, ...]
+    kind: Ints
+    kinds: tuple[str, ...]
     prompt_tokens: Ints
     response_tokens: Ints
     first_response: Ints
@@ -143,6 +147,7 @@ def plan_steps(
     epochs: int = 1,
     seed: int = 0,
     source_weights: Mapping[str, float] | None = None,
+    kind_weights: Mapping[str, float] | None = None,
     rank: int = 0,
     world: int = 1,
 ) -> StepPlan:
@@ -153,43 +158,47 @@ def plan_steps(
         pairs_a_step: over all processes (the recipe's batch).
         max_pairs_a_question: of one row in one step; None: no limit.
         epochs: how often everything is seen, each time in another order.
-        seed: of the order, and of the share of sources that weigh less than 1.
+        seed: of the order, and of the share of what weighs less than 1.
         source_weights: how often a source's pairs are seen in an epoch, 1 where not named. 2.5: twice, and half of
             them a third time; 0.3: three tenths of them. A share is made of whole questions as far as it can be, and
             is the same in all epochs.
+        kind_weights: the same for the kinds of questions; a pair's weight is the product of both.
         rank: this process.
         world: the number of processes.
 
     Raises:
-        MmprError: there is no pair, a weight names no source, or a question has too many pairs for the number of
-            steps, ``max_pairs_a_question`` of them in each.
+        MmprError: there is no pair, a weight names no source or kind, or a question has too many pairs for the number
+            of steps, ``max_pairs_a_question`` of them in each.
     """
-    weights = dict(source_weights or {})
-    if unknown := sorted(set(weights) - set(pairs.sources)):
-        raise MmprError(
-            f"source_weights: the data has no source {', '.join(unknown)}; it has: {', '.join(pairs.sources)}"
-        )
-    occurrences = _occurrences(pairs, weights, seed)
+    by_source, by_kind = dict(source_weights or {}), dict(kind_weights or {})
+    for what, weights, known in (("source", by_source, pairs.sources), ("kind", by_kind, pairs.kinds)):
+        if unknown := sorted(set(weights) - set(known)):
+            names = ", ".join(filter(None, known)) or "none"
+            raise MmprError(f"{what}_weights: the data has no {what} {', '.join(unknown)}; it has: {names}")
+    occurrences = _occurrences(pairs, by_source, by_kind, seed)
     if not len(occurrences):
-        raise MmprError("there is no pair to train on; see what was dropped and why, and the weights of the sources")
+        raise MmprError(
+            "there is no pair to train on; see what was dropped and why, and the weights of sources and kinds"
+        )
     cap = min(max_pairs_a_question or pairs_a_step, pairs_a_step)
     _check_cap(pairs.row[occurrences], pairs_a_step, cap)
     return StepPlan(pairs, pairs_a_step, cap, epochs, seed, occurrences, rank, world)
 
 
-def _occurrences(pairs: Pairs, weights: Mapping[str, float], seed: int) -> Ints:
+def _occurrences(pairs: Pairs, by_source: Mapping[str, float], by_kind: Mapping[str, float], seed: int) -> Ints:
     """The pairs of an epoch, ascending; a pair that is seen twice stands in it twice."""
     times = np.zeros(len(pairs), np.int64)
-    of_pair = pairs.source[pairs.row]
-    for number, name in enumerate(pairs.sources):
-        mine = np.flatnonzero(of_pair == number)
-        whole, share = divmod(float(weights.get(name, 1.0)), 1.0)
+    of_pair = (pairs.source.astype(np.int64) * len(pairs.kinds) + pairs.kind)[pairs.row]
+    for group in np.unique(of_pair).tolist():
+        mine = np.flatnonzero(of_pair == group)
+        source, kind = pairs.sources[group // len(pairs.kinds)], pairs.kinds[group % len(pairs.kinds)]
+        whole, share = divmod(float(by_source.get(source, 1.0) * by_kind.get(kind, 1.0)), 1.0)
         times[mine] = int(whole)
-        if share and len(mine):
+        if share:
             # Questions in a seeded order, their pairs together: what is computed once for a question pays more so.
             rows = np.unique(pairs.row[mine])
             rank = np.empty(int(rows[-1]) + 1, np.int64)
-            rank[rows] = _rng("share", seed, name).permutation(len(rows))
+            rank[rows] = _rng("share", seed, source, kind).permutation(len(rows))
             chosen = mine[np.argsort(rank[pairs.row[mine]], kind="stable")][: round(share * len(mine))]
             times[chosen] += 1
     return np.repeat(np.arange(len(pairs), dtype=np.int32), times)

@@ -23,7 +23,7 @@ from mmpr.train.encode import Encoder
 from mmpr.train.rows import TrainRows, try_row
 from mmpr.train.steps import Pairs
 
-FORMAT = 1
+FORMAT = 2
 UNIT_ROWS = 512
 
 
@@ -33,6 +33,7 @@ class RowLengths:
 
     id: str
     source: str
+    kind: str
     content: str
     prompt_tokens: int
     response_tokens: tuple[int, ...]
@@ -58,15 +59,16 @@ def look(rows: TrainRows, encoder: Encoder, place: int) -> RowLengths:
     """Encode a row for its lengths."""
     row = try_row(rows, place)
     if isinstance(row, Reject):
-        return RowLengths(row.id, row.source, "", 0, (), (), (), (row,))
+        return RowLengths(row.id, row.source, "", "", 0, (), (), (), (row,))
     try:
         encoded = encoder.encode(row)
     except RowError as error:
         reject = Reject("encode", row.source, row.id, error.reason, error.detail)
-        return RowLengths(row.id, row.source, "", 0, (), (), (), (reject,))
+        return RowLengths(row.id, row.source, row.kind, "", 0, (), (), (), (reject,))
     return RowLengths(
         id=row.id,
         source=row.source,
+        kind=row.kind,
         content=encoded.content,
         prompt_tokens=len(encoded.row.prompt_ids),
         response_tokens=tuple(map(len, encoded.row.response_ids)),
@@ -95,6 +97,7 @@ class Survey:
         Rows keep their numbers; a row without a pair that fits is never planned.
         """
         sources = self._table["source"].combine_chunks().dictionary_encode()
+        kinds = self._table["kind"].combine_chunks().dictionary_encode()
         prompt = self._column("prompt_tokens").astype(np.int32)
         tokens, first = self._lists("response_tokens")
         chosen, starts = self._lists("chosen")
@@ -118,6 +121,8 @@ class Survey:
                 rejected=rejected[keep].astype(np.int16),
                 source=sources.indices.to_numpy().astype(np.int16),
                 sources=tuple(dict.fromkeys([*sources.dictionary.to_pylist(), *self._sources])),
+                kind=kinds.indices.to_numpy().astype(np.int16),
+                kinds=tuple(kinds.dictionary.to_pylist()),
                 prompt_tokens=prompt,
                 response_tokens=tokens.astype(np.int32),
                 first_response=first,

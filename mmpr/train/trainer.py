@@ -109,7 +109,9 @@ class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
             ranks.sum_gradients(model, self.args.device)
         line = self._line(batch, tally, started_s)
         self._see(line)
-        self.shift.update(line.pop("_reward_sum"), 2 * batch.pairs)
+        reward_sum = line.pop("_reward_sum")
+        if self.recipe.objective.shift:
+            self.shift.update(reward_sum, 2 * batch.pairs)
         self._unlogged.append(line)
         return torch.tensor(line["loss"], device=self.args.device)
 

@@ -85,6 +85,7 @@ def test_a_survey_tells_lengths_and_what_is_left_out(rows: TrainRows, encoder: E
         start, end = pairs.first_response[place : place + 2]
         assert pairs.response_tokens[start:end].tolist() == [len(ids) for ids in encoded.response_ids]
     assert [pairs.sources[number] for number in pairs.source] == [row.source for row in ROWS]
+    assert [pairs.kinds[number] for number in pairs.kind] == [row.kind for row in ROWS]
     assert pairs.of_row(2) == ((0, 1), (2, 3), (0, 3))
 
 

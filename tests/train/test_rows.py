@@ -39,7 +39,7 @@ def preference(number: int, images: tuple[bytes, ...], texts: Sequence[str], pai
     return PreferenceRow(
         id=f"{number:032x}",
         source=f"s{number % 2}",
-        kind="",
+        kind=f"k{number % 3}",
         images=images,
         question="How many?",
         prompt="<image>\n" * len(images) + f"How many, {number}?",
@@ -99,6 +99,7 @@ def test_a_build_as_it_is(tmp_path: Path) -> None:
     rows = read_train_rows(build(tmp_path / "out"))
     assert pairings(rows) == wanted()
     assert [rows[place].id for place in range(5)] == [row.id for row in ROWS]
+    assert [rows[place].kind for place in range(5)] == ["k0", "k1", "k2", "k0", "k1"]
     assert rows[2].prompt == (
         {"role": "user", "content": [{"type": "image"}, {"type": "image"}, {"type": "text", "text": "How many, 2?"}]},
     )

@@ -14,19 +14,24 @@ from mmpr.errors import MmprError
 from mmpr.train.steps import Pairs, StepPlan, plan_steps
 
 
-def columns(counts: list[int], sources: list[int] | None = None, lengths: int = 0) -> Pairs:
+def columns(
+    counts: list[int], sources: list[int] | None = None, lengths: int = 0, kinds: list[int] | None = None
+) -> Pairs:
     """Rows with so many pairs each: chosen responses 0, 2, 4, ..., rejected 1, 3, 5, ..."""
     rng = np.random.default_rng(lengths)
     total = sum(counts)
     row = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     place = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
     names = sources or [0] * len(counts)
+    asked = kinds or [0] * len(counts)
     return Pairs(
         row=row,
         chosen=(2 * place).astype(np.int16),
         rejected=(2 * place + 1).astype(np.int16),
         source=np.array(names, np.int16),
         sources=tuple(f"s{i}" for i in range(max(names, default=0) + 1)),
+        kind=np.array(asked, np.int16),
+        kinds=tuple(f"k{i}" for i in range(max(asked, default=0) + 1)),
         prompt_tokens=rng.integers(10, 1000, len(counts)).astype(np.int32),
         response_tokens=rng.integers(5, 400, 2 * total).astype(np.int32),
         first_response=np.concatenate([[0], np.cumsum(2 * np.array(counts, np.int64))]),
@@ -128,9 +133,12 @@ def test_what_cannot_be_done_is_refused(counts: list[int], per_step: int, cap: i
         plan_steps(columns(counts), pairs_a_step=per_step, max_pairs_a_question=cap)
 
 
-def test_an_unknown_source_is_refused_with_the_known_ones() -> None:
+def test_an_unknown_source_or_kind_is_refused_with_the_known_ones() -> None:
+    pairs = columns([1, 1], [0, 1], kinds=[0, 1])
     with pytest.raises(MmprError, match=r"no source other; it has: s0, s1"):
-        plan_steps(columns([1, 1], [0, 1]), pairs_a_step=1, source_weights={"other": 2})
+        plan_steps(pairs, pairs_a_step=1, source_weights={"other": 2})
+    with pytest.raises(MmprError, match=r"kind_weights: the data has no kind s1; it has: k0, k1"):
+        plan_steps(pairs, pairs_a_step=1, kind_weights={"s1": 2})
 
 
 @pytest.mark.parametrize(
@@ -146,6 +154,18 @@ def test_weights_of_sources(weight: float, times: dict[int, int]) -> None:
     assert Counter(first[pair] for pair in np.flatnonzero(of_pair == 0).tolist()) == times
     assert all(first[pair] == 1 for pair in np.flatnonzero(of_pair == 1).tolist())
     assert set(plan.rows.tolist()) == {int(pairs.row[pair]) for pair in first}
+
+
+def test_weights_of_kinds_multiply_those_of_sources() -> None:
+    sources, kinds = [0, 0, 1, 1] * 20, [0, 1, 1, 2] * 20
+    pairs = columns([2] * 80, sources, kinds=kinds)
+    weights = {"source_weights": {"s0": 2.0}, "kind_weights": {"k1": 0.25, "k2": 0.0}}
+    times = seen(plan_steps(pairs, pairs_a_step=8, seed=3, **weights), 0)
+    by_group: Counter[tuple[int, int]] = Counter()
+    for pair, count in times.items():
+        row = int(pairs.row[pair])
+        by_group[sources[row], kinds[row]] += count
+    assert by_group == {(0, 0): 2 * 40, (0, 1): 40 // 2, (1, 1): 40 // 4}
 
 
 def test_a_share_is_made_of_whole_questions_and_changes_with_the_seed() -> None:

@@ -114,6 +114,13 @@ def test_delta_stands_still_within_a_step_and_moves_once(tmp_path: Path) -> None
         assert deltas[i] == pytest.approx(mean, rel=1e-6)
 
 
+def test_delta_stays_at_zero_when_it_is_switched_off(tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path, tiny_steps(3), "objective.shift=false")
+    trainer.train()
+    assert [line["delta"] for line in trainer.lines] == [0.0, 0.0, 0.0]
+    assert trainer.lines[-1]["rewards/margins"] != 0.0
+
+
 def test_a_run_learns_to_tell_chosen_from_rejected(tmp_path: Path) -> None:
     steps = tiny_steps(1) * 40
     trainer = trainer_of(tmp_path, steps)
