@@ -184,10 +184,10 @@ def _recipe(data: bytes, folder: Path) -> bool:
         else:
             json.dumps(recipe.as_json(), allow_nan=False)
             accepted += 1
-    for error in refused:
-        assert error.problems
-        assert error.exit_status == 2
-        assert len(str(error)) < 100_000, "a message that no one reads"
+    for told in refused:
+        assert told.problems
+        assert told.exit_status == 2
+        assert len(str(told)) < 100_000, "a message that no one reads"
     return accepted > 0
 
 
