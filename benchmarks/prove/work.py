@@ -100,8 +100,7 @@ def _start(job: Job, at_once: int, prefix: Sequence[str]) -> subprocess.Popen[by
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            # vLLM would bind the threads of every engine to the same cores
-            env={"VLLM_CPU_OMP_THREADS_BIND": "nobind", **os.environ, "OMP_NUM_THREADS": str(threads)},
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
             start_new_session=True,
         )
 
