@@ -12,7 +12,7 @@ import pytest
 from benchmarks.torture.faults import CLUSTER
 from benchmarks.torture.ground import REPOSITORY, missing
 
-LIMIT_S = 280
+LIMIT_S = 240
 
 
 @pytest.mark.skipif(bool(missing()), reason=missing())

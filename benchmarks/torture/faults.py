@@ -176,6 +176,16 @@ CLUSTER: dict[str, tuple[Callable[[Victim], bool], int]] = {
 }
 """By name: what does it, and its weight in the draw."""
 
+SHORT = (
+    "kill -9 of an engine's actor",
+    "kill -9 of another worker",
+    "out of memory in an engine's actor (cgroup)",
+    "network to a node cut, briefly",
+    "slow disk: frozen for 1 to 4 s",
+    "second driver on the same output",
+)
+"""Those after which a build is at work again within seconds."""
+
 ENGINE = {
     "kill": "engine kills its process over a request",
     "die": "engine dies over a request",

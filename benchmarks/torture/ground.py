@@ -30,8 +30,8 @@ PORTS = [
         ("dashboard-agent-grpc", "dashboard-agent-listen", "runtime-env-agent", "metrics-export"), start=52001
     )
 ]
-CPUS = 1
-"""What a node says that it has; engines take half of one."""
+CPUS = 2
+"""What a node says that it has, the head says none: two engines (half a CPU each) and the rest fit on one node."""
 TOOLS = ("ip", "mount", "umount", "mkfs.ext4", "fsfreeze", "chattr", "fallocate")
 _BRIDGE = "mmprtort"
 _NET = "10.77.7"
