@@ -19,6 +19,7 @@ from benchmarks.torture.ground import Ground, kill, sh, wait_until
 
 STOP_LIMIT_S = 180
 ENGINES = ("Generate",)
+FEED = ("ReadUnits",)
 LIGHT = ("_ingest", "_judge", "ray::IDLE", "Meter")
 VLLM = ("VLLM::", "EngineCore")
 
@@ -75,6 +76,10 @@ def vllm_hangs(victim: Victim) -> bool:
 
 def worker(victim: Victim) -> bool:
     return _kill_one(victim, LIGHT)
+
+
+def feed(victim: Victim) -> bool:
+    return _kill_one(victim, FEED)
 
 
 def node(victim: Victim) -> bool:
@@ -160,6 +165,7 @@ def second_driver(victim: Victim) -> bool:
 
 CLUSTER: dict[str, tuple[Callable[[Victim], bool], int]] = {
     "kill -9 of an engine's actor": (engine_actor, 8),
+    "kill -9 of the task that lets units in": (feed, 4),
     "kill -9 of another worker": (worker, 5),
     "out of memory in an engine's actor (cgroup)": (memory, 4),
     "kill -9 of a node: raylet and all workers": (node, 2),

@@ -30,9 +30,9 @@ RECIPE = """
 name: torture
 seed: 7
 model: {path: none}
-engine: {type: replay, actors: 2, cpus_per_actor: 0.5, units_in_flight: 3, request_timeout_s: 10, args: {delay_s: 0.3}}
+engine: {type: replay, actors: 2, cpus_per_actor: 0.5, units_in_flight: 2, request_timeout_s: 10, args: {delay_s: 0.3}}
 sampling: {samples: 8}
-unit_questions: 5
+unit_questions: 2
 sources:
   - {name: digits, type: digits, split: train, questions: QUESTIONS}
   - {name: open, type: digits, split: train, questions: OPEN, kinds: [describe], seed: 1}
