@@ -24,7 +24,7 @@ Draw = Callable[[], str]
 
 LIMIT_S = 1800
 _PROGRESS_LIMIT_S = 20
-_SHARES = {"kill": 0.008, "die": 0.008, "hang": 0.02, "freeze": 0.004, "block": 0.004, "refuse": 0.1, "short": 0.1}
+_SHARES = {"kill": 0.01, "die": 0.01, "hang": 0.02, "freeze": 0.005, "block": 0.005, "refuse": 0.06, "short": 0.06}
 
 RECIPE = """
 name: torture
