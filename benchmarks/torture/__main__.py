@@ -40,6 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     if why := missing():
         print(f"error: {why}", file=sys.stderr)
         return 2
+    # A shell starts what runs behind it with SIGINT ignored, and the drivers would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # the ground is cleared then, too
     teller = Teller(args.faults)
     results: list[Result] = []

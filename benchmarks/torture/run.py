@@ -24,7 +24,7 @@ Draw = Callable[[], str]
 
 LIMIT_S = 1800
 _PROGRESS_LIMIT_S = 20
-_SHARES = {"kill": 0.01, "die": 0.01, "hang": 0.02, "freeze": 0.005, "block": 0.005, "refuse": 0.06, "short": 0.06}
+_SHARES = {"kill": 0.004, "die": 0.004, "hang": 0.008, "freeze": 0.003, "block": 0.003, "refuse": 0.04, "short": 0.04}
 
 RECIPE = """
 name: torture
