@@ -91,7 +91,7 @@ class Teller:
 
 def _builds(made: Ground, args: argparse.Namespace, teller: Teller) -> Iterator[Result]:
     yield from _replayed(made, args, teller)
-    if not (args.short or args.no_model):
+    if not (args.short or args.no_model) and teller.passed_min() < args.minutes:
         yield _real(made, args.seed, teller)
 
 
