@@ -287,13 +287,18 @@ def _end_with_children() -> NoReturn:
 
 
 def _refuse_impossible(actors: int, gpus: float, cpus: float) -> None:
-    """On one machine, say so at once when the engines do not fit; a cluster may grow, so there Ray waits."""
+    """On one machine, say so at once when the engines do not fit; a cluster may grow, so there Ray waits.
+
+    Engines keep what they have until the end: with every core theirs, no unit would ever get to them.
+    """
     if os.environ.get("RAY_ADDRESS"):
         return
     has = ray.cluster_resources()
-    for name, each in (("GPU", gpus), ("CPU", cpus)):
-        if each * actors > has.get(name, 0):
+    for name, each, others in (("GPU", gpus, 0), ("CPU", cpus, STAGE_CPUS)):
+        if each * actors + others > has.get(name, 0):
+            beside = f" and the other stages {others:g}" if others else ""
             raise EngineError(
-                f"this machine has {has.get(name, 0):g} {name}s, the recipe's {actors} engines want {each:g} each; "
+                f"this machine has {has.get(name, 0):g} {name}s, "
+                f"the recipe's {actors} engines want {each:g} each{beside}; "
                 f"lower engine.actors or engine.{name.lower()}s_per_actor, or set RAY_ADDRESS to a cluster"
             )

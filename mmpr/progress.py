@@ -59,7 +59,8 @@ class BuildProgress:
         if not self._live:
             while not self._stop.wait(PLAIN_EVERY_S):
                 sums = self._read()
-                done, most = sums.get("questions", 0), self._totals["questions"]
+                most = self._totals["questions"]
+                done = min(sums.get("questions", 0), most)  # units that are begun again count twice
                 self._print(f"{done:,}/{most:,} questions  {self._details(sums)}  {self._time_left(done, most)}")
             return
         columns = [
@@ -80,8 +81,9 @@ class BuildProgress:
 
     def _draw(self, progress: Progress, bars: dict[str, TaskID]) -> None:
         sums = self._read()
-        progress.update(bars["ingest"], completed=sums.get("ingested", 0))
-        progress.update(bars["sample"], completed=sums.get("questions", 0), details=self._details(sums))
+        most = self._totals["questions"]  # units that are begun again count twice
+        progress.update(bars["ingest"], completed=min(sums.get("ingested", 0), most))
+        progress.update(bars["sample"], completed=min(sums.get("questions", 0), most), details=self._details(sums))
         progress.update(bars["judge"], completed=self._statuses["judged"], details=self._pass_rate())
 
     def _details(self, sums: dict[str, int]) -> str:

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from mmpr import feed
@@ -32,6 +33,39 @@ def test_a_unit_waits_for_the_one_far_enough_before_it(tmp_path: Path, monkeypat
     waiting.join(10)
     assert entered == [3, 4]
     assert next(blocks, None) is None
+
+
+@pytest.mark.timeout(200)
+def test_a_killed_feed_neither_loses_nor_repeats_a_unit(tmp_path: Path) -> None:
+    from mmpr import cluster
+
+    count, kill_at = 24, (3, 11)
+    (tmp_path / "pairs").mkdir()
+
+    def done(row: dict[str, Any]) -> dict[str, Any]:
+        shard(tmp_path, "pair", Units("train", count)[row["number"]]).touch()
+        return row
+
+    seen, killed = [], set()
+    cluster.connect(tmp_path / "ray.log")
+    try:
+        rows = feed.units_as_rows(Units("train", count), tmp_path, "pair", 4).map(done, num_cpus=0.25)
+        for row in rows.iter_rows():
+            seen.append(row["number"])
+            if len(seen) in kill_at:
+                killed |= kill_feeds()
+    finally:
+        cluster.disconnect()
+    assert sorted(seen) == list(range(count))
+    assert killed
+
+
+def kill_feeds() -> set[int]:
+    """Kill the processes of this session that run a feed; returns their ids."""
+    feeds = [child for child in psutil.Process().children(recursive=True) if "ReadUnits" in " ".join(child.cmdline())]
+    for child in feeds:
+        child.kill()
+    return {child.pid for child in feeds}
 
 
 @pytest.mark.timeout(200)

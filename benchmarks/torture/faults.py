@@ -19,6 +19,7 @@ from benchmarks.torture.ground import Ground, kill, sh, wait_until
 
 STOP_LIMIT_S = 180
 ENGINES = ("Generate",)
+FEED = ("ReadUnits",)
 LIGHT = ("_ingest", "_judge", "ray::IDLE", "Meter")
 VLLM = ("VLLM::", "EngineCore")
 
@@ -75,6 +76,10 @@ def vllm_hangs(victim: Victim) -> bool:
 
 def worker(victim: Victim) -> bool:
     return _kill_one(victim, LIGHT)
+
+
+def feed(victim: Victim) -> bool:
+    return _kill_one(victim, FEED)
 
 
 def node(victim: Victim) -> bool:
@@ -159,22 +164,33 @@ def second_driver(victim: Victim) -> bool:
 
 
 CLUSTER: dict[str, tuple[Callable[[Victim], bool], int]] = {
-    "kill -9 of an engine's actor": (engine_actor, 8),
-    "kill -9 of another worker": (worker, 5),
-    "out of memory in an engine's actor (cgroup)": (memory, 4),
-    "kill -9 of a node: raylet and all workers": (node, 2),
-    "network to a node cut, briefly": (short_partition, 8),
-    "network to a node cut, until it is given up": (partition, 2),
-    "slow disk: frozen for 1 to 4 s": (slow_disk, 16),
-    "disk full": (full_disk, 2),
-    "output cannot be written": (read_only, 2),
-    "kill -9 of the driver": (driver, 2),
+    "kill -9 of an engine's actor": (engine_actor, 4),
+    "kill -9 of the task that lets units in": (feed, 2),
+    "kill -9 of another worker": (worker, 3),
+    "out of memory in an engine's actor (cgroup)": (memory, 2),
+    "kill -9 of a node: raylet and all workers": (node, 1),
+    "network to a node cut, briefly": (short_partition, 3),
+    "network to a node cut, until it is given up": (partition, 1),
+    "slow disk: frozen for 1 to 4 s": (slow_disk, 4),
+    "disk full": (full_disk, 1),
+    "output cannot be written": (read_only, 1),
+    "kill -9 of the driver": (driver, 1),
     "kill -9 of driver, workers and nodes at once": (everything, 1),
-    "SIGTERM": (sigterm, 2),
-    "Ctrl-C": (ctrl_c, 2),
-    "second driver on the same output": (second_driver, 2),
+    "SIGTERM": (sigterm, 1),
+    "Ctrl-C": (ctrl_c, 1),
+    "second driver on the same output": (second_driver, 1),
 }
 """By name: what does it, and its weight in the draw."""
+
+SHORT = (
+    "kill -9 of an engine's actor",
+    "kill -9 of another worker",
+    "out of memory in an engine's actor (cgroup)",
+    "network to a node cut, briefly",
+    "slow disk: frozen for 1 to 4 s",
+    "second driver on the same output",
+)
+"""Those after which a build is at work again within seconds."""
 
 ENGINE = {
     "kill": "engine kills its process over a request",
@@ -188,7 +204,7 @@ ENGINE = {
 """What the replay engine does from inside, once each, by its name there."""
 
 REAL: dict[str, tuple[Callable[[Victim], bool], int]] = {
-    "real vLLM: kill -9 of its engine process": (vllm_engine, 2),
+    "real vLLM: kill -9 of its engine process": (vllm_engine, 1),
     "real vLLM: kill -9 of its actor": (engine_actor, 1),
     "real vLLM: its engine process hangs": (vllm_hangs, 1),
 }

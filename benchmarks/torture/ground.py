@@ -30,11 +30,13 @@ PORTS = [
         ("dashboard-agent-grpc", "dashboard-agent-listen", "runtime-env-agent", "metrics-export"), start=52001
     )
 ]
-CPUS = 1
-"""What a node says that it has; engines take half of one."""
+CPUS = 2
+"""What a node says that it has, the head says none: two engines (half a CPU each) and the rest fit on one node."""
 TOOLS = ("ip", "mount", "umount", "mkfs.ext4", "fsfreeze", "chattr", "fallocate")
-_BRIDGE = "mmprtort"
-_NET = "10.77.7"
+# Names and addresses of its own, so that two can run beside each other; a device's name has at most 15 characters.
+_BRIDGE = f"mmpr{os.getpid()}n"
+_NET = f"10.{64 + os.getpid() // 256 % 128}.{os.getpid() % 256}"
+_CAPABILITIES = 1 << 12 | 1 << 21
 _CGROUPS = (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"))
 
 
@@ -43,7 +45,16 @@ def missing() -> str:
     if os.geteuid() != 0:
         return "needs root (network namespaces, a disk of its own)"
     lacking = [tool for tool in TOOLS if shutil.which(tool) is None]
-    return f"needs {', '.join(lacking)}" if lacking else ""
+    if lacking:
+        return f"needs {', '.join(lacking)}"
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    if int(status["CapEff"], 16) & _CAPABILITIES != _CAPABILITIES:
+        return "needs the capabilities NET_ADMIN (namespaces) and SYS_ADMIN (mounts)"
+    return "" if any(_memory_cgroup()) else "needs a memory cgroup that can be written"
+
+
+def _memory_cgroup() -> Iterator[Path]:
+    return (path for path in _CGROUPS if os.access(path / "cgroup.procs", os.W_OK))
 
 
 def sh(*command: str | Path, check: bool = True) -> str:
@@ -182,7 +193,7 @@ class Ground:
 
     def starve(self, pid: int) -> bool:
         """Take a process all further memory; returns whether the kernel has killed it for want of some."""
-        root = next(path for path in _CGROUPS if (path / "cgroup.procs").exists())
+        root = next(_memory_cgroup())
         group = root / _BRIDGE
         group.mkdir(exist_ok=True)
         limit = group / ("memory.limit_in_bytes" if root.name == "memory" else "memory.max")
@@ -253,6 +264,9 @@ def _clear(made: Ground) -> None:
         sh("ip", "link", "del", node.name, check=False)
         sh("ip", "netns", "del", node.name, check=False)
     sh("ip", "link", "del", _BRIDGE, check=False)
+    for root in _memory_cgroup():
+        with contextlib.suppress(OSError):
+            (root / _BRIDGE).rmdir()
     if made.disk.is_mount():
         sh("fsfreeze", "-u", made.disk, check=False)
         sh("umount", "-l", made.disk, check=False)

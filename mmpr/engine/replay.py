@@ -81,10 +81,14 @@ class ReplayEngine:
         return list(range(1, len(text) + 1))
 
     def _fault(self, request: Request) -> str:
-        """What happens to this request, if anything."""
+        """What happens to this request, if anything: of the shares at most one, so that asking again helps."""
+        name = content_id("fault", request.prompt, request.prefix, str(request.seed))
+        die = random.Random(name).random()
         for kind, where in self._faults.items():
-            name = content_id("fault", kind, request.prompt, request.prefix, str(request.seed))
-            hit = where in request.prompt if isinstance(where, str) else random.Random(name).random() < where
+            if isinstance(where, str):
+                hit = where in request.prompt
+            else:
+                hit, die = 0 <= die < where, die - where
             if hit and (self._once is None or self._is_first(self._once / f"{kind}-{name}")):
                 return kind
         return ""

@@ -1,0 +1,34 @@
+"""What does not fit on this machine is refused before it waits for ever."""
+
+from __future__ import annotations
+
+import pytest
+import ray
+
+from mmpr.cluster import STAGE_CPUS, actor_pool
+from mmpr.config import EngineSpec
+from mmpr.errors import EngineError
+
+
+@pytest.mark.parametrize(
+    ("has", "spec", "words"),
+    [
+        pytest.param({"CPU": 2}, {"actors": 1, "cpus_per_actor": 1}, "", id="fits"),
+        pytest.param({"CPU": 2}, {"actors": 1, "cpus_per_actor": 2 - STAGE_CPUS}, "", id="fits-just"),
+        pytest.param({"CPU": 2}, {"actors": 2, "cpus_per_actor": 1}, "the other stages 0.25", id="no-core-for-stages"),
+        pytest.param({"CPU": 2}, {"actors": 3, "cpus_per_actor": 1}, "3 engines want 1 each", id="too-many"),
+        pytest.param({"CPU": 8, "GPU": 2}, {"actors": 2}, "", id="gpus-fit"),
+        pytest.param({"CPU": 8, "GPU": 2}, {"actors": 2, "tensor_parallel_size": 2}, "has 2 GPUs", id="too-few-gpus"),
+    ],
+)
+def test_engines_that_leave_no_room_are_refused(
+    has: dict[str, float], spec: dict[str, float], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: has)
+    pool = EngineSpec.model_validate(spec)
+    if not words:
+        assert actor_pool(pool)
+        return
+    with pytest.raises(EngineError, match=words):
+        actor_pool(pool)
