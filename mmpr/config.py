@@ -54,7 +54,8 @@ class EngineSpec(Part):
     """How the model is run. ``args`` go to vLLM's ``AsyncEngineArgs`` as they are.
 
     ``type: replay`` answers from a hash of the question instead of a model; it exists for tests of failure.
-    An actor takes ``gpus_per_actor`` GPUs (default: its tensor-parallel size, or 0 on a cluster without GPUs).
+    An actor takes ``gpus_per_actor`` GPUs (default: its tensor-parallel size, or 0 on a cluster without GPUs). Without
+    GPUs it takes ``cpus_per_actor`` CPUs, and computes with as many threads.
     """
 
     type: Literal["vllm", "replay"] = "vllm"
