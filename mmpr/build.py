@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import shutil
 import signal
@@ -161,10 +162,9 @@ def _run_stages(plan: Plan, out: Path, state: Build) -> None:
     from mmpr import cluster
 
     log = out / "logs" / "ray.log"
-    log.parent.mkdir(exist_ok=True)
     terminal = sys.stderr
     # Ray tells of every actor that it ends, on the standard error of this process; that is for the log.
-    with log.open("a", encoding="utf-8") as file, contextlib.redirect_stderr(file):
+    with _side_log(log) as file, contextlib.redirect_stderr(file):
         try:
             cluster.connect(log)
             _end_politely()  # Ray has put its own way of ending in place
@@ -182,6 +182,27 @@ def _run_stages(plan: Plan, out: Path, state: Build) -> None:
                 )
         finally:
             cluster.disconnect()
+
+
+class _Unfailing(io.FileIO):
+    """A file for what nobody may read: what does not fit on its disk is dropped."""
+
+    def write(self, data: Any) -> int:
+        """Write what can be written."""
+        with contextlib.suppress(OSError):
+            super().write(data)
+        return len(data)
+
+
+def _side_log(path: Path) -> io.TextIOWrapper:
+    """Open a log whose own trouble, such as a full disk, does not stand before the error that the build ends with."""
+    from mmpr.errors import OutputError
+
+    try:
+        path.parent.mkdir(exist_ok=True)
+        return io.TextIOWrapper(io.BufferedWriter(_Unfailing(path, "a")), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _finish(plan: Plan, out: Path, state: Build) -> dict[str, Any]:
