@@ -191,9 +191,9 @@ def test_errors_are_told(text: str, message: str, tmp_path: Path, capsys: pytest
 
 
 def test_memory_does_not_grow_with_the_release(tmp_path: Path) -> None:
-    """Eight times the lines take hardly more: what is kept is a few words a pair and a sketch a chosen text."""
+    """Four times the lines take hardly more: what is kept is a few words a pair and a sketch a chosen text."""
     peaks = []
-    for number, questions in enumerate((250, 2_000)):
+    for number, questions in enumerate((1_000, 4_000)):
         code = (
             "import random\nfrom pathlib import Path\nfrom tests.report.planted import talk\n"
             "from tests.report.releases import pair, write_release\ndice = random.Random(0)\n"
