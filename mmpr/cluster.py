@@ -22,6 +22,8 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 # Ray would run workers, and so the engines in them, behind everything else on the machine (nice 15).
 os.environ.setdefault("RAY_worker_niceness", "0")
+# A driver's claim to a cluster's cores outlives it; after three minutes, by default, the next one would begin to work.
+os.environ.setdefault("RAY_DATA_AUTOSCALING_REQUEST_EXPIRE_TIME_S", "30")
 
 import psutil
 import ray

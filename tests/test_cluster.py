@@ -1,6 +1,9 @@
-"""What does not fit on this machine is refused before it waits for ever."""
+"""A build does not wait for ever for cores: not for those that engines keep, nor for those of a dead driver."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
 
 import pytest
 import ray
@@ -32,3 +35,11 @@ def test_engines_that_leave_no_room_are_refused(
         return
     with pytest.raises(EngineError, match=words):
         actor_pool(pool)
+
+
+def test_the_claim_of_a_dead_driver_lapses_soon() -> None:
+    """Ray Data reads the time when it is imported; in this process something else may have done that."""
+    claims = "ray.data._internal.cluster_autoscaler.rate_based_cluster_autoscaler"
+    show = f"import mmpr.cluster, {claims} as c; print(c.RateBasedClusterAutoscaler.AUTOSCALING_REQUEST_EXPIRE_TIME_S)"
+    done = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split()[-1] == "30"

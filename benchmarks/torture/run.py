@@ -148,8 +148,14 @@ def torture(
     result.faults.update(ENGINE[mark.name.split("-")[0]] for mark in once.iterdir())
     result.problems += victim.complaints
     if "Traceback" in (said := log.read_text(errors="replace")):
-        result.problems.append("a driver printed a traceback: " + said.split("Traceback", 1)[1][:1500])
+        result.problems.append(f"a driver printed a traceback: {_raised(said)}")
     return result
+
+
+def _raised(said: str) -> str:
+    """What the last traceback in a text ends with: the first line behind it that is not indented."""
+    lines = said.rpartition("Traceback")[2].splitlines()[1:]
+    return next((line for line in lines if line.strip() and not line.startswith(" ")), "nothing")
 
 
 def prove(out: Path, peaceful: Path, result: Result) -> None:
