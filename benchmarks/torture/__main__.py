@@ -19,9 +19,19 @@ from typing import Any
 
 from benchmarks.torture.faults import CLUSTER, REAL, SHORT
 from benchmarks.torture.ground import Ground, ground, missing
-from benchmarks.torture.run import REAL_RECIPE, RECIPE, Result, prove, same_bytes, torture, undisturbed
+from benchmarks.torture.run import (
+    REAL_RECIPE,
+    RECIPE,
+    SHARES,
+    SHORT_SHARES,
+    Result,
+    prove,
+    same_bytes,
+    torture,
+    undisturbed,
+)
 
-QUESTIONS, SHORT_QUESTIONS, REAL_QUESTIONS = 150, 40, 64
+QUESTIONS, SHORT_QUESTIONS, REAL_QUESTIONS = 150, 25, 64
 """The first are 90 units: more than are let in at once, so that the task that lets them in runs, and can be killed."""
 FAULTS_A_BUILD = 15
 DISK_MIB = 96
@@ -107,11 +117,12 @@ def _replayed(made: Ground, args: argparse.Namespace, teller: Teller) -> Iterato
     weights = dict.fromkeys(SHORT, 1) if args.short else {name: weight for name, (_, weight) in CLUSTER.items()}
     draw = _deck(weights, dice)
     deeds = {name: deed for name, (deed, _) in CLUSTER.items()}
+    shares = SHORT_SHARES if args.short else SHARES
     most = len(SHORT) if args.short else min(args.faults, FAULTS_A_BUILD)
     while teller.done < args.faults and teller.passed_min() < args.minutes:
         out = made.disk / f"build-{builds}"
         before = teller.done
-        result = torture(made, recipe, out, draw, deeds, dice, most, teller.fault)
+        result = torture(made, recipe, out, draw, deeds, dice, most, teller.fault, shares)
         prove(out, peaceful, result)
         if (out / "manifest.json").exists():
             result.problems += [f"{name}: differs from the undisturbed build" for name in same_bytes(out, peaceful)]
@@ -134,7 +145,7 @@ def _real(made: Ground, seed: int, teller: Teller) -> Result:
     teller.say("the undisturbed build with vLLM is done")
     draw = _deck({name: weight for name, (_, weight) in REAL.items()}, dice)
     deeds = {name: deed for name, (deed, _) in REAL.items()}
-    result = torture(made, recipe, out, draw, deeds, dice, sum(w for _, w in REAL.values()), teller.fault, False)
+    result = torture(made, recipe, out, draw, deeds, dice, sum(w for _, w in REAL.values()), teller.fault, {})
     prove(out, peaceful, result)
     teller.say(f"the build with vLLM: {result.faults.total()} faults, {len(result.problems)} problems")
     for problem in result.problems[:20]:

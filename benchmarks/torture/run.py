@@ -18,13 +18,15 @@ from mmpr.io.manifest import read_manifest
 from mmpr.io.shards import Unit
 from mmpr.io.tables import read_rows
 from mmpr.progress import Steps
-from mmpr.schema import Rollout
+from mmpr.schema import Reject, Rollout
 
 Draw = Callable[[], str]
 
 LIMIT_S = 1800
 _PROGRESS_LIMIT_S = 20
-_SHARES = {"kill": 0.004, "die": 0.004, "hang": 0.008, "freeze": 0.003, "block": 0.003, "refuse": 0.04, "short": 0.04}
+SHARES = {"kill": 0.004, "die": 0.004, "hang": 0.008, "freeze": 0.003, "block": 0.003, "refuse": 0.04, "short": 0.04}
+SHORT_SHARES = {"refuse": 0.1, "short": 0.1}
+"""Of all requests, what the engine does from inside. In the short torture engines end by faults from outside alone."""
 
 RECIPE = """
 name: torture
@@ -111,18 +113,17 @@ def torture(
     dice: random.Random,
     most: int,
     told: Callable[[str], None],
-    engine_faults: bool = True,
-    limit_s: float = LIMIT_S,
+    shares: dict[str, float],
 ) -> Result:
     """Build with at most so many faults from outside, and those of the engine; run on until it is done."""
     result = Result()
     once = ground.folder / f"{out.name}-once"
     once.mkdir()
-    faults = ", ".join(f"{kind}: {share}" for kind, share in _SHARES.items())
-    overrides = [f"engine.args.once={once}", f"engine.args.faults={{{faults}}}"] if engine_faults else []
+    faults = ", ".join(f"{kind}: {share}" for kind, share in shares.items())
+    overrides = [f"engine.args.once={once}", f"engine.args.faults={{{faults}}}"] if shares else []
     log = ground.folder / f"{out.name}.log"
     victim = Victim(ground, out, starter(ground, recipe, out, log, *overrides), log, dice)
-    end = time.monotonic() + limit_s
+    end = time.monotonic() + LIMIT_S
     while time.monotonic() < end:
         enough = sampled(out) + 1
         wait_until(lambda enough=enough: sampled(out) >= enough or not victim.runs(), _PROGRESS_LIMIT_S)
@@ -143,7 +144,7 @@ def torture(
                 result.faults[name] += 1
                 told(name)
     else:
-        result.problems.append(f"was not done after {limit_s:.0f} s")
+        result.problems.append(f"was not done after {LIMIT_S} s")
         kill([victim.driver.pid])
     result.faults.update(ENGINE[mark.name.split("-")[0]] for mark in once.iterdir())
     result.problems += victim.complaints
@@ -176,6 +177,8 @@ def prove(out: Path, peaceful: Path, result: Result) -> None:
     result.repeated = (found - expected).total()
     if result.lost or result.repeated:
         result.problems.append(f"{result.lost} responses lost, {result.repeated} repeated or other ones")
+        for path in sorted((out / "rejects").glob("sample-*.parquet")):
+            result.problems += [f"{path.name}: {row.id}: {row.reason} {row.detail}" for row in read_rows(path, Reject)]
 
 
 def same_bytes(out: Path, peaceful: Path) -> list[str]:
