@@ -86,7 +86,7 @@ def test_only_what_is_claimed_after_the_shared_half_counts(tmp_path: Path) -> No
     questions = [Question(row.id, "open", row.question, meta='{"digits": [3, 8, 5]}') for row in rows]
     write_shard(shard(tmp_path, "ingest", unit), Question, questions, {})
     write_shard(shard(tmp_path, "pair", unit), PreferenceRow, rows, {})
-    write_json(tmp_path / "manifest.json", {"format": FORMAT, "files": file_table(tmp_path)})
+    write_json(tmp_path / "manifest.json", {"format": FORMAT, "files": dict(file_table(tmp_path))})
     whole, same = measure(tmp_path)
     assert (whole.source, same.source, whole.pairs, whole.questions) == ("open", "all", 3, 3)
     assert whole.claims == (6, 9), "the 9 stands in the half that both share"
