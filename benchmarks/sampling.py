@@ -31,8 +31,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-os.environ.setdefault("DO_NOT_TRACK", "1")
 # All ways compute with one thread: Ray gives its actors one, as many as they have CPUs.
 os.environ["OMP_NUM_THREADS"] = "1"
 

@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-# Nobody is told that Ray runs here; read by Ray when it is imported.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 # Ray's own words go to its log files; ours are for the person in front of the screen.
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 # Ray would run workers, and so the engines in them, behind everything else on the machine (nice 15).

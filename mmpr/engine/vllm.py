@@ -15,10 +15,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-# Nobody is told that vLLM runs here; read by vLLM when it is imported.
-os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-os.environ.setdefault("DO_NOT_TRACK", "1")
-
 from PIL import Image
 
 from mmpr.config import Recipe
