@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from mmpr.engine import Reply, Request
 from mmpr.engine.care import HARMLESS, Careful, Watched
 from mmpr.engine.lives import (
+    DEATHS_OF_SUSPECTS,
     MOST_ATTEMPTS,
     MOST_DEATHS_ALONE,
     MOST_STARTS,
@@ -119,7 +121,7 @@ def test_who_kills_the_engine_is_given_up_and_all_others_are_answered(tmp_path: 
     results, deaths = live_until_done(tmp_path, act)
     assert reasons(results) == {f"question {i}": "engine_killed" for i in poisons}
     assert set(results) == {request.prompt for request in QUESTIONS}
-    assert deaths <= len(poisons) * (1 + MOST_DEATHS_ALONE)
+    assert deaths <= len(poisons) * (DEATHS_OF_SUSPECTS + MOST_DEATHS_ALONE)
 
 
 def test_who_hangs_the_engine_is_given_up_and_all_others_are_answered(tmp_path: Path) -> None:
@@ -136,35 +138,70 @@ def test_who_hangs_the_engine_is_given_up_and_all_others_are_answered(tmp_path: 
         engines.append(made)
         return made
 
-    for place in range(2 + MOST_DEATHS_ALONE):
+    for place in range(1 + DEATHS_OF_SUSPECTS + MOST_DEATHS_ALONE):
         results = live(tmp_path, engine(), f"engine-{place}.log")
         if results is not None:
             break
     assert results is not None
     assert reasons(results) == {"question 5": "engine_killed"}
-    assert len(engines) <= 2 + MOST_DEATHS_ALONE
+    assert len(engines) <= 1 + DEATHS_OF_SUSPECTS + MOST_DEATHS_ALONE
 
 
-def test_a_suspect_is_asked_alone_and_cleared_when_it_is_answered(tmp_path: Path) -> None:
-    def die_once(request: Request) -> Reply | None:
+def test_who_was_in_two_engines_that_died_is_asked_alone_and_cleared_by_an_answer(tmp_path: Path) -> None:
+    def die(request: Request) -> Reply | None:
         raise EngineDeadError("the machine went down")
 
-    assert live(tmp_path, ScriptedEngine(die_once), "engine-0.log") is None
-    inside = begin_unit(tmp_path, UNIT, "engine-x.log").suspects
-    assert set(inside.values()) == {0}
-    second = ScriptedEngine(answer)
-    results = live(tmp_path, second, "engine-1.log")
+    for place in range(DEATHS_OF_SUSPECTS):
+        first = ScriptedEngine(die)
+        assert live(tmp_path, first, f"engine-{place}.log") is None
+        assert max(map(len, first.together.values())) > 0
+    history = begin_unit(tmp_path, UNIT, "engine-x.log")
+    alone = [request.prompt for request in QUESTIONS if history.deaths_alone(request) == 0]
+    assert alone
+    last = ScriptedEngine(answer)
+    results = live(tmp_path, last, "engine-y.log")
     assert results is not None
     assert reasons(results) == {}
-    for request in QUESTIONS:
-        if request_key(request) in inside:
-            assert second.together[request.prompt] == set()
-    life = Life(tmp_path, "engine-2.log")
-    life.asks(replace(QUESTIONS[0], caution=1))
-    life.ended(replace(QUESTIONS[0], caution=1))
-    for name in ("engine-0.log", "engine-2.log"):
-        begin_unit(tmp_path, UNIT, name)
-    assert request_key(QUESTIONS[0]) not in begin_unit(tmp_path, UNIT, "engine-3.log").suspects
+    assert [prompt for prompt in alone if last.together[prompt]] == []
+
+
+def test_who_was_in_one_engine_that_died_is_no_suspect(tmp_path: Path) -> None:
+    """A node that was taken away: nothing of what was in its engines is asked alone."""
+
+    def die(request: Request) -> Reply | None:
+        raise EngineDeadError("the machine went down")
+
+    assert live(tmp_path, ScriptedEngine(die), "engine-0.log") is None
+    history = begin_unit(tmp_path, UNIT, "engine-1.log")
+    assert [history.deaths_alone(request) for request in QUESTIONS] == [None] * len(QUESTIONS)
+    assert history.together.total() > 1
+
+
+@pytest.mark.parametrize(
+    ("lives", "expected"),
+    [
+        ([], None),
+        (["asked"], None),
+        (["asked", "asked"], 0),
+        (["asked", "asked ended"], None),
+        (["asked", "asked ended", "asked"], None),
+        (["asked", "asked", "alone"], 1),
+        (["asked", "asked", "alone", "alone"], 2),
+        (["asked", "asked", "alone", "alone ended"], None),
+        (["asked", "asked", "alone", "alone ended", "asked"], None),
+        (["alone"], 1),
+    ],
+)
+def test_deaths_count_until_a_request_comes_out(tmp_path: Path, lives: list[str], expected: int | None) -> None:
+    """Each is an engine that died: how the request went in, and whether it had come out."""
+    for place, course in enumerate(lives):
+        begin_unit(tmp_path, UNIT, f"engine-{place}.log")
+        life = Life(tmp_path, f"engine-{place}.log")
+        life.up()
+        life.asks(replace(QUESTIONS[0], caution=int("alone" in course)))
+        if "ended" in course:
+            life.ended(QUESTIONS[0])
+    assert begin_unit(tmp_path, UNIT, "engine-x.log").deaths_alone(QUESTIONS[0]) == expected
 
 
 def test_an_engine_that_dies_over_everything_ends_the_build(tmp_path: Path) -> None:
@@ -257,4 +294,4 @@ def test_the_record_outlives_half_a_line(tmp_path: Path) -> None:
     life.asks(QUESTIONS[0])
     with (tmp_path / "attempts" / "engine-0.log").open("a") as file:
         file.write("ended " + request_key(QUESTIONS[0])[:7])
-    assert begin_unit(tmp_path, UNIT, "engine-1.log") == History({request_key(QUESTIONS[0]): 0})
+    assert begin_unit(tmp_path, UNIT, "engine-1.log") == History(Counter({request_key(QUESTIONS[0]): 1}))

@@ -2,13 +2,14 @@
 
 Every engine writes a line when it is up, when a request goes in and when it comes out (``OUT/attempts/NAME.log``).
 Every unit has a list of the engines that it was with (``OUT/attempts/UNIT.log``). A unit that is begun again finds
-there which of its requests were in an engine that died (suspects), and which were in it alone. Nothing of this is
-needed but while the build runs.
+there which of its requests were in engines that died: once may be the machine's fault, more often makes a suspect.
+Nothing of this is needed but while the build runs.
 """
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,12 @@ MOST_ATTEMPTS = 20
 
 MOST_STARTS = 3
 """Engines in a row that may die before they are up; then the build gives up."""
+
+DEATHS_OF_SUSPECTS = 2
+"""Engines that died with a request in them, among others, before it is asked alone.
+
+One death is a node that was taken away as a rule, and asking alone all that was in it would cost its engine an hour.
+"""
 
 MOST_DEATHS_ALONE = 3
 """Engines that may die over one request with nothing else in them; then it is given up.
@@ -64,13 +71,16 @@ class Life:
 
 @dataclass(slots=True)
 class History:
-    """What is known of a unit's requests from engines that died: by key, how many died over it alone."""
+    """What is known of a unit's requests from engines that died with them: by key, how many, among others and alone."""
 
-    suspects: dict[str, int] = field(default_factory=dict)
+    together: Counter[str] = field(default_factory=Counter)
+    alone: Counter[str] = field(default_factory=Counter)
 
     def deaths_alone(self, request: Request) -> int | None:
         """How many engines died over this request alone; None when it is no suspect."""
-        return self.suspects.get(request_key(request))
+        key = request_key(request)
+        suspect = self.alone[key] or self.together[key] >= DEATHS_OF_SUSPECTS
+        return self.alone[key] if suspect else None
 
 
 def request_key(request: Request) -> str:
@@ -96,13 +106,13 @@ def begin_unit(out: Path, unit: Unit, engine: str) -> History:
     history = History()
     deaths = starts = 0
     for name in before:
-        end = _end_of(out, name, history.suspects)
+        end = _end_of(out, name, history)
         starts = 0 if end.up else starts + 1
         deaths += not end.alone
     last = out / "logs" / before[-1] if before else out
     if starts >= MOST_STARTS:
         raise EngineStartError(f"{starts} engines in a row died before they were up{last_words(last)}")
-    deaths += sum(alone >= MOST_DEATHS_ALONE for alone in history.suspects.values())
+    deaths += sum(alone >= MOST_DEATHS_ALONE for alone in history.alone.values())
     if deaths > MOST_ATTEMPTS:
         raise EngineError(
             f"unit {unit.number} of {unit.of} was begun {len(before)} times and its engine died every time. "
@@ -131,18 +141,19 @@ class _End:
     alone: bool
 
 
-def _end_of(out: Path, name: str, suspects: dict[str, int]) -> _End:
-    """Go through an engine's record: who came out of it alone is cleared, who was in it at its end is a suspect."""
+def _end_of(out: Path, name: str, history: History) -> _End:
+    """Go through an engine's record: who came out of it is cleared, who was in it at its end is counted."""
     up, inside = False, {}
     for line in _lines(_record(out, name)):
         what, _, key = line.partition(" ")
         up = up or what == "up"
         if what in ("asked", "alone"):
             inside[key] = what
-        elif what == "ended" and inside.pop(key, "") == "alone":
-            suspects.pop(key, None)
+        elif what == "ended":
+            for deaths in (inside, history.together, history.alone):
+                deaths.pop(key, None)
     for key, way in inside.items():
-        suspects[key] = suspects.get(key, 0) + (way == "alone")
+        (history.alone if way == "alone" else history.together)[key] += 1
     return _End(up, "alone" in inside.values())
 
 
