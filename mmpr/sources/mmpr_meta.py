@@ -2,8 +2,8 @@
 
     {name: {root, annotation, data_augment, repeat_time, length}}
 
-Paths in ``meta.json`` are those of the cluster that wrote it. One that does not exist is looked for beside
-``meta.json`` by its last parts, the longest that exists.
+Paths in ``meta.json`` are those of the cluster that wrote it. They are looked for beside ``meta.json`` by their last
+parts, the longest that exists. Nothing is read that does not lie in the folder of ``meta.json``, not even by a link.
 """
 
 from __future__ import annotations
@@ -124,22 +124,32 @@ def _read_entry(folder: Path, value: Any) -> Entry:
     # Entries of text alone name roots that do not exist; a picture under such a root is missing, which its row says.
     return Entry(
         annotation=annotation,
-        root=_find(folder, root) or folder / PurePosixPath(root).name,
+        root=_find(folder, root) or folder.joinpath(*_parts(root)[-1:]),
         repeat_time=float(times),
         length=int(length) if length.isdecimal() and len(length) < _LENGTH_DIGITS else None,
     )
 
 
 def _find(folder: Path, written: str) -> Path | None:
-    """The path as it is written, or else the longest of its ends that exists beside ``meta.json``."""
+    """The path as it is written, or else the longest of its ends that exists beside ``meta.json``.
+
+    Raises:
+        SourceError: it cannot be a path, or what exists does not lie in the folder.
+    """
     if "\0" in written or len(written) > files.MAX_PATH:
-        return None
-    path = Path(os.path.normpath(folder / written))
-    if _exists(path):
-        return path
-    parts = [part for part in PurePosixPath(written).parts if part not in ("/", "..")]
-    ends = (folder.joinpath(*parts[skip:]) for skip in range(len(parts)))
-    return next((end for end in ends if _exists(end)), None)
+        raise SourceError(f"{written[:80]!a} cannot be a path")
+    parts = _parts(written)
+    ends = [folder.joinpath(*parts[skip:]) for skip in range(len(parts))]
+    found = [path for path in (Path(os.path.normpath(folder / written)), *ends) if _exists(path)]
+    real = Path(os.path.realpath(folder))
+    inside = next((path for path in found if Path(os.path.realpath(path)).is_relative_to(real)), None)
+    if found and inside is None:
+        raise SourceError(f"{written} is not in the folder of meta.json; put meta.json into a folder that holds it")
+    return inside
+
+
+def _parts(written: str) -> list[str]:
+    return [part for part in PurePosixPath(written).parts if part not in ("/", "..")]
 
 
 def _exists(path: Path) -> bool:

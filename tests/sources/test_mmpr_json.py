@@ -113,6 +113,49 @@ def test_pictures_under_the_root_only(tmp_path: Path, image: Any, reason: str | 
     assert (found.reason if isinstance(found, Reject) else None) == reason
 
 
+def outside(folder: Path, root: str) -> None:
+    """A release in ``folder/release`` whose rows want a picture of ``folder/other``."""
+    other = folder / "other"
+    other.mkdir()
+    (other / "secret.jpg").write_bytes(CHINA)
+    rows = [
+        {"image": image, "question": "q"} for image in ("secret.jpg", "other/secret.jpg", str(other / "secret.jpg"))
+    ]
+    mmpr(folder / "release", {"e": entry(root.format(other=other), "annotations/a.jsonl")}, {"a": rows})
+    (folder / "release/images/link").symlink_to(other)
+
+
+@pytest.mark.parametrize("root", ["{other}", "../other", "images/../../other", "images/link", "/", ".."])
+def test_no_root_outside_of_the_folder(tmp_path: Path, root: str) -> None:
+    outside(tmp_path, root)
+    with pytest.raises(SourceError, match=r"is not in the folder of meta\.json"):
+        ingest(tmp_path, type="mmpr", path="release/meta.json")
+
+
+def test_a_root_that_ends_where_it_began_leads_nowhere(tmp_path: Path) -> None:
+    outside(tmp_path, "x" * 300 + "/..")
+    rejects = [row for row in ingest(tmp_path, type="mmpr", path="release/meta.json") if isinstance(row, Reject)]
+    assert [row.reason for row in rejects] == ["image_missing", "image_missing", "image_outside_root"]
+
+
+@pytest.mark.parametrize("root", ["\0/..", "x/" * 5000 + ".."])
+def test_a_root_that_cannot_be_a_path(tmp_path: Path, root: str) -> None:
+    outside(tmp_path, root)
+    with pytest.raises(SourceError, match="cannot be a path"):
+        ingest(tmp_path, type="mmpr", path="release/meta.json")
+
+
+@pytest.mark.parametrize("annotation", ["{other}/a.jsonl", "../other/a.jsonl", "annotations/link.jsonl", "/dev/zero"])
+def test_no_annotation_outside_of_the_folder(tmp_path: Path, annotation: str) -> None:
+    folder, other = tmp_path / "release", tmp_path / "other"
+    other.mkdir()
+    (other / "a.jsonl").write_text(json.dumps(PROMPTS[2]))
+    mmpr(folder, {"e": entry("images/one", annotation.format(other=other))}, {})
+    (folder / "annotations/link.jsonl").symlink_to(other / "a.jsonl")
+    with pytest.raises(SourceError, match=r"is not in the folder of meta\.json"):
+        ingest(tmp_path, type="mmpr", path="release/meta.json")
+
+
 def test_text_only_entries_need_no_root(tmp_path: Path) -> None:
     mmpr(tmp_path, {"e": entry("none", "annotations/a.jsonl")}, {"a": [PROMPTS[2], PROMPTS[0]]})
     question, reject = ingest(tmp_path, type="mmpr", path="meta.json")
