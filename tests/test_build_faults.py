@@ -37,14 +37,15 @@ heldout:
 """
 POISON = {
     "kill": "engine_killed",
-    "die": "engine_killed",
-    "freeze": "engine_killed",
     "block": "engine_killed",
     "hang": "engine_timeout",
     "refuse": "engine_refused",
     "short": "engine_short",
 }
-"""What the replay engine can be told to do over a question, and the reason under which the question is then dropped."""
+"""What the replay engine is told to do over a question, and the reason under which the question is then dropped.
+
+Every question that ends engines costs five starts of one; those that end it in other ways are in ``test_care``.
+"""
 
 LIMIT_S = 150
 
@@ -181,7 +182,7 @@ def test_poisoned_questions_cost_their_own_responses_and_nothing_else(recipe, un
     assert sorted(rejects.values()) == sorted(POISON.values())
     differing = {name for name, digest in contents(out).items() if digest != undisturbed.get(name)}
     last = {name.rsplit("/", 1)[1] for name in differing if not name.startswith("rejects/")}
-    assert last == {"part-00030-of-00032.parquet", "part-00031-of-00032.parquet"}
+    assert last == {"part-00030-of-00031.parquet"}
     rollouts = [row for path in sorted((out / "rollouts").iterdir()) for row in read_rows(path, Rollout)]
     assert len(rollouts) == 150
     assert not {rollout.id for rollout in rollouts} & set(rejects)

@@ -28,7 +28,8 @@ ROW_WORDS = (
     b"NaN", b"-Infinity", b"1e999", b"\xff\xfe", b"\\ud800", b"\\u0000", b"\0", b"\r\n", b"\xef\xbb\xbf", b"[[[[[[[[",
     b"}{", b"\\u202e", b"\x1b[2J", b'"../secret.jpg"', b'"link.jpg"', b'"pipe.jpg"', b'"zero.jpg"', b'"/dev/zero"',
     b'"/proc/self/mem"', b'"in/../../secret.jpg"', b'"file:///etc/passwd"', b'"data:;base64,AAAA"', b"<image>",
-    b'"@x.jsonl#0#0"', b'"annotation"', b'"root"', b'"repeat_time"', b"PAR1", b"ARROW1", b"\t", b'""',
+    b'".."', b'"up"', b'"secret.jpg"', b'"@x.jsonl#0#0"', b'"annotation"', b'"root"', b'"repeat_time"',
+    b"PAR1", b"ARROW1", b"\t", b'""',
     b"\x15\x02\x19\x4c", b"\xff\xff\xff\x7f", b"\xff" * 10,
 )  # fmt: skip
 YAML_WORDS = (
@@ -70,6 +71,7 @@ def prepare(folder: Path) -> None:
     write(folder / "saved/state.json", b'{"_data_files": [{"filename": "data-0.arrow"}]}')
     (folder / "in/link.jpg").symlink_to("../secret.jpg")
     (folder / "in/zero.jpg").symlink_to("/dev/zero")
+    (folder / "in/up").symlink_to("..")
     os.mkfifo(folder / "in/pipe.jpg")
 
 
@@ -122,6 +124,7 @@ def pair_seeds() -> tuple[bytes, ...]:
             },
         },
         {"question": "<image>\nWhat?", "answer": "4", "image": "flower.png"},
+        {"question": "<image>\nWho?", "chosen": "a", "rejected": "b", "image": "secret.jpg"},
     ]
     lines = [json.dumps(row).encode() for row in rows]
     return (b"\n".join(lines), *lines)
@@ -141,7 +144,8 @@ def meta_seeds() -> tuple[bytes, ...]:
         "b_format": {**entry, "root": "", "repeat_time": 2},
         "c": {"root": ".", "annotation": "pairs.jsonl"},
     }
-    return META, json.dumps({"a": entry}).encode(), json.dumps(several).encode()
+    outside = ({"s": {"root": root, "annotation": "pairs.jsonl"}} for root in ("..", "up", "in/../..", "gone/.."))
+    return (META, *(json.dumps(tree).encode() for tree in ({"a": entry}, several, *outside)))
 
 
 @functools.cache
