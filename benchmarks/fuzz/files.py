@@ -19,6 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.fuzz.pictures import encoded, photographs
+from mmpr.config import ImagesSpec
+from mmpr.io.images import clean_image
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 _CUTS = 100
@@ -48,8 +50,8 @@ ANSWER_WORDS = (
 
 META = b'{"s": {"root": ".", "annotation": "pairs.jsonl", "repeat_time": 1, "length": 2}}'
 
-SECRET = encoded(photographs()[1].rotate(180), "PNG")
-"""A picture that lies outside of every root; it must never be in a question."""
+SECRET = clean_image(encoded(photographs()[1].rotate(180), "PNG"), ImagesSpec())
+"""A picture that lies outside of every root, as it would be in a question, where it must never be."""
 
 _CHINA = encoded(photographs()[0], "JPEG")
 _FLOWER = encoded(photographs()[1].resize((20, 30)), "PNG")
