@@ -13,26 +13,22 @@ import contextlib
 import io
 import os
 import shutil
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmpr.command import end_politely, printable, run_command
+
 if TYPE_CHECKING:
     from mmpr.io.shards import Stage
     from mmpr.plan import Build, Plan
-
-INTERRUPTED = 130
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit status: 0 done, 1 failed, 2 wrong recipe, 130 stopped."""
     args = _arguments().parse_intermixed_args(argv)
 
-    from mmpr.errors import MmprError
-
-    _end_politely()
-    try:
+    def work() -> None:
         from mmpr.config import load_recipe
         from mmpr.plan import make_plan
 
@@ -42,20 +38,8 @@ def main(argv: list[str] | None = None) -> int:
             dry_run(plan)
         else:
             build(plan, args.out or Path("builds") / recipe.name, start=args.start)
-    except MmprError as error:
-        from mmpr.progress import printable
 
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        print("stopped; what is finished is kept, and the same command goes on", file=sys.stderr)
-        return INTERRUPTED
-    return 0
-
-
-def _end_politely() -> None:
-    """Let SIGTERM end like Ctrl-C (which a shell may have ignored): what is finished stays, Ray and the engines go."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return run_command(work)
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -83,7 +67,7 @@ def dry_run(plan: Plan) -> None:
     from rich.table import Table
 
     from mmpr.plan import estimate
-    from mmpr.progress import print_tables, printable
+    from mmpr.progress import print_tables
 
     recipe = plan.recipe
     expected = estimate(plan)
@@ -167,7 +151,7 @@ def _run_stages(plan: Plan, out: Path, state: Build) -> None:
     with _side_log(log) as file, contextlib.redirect_stderr(file):
         try:
             cluster.connect(log)
-            _end_politely()  # Ray has put its own way of ending in place
+            end_politely()  # Ray has put its own way of ending in place
             meter = cluster.start_meter()
             engines = plan.recipe.engine.actors
             with BuildProgress(lambda: cluster.read_meter(meter), left.totals, engines, terminal) as progress:
@@ -228,7 +212,6 @@ def _finish(plan: Plan, out: Path, state: Build) -> dict[str, Any]:
 def _report(out: Path) -> None:
     """The QA report. A dataset that is there is worth more than its picture: a failure is told, not raised."""
     from mmpr.errors import MmprError
-    from mmpr.progress import printable
     from mmpr.report.make import make_report, write_report
 
     print("making the report", file=sys.stderr)

@@ -165,18 +165,6 @@ class Steps:
                 print(f"{self._name}  {self._done:,}/{self._total:,}  {passed}", file=self._file, flush=True)
 
 
-def printable(text: str) -> str:
-    """Text of a model or a data set, safe for a terminal: control and format characters but line breaks are spelled."""
-    return "".join(
-        char
-        if char.isprintable() or char == "\n"
-        else " "
-        if char.isspace()
-        else char.encode("unicode_escape").decode()
-        for char in text
-    )
-
-
 def print_tables(*tables: Table | None) -> None:
     """Print tables, wide enough to read where the output is a file. Brackets in cells are text, never markup."""
     console = Console(markup=False, emoji=False, highlight=False)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mmpr.command import printable
 from mmpr.errors import OutputError
 from mmpr.inspect.__main__ import main
 from mmpr.inspect.show import random_pairs
@@ -20,7 +21,6 @@ from mmpr.io.integrity import check_files
 from mmpr.io.manifest import read_manifest, write_manifest
 from mmpr.io.shards import write_json
 from mmpr.io.tables import read_counts, read_rows, write_parquet
-from mmpr.progress import printable
 from mmpr.schema import Completions, Pair, PreferenceRow, Question, Reject, Rollout
 from tests.conftest import SmallBuild
 

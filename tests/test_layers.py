@@ -19,6 +19,7 @@ PACKAGE = Path(mmpr.__file__).parent
 # Each room imports only rooms before it; rooms in one line do not know each other.
 ROOMS: tuple[tuple[str, ...], ...] = (
     ("errors", "reading"),
+    ("command",),
     ("forbidden",),
     ("schema",),
     ("config",),

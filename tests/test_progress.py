@@ -3,34 +3,9 @@
 import pytest
 from rich.table import Table
 
-from mmpr.progress import print_tables, printable
+from mmpr.progress import print_tables
 from mmpr.train.progress import TrainProgress
-
-HOSTILE = [
-    "\x1b[2J",
-    "\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\",
-    "\x9b31m",
-    "\x07\x08\x7f\r",
-    "\u202eevil\u202c",
-    "\u2066isolate",
-    "\u200bzero",
-    "\U000e0041tag",
-    "\ud800",
-    "\0",
-]
-
-
-@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
-def test_printable(text: str) -> None:
-    shown = printable(f"a{text}b")
-    assert shown.isprintable()
-    assert (shown[0], shown[-1]) == ("a", "b")
-    shown.encode()
-
-
-def test_ordinary_text_stays() -> None:
-    assert printable("图中 é x² 🙂\nnext") == "图中 é x² 🙂\nnext"
-    assert printable("tab\tand\u00a0space") == "tab and space"
+from tests.test_command import HOSTILE
 
 
 @pytest.mark.parametrize("cell", ["[/bold]", "[link=http://evil]x[/link]", "[red]x", ":bomb:", "[@click=app.bell]x"])

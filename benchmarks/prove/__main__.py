@@ -16,11 +16,10 @@ from benchmarks.prove.jobs import Setup, plan
 from benchmarks.prove.page import claims_table, plot, tables
 from benchmarks.prove.results import averages, differences, read, row
 from benchmarks.prove.work import run_all
+from mmpr.command import run_command
 from mmpr.errors import MmprError
-from mmpr.evaluate.run import end_politely
 from mmpr.io.shards import locked, write_json, write_text
 
-INTERRUPTED = 130
 COMPARED = (
     *((arm.name, BASE) for arm in ARMS),
     *(("mpo", arm.name) for arm in ARMS if arm.name not in ("mpo", "mpo-2")),
@@ -33,32 +32,31 @@ def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit status: 0 done, 1 failed, 130 stopped."""
     args = _arguments().parse_args(argv)
     setup = Setup(args.data, args.model, args.training, args.building, args.out)
-    seeds = range(args.seeds)
-    end_politely()
-    try:
-        if not (args.data / "manifest.json").exists():
-            raise MmprError(f"{args.data}: is no finished build; make it with `make build-mmpr`")
-        with locked(args.out):
-            run_all(plan(ARMS, seeds, setup), args.at_once, lambda line: print(line, flush=True))
-            measured = read(ARMS, seeds, setup)
-    except MmprError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        print("stopped; what is finished is kept, and the same command goes on", file=sys.stderr)
-        return INTERRUPTED
+    return run_command(lambda: prove(setup, range(args.seeds), args.at_once, args.results))
+
+
+def prove(setup: Setup, seeds: range, at_once: int, results: Path) -> None:
+    """Do what is not done yet, and write what came out.
+
+    Raises:
+        MmprError: there is no build, or a job has failed.
+    """
+    if not (setup.data / "manifest.json").exists():
+        raise MmprError(f"{setup.data}: is no finished build; make it with `make build-mmpr`")
+    with locked(setup.out):
+        run_all(plan(ARMS, seeds, setup), at_once, lambda line: print(line, flush=True))
+        measured = read(ARMS, seeds, setup)
     means = averages(measured, {BASE: "before training", **{arm.name: arm.title for arm in ARMS}})
     compared = [one for arm, against in COMPARED for one in differences(measured, arm, against)]
     found = measure(setup.data)
     text = f"{tables(means, compared, BY_KIND)}\n{claims_table(found)}"
-    write_json(args.results / "prove.json", [row(one) for one in measured])
-    write_json(args.results / "averages.json", [asdict(one) for one in means])
-    write_json(args.results / "differences.json", [asdict(one) for one in compared])
-    write_json(args.results / "dropout.json", [asdict(one) for one in found])
-    write_text(args.results / "tables.md", text)
-    plot(measured, means, args.results / "prove.png")
-    print(f"\n{text}\nwritten to {args.results}")
-    return 0
+    write_json(results / "prove.json", [row(one) for one in measured])
+    write_json(results / "averages.json", [asdict(one) for one in means])
+    write_json(results / "differences.json", [asdict(one) for one in compared])
+    write_json(results / "dropout.json", [asdict(one) for one in found])
+    write_text(results / "tables.md", text)
+    plot(measured, means, results / "prove.png")
+    print(f"\n{text}\nwritten to {results}")
 
 
 def _arguments() -> argparse.ArgumentParser:

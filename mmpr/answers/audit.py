@@ -15,13 +15,13 @@ import argparse
 import csv
 import hashlib
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from mmpr.errors import MmprError, OutputError
+from mmpr.command import printable, run_command
+from mmpr.errors import OutputError
 
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?%?")
@@ -116,7 +116,7 @@ def _lines(out: Path) -> Iterator[Line]:
                     answer=verdict["answer"] or "",
                     gold=golds.get(row["id"]) or "",
                     reason=verdict["reason"],
-                    tail=_printable(text[-_TAIL:]),
+                    tail=_one_line(text[-_TAIL:]),
                     source=row["source"],
                     id=row["id"],
                     response=place,
@@ -134,9 +134,9 @@ def _rows(path: Path, columns: list[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def _printable(text: str) -> str:
+def _one_line(text: str) -> str:
     """One line that cannot command a terminal."""
-    return "".join(char if char.isprintable() else " " for char in " ".join(text.split()))
+    return printable(" ".join(text.split()))
 
 
 def _cell(value: object) -> object:
@@ -153,9 +153,9 @@ def show(lines: Sequence[Line]) -> None:
         title = "Math-Verify disagrees" if line.disagrees else line.comparator
         if title != heading:
             heading = title
-            print(f"\n== {_printable(heading)}")
+            print(f"\n== {_one_line(heading)}")
         other = f"  (Math-Verify: {line.math_verify})" if line.disagrees else ""
-        answer, gold, reason = map(_printable, (line.answer, line.gold, line.reason))
+        answer, gold, reason = map(_one_line, (line.answer, line.gold, line.reason))
         print(f"{line.status:12} {answer!r} against {gold!r}: {reason}{other}")
         print(f"{'':12} … {line.tail}")
 
@@ -168,24 +168,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="which ones (default 0)")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="where the CSV goes (default: audit.csv in OUT)")
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
         lines = compare(sample(options.out, max(1, options.sample), options.seed), math_verify())
-    except MmprError as error:
-        print(f"error: {_printable(str(error))}", file=sys.stderr)
-        return error.exit_status
-    show(lines)
-    path = options.csv or options.out / "audit.csv"
-    try:
-        with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            writer = csv.DictWriter(file, [field.name for field in fields(Line)])
-            writer.writeheader()
-            writer.writerows({name: _cell(value) for name, value in asdict(line).items()} for line in lines)
-    except OSError as error:
-        print(f"error: {path}: cannot be written: {error.strerror}", file=sys.stderr)
-        return 1
-    disagreements = sum(line.disagrees for line in lines)
-    print(f"\n{len(lines)} verdicts, {disagreements} with which Math-Verify disagrees; as CSV in {path}")
-    return 0
+        show(lines)
+        path = options.csv or options.out / "audit.csv"
+        try:
+            with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+                writer = csv.DictWriter(file, [field.name for field in fields(Line)])
+                writer.writeheader()
+                writer.writerows({name: _cell(value) for name, value in asdict(line).items()} for line in lines)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+        disagreements = sum(line.disagrees for line in lines)
+        print(f"\n{len(lines)} verdicts, {disagreements} with which Math-Verify disagrees; as CSV in {path}")
+
+    return run_command(work)
 
 
 if __name__ == "__main__":

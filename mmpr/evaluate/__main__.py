@@ -7,21 +7,18 @@ import os
 import sys
 from pathlib import Path
 
-INTERRUPTED = 130
+from mmpr.command import run_command
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit status: 0 done, 1 failed, 2 wrong settings, 130 stopped."""
     args = _arguments().parse_intermixed_args(argv)
 
-    from mmpr.errors import MmprError
-
-    try:
+    def work() -> None:
         from mmpr.evaluate.nouns import STYLES
-        from mmpr.evaluate.run import end_politely, evaluate
+        from mmpr.evaluate.run import evaluate
         from mmpr.evaluate.show import show
 
-        end_politely()
         evaluation = evaluate(
             args.model,
             args.data,
@@ -35,15 +32,8 @@ def main(argv: list[str] | None = None) -> int:
         out = args.out.absolute()
         shown = os.path.relpath(out) if out.is_relative_to(Path.cwd()) else str(out)
         print(f"report    {shown}/index.html, {shown}/report.json; every response under {shown}/runs/")
-    except MmprError as error:
-        from mmpr.progress import printable
 
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        print("stopped; what is finished is kept, and the same command goes on", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+    return run_command(work)
 
 
 def _arguments() -> argparse.ArgumentParser:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmpr.command import end_politely, printable
 from mmpr.evaluate.data import find_data
 from mmpr.evaluate.nouns import Evaluation, Style
 from mmpr.evaluate.plan import Asking, base_recipe, name_models, plan_runs
@@ -16,7 +16,6 @@ from mmpr.evaluate.store import check_folder, claim, store_questions
 from mmpr.io.shards import ATTEMPTS, Stage, add_counts, is_done, locked, remove_temporaries, write_json, write_text
 from mmpr.io.tables import read_counts
 from mmpr.models import say_remote_code
-from mmpr.progress import printable
 from mmpr.stages import Job
 
 STAGES: tuple[Stage, ...] = ("ingest", "sample", "verify")
@@ -118,8 +117,3 @@ def _ask(asking: Sequence[Asking], root: Path) -> None:
 def job_of(one: Asking) -> Job:
     """What the workers of a run must know."""
     return Job(one.recipe, one.run.folder, one.model.revision, questions=one.run.stored.folder, stages=STAGES)
-
-
-def end_politely() -> None:
-    """Let SIGTERM end like Ctrl-C (which a shell may have ignored): what is finished stays, Ray and the engines go."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)

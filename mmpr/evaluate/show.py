@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from rich import box
 from rich.table import Table
 
+from mmpr.command import printable
 from mmpr.evaluate.nouns import Difference, Evaluation, Result, Scores
-from mmpr.progress import print_tables, printable
+from mmpr.progress import print_tables
 
 _COLUMNS, _WITH_ENDS = 8, 3  # runs side by side, and with their intervals
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from pathlib import Path
 
-INTERRUPTED = 130
+from mmpr.command import printable, run_command
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,11 +18,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.format is None and args.push_to_hub is None:
         parser.error("name a --format and --to a folder, or --push-to-hub a name")
 
-    from mmpr.errors import MmprError
-    from mmpr.progress import printable
-
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
-    try:
+    def work() -> None:
         if args.format is not None:
             from mmpr.export.run import export
 
@@ -37,13 +32,8 @@ def main(argv: list[str] | None = None) -> int:
 
             folder = args.to or args.out
             print(printable(f"on the hub  {push_folder(folder, args.push_to_hub, private=args.private)}"))
-    except MmprError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        print("stopped; what is finished is kept, and the same command goes on", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+
+    return run_command(work)
 
 
 def _arguments() -> argparse.ArgumentParser:

@@ -9,6 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmpr.command import printable, run_command
+
 if TYPE_CHECKING:
     from mmpr.io.integrity import Problem
 
@@ -19,23 +21,18 @@ def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit status: 0 all is well, 1 something is wrong, 130 stopped."""
     args = _arguments().parse_args(argv)
 
-    from mmpr.errors import MmprError
-    from mmpr.progress import printable
-
-    try:
+    def work() -> int:
         if not args.verify:
             from mmpr.inspect.show import show
 
             show(args.out, args.pairs, args.seed)
         return _check(args.out, args.verify)
-    except MmprError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        return error.exit_status
+
+    try:
+        return run_command(work, stopped="stopped")
     except BrokenPipeError:  # the reader has seen enough, as `head` does
         sys.stderr.close()
         return 1
-    except KeyboardInterrupt:
-        return 130
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -75,8 +72,6 @@ def _check(out: Path, everything: bool) -> int:
 
 def _tell(problems: Iterable[Problem]) -> int:
     """Print problems as they are found; returns how many there are."""
-    from mmpr.progress import printable
-
     rest = iter(problems)
     shown = 0
     for problem in islice(rest, _SHOWN):

@@ -12,10 +12,11 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from mmpr.command import printable
 from mmpr.errors import OutputError
 from mmpr.io.manifest import read_manifest
 from mmpr.io.tables import arrow_schema, read_counts, read_rows
-from mmpr.progress import print_tables, printable, reasons_table, summary_table
+from mmpr.progress import print_tables, reasons_table, summary_table
 from mmpr.schema import Pair, PreferenceRow
 
 _LONGEST = 1500

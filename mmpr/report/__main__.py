@@ -8,35 +8,28 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmpr.command import printable, run_command
+
 if TYPE_CHECKING:
     from mmpr.report.nouns import Finding, Report
-
-INTERRUPTED = 130
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit status: 0 done, 1 failed, 130 stopped."""
     args = _arguments().parse_args(argv)
 
-    from mmpr.errors import MmprError
-
-    try:
+    def work() -> None:
         from mmpr.report.make import check_folder, make_report, report_folder, write_report
 
         def say(line: str) -> None:
-            print(_printable(line), file=sys.stderr, flush=True)
+            print(printable(line), file=sys.stderr, flush=True)
 
         folder = (args.out or report_folder(args.data)).absolute()
         check_folder(folder)
         report = make_report(args.data, against=args.against, other=args.compare, seed=args.seed, say=say)
         _show(report, write_report(report, folder))
-    except MmprError as error:
-        print(f"error: {_printable(str(error))}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        print("stopped; an earlier report is still there", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+
+    return run_command(work, stopped="stopped; an earlier report is still there")
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -87,7 +80,7 @@ def _show(report: Report, page: Path) -> None:
     for finding in report.findings:
         level = Text(finding.level, style=colours[finding.level])
         number, threshold = _number(finding, finding.number), _threshold(finding)
-        table.add_row(level, finding.title, number, threshold, Text(_printable(finding.sentence)))
+        table.add_row(level, finding.title, number, threshold, Text(printable(finding.sentence)))
     print_tables(table)
     print(f"report    {os.path.relpath(page) if page.is_relative_to(Path.cwd()) else page}")
 
@@ -105,11 +98,6 @@ def _number(finding: Finding, number: float | None) -> str:
     if finding.unit == "share":
         return f"{100 * number:.3g} %"
     return f"{number:,.0f}" if finding.unit == "count" else f"{number:.2f}"
-
-
-def _printable(text: str) -> str:
-    """Text for a terminal: no control characters but line breaks."""
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
 
 if __name__ == "__main__":

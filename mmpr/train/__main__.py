@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-INTERRUPTED = 130
+from mmpr.command import run_command
 
 # On a CPU, glibc gives every large tensor back to the kernel and gets it anew, page by page: a step of a small model
 # took 5 to 8 seconds, and 0.7 with these (docs/training.md).
@@ -24,24 +24,15 @@ def main(argv: list[str] | None = None) -> int:
     args = _arguments().parse_intermixed_args(argv)
     recipe_path, overrides = _sorted_out(args.recipe)
 
-    from mmpr.errors import MmprError
-
-    try:
+    def work() -> None:
         from mmpr.train.recipe import load_train_recipe
 
         recipe = load_train_recipe(recipe_path, overrides)
         from mmpr.train.run import train
 
         train(recipe, data=args.data, model=args.model, out=args.out)
-    except MmprError as error:
-        from mmpr.progress import printable
 
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        print("stopped; the last checkpoint is kept, and the same command goes on from there", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+    return run_command(work, "stopped; the last checkpoint is kept, and the same command goes on from there")
 
 
 def _arguments() -> argparse.ArgumentParser:

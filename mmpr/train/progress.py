@@ -9,7 +9,8 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from mmpr.progress import PLAIN_EVERY_S, printable
+from mmpr.command import printable
+from mmpr.progress import PLAIN_EVERY_S
 
 
 class TrainProgress:

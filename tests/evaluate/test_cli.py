@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from mmpr.evaluate.__main__ import main
-from mmpr.evaluate.run import end_politely
 from mmpr.evaluate.show import ends, points, share, show
 from tests.conftest import SmallBuild
 from tests.evaluate.evaluations import evaluate_here
@@ -32,19 +30,6 @@ def test_help_answers_at_once() -> None:
     heavy = {"pydantic", "ray", "vllm", "torch", "pyarrow", "scipy", "matplotlib", "PIL", "numpy", "rich", "jinja2"}
     assert not heavy & set(seen["modules"])
     assert seen["cpu_s"] < 0.5
-
-
-def test_sigterm_ends_a_command_in_the_background_too() -> None:
-    """A shell that is not interactive starts what it puts into the background with SIGINT ignored."""
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        end_politely()
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGTERM)
-    finally:
-        signal.signal(signal.SIGINT, before[0])
-        signal.signal(signal.SIGTERM, before[1])
 
 
 @pytest.mark.parametrize(

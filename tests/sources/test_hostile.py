@@ -11,8 +11,8 @@ import pytest
 from source_helpers import CHINA, ingest, opened
 
 from benchmarks.fuzz.pictures import non_pictures
+from mmpr.command import printable
 from mmpr.errors import SourceError
-from mmpr.progress import printable
 from mmpr.schema import Question, Reject
 
 pytestmark = pytest.mark.timeout(60)

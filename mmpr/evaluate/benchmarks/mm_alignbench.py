@@ -25,14 +25,14 @@ from typing import Any
 
 import numpy as np
 
+from mmpr.command import run_command
 from mmpr.config import Columns
-from mmpr.errors import MmprError, RowError, SourceError
+from mmpr.errors import RowError, SourceError
 from mmpr.evaluate.benchmarks.layout import Layout, LocalBenchmark
 from mmpr.evaluate.benchmarks.scores import facts
 from mmpr.evaluate.nouns import Answered, Metric
 from mmpr.evaluate.statistics import interval
 from mmpr.io.tables import read_rows
-from mmpr.progress import printable
 from mmpr.schema import Question, Rollout, SourceRow, content_id
 from mmpr.sources import cells, jsonl
 
@@ -207,13 +207,12 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) != 1 or arguments[0].startswith("-"):
         print("usage: python -m mmpr.evaluate.benchmarks.mm_alignbench OUT > asks.jsonl", file=sys.stderr)
         return 2
-    try:
+
+    def work() -> None:
         for request in judge_requests(Path(arguments[0])):
             print(json.dumps(request))  # in ASCII: a question may hold what commands a terminal
-    except MmprError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        return error.exit_status
-    return 0
+
+    return run_command(work)
 
 
 if __name__ == "__main__":
