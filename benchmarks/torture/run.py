@@ -24,7 +24,7 @@ Draw = Callable[[], str]
 
 LIMIT_S = 1800
 _PROGRESS_LIMIT_S = 20
-SHARES = {"kill": 0.004, "die": 0.004, "hang": 0.008, "freeze": 0.003, "block": 0.003, "refuse": 0.04, "short": 0.04}
+SHARES = {"kill": 0.004, "die": 0.004, "hang": 0.008, "freeze": 0.003, "block": 0.004, "refuse": 0.04, "short": 0.04}
 SHORT_SHARES = {"refuse": 0.1, "short": 0.1}
 """Of all requests, what the engine does from inside. In the short torture engines end by faults from outside alone."""
 

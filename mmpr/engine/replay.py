@@ -3,7 +3,8 @@
 For tests of failure, resume and load, never for data. ``engine.args`` of the recipe: ``delay_s`` (mean time an answer
 takes), ``answers`` (final answers to draw from), ``mean_tokens`` (mean length of an answer, log-normal, of words that
 stand for tokens; without it answers are short), ``faults`` (by kind, which prompts it happens to: those that hold a
-text, or a share of all), ``once`` (a folder that remembers, so that each fault happens once; for the kinds, see below).
+text, or a share of all), ``once`` (a folder that remembers, so that each fault happens once; its name draws the share;
+for the kinds, see below).
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ class ReplayEngine:
 
     def _fault(self, request: Request) -> str:
         """What happens to this request, if anything: of the shares at most one, so that asking again helps."""
-        name = content_id("fault", request.prompt, request.prefix, str(request.seed))
+        drawn_by = "" if self._once is None else self._once.name
+        name = content_id("fault", drawn_by, request.prompt, request.prefix, str(request.seed))
         die = random.Random(name).random()
         for kind, where in self._faults.items():
             if isinstance(where, str):
