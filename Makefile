@@ -48,7 +48,7 @@ demo-model: $(RUNTIME)  ## train the small model of data/demo_model again (40 mi
 scale: $(RUNTIME)  ## measure the driver of a build at the paper's size (ARGS='--json scale.json'; docs/scale.md)
 	@$(PY) -m benchmarks.scale $(ARGS)
 
-fuzz: $(RUNTIME)  ## feed hostile input to everything that reads from outside (ARGS='--inputs 120000')
+fuzz: $(RUNTIME)  ## feed hostile input to everything that reads from outside (ARGS='--inputs 150000')
 	@$(PY) -m benchmarks.fuzz $(ARGS)
 
 test: $(RUNTIME) $(DEV)  ## run the whole suite

@@ -7,20 +7,26 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mmpr.config import ImagesSpec
+from mmpr.engine import Request
+from mmpr.engine.replay import ReplayEngine
 from mmpr.errors import OutputError, RecipeError, SourceError
 from mmpr.evaluate.nouns import Answered, Metric
 from mmpr.evaluate.score import read_answers, read_evaluation
+from mmpr.evaluate.show import show
 from mmpr.evaluate.store import finished_runs
 from mmpr.io.shards import locked
 from mmpr.io.tables import read_rows
-from mmpr.schema import Question, Reject, Rollout, Verdicts, sample_seed
+from mmpr.schema import Question, Reject, Response, Rollout, Verdicts, sample_seed
 from tests.conftest import SmallBuild
 from tests.evaluate.evaluations import REPLAY, evaluate_here
+from tests.report.reports import HIDDEN, LONG, MARKUP
+from tests.report.test_page import Elements
 
 
 def contents(root: Path) -> dict[str, str]:
@@ -86,6 +92,39 @@ def test_models_are_compared_and_added_beside(small_build: SmallBuild, tmp_path:
     more = evaluate_here(["one"], small_build.out, root, samples=2)
     assert {(r.model, r.way) for r in more.results} == {("one", "greedy"), ("<b>two", "greedy"), ("one", "2x")}
     assert len(more.paired) == 1
+
+
+def test_answers_that_mean_harm(
+    small_build: SmallBuild, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Markup, escapes and a megabyte: text on the page and in the terminal, and little of it."""
+    respond = ReplayEngine._respond
+    harm = MARKUP + HIDDEN.removesuffix("\ud800")
+
+    def hostile(engine: ReplayEngine, request: Request, seed: int) -> Response:
+        made = respond(engine, request, seed)
+        return replace(made, text=f"{harm} {LONG}\n{harm}\n{made.text}")
+
+    evaluate_here(["one"], small_build.out, tmp_path)
+    monkeypatch.setattr(ReplayEngine, "_respond", hostile)
+    evaluation = evaluate_here(["two"], small_build.out, tmp_path, "engine.args.answers=[5, 6, 7, A, no]")
+    assert evaluation.paired[0].examples
+    stored = [
+        r.text
+        for run in finished_runs(tmp_path)
+        for row in rows(run.folder / "rollouts", Rollout)
+        for r in row.responses
+    ]
+    assert sum(len(text) > 1_000_000 for text in stored) == len(stored) // 2
+    page = (tmp_path / "index.html").read_text()
+    assert len(page) < 2_000_000
+    elements = Elements(page)
+    assert [one for one in elements.found if "harm" in str(one)] == []
+    assert [text for _, text in elements.blocks if "harm" in text] == []
+    assert "&lt;script&gt;window.harm=1" in page
+    assert not {"\u202e", "\x1b", "\x07", "\0", "\u200b", "\u2066"} & set(page)
+    show(evaluation)
+    assert capsys.readouterr().out.replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize(
