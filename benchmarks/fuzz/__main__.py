@@ -179,10 +179,11 @@ class _Told:
     def advance(self, name: str, row: Row) -> None:
         self._done += 1
         now_s = time.monotonic()
-        self._started_s = self._started_s or now_s  # the first worker's start is no part of the rate
+        if not self._started_s:
+            self._started_s = self._told_s = now_s  # the first worker's start is no part of the rate
         if now_s - self._told_s >= PLAIN_EVERY_S:
             self._told_s = now_s
-            rate = self._done / max(now_s - self._started_s, 1e-9)
+            rate = self._done / (now_s - self._started_s)
             print(
                 f"{self._done:,}/{self._inputs:,} inputs  {name}: {row.crashes} crashes, {row.hangs} hangs  "
                 f"{rate:,.0f} inputs/s  {max(0, self._inputs - self._done) / rate:,.0f} s left",
