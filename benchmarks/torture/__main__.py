@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.torture.faults import CLUSTER, REAL, SHORT
-from benchmarks.torture.ground import Ground, ground, missing
+from benchmarks.torture.ground import Ground, GroundError, ground, missing
 from benchmarks.torture.run import (
     REAL_RECIPE,
     RECIPE,
@@ -55,6 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # the ground is cleared then, too
     teller = Teller(args.faults)
     results: list[Result] = []
+    problems: list[str] = []
     folder = Path(tempfile.mkdtemp(prefix="torture-", dir="/var/tmp")) / "ground"
     with ground(folder, workers=1 if args.short else 2, disk_mib=DISK_MIB) as made:
         teller.say("the cluster is up")
@@ -63,10 +64,12 @@ def main(argv: list[str] | None = None) -> int:
                 results.append(result)
         except KeyboardInterrupt:
             teller.say("stopped; what was proven until then counts")
+        except GroundError as error:
+            problems.append(f"the bench itself had to stop: {error}")
     folder.parent.rmdir()
     rows = table(results)
     print(as_markdown(rows))
-    problems = [problem for result in results for problem in result.problems]
+    problems += [problem for result in results for problem in result.problems]
     for problem in problems:
         print(f"problem: {problem}")
     if args.json:

@@ -40,6 +40,10 @@ _CAPABILITIES = 1 << 12 | 1 << 21
 _CGROUPS = (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"))
 
 
+class GroundError(Exception):
+    """The ground itself gives way, whatever the build on it does."""
+
+
 def missing() -> str:
     """Why there can be no such ground here; empty when there can."""
     if os.geteuid() != 0:
@@ -61,7 +65,7 @@ def sh(*command: str | Path, check: bool = True) -> str:
     """Run a command; returns its output."""
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=300)
     if check and done.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
+        raise GroundError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
     return done.stdout
 
 
@@ -135,13 +139,18 @@ class Ground:
         )
         options = (f"--node-ip-address={node.address}", f"--num-cpus={node.cpus}", "--disable-usage-stats")
         memory = f"--object-store-memory={100 << 20}"
-        node.starting = subprocess.Popen(
-            ["ip", "netns", "exec", node.name, RAY, "start", *cluster, *options, memory, *PORTS],
-            env=self.env,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with self._log(node).open("wb") as log:
+            node.starting = subprocess.Popen(
+                ["ip", "netns", "exec", node.name, RAY, "start", *cluster, *options, memory, *PORTS],
+                env=self.env,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _log(self, node: Node) -> Path:
+        """What the last start of Ray on a node said."""
+        return self.folder / f"{node.name}.log"
 
     def mend(self) -> None:
         """See that every node is there, connected, and runs Ray; waits for the head, not for the others."""
@@ -155,7 +164,8 @@ class Ground:
                 kill(node.pids())
                 self.start(node)
             else:
-                raise RuntimeError(f"Ray does not start on node {node.number}")
+                said = self._log(node).read_text(errors="replace")[-2000:]
+                raise GroundError(f"Ray does not start on node {node.number}:\n{said}")
 
     def _wait_for(self, node: Node) -> None:
         """Wait for a start to end; one that takes for ever is ended."""
