@@ -42,7 +42,7 @@ prove: $(RUNTIME)  ## train the quickstart in eight ways with three seeds, measu
 	@test -e $(DATA)/manifest.json || $(PY) -m mmpr.build $(PIPELINE) --out $(DATA)
 	@$(PY) -m benchmarks.prove --data $(DATA) --model $(MODEL) --training $(TRAINING) --building $(PIPELINE) $(ARGS)
 
-demo-model: $(RUNTIME)  ## train the small model of data/demo_model again (40 minutes)
+demo-model: $(RUNTIME)  ## train the small model of data/demo_model again (up to an hour)
 	@$(PY) data/train_demo_model.py $(ARGS)
 
 scale: $(RUNTIME)  ## measure the driver of a build at the paper's size (ARGS='--json scale.json'; docs/scale.md)
