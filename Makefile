@@ -38,7 +38,7 @@ train: $(RUNTIME)  ## train on a build (DATA=builds/quickstart MODEL=data/demo_m
 evaluate: $(RUNTIME)  ## measure a model on a build's held-out questions (MODEL=data/demo_model DATA=builds/quickstart)
 	@$(PY) -m mmpr.evaluate $(foreach m,$(MODEL),--model $(m)) --data $(DATA) --out $(or $(OUT),evaluations/$(notdir $(DATA))) $(ARGS)
 
-prove: $(RUNTIME)  ## train the quickstart in eight ways with three seeds, measure, compare (docs/results, over an hour)
+prove: $(RUNTIME)  ## train the quickstart in eight ways with three seeds, measure, compare (docs/results, an hour)
 	@test -e $(DATA)/manifest.json || $(PY) -m mmpr.build $(PIPELINE) --out $(DATA)
 	@$(PY) -m benchmarks.prove --data $(DATA) --model $(MODEL) --training $(TRAINING) --building $(PIPELINE) $(ARGS)
 
