@@ -20,6 +20,7 @@ from typing import Any
 from benchmarks.torture.faults import CLUSTER, REAL, SHORT
 from benchmarks.torture.ground import Ground, GroundError, ground, missing
 from benchmarks.torture.run import (
+    REAL_PATIENCE_S,
     REAL_RECIPE,
     RECIPE,
     SHARES,
@@ -148,7 +149,8 @@ def _real(made: Ground, seed: int, teller: Teller) -> Result:
     teller.say("the undisturbed build with vLLM is done")
     draw = _deck({name: weight for name, (_, weight) in REAL.items()}, dice)
     deeds = {name: deed for name, (deed, _) in REAL.items()}
-    result = torture(made, recipe, out, draw, deeds, dice, sum(w for _, w in REAL.values()), teller.fault, {})
+    most = sum(weight for _, weight in REAL.values())
+    result = torture(made, recipe, out, draw, deeds, dice, most, teller.fault, {}, REAL_PATIENCE_S)
     prove(out, peaceful, result)
     teller.say(f"the build with vLLM: {result.faults.total()} faults, {len(result.problems)} problems")
     for problem in result.problems[:20]:

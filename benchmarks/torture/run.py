@@ -23,7 +23,8 @@ from mmpr.schema import Reject, Rollout
 Draw = Callable[[], str]
 
 LIMIT_S = 1800
-_PROGRESS_LIMIT_S = 20
+PATIENCE_S, REAL_PATIENCE_S = 20, 150
+"""How long a unit is waited for before the next fault; vLLM is to be hit while it works, not while it starts."""
 SHARES = {"kill": 0.004, "die": 0.004, "hang": 0.008, "freeze": 0.003, "block": 0.004, "refuse": 0.04, "short": 0.04}
 SHORT_SHARES = {"refuse": 0.1, "short": 0.1}
 """Of all requests, what the engine does from inside. In the short torture engines end by faults from outside alone."""
@@ -114,6 +115,7 @@ def torture(
     most: int,
     told: Callable[[str], None],
     shares: dict[str, float],
+    patience_s: float = PATIENCE_S,
 ) -> Result:
     """Build with at most so many faults from outside, and those of the engine; run on until it is done."""
     result = Result()
@@ -126,7 +128,7 @@ def torture(
     end = time.monotonic() + LIMIT_S
     while time.monotonic() < end:
         enough = sampled(out) + 1
-        wait_until(lambda enough=enough: sampled(out) >= enough or not victim.runs(), _PROGRESS_LIMIT_S)
+        wait_until(lambda enough=enough: sampled(out) >= enough or not victim.runs(), patience_s)
         time.sleep(dice.uniform(0, 1.5))
         if not victim.runs():
             if victim.driver.returncode == 0:
