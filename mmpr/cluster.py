@@ -8,6 +8,7 @@ import functools
 import itertools
 import logging
 import os
+import re
 import shutil
 import socket
 import sys
@@ -44,6 +45,7 @@ _LIGHT: dict[str, Any] = {"num_cpus": STAGE_CPUS, "max_retries": MOST_ATTEMPTS}
 
 _REPORT_EVERY_S = 0.5
 _METER_LIMIT_S = 5.0
+_RAISED = re.compile(r"(?!ray\.)[\w.]*(Error|Exception)\b.*:")
 
 
 def connect(log: Path) -> None:
@@ -204,8 +206,14 @@ def run(
                 raise MmprError(row["error"])
             on_done(dict(zip(row["names"], row["counts"], strict=True)))
     except ray.exceptions.RayError as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise MmprError(f"a worker failed: {lines[-1] if lines else error!r}") from error
+        raise MmprError(f"a worker failed: {_cause(str(error)) or repr(error)}") from error
+
+
+def _cause(said: str) -> str:
+    """The line of Ray's text that names what was raised: the last one that begins like an exception."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    raised = [line for line in lines if _RAISED.match(line)]
+    return (raised or lines or [""])[-1]
 
 
 def sample(job: Job, model_path: str, units: Sequence[Unit], last: Stage, meter: Any) -> Any:

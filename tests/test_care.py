@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -268,6 +269,22 @@ def test_what_fails_is_asked_once_more_and_then_given_up(tmp_path: Path, failure
         assert results is not None
         assert reasons(results) == expected
         assert engine.asked.count("question 6") == 2
+
+
+def test_time_that_the_process_slept_through_is_not_the_engines(tmp_path: Path) -> None:
+    """A disk that hangs, or a machine that pauses, for longer than an answer may take."""
+
+    class Slow(ScriptedEngine):
+        async def generate(self, request: Request) -> Reply:
+            if request.prompt == "question 1":
+                time.sleep(2 * TIMEOUT_S)
+            await asyncio.sleep(TIMEOUT_S / 2)
+            return answer(request)
+
+    results = live(tmp_path, Slow(answer), "engine-0.log")
+    assert results is not None
+    assert reasons(results) == {}
+    assert len(list(tmp_path.glob("attempts/*"))) == 1
 
 
 def test_a_process_that_stands_still_is_ended() -> None:

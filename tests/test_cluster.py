@@ -8,7 +8,7 @@ import sys
 import pytest
 import ray
 
-from mmpr.cluster import STAGE_CPUS, actor_pool
+from mmpr.cluster import STAGE_CPUS, _cause, actor_pool
 from mmpr.config import EngineSpec
 from mmpr.errors import EngineError
 
@@ -43,3 +43,15 @@ def test_the_claim_of_a_dead_driver_lapses_soon() -> None:
     show = f"import mmpr.cluster, {claims} as c; print(c.RateBasedClusterAutoscaler.AUTOSCALING_REQUEST_EXPIRE_TIME_S)"
     done = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.split()[-1] == "30"
+
+
+def test_what_a_worker_raised_is_told_not_what_ray_advises() -> None:
+    said = """ray::Map(Generate)() (pid=1, ip=10.0.0.1)
+  File "x.py", line 1, in _start
+    raise ValueError("shown as code")
+PermissionError: [Errno 1] Operation not permitted: 'OUT/attempts/x.log'
+The above exception was the direct cause of the following exception:
+ray.exceptions.UserCodeException: Failed to process the following data block: ...
+'To change retry attempts, backoff, or which errors are retried, configure `ray.data.DataContext.get_current()`.'"""
+    assert _cause(said) == "PermissionError: [Errno 1] Operation not permitted: 'OUT/attempts/x.log'"
+    assert _cause("nothing of the kind") == "nothing of the kind"

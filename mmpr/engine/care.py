@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+from collections.abc import Coroutine
 from dataclasses import replace
+from typing import Any
 
 from mmpr.engine import Engine, Reply, Request
 from mmpr.engine.lives import MOST_DEATHS_ALONE, History, Life
@@ -23,6 +25,7 @@ HARMLESS = Request("What is 1 + 1?", (), 1, 0)
 _TIMEOUT = "engine_timeout"
 _STDERR = 2  # as the operating system knows it: an engine's log
 _BEATS = 4  # of the watchdog in its time
+_SLICES = 10  # of the time that an answer may take
 
 
 class Careful:
@@ -102,8 +105,7 @@ class Watched:
             raise EngineDeadError("the engine has died")
         self._life.asks(request)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                reply = await self._engine.generate(request)
+            reply = await _in_time(self._engine.generate(request), self._timeout_s)
         except (EngineDeadError, TimeoutError) as error:
             self._dead = self._dead or isinstance(error, EngineDeadError)
             raise
@@ -118,6 +120,23 @@ class Watched:
         """Note that a request is out; when the engine has died the others are cancelled, which is no way out."""
         if not self._dead:
             self._life.ended(request)
+
+
+async def _in_time(asked: Coroutine[Any, Any, Reply], timeout_s: float) -> Reply:
+    """Wait for an answer, in slices, of which one that this process itself has slept through counts once.
+
+    Raises:
+        TimeoutError: there is none in time.
+    """
+    task = asyncio.ensure_future(asked)
+    try:
+        for _ in range(_SLICES):
+            await asyncio.wait({task}, timeout=timeout_s / _SLICES)
+            if task.done():
+                return task.result()
+        raise TimeoutError
+    finally:
+        task.cancel()
 
 
 async def watch_loop(timeout_s: float) -> None:

@@ -45,10 +45,12 @@ class Life:
 
     def __init__(self, out: Path, name: str) -> None:
         self.name = name
-        path = _record(out, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        self._path = path
+        self._path = path = _record(out, name)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 
     def up(self) -> None:
         """The engine has started."""
@@ -123,7 +125,11 @@ def begin_unit(out: Path, unit: Unit, engine: str) -> History:
 
 def end_unit(out: Path, unit: Unit) -> None:
     """Forget the engines of a unit that is finished."""
-    _engines_of(out, unit).unlink(missing_ok=True)
+    path = _engines_of(out, unit)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def last_words(log: Path) -> str:
