@@ -272,19 +272,21 @@ def test_what_fails_is_asked_once_more_and_then_given_up(tmp_path: Path, failure
 
 
 def test_time_that_the_process_slept_through_is_not_the_engines(tmp_path: Path) -> None:
-    """A disk that hangs, or a machine that pauses, for longer than an answer may take."""
+    """A disk that hangs, or a machine that pauses, for longer than an answer may take: nobody is asked again."""
 
     class Slow(ScriptedEngine):
         async def generate(self, request: Request) -> Reply:
-            if request.prompt == "question 1":
+            self.asked.append(request.prompt)
+            if request.prompt == "question 3":
                 time.sleep(2 * TIMEOUT_S)
             await asyncio.sleep(TIMEOUT_S / 2)
             return answer(request)
 
-    results = live(tmp_path, Slow(answer), "engine-0.log")
+    engine = Slow(answer)
+    results = live(tmp_path, engine, "engine-0.log")
     assert results is not None
     assert reasons(results) == {}
-    assert len(list(tmp_path.glob("attempts/*"))) == 1
+    assert sorted(engine.asked) == [request.prompt for request in QUESTIONS]
 
 
 def test_a_process_that_stands_still_is_ended() -> None:
