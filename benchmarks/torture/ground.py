@@ -139,7 +139,7 @@ class Ground:
         )
         options = (f"--node-ip-address={node.address}", f"--num-cpus={node.cpus}", "--disable-usage-stats")
         memory = f"--object-store-memory={100 << 20}"
-        with self._log(node).open("wb") as log:
+        with self._log(node).open("ab") as log:
             node.starting = subprocess.Popen(
                 ["ip", "netns", "exec", node.name, RAY, "start", *cluster, *options, memory, *PORTS],
                 env=self.env,
@@ -149,7 +149,7 @@ class Ground:
             )
 
     def _log(self, node: Node) -> Path:
-        """What the last start of Ray on a node said."""
+        """What all starts of Ray on a node said."""
         return self.folder / f"{node.name}.log"
 
     def mend(self) -> None:
