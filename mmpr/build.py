@@ -180,13 +180,11 @@ class _Unfailing(io.FileIO):
 
 def _side_log(path: Path) -> io.TextIOWrapper:
     """Open a log whose own trouble, such as a full disk, does not stand before the error that the build ends with."""
-    from mmpr.errors import OutputError
+    from mmpr.io.shards import writing
 
-    try:
+    with writing(path):
         path.parent.mkdir(exist_ok=True)
         return io.TextIOWrapper(io.BufferedWriter(_Unfailing(path, "a")), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _finish(plan: Plan, out: Path, state: Build) -> dict[str, Any]:

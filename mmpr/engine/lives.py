@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmpr.engine import Request
-from mmpr.errors import EngineError, EngineStartError, OutputError
-from mmpr.io.shards import ATTEMPTS, Unit
+from mmpr.errors import EngineError, EngineStartError
+from mmpr.io.shards import ATTEMPTS, Unit, writing
 from mmpr.schema import content_id
 
 MOST_ATTEMPTS = 20
@@ -46,11 +46,9 @@ class Life:
     def __init__(self, out: Path, name: str) -> None:
         self.name = name
         self._path = path = _record(out, name)
-        try:
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 
     def up(self) -> None:
         """The engine has started."""
@@ -65,10 +63,8 @@ class Life:
         self._write(f"ended {request_key(request)}")
 
     def _write(self, line: str) -> None:
-        try:
+        with writing(self._path):
             os.write(self._file, f"{line}\n".encode())
-        except OSError as error:
-            raise OutputError(f"{self._path}: cannot be written: {error.strerror}") from error
 
 
 @dataclass(slots=True)
@@ -99,12 +95,10 @@ def begin_unit(out: Path, unit: Unit, engine: str) -> History:
     """
     path = _engines_of(out, unit)
     before = [name for name in _lines(path) if name != engine]
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(f"{engine}\n")
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
     history = History()
     deaths = starts = 0
     for name in before:
@@ -126,10 +120,8 @@ def begin_unit(out: Path, unit: Unit, engine: str) -> History:
 def end_unit(out: Path, unit: Unit) -> None:
     """Forget the engines of a unit that is finished."""
     path = _engines_of(out, unit)
-    try:
+    with writing(path):
         path.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def last_words(log: Path) -> str:

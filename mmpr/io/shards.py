@@ -223,11 +223,18 @@ def locked(out: Path) -> Iterator[None]:
 
 
 def _open_lock(out: Path) -> IO[bytes]:
-    try:
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         return (out / ".lock").open("ab")
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What goes wrong inside is told as an OutputError that names the path."""
+    try:
+        yield
     except OSError as error:
-        raise OutputError(f"{out}: cannot be written: {error.strerror}") from None
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 @contextlib.contextmanager
