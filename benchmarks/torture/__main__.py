@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from benchmarks.torture.run import (
     RECIPE,
     SHARES,
     SHORT_SHARES,
+    Deck,
     Result,
     prove,
     same_bytes,
@@ -32,7 +33,7 @@ from benchmarks.torture.run import (
     undisturbed,
 )
 
-QUESTIONS, SHORT_QUESTIONS, REAL_QUESTIONS = 150, 25, 64
+QUESTIONS, SHORT_QUESTIONS, REAL_QUESTIONS = 150, 25, 96
 """The first are 90 units: more than are let in at once, so that the task that lets them in runs, and can be killed."""
 FAULTS_A_BUILD = 15
 DISK_MIB = 96
@@ -119,14 +120,14 @@ def _replayed(made: Ground, args: argparse.Namespace, teller: Teller) -> Iterato
     dice = random.Random(args.seed)
     builds = 0
     weights = dict.fromkeys(SHORT, 1) if args.short else {name: weight for name, (_, weight) in CLUSTER.items()}
-    draw = _deck(weights, dice)
+    deck = Deck(weights, dice)
     deeds = {name: deed for name, (deed, _) in CLUSTER.items()}
     shares = SHORT_SHARES if args.short else SHARES
     most = len(SHORT) if args.short else min(args.faults, FAULTS_A_BUILD)
     while teller.done < args.faults and teller.passed_min() < args.minutes:
         out = made.disk / f"build-{builds}"
         before = teller.done
-        result = torture(made, recipe, out, draw, deeds, dice, most, teller.fault, shares)
+        result = torture(made, recipe, out, deck, deeds, dice, most, teller.fault, shares)
         prove(out, peaceful, result)
         if (out / "manifest.json").exists():
             result.problems += [f"{name}: differs from the undisturbed build" for name in same_bytes(out, peaceful)]
@@ -147,10 +148,10 @@ def _real(made: Ground, seed: int, teller: Teller) -> Result:
     peaceful, out, dice = made.folder / "peaceful-real", made.disk / "real", random.Random(seed)
     undisturbed(made, recipe, peaceful)
     teller.say("the undisturbed build with vLLM is done")
-    draw = _deck({name: weight for name, (_, weight) in REAL.items()}, dice)
+    deck = Deck({name: weight for name, (_, weight) in REAL.items()}, dice)
     deeds = {name: deed for name, (deed, _) in REAL.items()}
     most = sum(weight for _, weight in REAL.values())
-    result = torture(made, recipe, out, draw, deeds, dice, most, teller.fault, {}, REAL_PATIENCE_S)
+    result = torture(made, recipe, out, deck, deeds, dice, most, teller.fault, {}, REAL_PATIENCE_S)
     prove(out, peaceful, result)
     teller.say(f"the build with vLLM: {result.faults.total()} faults, {len(result.problems)} problems")
     for problem in result.problems[:20]:
@@ -162,19 +163,6 @@ def _write(made: Ground, name: str, recipe: str, questions: int) -> Path:
     path = made.folder / name
     path.write_text(recipe.replace("QUESTIONS", str(questions)).replace("OPEN", str(questions // 5)))
     return path
-
-
-def _deck(weights: dict[str, int], dice: random.Random) -> Callable[[], str]:
-    """Draws names: every one as often as its weight before the deck is shuffled again."""
-    deck: list[str] = []
-
-    def draw() -> str:
-        if not deck:
-            deck.extend(name for name, weight in weights.items() for _ in range(weight))
-            dice.shuffle(deck)
-        return deck.pop()
-
-    return draw
 
 
 def table(results: list[Result]) -> list[dict[str, Any]]:

@@ -97,10 +97,9 @@ def driver(victim: Victim) -> bool:
 
 
 def everything(victim: Victim) -> bool:
-    """The driver, all engines and workers, and all nodes but the head, at once."""
+    """All processes of all nodes at once, the head's and the driver too; the same command goes on on a new cluster."""
     killed = victim.runs()
-    pids = [victim.driver.pid, *(pid for one in victim.ground.nodes[1:] for pid in one.pids())]
-    kill([*pids, *victim.ground.nodes[0].processes("ray::")])
+    kill([pid for one in victim.ground.nodes for pid in one.pids()])
     victim.driver.wait(STOP_LIMIT_S)
     victim.again()
     return killed
@@ -175,7 +174,7 @@ CLUSTER: dict[str, tuple[Callable[[Victim], bool], int]] = {
     "disk full": (full_disk, 1),
     "output cannot be written": (read_only, 1),
     "kill -9 of the driver": (driver, 1),
-    "kill -9 of driver, workers and nodes at once": (everything, 1),
+    "kill -9 of all nodes at once, the head and the driver too": (everything, 1),
     "SIGTERM": (sigterm, 1),
     "Ctrl-C": (ctrl_c, 1),
     "second driver on the same output": (second_driver, 1),

@@ -156,26 +156,28 @@ class Ground:
         """See that every node is there, connected, and runs Ray; waits for the head, not for the others."""
         for node in self.nodes:
             node.plug(True)
-            for _ in range(STARTS):  # on a machine with much to do Ray gives up a start that takes long
-                if node.starting is not None and (node.number == 0 or node.starting.poll() is not None):
-                    self._wait_for(node)
-                if node.starting is not None or node.processes("raylet/raylet"):
-                    break
-                kill(node.pids())
+            starts = 0
+            while not self._runs(node):
+                if starts == STARTS:
+                    said = self._log(node).read_text(errors="replace")[-2000:]
+                    raise GroundError(f"Ray does not start on node {node.number}:\n{said}")
+                # Without its head the cluster is gone, and as long as another node believes in it no new one can start.
+                for gone in self.nodes if node.number == 0 else [node]:
+                    _end(gone)
                 self.start(node)
-            else:
-                said = self._log(node).read_text(errors="replace")[-2000:]
-                raise GroundError(f"Ray does not start on node {node.number}:\n{said}")
+                starts += 1  # on a machine with much to do Ray gives up a start that takes long
 
-    def _wait_for(self, node: Node) -> None:
-        """Wait for a start to end; one that takes for ever is ended."""
-        assert node.starting is not None
-        try:
-            node.starting.wait(START_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            kill(node.pids())
-            node.starting.wait()
-        node.starting = None
+    def _runs(self, node: Node) -> bool:
+        """Whether Ray runs on a node; on one that is not the head it may still start."""
+        if node.starting is not None:
+            if node.number and node.starting.poll() is None:
+                return True
+            try:
+                node.starting.wait(START_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                _end(node)
+            node.starting = None
+        return bool(node.processes("raylet/raylet"))
 
     def fill(self) -> None:
         """Let nothing fit on the disk any more."""
@@ -266,6 +268,14 @@ def _lay(made: Ground, disk_mib: int) -> None:
     sh("fallocate", "-l", f"{disk_mib}M", image)
     sh("mkfs.ext4", "-q", "-m", "0", image)
     sh("mount", "-o", "loop", image, made.disk)
+
+
+def _end(node: Node) -> None:
+    """Kill all that runs on a node, and what starts Ray there."""
+    kill(node.pids())
+    if node.starting is not None:
+        node.starting.wait()
+        node.starting = None
 
 
 def _clear(made: Ground) -> None:

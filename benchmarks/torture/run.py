@@ -20,8 +20,6 @@ from mmpr.io.tables import read_rows
 from mmpr.progress import Steps
 from mmpr.schema import Reject, Rollout
 
-Draw = Callable[[], str]
-
 LIMIT_S = 1800
 PATIENCE_S, REAL_PATIENCE_S = 20, 150
 """How long a unit is waited for before the next fault; vLLM is to be hit while it works, not while it starts."""
@@ -71,6 +69,25 @@ class Result:
     problems: list[str] = field(default_factory=list)
 
 
+class Deck:
+    """Draws names at random: every one as often as its weight before the deck is shuffled again."""
+
+    def __init__(self, weights: dict[str, int], dice: random.Random) -> None:
+        self._weights, self._dice = weights, dice
+        self._cards: list[str] = []
+
+    def draw(self) -> str:
+        """The next name."""
+        if not self._cards:
+            self._cards = [name for name, weight in self._weights.items() for _ in range(weight)]
+            self._dice.shuffle(self._cards)
+        return self._cards.pop()
+
+    def put_back(self, name: str) -> None:
+        """Lay a name below the others, for what could not be done now."""
+        self._cards.insert(0, name)
+
+
 def starter(
     ground: Ground, recipe: Path, out: Path, log: Path, *overrides: str
 ) -> Callable[[], subprocess.Popen[bytes]]:
@@ -109,7 +126,7 @@ def torture(
     ground: Ground,
     recipe: Path,
     out: Path,
-    draw: Draw,
+    deck: Deck,
     deeds: dict[str, Callable[[Victim], bool]],
     dice: random.Random,
     most: int,
@@ -141,10 +158,12 @@ def torture(
             continue
         ground.mend()  # a node that was given up ends when it hears of it, which may be late
         if result.faults.total() < most and (out / "build.json").exists():
-            name = draw()
+            name = deck.draw()
             if deeds[name](victim):
                 result.faults[name] += 1
                 told(name)
+            else:
+                deck.put_back(name)
     else:
         result.problems.append(f"was not done after {LIMIT_S} s")
         kill([victim.driver.pid])
