@@ -237,8 +237,7 @@ def mmpr(args: argparse.Namespace) -> Measured:
     from mmpr.feed import units_as_rows
 
     with prepared(args) as (job, units):
-        cluster.connect(job.out / "logs" / "ray.log")
-        try:
+        with cluster.session(job.out / "logs" / "ray.log"):
             meter = cluster.start_meter()
             graph = units_as_rows(units, job.out, "complete", len(units)).map(_Gate(job.out), **_GATE_RESOURCES)
             pool = cluster.actor_pool(job.recipe.engine)
@@ -247,8 +246,6 @@ def mmpr(args: argparse.Namespace) -> Measured:
             for row in rows:
                 if row["error"]:
                     raise SystemExit(row["error"])
-        finally:
-            cluster.disconnect()
         rollouts = [rollout for unit in units[1:] for rollout in read_rows(shard(job.out, "sample", unit), Rollout)]
     responses = [response for rollout in rollouts for response in rollout.responses]
     prompt_tokens = sum(rollout.prompt_tokens for rollout in rollouts)
@@ -264,8 +261,7 @@ def ray_data_llm(args: argparse.Namespace) -> Measured:
 
     with prepared(args) as (job, units):
         recipe = job.recipe
-        cluster.connect(job.out / "logs" / "ray.log")
-        try:
+        with cluster.session(job.out / "logs" / "ray.log"):
             rows = [
                 {"number": number, "place": place, **request}
                 for number, unit in enumerate(units)
@@ -299,8 +295,6 @@ def ray_data_llm(args: argparse.Namespace) -> Measured:
             light = {"num_cpus": cluster.STAGE_CPUS}
             process = build_processor(config, before, after, preprocess_map_kwargs=light, postprocess_map_kwargs=light)
             seconds, done = _time_after_first(job.out, process(graph), first=warm)
-        finally:
-            cluster.disconnect()
     timed = [row for row in done if row["number"]]
     prompt_tokens = sum(row["num_input_tokens"] for row in timed if row["place"] == 0)
     tokens = sum(row["num_generated_tokens"] for row in timed)

@@ -99,7 +99,7 @@ def resume(data: str, out: str) -> dict[str, Any]:
     from mmpr import cluster
 
     start, cpu = time.perf_counter(), time.process_time()
-    with mock.patch.object(cluster, "connect", side_effect=_ReachedError):
+    with mock.patch.object(cluster, "session", side_effect=_ReachedError):
         try:
             build_module.build(make_plan(recipe_of(data), "scale"), Path(out))
         except _ReachedError:
@@ -148,8 +148,7 @@ def rate(data: str, out: str, judged: bool) -> dict[str, Any]:
     job, units = Job(plan.recipe, to, plan.model.revision), state.of("train")
     ends: list[float] = []
     begin = time.perf_counter()
-    cluster.connect(to / "logs" / "ray.log")
-    try:
+    with cluster.session(to / "logs" / "ray.log"):
         meter = cluster.start_meter()
         if judged:
             nothing = {"to_judge": [], "heldout": [], "meter": meter}
@@ -159,8 +158,6 @@ def rate(data: str, out: str, judged: bool) -> dict[str, Any]:
                 if row["error"]:
                     raise SystemExit(row["error"])
                 ends.append(time.perf_counter())
-    finally:
-        cluster.disconnect()
     responses = (len(units) - 1) * plan.recipe.unit_questions * plan.recipe.sampling.samples
     return {
         "units": len(units),

@@ -9,15 +9,13 @@ Every stage leaves whole shards, so the same command goes on where the last one 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import os
 import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmpr.command import end_politely, printable, run_command
+from mmpr.command import printable, run_command
 
 if TYPE_CHECKING:
     from mmpr.io.shards import Stage
@@ -145,46 +143,21 @@ def _run_stages(plan: Plan, out: Path, state: Build) -> None:
 
     from mmpr import cluster
 
-    log = out / "logs" / "ray.log"
-    terminal = sys.stderr
-    # Ray tells of every actor that it ends, on the standard error of this process; that is for the log.
-    with _side_log(log) as file, contextlib.redirect_stderr(file):
-        try:
-            cluster.connect(log)
-            end_politely()  # Ray has put its own way of ending in place
-            meter = cluster.start_meter()
-            engines = plan.recipe.engine.actors
-            with BuildProgress(lambda: cluster.read_meter(meter), left.totals, engines, terminal) as progress:
-                cluster.run(
-                    job,
-                    plan.model.path,
-                    to_sample=left.to_sample,
-                    to_judge=left.to_judge,
-                    heldout=left.heldout,
-                    meter=meter,
-                    on_done=progress.judged,
-                )
-        finally:
-            cluster.disconnect()
-
-
-class _Unfailing(io.FileIO):
-    """A file for what nobody may read: what does not fit on its disk is dropped."""
-
-    def write(self, data: Any) -> int:
-        """Write what can be written."""
-        with contextlib.suppress(OSError):
-            super().write(data)
-        return len(data)
-
-
-def _side_log(path: Path) -> io.TextIOWrapper:
-    """Open a log whose own trouble, such as a full disk, does not stand before the error that the build ends with."""
-    from mmpr.io.shards import writing
-
-    with writing(path):
-        path.parent.mkdir(exist_ok=True)
-        return io.TextIOWrapper(io.BufferedWriter(_Unfailing(path, "a")), encoding="utf-8")
+    with cluster.session(out / "logs" / "ray.log") as terminal:
+        if left.to_sample:
+            cluster.check_room(plan.recipe.engine, terminal)
+        meter = cluster.start_meter()
+        engines = plan.recipe.engine.actors
+        with BuildProgress(lambda: cluster.read_meter(meter), left.totals, engines, terminal) as progress:
+            cluster.run(
+                job,
+                plan.model.path,
+                to_sample=left.to_sample,
+                to_judge=left.to_judge,
+                heldout=left.heldout,
+                meter=meter,
+                on_done=progress.judged,
+            )
 
 
 def _finish(plan: Plan, out: Path, state: Build) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import io
 import itertools
 import logging
 import os
@@ -15,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 # Ray's own words go to its log files; ours are for the person in front of the screen.
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
@@ -28,6 +29,7 @@ import psutil
 import ray
 import ray.data
 
+from mmpr.command import end_politely
 from mmpr.config import EngineSpec
 from mmpr.engine import start_engine
 from mmpr.engine.care import Careful, Watched, watch_loop
@@ -35,7 +37,7 @@ from mmpr.engine.lives import MOST_ATTEMPTS, Life, begin_unit, end_unit
 from mmpr.engine.turns import Turns
 from mmpr.errors import EngineDeadError, EngineError, MmprError
 from mmpr.feed import AHEAD, units_as_rows
-from mmpr.io.shards import ATTEMPTS, Stage, Unit, add_counts
+from mmpr.io.shards import ATTEMPTS, Stage, Unit, add_counts, writing
 from mmpr.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
 
 STAGE_CPUS = 0.25
@@ -48,11 +50,45 @@ _METER_LIMIT_S = 5.0
 _RAISED = re.compile(r"(?!ray\.)[\w.]*(Error|Exception)\b.*:")
 
 
-def connect(log: Path) -> None:
-    """Join the cluster that ``RAY_ADDRESS`` names, or start Ray on this machine alone.
+@contextlib.contextmanager
+def session(log: Path) -> Iterator[TextIO]:
+    """Ray for a while: the cluster that ``RAY_ADDRESS`` names, or one on this machine alone, which ends with it.
 
-    What Ray says while it starts goes to ``log``.
+    Yields where to speak to the person. Ray tells of every actor that it ends and of every task that it begins again,
+    on this process's standard streams: that, and what it says while it starts, goes to ``log``.
+
+    Raises:
+        MmprError: no connection.
+        OutputError: the log cannot be written.
     """
+    terminal = sys.stderr
+    with _side_log(log) as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        try:
+            _connect(log)
+            end_politely()  # Ray has put its own way of ending in place
+            yield terminal
+        finally:
+            ray.shutdown()
+
+
+class _Unfailing(io.FileIO):
+    """A file for what nobody may read: what does not fit on its disk is dropped."""
+
+    def write(self, data: Any) -> int:
+        """Write what can be written."""
+        with contextlib.suppress(OSError):
+            super().write(data)
+        return len(data)
+
+
+def _side_log(path: Path) -> io.TextIOWrapper:
+    """Open a log whose own trouble, such as a full disk, does not stand before the error that a build ends with."""
+    with writing(path):
+        path.parent.mkdir(exist_ok=True)
+        return io.TextIOWrapper(io.BufferedWriter(_Unfailing(path, "a")), encoding="utf-8")
+
+
+def _connect(log: Path) -> None:
     address = os.environ.get("RAY_ADDRESS") or "local"
     local = {"include_dashboard": False} if address == "local" else {}
     try:
@@ -69,7 +105,6 @@ def connect(log: Path) -> None:
 @contextlib.contextmanager
 def _stderr_to(log: Path) -> Iterator[None]:
     """Point the standard error of this process (Ray's C++ parts write to it directly) at a file for a while."""
-    log.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()
     kept = os.dup(2)
     try:
@@ -79,11 +114,6 @@ def _stderr_to(log: Path) -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-
-
-def disconnect() -> None:
-    """Leave the cluster; Ray on this machine alone ends."""
-    ray.shutdown()
 
 
 def start_meter() -> Any:
@@ -187,7 +217,7 @@ def run(
 
     Raises:
         EngineStartError: an engine did not start.
-        EngineError: the engines do not fit on this machine, or keep dying over one unit.
+        EngineError: the engines keep dying over one unit.
     """
     branches = []
     last: Stage = "pair" if "pair" in job.stages else "verify"
@@ -229,16 +259,48 @@ def _ahead(job: Job) -> int:
 
 def actor_pool(spec: EngineSpec) -> dict[str, Any]:
     """How many actors of which size. Ray Data does not want CPUs and GPUs named together."""
-    gpus = spec.gpus_per_actor
-    if gpus is None:
-        gpus = spec.tensor_parallel_size if ray.cluster_resources().get("GPU") else 0
-    _refuse_impossible(spec.actors, gpus, 0 if gpus else spec.cpus_per_actor)
     pool = ray.data.ActorPoolStrategy(
         size=spec.actors,
         max_tasks_in_flight_per_actor=spec.units_in_flight,
         max_concurrent_calls_per_actor=spec.units_in_flight,
     )
-    return {"compute": pool, **({"num_gpus": gpus} if gpus else {"num_cpus": spec.cpus_per_actor})}
+    kind, each = _takes(spec)
+    return {"compute": pool, f"num_{kind.lower()}s": each}
+
+
+def _takes(spec: EngineSpec) -> tuple[str, float]:
+    """What of a node an engine takes, and how much of it."""
+    gpus = spec.gpus_per_actor
+    if gpus is None:
+        gpus = spec.tensor_parallel_size if ray.cluster_resources().get("GPU") else 0
+    return ("GPU", gpus) if gpus else ("CPU", spec.cpus_per_actor)
+
+
+def check_room(spec: EngineSpec, terminal: TextIO) -> None:
+    """See that the engines fit. On one machine it is an error when they do not; a cluster may grow, so it is only told.
+
+    Engines keep what they have until the end: with every core theirs, no unit would ever get to them.
+
+    Raises:
+        EngineError: they do not fit on this machine.
+    """
+    kind, each = _takes(spec)
+    nodes = [node["Resources"].get(kind, 0) for node in ray.nodes() if node["Alive"]]
+    others = STAGE_CPUS if kind == "CPU" else 0
+    if not each or (sum(has // each for has in nodes) >= spec.actors and sum(nodes) - each * spec.actors >= others):
+        return
+    here = f"{sum(nodes):g} {kind}s"
+    beside = f" and the other stages {others:g}" if others else ""
+    wanted = f"the recipe's {spec.actors} engines want {each:g} each{beside}"
+    remedy = f"lower engine.actors or engine.{kind.lower()}s_per_actor"
+    if not os.environ.get("RAY_ADDRESS"):
+        raise EngineError(f"this machine has {here}, {wanted}; {remedy}, or set RAY_ADDRESS to a cluster")
+    print(
+        f"note: the cluster has {here} on {len(nodes)} nodes, {wanted}, an engine on one node; "
+        f"what does not fit waits until it grows, or stop and {remedy}",
+        file=terminal,
+        flush=True,
+    )
 
 
 def _as_data(
@@ -292,21 +354,3 @@ def _end_with_children() -> NoReturn:
         with contextlib.suppress(psutil.Error):
             child.kill()
     os._exit(1)
-
-
-def _refuse_impossible(actors: int, gpus: float, cpus: float) -> None:
-    """On one machine, say so at once when the engines do not fit; a cluster may grow, so there Ray waits.
-
-    Engines keep what they have until the end: with every core theirs, no unit would ever get to them.
-    """
-    if os.environ.get("RAY_ADDRESS"):
-        return
-    has = ray.cluster_resources()
-    for name, each, others in (("GPU", gpus, 0), ("CPU", cpus, STAGE_CPUS)):
-        if each * actors + others > has.get(name, 0):
-            beside = f" and the other stages {others:g}" if others else ""
-            raise EngineError(
-                f"this machine has {has.get(name, 0):g} {name}s, "
-                f"the recipe's {actors} engines want {each:g} each{beside}; "
-                f"lower engine.actors or engine.{name.lower()}s_per_actor, or set RAY_ADDRESS to a cluster"
-            )

@@ -1,40 +1,71 @@
-"""A build does not wait for ever for cores: not for those that engines keep, nor for those of a dead driver."""
+"""A build does not wait for ever for cores, what Ray says goes to a log, and its trouble does not hide the build's."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import ray
 
-from mmpr.cluster import STAGE_CPUS, _cause, actor_pool
+from mmpr.cluster import STAGE_CPUS, _cause, _side_log, actor_pool, check_room
 from mmpr.config import EngineSpec
-from mmpr.errors import EngineError
+from mmpr.errors import EngineError, OutputError
+
+ONE, TWO = [{"CPU": 2.0}], [{"CPU": 2.0}, {"CPU": 2.0}, {}]
+GPUS = [{"CPU": 8.0, "GPU": 2.0}]
+ROOM = [
+    pytest.param(ONE, {"actors": 1, "cpus_per_actor": 1}, "", id="fits"),
+    pytest.param(ONE, {"actors": 1, "cpus_per_actor": 2 - STAGE_CPUS}, "", id="fits-just"),
+    pytest.param(ONE, {"actors": 2, "cpus_per_actor": 1}, "the other stages 0.25", id="no-core-for-stages"),
+    pytest.param(ONE, {"actors": 3, "cpus_per_actor": 1}, "3 engines want 1 each", id="too-many"),
+    pytest.param(ONE, {"actors": 3, "cpus_per_actor": 0}, "", id="engines-that-take-nothing"),
+    pytest.param(TWO, {"actors": 3, "cpus_per_actor": 1}, "", id="three-on-two-nodes"),
+    pytest.param(TWO, {"actors": 4, "cpus_per_actor": 1}, "has 4 CPUs", id="two-nodes-no-core-for-stages"),
+    pytest.param(TWO, {"actors": 1, "cpus_per_actor": 3}, "has 4 CPUs", id="too-big-for-a-node"),
+    pytest.param(GPUS, {"actors": 2}, "", id="gpus-fit"),
+    pytest.param(GPUS, {"actors": 4, "gpus_per_actor": 0.5}, "", id="halves-of-gpus-fit"),
+    pytest.param(GPUS, {"actors": 2, "tensor_parallel_size": 2}, "has 2 GPUs", id="too-few-gpus"),
+    pytest.param(GPUS * 2, {"actors": 1, "tensor_parallel_size": 4}, "has 4 GPUs", id="too-few-gpus-on-a-node"),
+]
+
+
+@pytest.mark.parametrize(("nodes", "spec", "words"), ROOM)
+@pytest.mark.parametrize("address", ["", "10.0.0.1:6379"], ids=["alone", "cluster"])
+def test_engines_that_leave_no_room_are_refused_alone_and_told_of_on_a_cluster(
+    nodes: list[dict[str, float]], spec: dict[str, float], words: str, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": node} for node in nodes])
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {name: 1 for node in nodes for name in node})
+    wanted, told = EngineSpec.model_validate(spec), io.StringIO()
+    if words and not address:
+        with pytest.raises(EngineError, match=f"^this machine.*{words}.*RAY_ADDRESS"):
+            check_room(wanted, told)
+        return
+    check_room(wanted, told)
+    assert bool(words) == told.getvalue().startswith("note: the cluster has")
+    assert words in told.getvalue()
 
 
 @pytest.mark.parametrize(
-    ("has", "spec", "words"),
+    ("has", "spec", "takes"),
     [
-        pytest.param({"CPU": 2}, {"actors": 1, "cpus_per_actor": 1}, "", id="fits"),
-        pytest.param({"CPU": 2}, {"actors": 1, "cpus_per_actor": 2 - STAGE_CPUS}, "", id="fits-just"),
-        pytest.param({"CPU": 2}, {"actors": 2, "cpus_per_actor": 1}, "the other stages 0.25", id="no-core-for-stages"),
-        pytest.param({"CPU": 2}, {"actors": 3, "cpus_per_actor": 1}, "3 engines want 1 each", id="too-many"),
-        pytest.param({"CPU": 8, "GPU": 2}, {"actors": 2}, "", id="gpus-fit"),
-        pytest.param({"CPU": 8, "GPU": 2}, {"actors": 2, "tensor_parallel_size": 2}, "has 2 GPUs", id="too-few-gpus"),
+        pytest.param({"CPU": 8}, {}, {"num_cpus": 1}, id="no-gpus"),
+        pytest.param({"CPU": 8, "GPU": 2}, {}, {"num_gpus": 1}, id="a-gpu"),
+        pytest.param({"CPU": 8, "GPU": 8}, {"tensor_parallel_size": 4}, {"num_gpus": 4}, id="tensor-parallel"),
+        pytest.param({"CPU": 8, "GPU": 2}, {"gpus_per_actor": 0}, {"num_cpus": 1}, id="no-gpu-wanted"),
     ],
 )
-def test_engines_that_leave_no_room_are_refused(
-    has: dict[str, float], spec: dict[str, float], words: str, monkeypatch: pytest.MonkeyPatch
+def test_an_engine_takes_gpus_or_cores(
+    has: dict[str, float], spec: dict[str, float], takes: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(ray, "cluster_resources", lambda: has)
-    pool = EngineSpec.model_validate(spec)
-    if not words:
-        assert actor_pool(pool)
-        return
-    with pytest.raises(EngineError, match=words):
-        actor_pool(pool)
+    pool = actor_pool(EngineSpec.model_validate(spec))
+    assert {name: value for name, value in pool.items() if name != "compute"} == takes
 
 
 def test_the_claim_of_a_dead_driver_lapses_soon() -> None:
@@ -55,3 +86,29 @@ ray.exceptions.UserCodeException: Failed to process the following data block: ..
 'To change retry attempts, backoff, or which errors are retried, configure `ray.data.DataContext.get_current()`.'"""
     assert _cause(said) == "PermissionError: [Errno 1] Operation not permitted: 'OUT/attempts/x.log'"
     assert _cause("nothing of the kind") == "nothing of the kind"
+
+
+def test_what_is_said_is_appended(tmp_path: Path) -> None:
+    for word in ("one", "two"):
+        with _side_log(tmp_path / "logs" / "ray.log") as file, contextlib.redirect_stderr(file):
+            print(word, file=sys.stderr)
+    assert (tmp_path / "logs" / "ray.log").read_text() == "one\ntwo\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_log_on_a_full_disk_does_not_hide_the_error(tmp_path: Path) -> None:
+    (tmp_path / "ray.log").symlink_to("/dev/full")
+    with pytest.raises(OutputError, match="the true one"):
+        fail_beside(tmp_path / "ray.log")
+
+
+def fail_beside(log: Path) -> None:
+    with _side_log(log) as file:
+        file.write("Ray says something\n" * 10_000)
+        raise OutputError("the true one")
+
+
+def test_a_log_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("no folder")
+    with pytest.raises(OutputError, match=r"ray\.log: cannot be written"):
+        _side_log(tmp_path / "logs" / "ray.log")

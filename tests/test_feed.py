@@ -47,15 +47,12 @@ def test_a_killed_feed_neither_loses_nor_repeats_a_unit(tmp_path: Path) -> None:
         return row
 
     seen, killed = [], set()
-    cluster.connect(tmp_path / "ray.log")
-    try:
+    with cluster.session(tmp_path / "ray.log"):
         rows = feed.units_as_rows(Units("train", count), tmp_path, "pair", 4).map(done, num_cpus=0.25)
         for row in rows.iter_rows():
             seen.append(row["number"])
             if len(seen) in kill_at:
                 killed |= kill_feeds()
-    finally:
-        cluster.disconnect()
     assert sorted(seen) == list(range(count))
     assert killed
 
@@ -80,14 +77,11 @@ def test_every_unit_is_a_block_and_ray_keeps_no_record_of_it(tmp_path: Path, mon
             kept.append(sum(len(records) for op in executor._topology for records in op.get_stats().values()))
 
     monkeypatch.setattr(feed, "_ForgetsBlocks", Watches)
-    cluster.connect(tmp_path / "ray.log")
-    try:
+    with cluster.session(tmp_path / "ray.log"):
         rows = feed.units_as_rows(Units("train", 30), tmp_path, "pair", 30)
         seen = list(
             rows.map_batches(lambda batch: {**batch, "rows": [len(batch["number"])]}, num_cpus=0.25).iter_rows()
         )
-    finally:
-        cluster.disconnect()
     # They enter in order; a stage may end with one before another.
     assert sorted((row["number"], row["of"], row["split"], row["error"]) for row in seen) == [
         (number, 30, "train", "") for number in range(30)

@@ -86,18 +86,17 @@ class Teller:
     """Prints what happens, how much there is to come, and about how long that takes."""
 
     def __init__(self, faults: int) -> None:
-        self._begun_s, self._faults, self.done = time.monotonic(), faults, 0
+        self._begun_s, self._faults, self.done = time.monotonic(), faults, 0  # done: in builds that are through
 
     def say(self, what: str) -> None:
         """Print a line."""
         print(f"{time.monotonic() - self._begun_s:6,.0f} s  {what}", file=sys.stderr, flush=True)
 
-    def fault(self, name: str) -> None:
-        """Print that a fault has happened."""
-        self.done += 1
-        passed = time.monotonic() - self._begun_s
-        left = passed * max(self._faults - self.done, 0) / self.done
-        self.say(f"{self.done:4,} of {self._faults:,}  {name:<50} {left:,.0f} s left")
+    def fault(self, name: str, here: int) -> None:
+        """Print that a fault has happened, the last of so many in a build."""
+        reached, passed = self.done + here, time.monotonic() - self._begun_s
+        left = passed * max(self._faults - reached, 0) / reached
+        self.say(f"{reached:4,} of {self._faults:,}  {name:<50} {left:,.0f} s left")
 
     def passed_min(self) -> float:
         """Minutes since the start."""
@@ -126,13 +125,12 @@ def _replayed(made: Ground, args: argparse.Namespace, teller: Teller) -> Iterato
     most = len(SHORT) if args.short else min(args.faults, FAULTS_A_BUILD)
     while teller.done < args.faults and teller.passed_min() < args.minutes:
         out = made.disk / f"build-{builds}"
-        before = teller.done
         result = torture(made, recipe, out, deck, deeds, dice, most, teller.fault, shares)
         prove(out, peaceful, result)
         if (out / "manifest.json").exists():
             result.problems += [f"{name}: differs from the undisturbed build" for name in same_bytes(out, peaceful)]
         builds += 1
-        teller.done = before + result.faults.total()
+        teller.done += result.faults.total()
         verdict = f"{len(result.problems)} problems" if result.problems else "proven whole, the same bytes"
         teller.say(f"build {builds}: {result.faults.total()} faults, {verdict}")
         for problem in result.problems[:20]:

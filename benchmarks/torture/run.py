@@ -130,11 +130,14 @@ def torture(
     deeds: dict[str, Callable[[Victim], bool]],
     dice: random.Random,
     most: int,
-    told: Callable[[str], None],
+    told: Callable[[str, int], None],
     shares: dict[str, float],
     patience_s: float = PATIENCE_S,
 ) -> Result:
-    """Build with at most so many faults from outside, and those of the engine; run on until it is done."""
+    """Build with at most so many faults from outside, and those of the engine; run on until it is done.
+
+    ``told`` hears of each fault from outside, and how many there were by then with the engine's.
+    """
     result = Result()
     once = ground.folder / f"{out.name}-once"
     once.mkdir()
@@ -161,7 +164,7 @@ def torture(
             name = deck.draw()
             if deeds[name](victim):
                 result.faults[name] += 1
-                told(name)
+                told(name, result.faults.total() + sum(1 for _ in once.iterdir()))
             else:
                 deck.put_back(name)
     else:

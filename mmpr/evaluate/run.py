@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmpr.command import end_politely, printable
+from mmpr.command import printable
 from mmpr.evaluate.data import find_data
 from mmpr.evaluate.nouns import Evaluation, Style
 from mmpr.evaluate.plan import Asking, base_recipe, name_models, plan_runs
@@ -75,43 +74,36 @@ def _ask(asking: Sequence[Asking], root: Path) -> None:
     from mmpr import cluster
     from mmpr.progress import BuildProgress
 
-    log = root / "logs" / "ray.log"
-    log.parent.mkdir(exist_ok=True)
-    terminal = sys.stderr
-    # Ray tells of every actor that it ends, on the standard error of this process; that is for the log.
-    with log.open("a", encoding="utf-8") as file, contextlib.redirect_stderr(file):
-        try:
-            cluster.connect(log)
-            end_politely()  # Ray has put its own way of ending in place
-            for one in asking:
-                run, job = one.run, job_of(one)
-                units = run.stored.all_units()
-                to_sample = [unit for unit in units if not is_done(run.folder, "sample", unit)]
-                sampled = [unit for unit in units if unit not in set(to_sample)]
-                to_judge = [unit for unit in sampled if not is_done(run.folder, "verify", unit)]
-                totals: dict[str, int] = {}
-                for unit in to_sample:
-                    add_counts(totals, read_counts(job.asked(unit)))
-                questions = sum(totals.values())
-                totals = {"questions": questions, "to_judge": questions * one.recipe.sampling.samples}
-                going_on = f", {len(sampled)} of {len(units)} units are there" if sampled else ""
-                asked = f"{run.about['model']}, {run.about['style']}, {run.about['way']}{going_on}"
-                print(printable(asked), file=terminal)
-                meter = cluster.start_meter()
-                engines = one.recipe.engine.actors
-                with BuildProgress(lambda meter=meter: cluster.read_meter(meter), totals, engines, terminal) as bars:  # type: ignore[misc]
-                    cluster.run(
-                        job,
-                        one.model.path,
-                        to_sample=to_sample,
-                        to_judge=to_judge,
-                        heldout=[],
-                        meter=meter,
-                        on_done=bars.judged,
-                    )
-                shutil.rmtree(run.folder / ATTEMPTS, ignore_errors=True)
-        finally:
-            cluster.disconnect()
+    with cluster.session(root / "logs" / "ray.log") as terminal:
+        for one in asking:
+            run, job = one.run, job_of(one)
+            units = run.stored.all_units()
+            to_sample = [unit for unit in units if not is_done(run.folder, "sample", unit)]
+            sampled = [unit for unit in units if unit not in set(to_sample)]
+            to_judge = [unit for unit in sampled if not is_done(run.folder, "verify", unit)]
+            totals: dict[str, int] = {}
+            for unit in to_sample:
+                add_counts(totals, read_counts(job.asked(unit)))
+            questions = sum(totals.values())
+            totals = {"questions": questions, "to_judge": questions * one.recipe.sampling.samples}
+            going_on = f", {len(sampled)} of {len(units)} units are there" if sampled else ""
+            asked = f"{run.about['model']}, {run.about['style']}, {run.about['way']}{going_on}"
+            print(printable(asked), file=terminal)
+            if to_sample:
+                cluster.check_room(one.recipe.engine, terminal)
+            meter = cluster.start_meter()
+            engines = one.recipe.engine.actors
+            with BuildProgress(lambda meter=meter: cluster.read_meter(meter), totals, engines, terminal) as bars:  # type: ignore[misc]
+                cluster.run(
+                    job,
+                    one.model.path,
+                    to_sample=to_sample,
+                    to_judge=to_judge,
+                    heldout=[],
+                    meter=meter,
+                    on_done=bars.judged,
+                )
+            shutil.rmtree(run.folder / ATTEMPTS, ignore_errors=True)
 
 
 def job_of(one: Asking) -> Job:
