@@ -95,7 +95,9 @@ def _connect(log: Path) -> None:
         with _stderr_to(log):
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise MmprError(f"Ray: cannot connect to {address!r}: {error}") from None
+        token = "; a cluster that wants a token wants RAY_AUTH_MODE=token here too (docs/cluster.md)"
+        hint = "" if local else token
+        raise MmprError(f"Ray: cannot connect to {address!r}: {error}; its words are in {log}{hint}") from None
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -295,8 +297,9 @@ def check_room(spec: EngineSpec, terminal: TextIO) -> None:
     remedy = f"lower engine.actors or engine.{kind.lower()}s_per_actor"
     if not os.environ.get("RAY_ADDRESS"):
         raise EngineError(f"this machine has {here}, {wanted}; {remedy}, or set RAY_ADDRESS to a cluster")
+    places = f"{len(nodes)} node{'s' if len(nodes) > 1 else ''}"
     print(
-        f"note: the cluster has {here} on {len(nodes)} nodes, {wanted}, an engine on one node; "
+        f"note: the cluster has {here} on {places}, {wanted}, an engine on one node; "
         f"what does not fit waits until it grows, or stop and {remedy}",
         file=terminal,
         flush=True,
