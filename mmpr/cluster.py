@@ -43,6 +43,9 @@ from mmpr.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, samp
 STAGE_CPUS = 0.25
 """What a task of the light stages takes of a core, so that they run beside the engines."""
 
+_SHARE = 1e-4
+"""The smallest share of a core or GPU that Ray counts."""
+
 _LIGHT: dict[str, Any] = {"num_cpus": STAGE_CPUS, "max_retries": MOST_ATTEMPTS}
 
 _REPORT_EVERY_S = 0.5
@@ -288,8 +291,9 @@ def check_room(spec: EngineSpec, terminal: TextIO) -> None:
     """
     kind, each = _takes(spec)
     nodes = [node["Resources"].get(kind, 0) for node in ray.nodes() if node["Alive"]]
-    others = STAGE_CPUS if kind == "CPU" else 0
-    if not each or (sum(has // each for has in nodes) >= spec.actors and sum(nodes) - each * spec.actors >= others):
+    others = STAGE_CPUS if kind == "CPU" and each else 0
+    room = sum(int(has / each + _SHARE) for has in nodes) if each else spec.actors
+    if room >= spec.actors and sum(nodes) + _SHARE >= each * spec.actors + others:
         return
     here = f"{sum(nodes):g} {kind}s"
     beside = f" and the other stages {others:g}" if others else ""

@@ -28,6 +28,8 @@ ROOM = [
     pytest.param(TWO, {"actors": 1, "cpus_per_actor": 3}, "has 4 CPUs", id="too-big-for-a-node"),
     pytest.param(GPUS, {"actors": 2}, "", id="gpus-fit"),
     pytest.param(GPUS, {"actors": 4, "gpus_per_actor": 0.5}, "", id="halves-of-gpus-fit"),
+    pytest.param(GPUS, {"actors": 20, "gpus_per_actor": 0.1}, "", id="tenths-of-gpus-fit"),
+    pytest.param(GPUS, {"actors": 21, "gpus_per_actor": 0.1}, "has 2 GPUs", id="one-tenth-too-many"),
     pytest.param(GPUS, {"actors": 2, "tensor_parallel_size": 2}, "has 2 GPUs", id="too-few-gpus"),
     pytest.param(GPUS * 2, {"actors": 1, "tensor_parallel_size": 4}, "has 4 GPUs", id="too-few-gpus-on-a-node"),
 ]
