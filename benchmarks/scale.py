@@ -53,7 +53,8 @@ def tail(folder: Path, small: bool) -> Figures:
 def plan(folder: Path, small: bool) -> Figures:
     """Memory of planning, indexing and finding what is left to do."""
     return [
-        _measured("index", folder, questions) for questions in ((300, 3_000) if small else (10_000, 100_000, 1_000_000))
+        _measured("index", folder, questions)
+        for questions in ((300, 3_000) if small else (10_000, 100_000, 1_000_000, QUESTIONS))
     ]
 
 
