@@ -91,8 +91,12 @@ def _side_log(path: Path) -> io.TextIOWrapper:
         return io.TextIOWrapper(io.BufferedWriter(_Unfailing(path, "a")), encoding="utf-8")
 
 
+def _address() -> str:
+    return os.environ.get("RAY_ADDRESS") or "local"
+
+
 def _connect(log: Path) -> None:
-    address = os.environ.get("RAY_ADDRESS") or "local"
+    address = _address()
     local = {"include_dashboard": False} if address == "local" else {}
     try:
         with _stderr_to(log):
@@ -299,7 +303,7 @@ def check_room(spec: EngineSpec, terminal: TextIO) -> None:
     beside = f" and the other stages {others:g}" if others else ""
     wanted = f"the recipe's {spec.actors} engines want {each:g} each{beside}"
     remedy = f"lower engine.actors or engine.{kind.lower()}s_per_actor"
-    if not os.environ.get("RAY_ADDRESS"):
+    if _address() == "local":
         raise EngineError(f"this machine has {here}, {wanted}; {remedy}, or set RAY_ADDRESS to a cluster")
     places = f"{len(nodes)} node{'s' if len(nodes) > 1 else ''}"
     print(

@@ -90,7 +90,9 @@ class BuildProgress:
         if sums.get("engines", 0) == 0:
             return f"starting {self._engines} engine{'s' if self._engines > 1 else ''}"
         responses, tokens = self._rates(sums)
-        return f"{responses:,.0f} responses/s, {tokens:,.0f} tokens/s" + (
+        again = sums["engines"] - self._engines  # in place of engines that have died, see logs/
+        restarts = f", {again} engine restart{'s' if again > 1 else ''}" if again > 0 else ""
+        return f"{responses:,.0f} responses/s, {tokens:,.0f} tokens/s{restarts}" + (
             "" if self._live else f"  {self._pass_rate()}"
         )
 

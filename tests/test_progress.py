@@ -1,9 +1,11 @@
 """What reaches a terminal: text as text, whatever a model or a data set put into it."""
 
+import io
+
 import pytest
 from rich.table import Table
 
-from mmpr.progress import print_tables
+from mmpr.progress import BuildProgress, print_tables
 from mmpr.train.progress import TrainProgress
 from tests.test_command import HOSTILE
 
@@ -22,3 +24,18 @@ def test_what_training_says_is_printable(capsys: pytest.CaptureFixture[str]) -> 
 
     TrainProgress(0, 1, sys.stderr).say("".join(HOSTILE))
     assert capsys.readouterr().err.removesuffix("\n").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("engines", "words"),
+    [
+        (0, "starting 2 engines"),
+        (1, "tokens/s"),
+        (2, "tokens/s"),
+        (3, ", 1 engine restart"),
+        (5, ", 3 engine restarts"),
+    ],
+)
+def test_engines_that_died_are_told_of(engines: int, words: str) -> None:
+    progress = BuildProgress(dict, {"questions": 8}, 2, io.StringIO())
+    assert progress._details({"engines": engines}).strip().endswith(words)
