@@ -274,6 +274,7 @@ def _end(node: Node) -> None:
     """Kill all that runs on a node, and what starts Ray there."""
     kill(node.pids())
     if node.starting is not None:
+        node.starting.kill()  # it may not have got there yet
         node.starting.wait()
         node.starting = None
 
