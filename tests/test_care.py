@@ -271,6 +271,38 @@ def test_what_fails_is_asked_once_more_and_then_given_up(tmp_path: Path, failure
         assert engine.asked.count("question 6") == 2
 
 
+REFUSED, LATE = RowError("engine_refused", "no"), None
+
+
+@pytest.mark.parametrize(
+    ("happens", "reason"),
+    [
+        pytest.param([REFUSED], "", id="refused-once"),
+        pytest.param([REFUSED, REFUSED], "engine_refused", id="refused-twice"),
+        pytest.param([LATE], "", id="late-among-others"),
+        pytest.param([LATE, LATE], "engine_timeout", id="late-alone-too"),
+        pytest.param([REFUSED, LATE], "", id="refused-and-then-held-up-by-another"),
+        pytest.param([REFUSED, LATE, LATE], "engine_timeout", id="refused-late-late-alone"),
+    ],
+)
+def test_what_was_late_among_others_is_never_given_up_unasked_alone(
+    tmp_path: Path, happens: list[RowError | None], reason: str
+) -> None:
+    left = list(happens)
+
+    def act(request: Request) -> Reply | None:
+        if request.seed != QUESTIONS[3].seed or not left:
+            return answer(request)
+        event = left.pop(0)
+        if event is not None:
+            raise event
+        return None
+
+    results, deaths = live_until_done(tmp_path, act)
+    assert reasons(results) == ({QUESTIONS[3].prompt: reason} if reason else {})
+    assert (len(results), deaths, left) == (len(QUESTIONS), 0, [])
+
+
 def test_time_that_the_process_slept_through_is_not_the_engines(tmp_path: Path) -> None:
     """A disk that hangs, or a machine that pauses, for longer than an answer may take: nobody is asked again."""
 

@@ -22,6 +22,9 @@ from mmpr.errors import EngineDeadError, RowError
 HARMLESS = Request("What is 1 + 1?", (), 1, 0)
 """What an engine that works can be asked: one that dies over it, or hangs, is itself the cause."""
 
+MOST_FAILURES = 2
+"""Times that a request may fail before it is given up."""
+
 _TIMEOUT = "engine_timeout"
 _STDERR = 2  # as the operating system knows it: an engine's log
 _BEATS = 4  # of the watchdog in its time
@@ -29,25 +32,33 @@ _SLICES = 10  # of the time that an answer may take
 
 
 class Careful:
-    """The engine as a unit sees it: every request is asked at most twice, suspects alone."""
+    """The engine as a unit sees it: what fails is asked once more, suspects alone."""
 
     def __init__(self, engine: Engine, history: History) -> None:
         self._engine, self._history = engine, history
         self.samples_at_once = engine.samples_at_once
 
     async def generate(self, request: Request) -> Reply:
-        """See ``Engine.generate``; what failed is asked once more before its RowError is raised."""
+        """See ``Engine.generate``.
+
+        What failed is asked once more before its RowError is raised; what took too long among others, alone.
+        """
         deaths = self._history.deaths_alone(request)
         if deaths is not None:
             if deaths >= MOST_DEATHS_ALONE:
                 raise RowError("engine_killed", f"{MOST_DEATHS_ALONE} engines died over it, with nothing else in them")
             request = replace(request, caution=1 + deaths)
-        try:
-            return await self._engine.generate(request)
-        except RowError as error:
-            if error.reason == _TIMEOUT and not request.caution:
-                request = replace(request, caution=1)
-            return await self._engine.generate(request)
+        failures = 0
+        while True:
+            try:
+                return await self._engine.generate(request)
+            except RowError as error:
+                failures += 1
+                in_company = error.reason == _TIMEOUT and not request.caution
+                if failures >= MOST_FAILURES and not in_company:
+                    raise
+                if in_company:  # another may have held it up: that is never the last word on it
+                    request = replace(request, caution=1)
 
     def token_ends(self, text: str) -> list[int]:
         """See ``Engine.token_ends``."""
