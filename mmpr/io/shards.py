@@ -234,7 +234,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager
@@ -246,13 +246,12 @@ def whole_or_absent(path: Path) -> Iterator[Path]:
     """
     temporary = path.parent / f".{path.name}-{os.uname().nodename}-{os.getpid()}-{next(_serial)}{_TEMPORARY}"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            _sync(temporary)
+            temporary.replace(path)
+            _sync(path.parent)
     finally:
         with contextlib.suppress(OSError):  # what stands in the way has been told above
             temporary.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mmpr.errors import OutputError
+from mmpr.io.shards import writing
 from mmpr.report.against import read_against
 from mmpr.report.compare import compare
 from mmpr.report.contamination import HELDOUT, Others, Overlaps, heldout
@@ -87,10 +88,8 @@ def check_folder(folder: Path) -> None:
     Raises:
         OutputError: it is a file, or holds something else.
     """
-    try:
+    with writing(folder):
         strange = folder.exists() and any(folder.iterdir()) and not (folder / "report.json").is_file()
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from None
     # Builds of all versions keep their report here, a half-copied one too.
     if strange and not (folder.parent / "manifest.json").is_file():
         raise OutputError(f"{folder}: holds something else than a report; name a new folder with --out")
@@ -107,17 +106,16 @@ def write_report(report: Report, folder: Path) -> Path:
     check_folder(folder)
     making, old = (folder.with_name(f".{folder.name}-{what}{os.getpid()}.tmp") for what in ("", "old-"))
     try:
-        shutil.rmtree(making, ignore_errors=True)
-        making.mkdir(parents=True)
-        text = json.dumps(as_json(report), ensure_ascii=True, indent=1, allow_nan=False)
-        # Where the JSON is put into a page it must not end the script that holds it.
-        (making / "report.json").write_text(text.replace("<", "\\u003c") + "\n", encoding="ascii")
-        write_page(report, making)
-        if folder.exists():
-            folder.rename(old)
-        making.rename(folder)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        with writing(folder):
+            shutil.rmtree(making, ignore_errors=True)
+            making.mkdir(parents=True)
+            text = json.dumps(as_json(report), ensure_ascii=True, indent=1, allow_nan=False)
+            # Where the JSON is put into a page it must not end the script that holds it.
+            (making / "report.json").write_text(text.replace("<", "\\u003c") + "\n", encoding="ascii")
+            write_page(report, making)
+            if folder.exists():
+                folder.rename(old)
+            making.rename(folder)
     finally:
         for left in (making, old):
             shutil.rmtree(left, ignore_errors=True)

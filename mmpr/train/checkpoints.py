@@ -11,7 +11,7 @@ import re
 import shutil
 from pathlib import Path
 
-from mmpr.errors import OutputError
+from mmpr.io.shards import writing
 
 WRITING = "writing"
 CHECKPOINTS = "checkpoints"
@@ -42,7 +42,7 @@ def publish(written: Path, place: Path) -> None:
     Raises:
         OutputError: the disk is full or cannot be written.
     """
-    try:
+    with writing(place):
         place.parent.mkdir(parents=True, exist_ok=True)
         for path in sorted(written.rglob("*")):
             _sync(path)
@@ -51,8 +51,6 @@ def publish(written: Path, place: Path) -> None:
             shutil.rmtree(place)
         written.rename(place)
         _sync(place.parent)
-    except OSError as error:
-        raise OutputError(f"{place}: cannot be written: {error.strerror or error}") from error
 
 
 def keep_last(run: Path, keep: int) -> None:
