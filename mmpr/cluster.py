@@ -1,4 +1,4 @@
-"""Ray: one machine or a cluster, and the graph of stages on it. Only it, ``feed`` and ``build`` import ray."""
+"""Ray: one machine or a cluster, and the graph of stages on it. Only it and ``feed`` import ray."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ def session(log: Path) -> Iterator[TextIO]:
     terminal = sys.stderr
     with _side_log(log) as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         try:
-            _connect(log)
+            with _stderr_to(file):
+                _connect(log)
             end_politely()  # Ray has put its own way of ending in place
             yield terminal
         finally:
@@ -99,11 +100,9 @@ def _connect(log: Path) -> None:
     address = _address()
     local = {"include_dashboard": False} if address == "local" else {}
     try:
-        with _stderr_to(log):
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        token = "; a cluster that wants a token wants RAY_AUTH_MODE=token here too (docs/cluster.md)"
-        hint = "" if local else token
+        hint = "" if local else "; a cluster that wants a token wants RAY_AUTH_MODE=token here too (docs/cluster.md)"
         raise MmprError(f"Ray: cannot connect to {address!r}: {error}; its words are in {log}{hint}") from None
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
@@ -112,13 +111,11 @@ def _connect(log: Path) -> None:
 
 
 @contextlib.contextmanager
-def _stderr_to(log: Path) -> Iterator[None]:
+def _stderr_to(file: TextIO) -> Iterator[None]:
     """Point the standard error of this process (Ray's C++ parts write to it directly) at a file for a while."""
-    sys.stderr.flush()
     kept = os.dup(2)
     try:
-        with log.open("ab") as file:
-            os.dup2(file.fileno(), 2)
+        os.dup2(file.fileno(), 2)
         yield
     finally:
         os.dup2(kept, 2)

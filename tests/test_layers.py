@@ -45,7 +45,7 @@ RANKS = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 # Heavy libraries and the only modules that import them.
 LEAVES = {
     "vllm": ("engine/vllm.py",),
-    "ray": ("feed.py", "cluster.py", "build.py"),
+    "ray": ("feed.py", "cluster.py"),
     "torch": ("engine/", "train/", "train.py"),
     "accelerate": ("train/", "train.py"),
     "sympy": ("answers/",),
