@@ -174,9 +174,9 @@ class Ground:
                 return True
             try:
                 node.starting.wait(START_LIMIT_S)
+                node.starting = None
             except subprocess.TimeoutExpired:
                 _end(node)
-            node.starting = None
         return bool(node.processes("raylet/raylet"))
 
     def fill(self) -> None:
@@ -281,7 +281,7 @@ def _end(node: Node) -> None:
 
 def _clear(made: Ground) -> None:
     for node in made.nodes:
-        kill(node.pids())
+        _end(node)
         sh("ip", "link", "del", node.name, check=False)
         sh("ip", "netns", "del", node.name, check=False)
     sh("ip", "link", "del", _BRIDGE, check=False)
