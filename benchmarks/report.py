@@ -21,8 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from mmpr.config import parse_recipe
-from mmpr.io.manifest import write_manifest
-from mmpr.io.shards import Unit, index_shard, shard, write_json, write_shard
 from mmpr.schema import (
     Completions,
     IndexedRow,
@@ -37,6 +35,8 @@ from mmpr.schema import (
     Verdicts,
     content_id,
 )
+from mmpr.storage.manifest import write_manifest
+from mmpr.storage.shards import Unit, index_shard, shard, write_json, write_shard
 
 UNIT_QUESTIONS = 64
 PAIRS = 10

@@ -20,11 +20,11 @@ from unittest import mock
 
 from mmpr import build as build_module
 from mmpr.config import Recipe, parse_recipe
-from mmpr.io.shards import STAGES, Unit, shard, write_shard
-from mmpr.io.work import WORK, what_is_left
 from mmpr.plan import Build, Plan, make_plan, write_build, write_index
 from mmpr.schema import Completions, IndexedRow, PreferenceRow, Question, Rollout, Verdicts
 from mmpr.stages import Job
+from mmpr.storage.shards import STAGES, Unit, shard, write_shard
+from mmpr.storage.work import WORK, what_is_left
 
 MEAN_TOKENS = 325  # between the paper's 300.0 (chosen) and 350.5 (rejected)
 QUESTION_WORDS = 60  # about its 79.5 tokens

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from mmpr.sources.digits import Asked
-from mmpr.sources.easy_vqa import COLOURS, SHAPES
+from mmpr.sources.easy_vqa_questions import COLOURS, SHAPES
 
 STYLES = ("careful", "jump", "blind")
 STYLE_WEIGHTS = {2: (0.52, 0.12, 0.36), 3: (0.36, 0.08, 0.56), 4: (0.30, 0.08, 0.62)}

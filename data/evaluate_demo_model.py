@@ -31,7 +31,7 @@ from mmpr.answers import extract, match
 from mmpr.prompts import load_template, to_messages
 from mmpr.schema import SourceRow
 from mmpr.sources.digits import Digits
-from mmpr.sources.easy_vqa import EasyVqa
+from mmpr.sources.easy_vqa_questions import EasyVqa
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DIRECT_SUFFIX = "Answer the question using a single word or phrase."

@@ -56,7 +56,7 @@ from mmpr.sources.digits import (
     scans,
     split_indices,
 )
-from mmpr.sources.easy_vqa import QUESTION_KINDS, EasyVqa, picture_facts, questions_by_kind
+from mmpr.sources.easy_vqa_questions import QUESTION_KINDS, EasyVqa, picture_facts, questions_by_kind
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # With glibc's defaults most of the time would go into page faults; these are read at start-up only.

@@ -22,7 +22,7 @@ __all__ = ["load_pairs"]
 
 
 def load_pairs(out: str | os.PathLike[str]) -> Dataset:
-    """A finished build as a Hugging Face dataset, one row a pair; see ``mmpr.io.flat.load_pairs``."""
-    from mmpr.io.flat import load_pairs  # waits for its turn: `datasets` takes seconds to import
+    """A finished build as a Hugging Face dataset, one row a pair; see ``mmpr.storage.flat.load_pairs``."""
+    from mmpr.storage.flat import load_pairs  # waits for its turn: `datasets` takes seconds to import
 
     return load_pairs(out)

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from mmpr.command import printable, run_command
 
 if TYPE_CHECKING:
-    from mmpr.io.shards import Stage
     from mmpr.plan import Build, Plan
+    from mmpr.storage.shards import Stage
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -97,11 +97,11 @@ def build(plan: Plan, out: Path, start: Stage | None = None) -> dict[str, Any]:
         OutputError: ``out`` is in use or belongs to another recipe.
         EngineError: an engine did not start, or keeps dying.
     """
-    from mmpr.io.manifest import REPORT, read_manifest
-    from mmpr.io.shards import locked, remove_temporaries
     from mmpr.models import say_remote_code
     from mmpr.plan import prepare, write_index
     from mmpr.progress import print_tables, reasons_table, summary_table
+    from mmpr.storage.manifest import REPORT, read_manifest
+    from mmpr.storage.shards import locked, remove_temporaries
 
     out = out.absolute()
     say_remote_code(plan.recipe.model.trust_remote_code)
@@ -129,9 +129,9 @@ def build(plan: Plan, out: Path, start: Stage | None = None) -> dict[str, Any]:
 
 def _run_stages(plan: Plan, out: Path, state: Build) -> None:
     """Whatever is not there yet, of all stages and units."""
-    from mmpr.io.work import what_is_left
     from mmpr.progress import BuildProgress
     from mmpr.stages import Job
+    from mmpr.storage.work import what_is_left
 
     job = Job(plan.recipe, out, plan.model.revision)
     train = state.of("train")
@@ -162,9 +162,9 @@ def _run_stages(plan: Plan, out: Path, state: Build) -> None:
 
 def _finish(plan: Plan, out: Path, state: Build) -> dict[str, Any]:
     """Card and manifest, the manifest last. Nobody writes any more: what killed workers left behind goes."""
-    from mmpr.io.manifest import write_manifest
-    from mmpr.io.shards import ATTEMPTS, STAGES, VERDICTS_BEFORE, remove_temporaries, stage_counts
     from mmpr.plan import verdict_changes
+    from mmpr.storage.manifest import write_manifest
+    from mmpr.storage.shards import ATTEMPTS, STAGES, VERDICTS_BEFORE, remove_temporaries, stage_counts
 
     remove_temporaries(out)
     counts = {"index": state.counts}

@@ -37,8 +37,8 @@ from mmpr.engine.lives import MOST_ATTEMPTS, Life, begin_unit, end_unit
 from mmpr.engine.turns import Turns
 from mmpr.errors import EngineDeadError, EngineError, MmprError
 from mmpr.feed import AHEAD, units_as_rows
-from mmpr.io.shards import ATTEMPTS, Stage, Unit, add_counts, writing
 from mmpr.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
+from mmpr.storage.shards import ATTEMPTS, Stage, Unit, add_counts, writing
 
 STAGE_CPUS = 0.25
 """What a task of the light stages takes of a core, so that they run beside the engines."""

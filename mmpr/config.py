@@ -143,7 +143,7 @@ class DigitsSource(_Source):
 
 
 class EasyVqaSource(_Source):
-    """Questions over the pictures of the package easy-vqa (``mmpr.sources.easy_vqa``)."""
+    """Questions over the pictures of the package easy-vqa (``mmpr.sources.easy_vqa_questions``)."""
 
     type: Literal["easy_vqa"]
     split: Literal["pretrain", "train", "heldout"]

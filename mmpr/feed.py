@@ -16,7 +16,7 @@ import ray.data
 from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
-from mmpr.io.shards import Stage, Unit, is_done
+from mmpr.storage.shards import Stage, Unit, is_done
 
 AHEAD = 16
 """Units let in for each one that the engines work on at once: so much later may a unit end than those begun with it."""

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from mmpr.errors import MmprError, OutputError
-from mmpr.io.integrity import check_files
+from mmpr.storage.integrity import check_files
 
 _NOT_SENT = [".lock", "*.tmp", "logs/**", "parts/**", "survey/**", "reference/**"]
 _TOKEN = re.compile(r"hf_[A-Za-z0-9]+|(?i:bearer|token)[ =:]+\S+")

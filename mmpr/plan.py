@@ -21,7 +21,13 @@ import pyarrow.parquet as pq
 import mmpr
 from mmpr.config import Recipe, SourceSpec, fingerprint
 from mmpr.errors import MmprError, OutputError, RecipeError, RowError
-from mmpr.io.shards import (
+from mmpr.models import FoundModel, find_model
+from mmpr.prompts import load_template
+from mmpr.schema import IndexedRow, Reject, SourceRow, question_id
+from mmpr.sources import Source, open_source
+from mmpr.sources.ingest import check_text
+from mmpr.sources.selection import select_rows
+from mmpr.storage.shards import (
     STAGES,
     VERDICTS_BEFORE,
     Split,
@@ -34,13 +40,7 @@ from mmpr.io.shards import (
     write_json,
     write_shard,
 )
-from mmpr.io.work import WORK
-from mmpr.models import FoundModel, find_model
-from mmpr.prompts import load_template
-from mmpr.schema import IndexedRow, Reject, SourceRow, question_id
-from mmpr.sources import Source, open_source
-from mmpr.sources.ingest import check_text
-from mmpr.sources.select import select_rows
+from mmpr.storage.work import WORK
 
 REDO: tuple[Stage, ...] = ("complete", "verify", "pair")
 """Stages that ``--from`` may repeat; to sample again, use another output directory."""
@@ -87,7 +87,7 @@ class Expected:
 class Build:
     """The plan as it lies in ``build.json``; ``counts`` are those of the index (``<source>/<what>``).
 
-    ``work`` says what each training unit asks for (``mmpr.io.work.WORK``); earlier versions did not write it down.
+    ``work`` says what each training unit asks for (``mmpr.storage.work.WORK``); earlier versions did not write it down.
     """
 
     units: dict[Split, int]

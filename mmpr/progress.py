@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from mmpr.io.manifest import total
+from mmpr.storage.manifest import total
 
 PLAIN_EVERY_S = 10.0
 _POLL_S = 0.5

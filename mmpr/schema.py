@@ -3,7 +3,7 @@
     SourceRow ─▶ Question ─▶ Rollout (K Responses) ─▶ Verdicts ─▶ PreferenceRow (Pairs)
                                  └─ no truth ─▶ Completions ─────────┘            Reject: what fell out, and why
 
-Plain frozen dataclasses; how they lie on disk is in ``mmpr.io``.
+Plain frozen dataclasses; how they lie on disk is in ``mmpr.storage``.
 """
 
 from __future__ import annotations

@@ -23,8 +23,6 @@ from mmpr.config import DropoutSpec, DropoutVariant, Recipe
 from mmpr.dropout_ntp import keep_prefix
 from mmpr.engine import Engine, Request
 from mmpr.errors import RowError
-from mmpr.io.shards import STAGES, Stage, Unit, add_counts, index_shard, is_done, shard, write_rejects, write_shard
-from mmpr.io.tables import Row, read_counts, read_rows
 from mmpr.pairing import distinct, pair_by_correctness, pair_by_dropout, pass_rate
 from mmpr.prompts import Template, load_template, without_images
 from mmpr.schema import (
@@ -41,6 +39,8 @@ from mmpr.schema import (
 )
 from mmpr.sources import open_source
 from mmpr.sources.ingest import to_question
+from mmpr.storage.shards import STAGES, Stage, Unit, add_counts, index_shard, is_done, shard, write_rejects, write_shard
+from mmpr.storage.tables import Row, read_counts, read_rows
 
 Counts = dict[str, int]
 

@@ -11,10 +11,10 @@ from unittest import mock
 from mmpr import build as build_module
 from mmpr.config import Recipe, load_recipe, parse_recipe
 from mmpr.engine.replay import ReplayEngine
-from mmpr.io.manifest import read_manifest
-from mmpr.io.shards import Stage
 from mmpr.plan import Build, Plan, make_plan
 from mmpr.stages import Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
+from mmpr.storage.manifest import read_manifest
+from mmpr.storage.shards import Stage
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 QUICKSTART = REPOSITORY / "pipelines" / "quickstart.yaml"

@@ -16,10 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mmpr.inspect.verify import verify
-from mmpr.io.tables import read_rows
+from mmpr.check.verify import verify
 from mmpr.progress import Steps
 from mmpr.schema import PreferenceRow, Reject, Rollout
+from mmpr.storage.tables import read_rows
 
 RECIPE = """
 name: faults

@@ -13,9 +13,9 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from mmpr.answers import extract, match
-from mmpr.io.tables import read_rows
 from mmpr.prompts import load_template
 from mmpr.schema import Completions, PreferenceRow, Question, Reject, Rollout, Verdicts, sample_seed
+from mmpr.storage.tables import read_rows
 
 MODEL = Path(__file__).resolve().parent.parent / "data" / "demo_model"
 K = 8

@@ -28,8 +28,8 @@ from mmpr.engine.lives import (
 )
 from mmpr.engine.turns import Turns
 from mmpr.errors import EngineDeadError, EngineError, EngineStartError, RowError
-from mmpr.io.shards import Unit
 from mmpr.schema import Response
+from mmpr.storage.shards import Unit
 
 UNIT = Unit("train", 3, 9)
 QUESTIONS = [Request(f"question {i}", (), 2, i) for i in range(8)]

@@ -20,9 +20,9 @@ from mmpr.errors import OutputError, SourceError
 from mmpr.export.__main__ import main
 from mmpr.export.formats import Format, Images
 from mmpr.export.run import export
-from mmpr.io.tables import read_rows
 from mmpr.schema import PreferenceRow, Reject
 from mmpr.sources.mmpr_pairs import read_pairs
+from mmpr.storage.tables import read_rows
 from tests.conftest import SmallBuild
 
 FlatPair = tuple[str, tuple[bytes, ...], str, str, str]
@@ -334,7 +334,7 @@ def test_what_cannot_be_exported(small_build: SmallBuild, tmp_path: Path) -> Non
     copy = Path(shutil.copytree(small_build.out, tmp_path / "copy"))
     shard = next((copy / "pairs").iterdir())
     shard.write_bytes(shard.read_bytes()[:-1] + b"x")
-    with pytest.raises(OutputError, match=r"was changed; python -m mmpr\.inspect"):
+    with pytest.raises(OutputError, match=r"was changed; python -m mmpr\.check"):
         export(copy, "trl", tmp_path / "other")
 
 
@@ -348,7 +348,7 @@ def test_wrong_usage(argv: list[str], capsys: pytest.CaptureFixture[str]) -> Non
     assert "usage:" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("module", ["mmpr.export", "mmpr.inspect"])
+@pytest.mark.parametrize("module", ["mmpr.export", "mmpr.check"])
 def test_help_answers_at_once(module: str) -> None:
     code = (
         "import json, runpy, sys\n"

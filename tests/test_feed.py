@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from mmpr import feed
-from mmpr.io.shards import Units, shard
+from mmpr.storage.shards import Units, shard
 
 
 def numbers(blocks: Any, count: int) -> list[int]:

@@ -26,7 +26,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("prompts",),
     ("answers",),
     ("pairing", "dropout_ntp"),
-    ("io",),
+    ("storage",),
     ("sources",),
     ("engine",),
     ("models",),
@@ -36,7 +36,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("feed",),
     ("cluster",),
     ("hub",),
-    ("report", "export", "inspect"),
+    ("report", "export", "check"),
     ("build", "evaluate"),
     ("train",),
 )
@@ -44,7 +44,7 @@ RANKS = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 
 # Heavy libraries and the only modules that import them.
 LEAVES = {
-    "vllm": ("engine/vllm.py",),
+    "vllm": ("engine/vllm_engine.py",),
     "ray": ("feed.py", "cluster.py"),
     "torch": ("engine/", "train/", "train.py"),
     "accelerate": ("train/", "train.py"),
@@ -95,7 +95,7 @@ def test_rooms_import_only_rooms_before_them(path: Path) -> None:
     room = room_of(path)
     if room == "__init__":
         inside = {name for name in imported(path) if name.startswith("mmpr")}
-        assert inside == {"mmpr.io.flat.load_pairs"}
+        assert inside == {"mmpr.storage.flat.load_pairs"}
         return
     assert room in RANKS, f"{room}: give the new room its place in the list above"
     for name in imported(path):
@@ -119,7 +119,7 @@ def test_these_tests_see_imports() -> None:
         top: {name_of(path) for path in modules() for name in imported(path) if name.split(".")[0] == top}
         for top in ("vllm", "ray", "sklearn")
     }
-    assert importers["vllm"] == {"engine/vllm.py"}
+    assert importers["vllm"] == {"engine/vllm_engine.py"}
     assert "cluster.py" in importers["ray"]
     assert "sources/digits.py" in importers["sklearn"]
 
@@ -164,7 +164,7 @@ def test_help_answers_at_once() -> None:
 
 def test_a_plan_is_made_without_an_engine() -> None:
     seen = run(
-        "import json, sys\nimport mmpr.plan, mmpr.stages, mmpr.progress, mmpr.io.flat, mmpr.io.card\n"
+        "import json, sys\nimport mmpr.plan, mmpr.stages, mmpr.progress, mmpr.storage.flat, mmpr.storage.card\n"
         "print(json.dumps({'modules': list(sys.modules)}))"
     )
     assert not {"ray", "vllm", "torch", "transformers", "datasets", "sklearn"} & set(seen["modules"])
@@ -173,3 +173,11 @@ def test_a_plan_is_made_without_an_engine() -> None:
 def test_importing_mmpr_imports_nothing_else() -> None:
     seen = run("import json, sys\nimport mmpr\nprint(json.dumps({'modules': list(sys.modules)}))")
     assert [name for name in seen["modules"] if name.startswith("mmpr")] == ["mmpr"]
+
+
+def test_no_module_shadows_a_library() -> None:
+    """A file's own folder comes first on ``sys.path`` when it is run, as an editor's Run does."""
+    libraries = {*sys.stdlib_module_names, *LEAVES, "PIL", "datasets", "jinja2", "matplotlib", "numpy", "pandas"}
+    libraries |= {"peft", "psutil", "pyarrow", "pydantic", "rapidfuzz", "rich", "scipy", "transformers", "trl", "yaml"}
+    names = {part.removesuffix(".py") for path in modules() for part in path.relative_to(PACKAGE).parts}
+    assert not names & libraries

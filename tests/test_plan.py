@@ -11,12 +11,12 @@ import pytest
 
 from mmpr.config import Recipe, load_recipe, parse_recipe
 from mmpr.errors import OutputError, RecipeError
-from mmpr.io.shards import STAGES, index_shard, remove_temporaries
-from mmpr.io.tables import read_rows
 from mmpr.plan import estimate, make_plan, prepare, read_build, write_build, write_index
 from mmpr.schema import IndexedRow, Question, Reject, SourceRow
 from mmpr.sources import open_source
-from mmpr.sources.select import select_rows
+from mmpr.sources.selection import select_rows
+from mmpr.storage.shards import STAGES, index_shard, remove_temporaries
+from mmpr.storage.tables import read_rows
 from tests.conftest import SmallBuild
 from tests.helpers import (
     OWN_REJECTS,

@@ -16,11 +16,11 @@ from PIL import Image
 from mmpr.engine import Reply, Request
 from mmpr.engine.replay import ReplayEngine
 from mmpr.errors import EngineDeadError, RowError
-from mmpr.io.shards import Unit, shard
-from mmpr.io.tables import read_counts, read_rows
 from mmpr.plan import make_plan, read_build, write_index
 from mmpr.schema import Completions, PreferenceRow, Question, Reject, Response, Rollout, Verdicts, sample_seed
 from mmpr.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
+from mmpr.storage.shards import Unit, shard
+from mmpr.storage.tables import read_counts, read_rows
 from tests.conftest import SmallBuild
 from tests.helpers import build_without_ray, small_recipe, small_tree
 
@@ -368,7 +368,7 @@ def test_the_engine_hears_of_processor_and_samples_of_each_source(tmp_path: Path
 
 def stored(job: Job, unit: Unit, texts: list[str], template: str) -> None:
     """Put responses of one's own in place of the sampled ones."""
-    from mmpr.io.shards import write_shard
+    from mmpr.storage.shards import write_shard
 
     sampled(job, unit, Engine(job.recipe))
     path = shard(job.out, "sample", unit)

@@ -19,8 +19,8 @@ from rich import box
 from rich.table import Table
 
 from benchmarks.fuzz.targets import TARGETS, Target, input_of
-from mmpr.io.shards import write_json
 from mmpr.progress import PLAIN_EVERY_S, print_tables
+from mmpr.storage.shards import write_json
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 _START_S = 300  # a worker makes its seeds first

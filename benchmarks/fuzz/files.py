@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.fuzz.pictures import encoded, photographs
 from mmpr.config import ImagesSpec
-from mmpr.io.images import clean_image
+from mmpr.storage.images import clean_image
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 _CUTS = 100

@@ -23,13 +23,13 @@ from mmpr.config import ImagesSpec, Recipe, load_recipe, parse_recipe
 from mmpr.errors import RecipeError, RowError
 from mmpr.evaluate.benchmarks.readers import Broken, JsonRows
 from mmpr.evaluate.benchmarks.tsv import TsvRows
-from mmpr.io.images import clean_image
 from mmpr.prompts import load_template, to_messages
 from mmpr.schema import Question, Reject, question_id
 from mmpr.sources import open_source
 from mmpr.sources.ingest import to_question
 from mmpr.sources.mmpr_pairs import Release
-from mmpr.sources.select import select_rows
+from mmpr.sources.selection import select_rows
+from mmpr.storage.images import clean_image
 from mmpr.train.recipe import load_train_recipe
 
 LIMITS = ImagesSpec()

@@ -18,7 +18,7 @@ from benchmarks.prove.results import averages, differences, read, row
 from benchmarks.prove.work import run_all
 from mmpr.command import run_command
 from mmpr.errors import MmprError
-from mmpr.io.shards import locked, write_json, write_text
+from mmpr.storage.shards import locked, write_json, write_text
 
 COMPARED = (
     *((arm.name, BASE) for arm in ARMS),

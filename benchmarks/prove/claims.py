@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.prove.results import Mean, bootstrap_of
-from mmpr.io.manifest import read_manifest
-from mmpr.io.tables import read_rows
 from mmpr.schema import PreferenceRow, Question
-from mmpr.sources.easy_vqa import COLOURS, SHAPES
+from mmpr.sources.easy_vqa_questions import COLOURS, SHAPES
+from mmpr.storage.manifest import read_manifest
+from mmpr.storage.tables import read_rows
 
 Facts = Mapping[str, Any]
 """``{"digits": [3, 8, 5]}``, or ``shape`` and ``colour`` as far as they are known."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.prove.claims import Hallucination
 from benchmarks.prove.results import Average, Difference, Mean, Measured, row
-from mmpr.io.shards import whole_or_absent
+from mmpr.storage.shards import whole_or_absent
 
 _INCHES = (13.0, 4.2)
 _COLOUR, _PALE, _BASE = "#1f5fa8", "#9dbbdc", "#777777"

@@ -25,9 +25,9 @@ from benchmarks.prove.arms import BASE
 from benchmarks.prove.results import bootstrap
 from mmpr.evaluate.score import tally
 from mmpr.evaluate.store import finished_runs
-from mmpr.io.shards import whole_or_absent, write_json
 from mmpr.sources.digits import Digits
-from mmpr.sources.easy_vqa import EasyVqa
+from mmpr.sources.easy_vqa_questions import EasyVqa
+from mmpr.storage.shards import whole_or_absent, write_json
 
 SEED = 2_000_003
 DIGITS, SHAPES = 2400, 1600

@@ -16,9 +16,9 @@ import numpy as np
 from benchmarks.prove.arms import BASE, Arm
 from benchmarks.prove.jobs import Setup
 from mmpr.errors import OutputError
+from mmpr.evaluate.intervals import CONFIDENCE, RESAMPLES, Floats, Ints
 from mmpr.evaluate.nouns import STYLES, Style
 from mmpr.evaluate.score import Tally, tally
-from mmpr.evaluate.statistics import CONFIDENCE, RESAMPLES, Floats, Ints
 from mmpr.evaluate.store import Run, finished_runs
 
 SEED = 0

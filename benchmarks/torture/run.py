@@ -13,12 +13,12 @@ from pathlib import Path
 
 from benchmarks.torture.faults import ENGINE, Victim
 from benchmarks.torture.ground import REPOSITORY, Ground, kill, wait_until
-from mmpr.inspect.verify import verify
-from mmpr.io.manifest import read_manifest
-from mmpr.io.shards import Unit
-from mmpr.io.tables import read_rows
+from mmpr.check.verify import verify
 from mmpr.progress import Steps
 from mmpr.schema import Reject, Rollout
+from mmpr.storage.manifest import read_manifest
+from mmpr.storage.shards import Unit
+from mmpr.storage.tables import read_rows
 
 LIMIT_S = 1800
 PATIENCE_S, REAL_PATIENCE_S = 20, 150

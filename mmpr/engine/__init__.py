@@ -70,6 +70,6 @@ def start_engine(recipe: Recipe, model_path: str, log: Path) -> Engine:
         from mmpr.engine.replay import ReplayEngine
 
         return ReplayEngine(recipe)
-    from mmpr.engine.vllm import VllmEngine
+    from mmpr.engine.vllm_engine import VllmEngine
 
     return VllmEngine(recipe, model_path, log)

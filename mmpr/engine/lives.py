@@ -16,8 +16,8 @@ from pathlib import Path
 
 from mmpr.engine import Request
 from mmpr.errors import EngineError, EngineStartError
-from mmpr.io.shards import ATTEMPTS, Unit, writing
 from mmpr.schema import content_id
+from mmpr.storage.shards import ATTEMPTS, Unit, writing
 
 MOST_ATTEMPTS = 20
 """Engines that a unit may outlive, besides those that died over one request alone; then the build gives up."""

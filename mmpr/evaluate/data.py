@@ -18,15 +18,15 @@ from typing import Any
 from mmpr.config import Recipe, fingerprint
 from mmpr.errors import OutputError, RowError, SourceError
 from mmpr.evaluate.nouns import Benchmark
-from mmpr.io.manifest import file_sha256
-from mmpr.io.shards import Unit, shard
-from mmpr.io.tables import read_rows
 from mmpr.plan import read_build
 from mmpr.prompts import strip_short_answer
 from mmpr.schema import Question, Reject, question_id
 from mmpr.sources import Source, open_source
 from mmpr.sources.ingest import to_question
-from mmpr.sources.select import select_rows
+from mmpr.sources.selection import select_rows
+from mmpr.storage.manifest import file_sha256
+from mmpr.storage.shards import Unit, shard
+from mmpr.storage.tables import read_rows
 
 WORD = "Answer the question using a single word or phrase."
 LETTER = "Answer with the option's letter from the given choices directly."

@@ -16,7 +16,6 @@ from markupsafe import Markup
 from mmpr.evaluate.nouns import Difference, Evaluation, Paired, Result, Scores
 from mmpr.evaluate.show import ends, points, share
 from mmpr.evaluate.store import Stored, read_stored
-from mmpr.io.shards import Stage, shard
 from mmpr.prompts import strip_short_answer
 from mmpr.report import cards, look
 from mmpr.report.display import differing
@@ -24,6 +23,7 @@ from mmpr.report.nouns import Picture, ShownResponse
 from mmpr.report.pictures import shown
 from mmpr.report.read import one, read_columns, read_selected
 from mmpr.report.sample import judged, shorten
+from mmpr.storage.shards import Stage, shard
 
 EXAMPLE_BYTES = 12_000_000
 """All shown questions together."""

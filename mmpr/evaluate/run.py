@@ -12,10 +12,10 @@ from mmpr.evaluate.data import find_data
 from mmpr.evaluate.nouns import Evaluation, Style
 from mmpr.evaluate.plan import Asking, base_recipe, name_models, plan_runs
 from mmpr.evaluate.store import check_folder, claim, store_questions
-from mmpr.io.shards import ATTEMPTS, Stage, add_counts, is_done, locked, remove_temporaries, write_json, write_text
-from mmpr.io.tables import read_counts
 from mmpr.models import say_remote_code
 from mmpr.stages import Job
+from mmpr.storage.shards import ATTEMPTS, Stage, add_counts, is_done, locked, remove_temporaries, write_json, write_text
+from mmpr.storage.tables import read_counts
 
 STAGES: tuple[Stage, ...] = ("ingest", "sample", "verify")
 

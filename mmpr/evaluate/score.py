@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mmpr.errors import OutputError
+from mmpr.evaluate.intervals import Ints, interval, mcnemar, pass_at
 from mmpr.evaluate.nouns import (
     STYLES,
     Answered,
@@ -26,12 +27,11 @@ from mmpr.evaluate.nouns import (
     Scores,
     Style,
 )
-from mmpr.evaluate.statistics import Ints, interval, mcnemar, pass_at
 from mmpr.evaluate.store import Run, finished_runs
-from mmpr.io.shards import Unit, shard, write_json
-from mmpr.io.tables import read_rows
 from mmpr.report.texts import loops
 from mmpr.schema import Question, Rollout, Verdicts, content_id
+from mmpr.storage.shards import Unit, shard, write_json
+from mmpr.storage.tables import read_rows
 
 EXAMPLES = 48
 """Questions that two models did differently, named of each pair of models."""

@@ -23,8 +23,8 @@ from typing import Any
 from mmpr.config import Recipe
 from mmpr.errors import OutputError, SourceError
 from mmpr.evaluate.data import Data, fingerprint_of, read_questions, with_instruction
-from mmpr.io.shards import Unit, is_done, shard, write_json, write_shard
 from mmpr.schema import Question, Reject
+from mmpr.storage.shards import Unit, is_done, shard, write_json, write_shard
 
 UNIT_QUESTIONS = 64
 OURS = {".lock", "data", "runs", "logs", "report.json", "index.html"}

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from mmpr.errors import OutputError, SourceError
-from mmpr.io.manifest import file_sha256, read_manifest
-from mmpr.io.tables import read_rows
 from mmpr.schema import PreferenceRow, Reject
 from mmpr.sources.mmpr_pairs import Release, is_release
+from mmpr.storage.manifest import file_sha256, read_manifest
+from mmpr.storage.tables import read_rows
 
 _QUESTIONS_A_PART = 1024
 
@@ -63,7 +63,7 @@ class _BuildInput:
     def __init__(self, out: Path) -> None:
         files = read_manifest(out).get("files")
         if not isinstance(files, dict):
-            raise OutputError(f"{out / 'manifest.json'}: is damaged; python -m mmpr.inspect {out} tells more")
+            raise OutputError(f"{out / 'manifest.json'}: is damaged; python -m mmpr.check {out} tells more")
         self._out = out
         self._shards = {name: about for name, about in sorted(files.items()) if name.startswith("pairs/part-")}
         self.name, self.parts = out.resolve().name, len(self._shards)
@@ -77,7 +77,7 @@ class _BuildInput:
         except (OSError, TypeError, KeyError):
             whole = False
         if not whole:
-            raise OutputError(f"{path}: is missing or was changed; python -m mmpr.inspect {self._out} tells more")
+            raise OutputError(f"{path}: is missing or was changed; python -m mmpr.check {self._out} tells more")
         return read_rows(path, PreferenceRow)
 
     def repeat_time(self, source: str) -> float:

@@ -37,10 +37,10 @@ from mmpr.export.formats import (
 )
 from mmpr.export.inputs import Input, OnReject, check_input, open_input
 from mmpr.export.texts import dataset_info, readme
-from mmpr.io.shards import locked, remove_temporaries, whole_or_absent, write_json, write_text
-from mmpr.io.tables import write_parquet
 from mmpr.progress import Steps
 from mmpr.schema import Pair, PreferenceRow, Reject
+from mmpr.storage.shards import locked, remove_temporaries, whole_or_absent, write_json, write_text
+from mmpr.storage.tables import write_parquet
 
 _OURS = {".lock", "export.json", "pairs", "parts", "images", "rejects", "annotations"}
 

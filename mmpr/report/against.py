@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from mmpr.config import ImagesSpec, Recipe, parse_recipe
 from mmpr.errors import RowError, SourceError
-from mmpr.io.images import clean_image
 from mmpr.report.contamination import Others
 from mmpr.report.pictures import fingerprint
 from mmpr.report.read import read_batches
@@ -20,6 +19,7 @@ from mmpr.schema import Reject
 from mmpr.sources import open_source
 from mmpr.sources.files import find_files
 from mmpr.sources.mmpr_pairs import is_release
+from mmpr.storage.images import clean_image
 
 _QUESTIONS = ("question", "query", "problem", "prompt", "instruction", "text", "extra_info.question")
 _IMAGES = ("decoded_image", "images", "image", "img", "picture", "pictures", "file_name", "image_path", "image_1")

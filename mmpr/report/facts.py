@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mmpr.errors import OutputError
-from mmpr.io.manifest import read_manifest
-from mmpr.io.shards import Split, Unit
 from mmpr.plan import read_build
 from mmpr.report.nouns import Kind, Measure
+from mmpr.storage.manifest import read_manifest
+from mmpr.storage.shards import Split, Unit
 
 
 @dataclass(frozen=True, slots=True)

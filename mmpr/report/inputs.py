@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mmpr.io.shards import Stage
 from mmpr.report.facts import Facts
 from mmpr.report.nouns import Dropped, Flow
 from mmpr.report.pictures import Fingerprint
 from mmpr.report.read import UnitColumns
 from mmpr.report.tally import Tally
+from mmpr.storage.shards import Stage
 
 ShownRow = dict[Stage, Mapping[str, Any]]
 """Everything that is stored of a question, by stage; a stage that left nothing of it is not there."""

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from mmpr.errors import OutputError
-from mmpr.io.shards import writing
 from mmpr.report.against import read_against
 from mmpr.report.compare import compare
 from mmpr.report.contamination import HELDOUT, Others, Overlaps, heldout
@@ -26,6 +25,7 @@ from mmpr.report.sample import Rows, audit, choose, gallery, question_ids
 from mmpr.report.shards import BuildInput
 from mmpr.report.tally import BIT, FLAGS, Tally
 from mmpr.sources.mmpr_pairs import is_release
+from mmpr.storage.shards import writing
 
 Say = Callable[[str], None]
 

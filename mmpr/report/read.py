@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmpr.errors import OutputError
-from mmpr.io.shards import Stage, Unit, shard
-from mmpr.io.tables import arrow_schema
 from mmpr.schema import Completions, PreferenceRow, Question, Rollout, Verdicts
+from mmpr.storage.shards import Stage, Unit, shard
+from mmpr.storage.tables import arrow_schema
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

@@ -19,7 +19,6 @@ import numpy.typing as npt
 import mmpr
 from mmpr.answers import extract
 from mmpr.errors import RowError
-from mmpr.io.manifest import file_sha256
 from mmpr.report.facts import Facts
 from mmpr.report.flow import dropped_parts
 from mmpr.report.histogram import METHODS
@@ -30,6 +29,7 @@ from mmpr.report.read import UnitColumns, table_of
 from mmpr.report.tally import Tally
 from mmpr.schema import PairedResponse, PreferenceRow, Reject
 from mmpr.sources.mmpr_pairs import LazyRow, Release
+from mmpr.storage.manifest import file_sha256
 
 _UNIT_QUESTIONS = 256
 _LISTED = 3  # dropped lines that are named, of each entry and reason

@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from mmpr.io.shards import Stage, shard
-from mmpr.io.shards import Unit as ShardUnit
 from mmpr.report.facts import read_facts
 from mmpr.report.flow import index_rows, make_flow, rejected_by, rejected_rows
 from mmpr.report.inputs import DECODERS, Asked, ShownRow, Unit
@@ -16,6 +14,8 @@ from mmpr.report.nouns import Dropped, Flow
 from mmpr.report.pictures import Fingerprint, fingerprint
 from mmpr.report.read import one, read_batches, read_columns, read_selected, read_unit
 from mmpr.report.tally import Tally
+from mmpr.storage.shards import Stage, shard
+from mmpr.storage.shards import Unit as ShardUnit
 
 _BATCH = 64
 _LOSING = ("index-train", "index-heldout", "ingest-train", "ingest-heldout", "sample-train")

@@ -52,7 +52,7 @@ def open_source(spec: SourceSpec, recipe: Recipe) -> Source:
 
         return Digits(spec.split, spec.questions, spec.seed, **({"kinds": spec.kinds} if spec.kinds else {}))
     if spec.type == "easy_vqa":
-        from mmpr.sources.easy_vqa import EasyVqa
+        from mmpr.sources.easy_vqa_questions import EasyVqa
 
         return EasyVqa(spec.split, spec.questions, spec.seed, **({"kinds": spec.kinds} if spec.kinds else {}))
     if spec.type == "mmpr":

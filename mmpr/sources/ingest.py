@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from mmpr.config import Recipe, SourceSpec
 from mmpr.errors import RowError
-from mmpr.io.images import clean_image
 from mmpr.schema import IMAGE_MARK, Question, SourceRow
 from mmpr.sources import Source
+from mmpr.storage.images import clean_image
 
 
 def to_question(row: SourceRow, id: str, spec: SourceSpec, source: Source, recipe: Recipe) -> Question:

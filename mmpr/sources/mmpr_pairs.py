@@ -21,12 +21,12 @@ import numpy as np
 
 from mmpr.config import ImagesSpec
 from mmpr.errors import RowError
-from mmpr.io.images import clean_image
 from mmpr.schema import Method, Pair, PairedResponse, PreferenceRow, Reject, SourceRow, Status, question_id
 from mmpr.sources import cells, jsonl
 from mmpr.sources.ingest import check_text, check_words, with_marks
 from mmpr.sources.mmpr_json import question_row
 from mmpr.sources.mmpr_meta import Meta
+from mmpr.storage.images import clean_image
 
 OnReject = Callable[[Reject], None]
 

@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from mmpr.errors import OutputError
-from mmpr.io.shards import Unit, write_json, write_shard
-from mmpr.io.tables import Row
 from mmpr.progress import PLAIN_EVERY_S
 from mmpr.schema import content_id
+from mmpr.storage.shards import Unit, write_json, write_shard
+from mmpr.storage.tables import Row
 
 ABOUT = "about.json"
 _OLD_S = 24 * 3600

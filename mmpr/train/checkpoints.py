@@ -11,7 +11,7 @@ import re
 import shutil
 from pathlib import Path
 
-from mmpr.io.shards import writing
+from mmpr.storage.shards import writing
 
 WRITING = "writing"
 CHECKPOINTS = "checkpoints"

@@ -22,8 +22,8 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from mmpr.errors import MmprError, RowError
-from mmpr.io.images import FORMATS
 from mmpr.schema import Reject, content_id
+from mmpr.storage.images import FORMATS
 from mmpr.train.nouns import EncodedRow, TrainRow
 
 _ASKED, _ANSWERED = "Mmpr asks?", "Mmpr answers."

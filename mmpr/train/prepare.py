@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mmpr.errors import MmprError
-from mmpr.io.shards import write_text
+from mmpr.storage.shards import write_text
 from mmpr.train import ranks
 from mmpr.train.cache import cache_base
 from mmpr.train.encode import Encoder

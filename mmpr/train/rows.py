@@ -21,14 +21,14 @@ import numpy as np
 
 from mmpr.config import ImagesSpec
 from mmpr.errors import OutputError, RowError
-from mmpr.io.images import clean_image
-from mmpr.io.manifest import read_manifest
 from mmpr.prompts import to_messages
 from mmpr.schema import IMAGE_MARK, Reject, content_id
 from mmpr.sources import cells, files
 from mmpr.sources.ingest import check_words, with_marks
 from mmpr.sources.mmpr_meta import Meta
 from mmpr.sources.mmpr_pairs import Release, is_release
+from mmpr.storage.images import clean_image
+from mmpr.storage.manifest import read_manifest
 from mmpr.train.nouns import TrainRow
 from mmpr.train.records import ParquetRecords, Records, open_records
 

@@ -26,8 +26,8 @@ from typing import Any
 from mmpr import __version__
 from mmpr.command import printable
 from mmpr.errors import MmprError, OutputError
-from mmpr.io.shards import locked, write_json
 from mmpr.models import hash_files, hub_revision, say_remote_code
+from mmpr.storage.shards import locked, write_json
 from mmpr.train.recipe import TrainRecipe
 
 RESULT = "result.json"

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 from mmpr.answers import extract, match
-from mmpr.io.manifest import read_manifest
-from mmpr.io.tables import read_rows
 from mmpr.prompts import load_template, to_messages
 from mmpr.schema import Question
+from mmpr.storage.manifest import read_manifest
+from mmpr.storage.tables import read_rows
 from mmpr.train.nouns import TrainRow
 from mmpr.train.watch import Answers
 

@@ -17,7 +17,7 @@ from transformers import AutoConfig, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
 from mmpr.errors import MmprError
-from mmpr.io.shards import write_json, write_text
+from mmpr.storage.shards import write_json, write_text
 from mmpr.train import ranks
 from mmpr.train.checkpoints import WRITING, forget_half_written, last_checkpoint, publish, step_of
 from mmpr.train.compute import Compute

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from torch.utils.data import DataLoader
 
 from mmpr.errors import OutputError, RowError
-from mmpr.io.tables import arrow_schema
 from mmpr.schema import Reject
+from mmpr.storage.tables import arrow_schema
 from mmpr.train.cache import fill, open_cache, unit_paths
 from mmpr.train.encode import Encoder
 from mmpr.train.rows import TrainRows, try_row

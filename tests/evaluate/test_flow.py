@@ -20,9 +20,9 @@ from mmpr.evaluate.nouns import Answered, Metric
 from mmpr.evaluate.score import read_answers, read_evaluation
 from mmpr.evaluate.show import show
 from mmpr.evaluate.store import finished_runs
-from mmpr.io.shards import locked
-from mmpr.io.tables import read_rows
 from mmpr.schema import Question, Reject, Response, Rollout, Verdicts, sample_seed
+from mmpr.storage.shards import locked
+from mmpr.storage.tables import read_rows
 from tests.conftest import SmallBuild
 from tests.evaluate.evaluations import REPLAY, evaluate_here
 from tests.report.reports import HIDDEN, LONG, MARKUP

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmpr.evaluate.intervals import interval, mcnemar
 from mmpr.evaluate.score import EXAMPLES, Tally, _examples, differences, scores
-from mmpr.evaluate.statistics import interval, mcnemar
 
 
 def tally(correct: list[int], samples: int = 1, *, kinds: str = "", drawn: list[int] | None = None) -> Tally:

@@ -17,11 +17,11 @@ from PIL import Image
 
 from mmpr.config import Recipe, parse_recipe
 from mmpr.engine import Reply, Request
-from mmpr.io.manifest import file_table, read_manifest
-from mmpr.io.shards import write_json, write_shard
-from mmpr.io.tables import read_counts, read_rows
 from mmpr.prompts import without_images
 from mmpr.schema import PairedResponse, PreferenceRow, Response, Verdict, content_id
+from mmpr.storage.manifest import file_table, read_manifest
+from mmpr.storage.shards import write_json, write_shard
+from mmpr.storage.tables import read_counts, read_rows
 from tests import helpers
 
 _TEXT = """light window number paper table shape corner value answer circle method result people garden figure street

@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 
 from mmpr.errors import SourceError
-from mmpr.io.tables import read_rows
 from mmpr.report.against import read_against
 from mmpr.report.contamination import Others, text_key
 from mmpr.report.make import make_report
 from mmpr.report.nouns import HitMethod, Report
 from mmpr.report.pictures import SHOWN_SIDE, fingerprint, shown
 from mmpr.schema import IndexedRow
+from mmpr.storage.tables import read_rows
 from tests.report.planted import Fault, make_build, picture
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from mmpr.io.shards import write_json
-from mmpr.io.tables import read_rows
 from mmpr.report.facts import read_facts
 from mmpr.report.flow import make_flow, rejected_rows
 from mmpr.report.nouns import Flow
 from mmpr.report.read import read_unit
 from mmpr.report.tally import Tally
 from mmpr.schema import PreferenceRow, Reject, Verdicts
+from mmpr.storage.shards import write_json
+from mmpr.storage.tables import read_rows
 from tests.conftest import SmallBuild
 from tests.helpers import OWN_REJECTS, build_without_ray, small_recipe
 

@@ -30,8 +30,8 @@ def test_a_report_is_a_function_of_build_and_seed(report: Report, small_build: S
 
 
 def test_the_gallery_shows_what_is_stored(report: Report, small_build: SmallBuild) -> None:
-    from mmpr.io.tables import read_rows
     from mmpr.schema import PreferenceRow, Rollout
+    from mmpr.storage.tables import read_rows
 
     out = small_build.out
     pairs = {row.id: row for path in (out / "pairs").glob("*.parquet") for row in read_rows(path, PreferenceRow)}

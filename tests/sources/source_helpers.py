@@ -12,7 +12,7 @@ from mmpr.errors import RowError
 from mmpr.schema import Question, Reject, question_id
 from mmpr.sources import Source, open_source
 from mmpr.sources.ingest import to_question
-from mmpr.sources.select import select_rows
+from mmpr.sources.selection import select_rows
 
 
 def photograph(place: int = 0, size: tuple[int, int] = (80, 50), kind: str = "JPEG") -> bytes:

@@ -12,7 +12,7 @@ from mmpr.errors import RowError
 from mmpr.schema import Question, Reject, SourceRow, question_id
 from mmpr.sources import open_source
 from mmpr.sources.ingest import to_question
-from mmpr.sources.select import select_rows
+from mmpr.sources.selection import select_rows
 
 PICTURES = {"a": CHINA, "b": FLOWER, "webp": photograph(kind="WEBP"), "broken": CHINA[:400], "none": b""}
 
@@ -128,7 +128,7 @@ def test_built_in_sources(kind: str, split: str) -> None:
 
 
 def test_importing_the_sources_is_cheap() -> None:
-    program = "import sys, mmpr.sources, mmpr.sources.select; print(*sorted(sys.modules))"
+    program = "import sys, mmpr.sources, mmpr.sources.selection; print(*sorted(sys.modules))"
     modules = set(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.split())
-    assert "mmpr.sources.select" in modules
+    assert "mmpr.sources.selection" in modules
     assert not modules & {"PIL", "numpy", "pyarrow", "datasets", "sklearn", "torch", "ray", "vllm", "transformers"}

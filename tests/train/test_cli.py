@@ -134,7 +134,7 @@ def test_another_run_in_the_same_folder_is_refused(finished: Path, data: Path) -
 
 
 def test_a_second_trainer_is_refused(data: Path, tmp_path: Path) -> None:
-    from mmpr.io.shards import locked
+    from mmpr.storage.shards import locked
 
     with locked(tmp_path), pytest.raises(OutputError, match="another run"):
         small_run(data, tmp_path)

@@ -15,9 +15,9 @@ from PIL import Image
 
 import mmpr
 from mmpr.errors import OutputError, RowError, SourceError
-from mmpr.io.manifest import FORMAT, file_table
-from mmpr.io.shards import write_json, write_shard
 from mmpr.schema import Pair, PairedResponse, PreferenceRow, Reject
+from mmpr.storage.manifest import FORMAT, file_table
+from mmpr.storage.shards import write_json, write_shard
 from mmpr.train import records
 from mmpr.train.nouns import TrainRow
 from mmpr.train.records import ParquetRecords

@@ -30,11 +30,11 @@ from mmpr.config import Columns
 from mmpr.errors import RowError, SourceError
 from mmpr.evaluate.benchmarks.layout import Layout, LocalBenchmark
 from mmpr.evaluate.benchmarks.scores import facts
+from mmpr.evaluate.intervals import interval
 from mmpr.evaluate.nouns import Answered, Metric
-from mmpr.evaluate.statistics import interval
-from mmpr.io.tables import read_rows
 from mmpr.schema import Question, Rollout, SourceRow, content_id
 from mmpr.sources import cells, jsonl
+from mmpr.storage.tables import read_rows
 
 GRADES = {"A>>B": -2, "A>B": -1, "A=B": 0, "B>A": 1, "B>>A": 2}
 """What a verdict of the judge is worth to B."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from mmpr.evaluate.intervals import interval
 from mmpr.evaluate.nouns import Answered, Metric
-from mmpr.evaluate.statistics import interval
 
 Score = Callable[[Answered], float]
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from benchmarks.prove.claims import claims, measure
 from data.demo_text import describe_digits
-from mmpr.io.manifest import FORMAT, file_table
-from mmpr.io.shards import Unit, shard, write_json, write_shard
 from mmpr.schema import Pair, PairedResponse, PreferenceRow, Question
+from mmpr.storage.manifest import FORMAT, file_table
+from mmpr.storage.shards import Unit, shard, write_json, write_shard
 
 DIGITS = {"digits": [3, 8, 5]}
 SHAPE = {"shape": "circle", "colour": "black"}

@@ -13,9 +13,9 @@ from benchmarks.prove.claims import Hallucination
 from benchmarks.prove.page import claims_table, plot, tables
 from benchmarks.prove.results import Mean, Measured, averages, bootstrap, bootstrap_of, differences, read, row
 from mmpr.errors import OutputError
+from mmpr.evaluate.intervals import interval
 from mmpr.evaluate.nouns import Style
 from mmpr.evaluate.score import Tally
-from mmpr.evaluate.statistics import interval
 from tests.benchmarks.prove.test_jobs import setup_in
 
 KINDS = ("sum", "sum", "sum", "shape")

@@ -21,7 +21,7 @@ from mmpr.evaluate.nouns import Answered, Benchmark, Metric
 from mmpr.schema import Question, Reject, Response, Rollout, question_id
 from mmpr.sources.digits import Digits
 from mmpr.sources.ingest import to_question
-from mmpr.sources.select import select_rows
+from mmpr.sources.selection import select_rows
 from mmpr.stages import judge
 
 

@@ -14,8 +14,8 @@ from mmpr.errors import SourceError
 from mmpr.evaluate.benchmarks import open_benchmark
 from mmpr.evaluate.benchmarks.mm_alignbench import grade, judge_prompt, judgement_id, read_replies, win_metrics
 from mmpr.evaluate.nouns import Answered, Benchmark
-from mmpr.io.shards import Unit, shard, write_shard
 from mmpr.schema import Question, Response, Rollout
+from mmpr.storage.shards import Unit, shard, write_shard
 from tests.evaluate.benchmarks.bench_helpers import (
     answer,
     in_base64,

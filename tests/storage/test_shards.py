@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmpr.errors import OutputError
-from mmpr.io import shards
-from mmpr.io.shards import (
+from mmpr.schema import Reject
+from mmpr.storage import shards
+from mmpr.storage.shards import (
     STAGES,
     Unit,
     add_counts,
@@ -35,8 +36,7 @@ from mmpr.io.shards import (
     write_shard,
     write_text,
 )
-from mmpr.io.tables import read_counts, read_rows
-from mmpr.schema import Reject
+from mmpr.storage.tables import read_counts, read_rows
 
 OLD = [Reject("pair", "s", str(i), "old") for i in range(3)]
 NEW = [Reject("pair", "s", str(i), "new") for i in range(3000)]
@@ -96,7 +96,7 @@ def test_an_exception_in_the_middle_leaves_what_was_there(
 DIES = """
 import os, sys, builtins
 from pathlib import Path
-from mmpr.io import shards, tables
+from mmpr.storage import shards, tables
 from mmpr.schema import Reject
 
 path, die_at, die_of = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
@@ -227,7 +227,7 @@ def test_an_output_folder_that_cannot_be_made(tmp_path: Path) -> None:
 HOLDS = """
 import sys, time
 from pathlib import Path
-from mmpr.io.shards import locked
+from mmpr.storage.shards import locked
 with locked(Path(sys.argv[1])):
     if len(sys.argv) > 2:
         import subprocess

@@ -8,8 +8,8 @@ import pytest
 from benchmarks.fuzz.pictures import encoded, many_scans, photographs
 from mmpr.config import ImagesSpec
 from mmpr.errors import RowError
-from mmpr.io.bombs import MAX_EXIF_SEGMENTS, MAX_RLE_BYTES, MAX_SCANS
-from mmpr.io.images import clean_image
+from mmpr.storage.bombs import MAX_EXIF_SEGMENTS, MAX_RLE_BYTES, MAX_SCANS
+from mmpr.storage.images import clean_image
 
 LIMITS = ImagesSpec()
 CHINA = photographs()[0]

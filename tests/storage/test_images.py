@@ -18,7 +18,7 @@ from sklearn.datasets import load_sample_images
 
 from mmpr.config import ImagesSpec
 from mmpr.errors import RowError
-from mmpr.io.images import clean_image
+from mmpr.storage.images import clean_image
 
 LIMITS = ImagesSpec()
 CHINA, FLOWER = (Image.fromarray(array) for array in load_sample_images().images)
@@ -275,7 +275,7 @@ def test_a_bomb_is_known_from_its_header() -> None:
 import resource, struct, sys, zlib
 from mmpr.config import ImagesSpec
 from mmpr.errors import RowError
-from mmpr.io.images import clean_image
+from mmpr.storage.images import clean_image
 data = sys.stdin.buffer.read()
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 try:

@@ -1,4 +1,4 @@
-"""``python -m mmpr.inspect OUT``: schema, counts, a few random pairs, and whether every byte is as it was written."""
+"""``python -m mmpr.check OUT``: schema, counts, a few random pairs, and whether every byte is as it was written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mmpr.command import printable, run_command
 
 if TYPE_CHECKING:
-    from mmpr.io.integrity import Problem
+    from mmpr.storage.integrity import Problem
 
 _SHOWN = 100
 
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> int:
         if not args.verify:
-            from mmpr.inspect.show import show
+            from mmpr.check.show import show
 
             show(args.out, args.pairs, args.seed)
         return _check(args.out, args.verify)
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m mmpr.inspect",
+        prog="python -m mmpr.check",
         description="Look at a finished build: schema, counts, random pairs, checksums.",
         epilog="Exit status 1 when anything is wrong; each problem names its file and what to do.",
     )
@@ -54,9 +54,9 @@ def _arguments() -> argparse.ArgumentParser:
 
 def _check(out: Path, everything: bool) -> int:
     """Check checksums, or all that can be checked; print what is wrong."""
-    from mmpr.inspect.verify import verify
-    from mmpr.io.integrity import check_files
+    from mmpr.check.verify import verify
     from mmpr.progress import Steps
+    from mmpr.storage.integrity import check_files
 
     with Steps(sys.stderr) as steps:
         found = _tell(verify(out, steps) if everything else check_files(out))

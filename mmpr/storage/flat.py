@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmpr.io.manifest import read_manifest
-from mmpr.io.tables import read_rows
 from mmpr.prompts import to_messages
 from mmpr.schema import PreferenceRow
+from mmpr.storage.manifest import read_manifest
+from mmpr.storage.tables import read_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset

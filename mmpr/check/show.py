@@ -14,10 +14,10 @@ from rich.table import Table
 
 from mmpr.command import printable
 from mmpr.errors import OutputError
-from mmpr.io.manifest import read_manifest
-from mmpr.io.tables import arrow_schema, read_counts, read_rows
 from mmpr.progress import print_tables, reasons_table, summary_table
 from mmpr.schema import Pair, PreferenceRow
+from mmpr.storage.manifest import read_manifest
+from mmpr.storage.tables import arrow_schema, read_counts, read_rows
 
 _LONGEST = 1500
 

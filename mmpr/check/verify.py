@@ -12,11 +12,6 @@ from pathlib import Path
 
 from mmpr.config import ImagesSpec
 from mmpr.errors import OutputError, RowError
-from mmpr.io.images import clean_image
-from mmpr.io.integrity import Problem, check_files
-from mmpr.io.manifest import read_manifest
-from mmpr.io.shards import Stage, Unit, index_shard, rejects_shard, shard
-from mmpr.io.tables import read_rows
 from mmpr.plan import read_build
 from mmpr.progress import Steps
 from mmpr.schema import (
@@ -35,6 +30,11 @@ from mmpr.schema import (
     sample_seed,
 )
 from mmpr.stages import judge
+from mmpr.storage.images import clean_image
+from mmpr.storage.integrity import Problem, check_files
+from mmpr.storage.manifest import read_manifest
+from mmpr.storage.shards import Stage, Unit, index_shard, rejects_shard, shard
+from mmpr.storage.tables import read_rows
 
 Count = tuple[str, str, str]
 

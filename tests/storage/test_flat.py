@@ -11,8 +11,8 @@ from PIL import Image
 
 import mmpr
 from mmpr.errors import OutputError
-from mmpr.io.tables import read_rows
 from mmpr.schema import PreferenceRow
+from mmpr.storage.tables import read_rows
 from tests.conftest import SmallBuild
 from tests.helpers import build_without_ray, small_recipe
 

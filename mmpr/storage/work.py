@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmpr.io.shards import Units, add_counts, done, index_shard
-from mmpr.io.tables import read_counts
+from mmpr.storage.shards import Units, add_counts, done, index_shard
+from mmpr.storage.tables import read_counts
 
 WORK = ("questions", "to_judge")
 """What a unit asks for: so many questions, so many responses to judge."""

@@ -7,8 +7,8 @@ from collections import Counter
 
 import yaml
 
-from mmpr.io.card import dataset_card
-from mmpr.io.manifest import total
+from mmpr.storage.card import dataset_card
+from mmpr.storage.manifest import total
 from tests.conftest import SmallBuild
 
 
@@ -45,8 +45,8 @@ def test_the_hub_finds_each_part(small_build: SmallBuild) -> None:
 def test_the_cards_features_are_those_of_the_shards(small_build: SmallBuild) -> None:
     from datasets import DatasetInfo, Features
 
-    from mmpr.io.tables import hub_features
     from mmpr.schema import PreferenceRow, Question, Rollout
+    from mmpr.storage.tables import hub_features
 
     front, _ = parts(card_of(small_build.manifest))
     for info, noun in zip(front["dataset_info"], (PreferenceRow, Rollout, Question), strict=True):

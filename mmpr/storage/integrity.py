@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mmpr.io.manifest import FOLDERS, HASHERS, file_sha256, read_manifest, sealed
-from mmpr.io.shards import encoded, json_text
+from mmpr.storage.manifest import FOLDERS, HASHERS, file_sha256, read_manifest, sealed
+from mmpr.storage.shards import encoded, json_text
 
 # What is made of what: a shard that is made again makes those of its unit in the later folders again.
 _ORDER = ("questions", "rollouts", "completions", "verdicts", "pairs")

@@ -11,8 +11,17 @@ import pytest
 from PIL import Image
 
 from mmpr.errors import RowError, SourceError
-from mmpr.sources import easy_vqa
-from mmpr.sources.easy_vqa import COLOURS, KINDS, QUESTION_KINDS, SHAPES, EasyVqa, Record, kind_of, picture_facts
+from mmpr.sources import easy_vqa_questions
+from mmpr.sources.easy_vqa_questions import (
+    COLOURS,
+    KINDS,
+    QUESTION_KINDS,
+    SHAPES,
+    EasyVqa,
+    Record,
+    kind_of,
+    picture_facts,
+)
 
 SPLITS = ["pretrain", "train", "heldout"]
 RGB = {
@@ -43,7 +52,10 @@ def test_questions_and_answers_are_the_packages_own(split):
 
 
 def test_splits_share_no_picture_and_use_all():
-    used = {split: {(easy_vqa._part(split), picture) for picture in easy_vqa.split_pictures(split)} for split in SPLITS}
+    used = {
+        split: {(easy_vqa_questions._part(split), picture) for picture in easy_vqa_questions.split_pictures(split)}
+        for split in SPLITS
+    }
     assert [len(used[split]) for split in SPLITS] == [2500, 1500, 1000]
     assert len(set().union(*used.values())) == 5000
     for split in SPLITS:
@@ -54,8 +66,8 @@ def test_no_two_splits_hold_the_same_picture():
     seen = {}
     for split in SPLITS:
         source = EasyVqa(split, 0)
-        for picture in easy_vqa.split_pictures(split):
-            data = source.load(f"easy_vqa:{easy_vqa._part(split)}/{picture}")
+        for picture in easy_vqa_questions.split_pictures(split):
+            data = source.load(f"easy_vqa:{easy_vqa_questions._part(split)}/{picture}")
             assert seen.setdefault(data, split) == split
 
 
@@ -168,7 +180,7 @@ def test_unknown_splits_and_kinds_name_what_there_is(arguments):
 
 def test_a_missing_package_names_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "easy_vqa", None)
-    caches = (easy_vqa.records, easy_vqa.split_pictures, easy_vqa.picture_facts)
+    caches = (easy_vqa_questions.records, easy_vqa_questions.split_pictures, easy_vqa_questions.picture_facts)
     for cache in caches:
         cache.cache_clear()
     try:

@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from mmpr.io.manifest import total
-from mmpr.io.tables import hub_features
 from mmpr.schema import PreferenceRow, Question, Rollout
+from mmpr.storage.manifest import total
+from mmpr.storage.tables import hub_features
 
 # The hub's own names.
 _SIZES = (

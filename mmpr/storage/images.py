@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from mmpr.config import ImagesSpec
 from mmpr.errors import RowError
-from mmpr.io.bombs import refuse_bombs, refuse_tiles
+from mmpr.storage.bombs import refuse_bombs, refuse_tiles
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """What is decoded."""

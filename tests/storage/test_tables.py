@@ -18,8 +18,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmpr.errors import OutputError
-from mmpr.io import tables
-from mmpr.io.tables import arrow_schema, hub_features, read_counts, read_rows, write_parquet
 from mmpr.schema import (
     Completions,
     IndexedRow,
@@ -33,6 +31,8 @@ from mmpr.schema import (
     Verdict,
     Verdicts,
 )
+from mmpr.storage import tables
+from mmpr.storage.tables import arrow_schema, hub_features, read_counts, read_rows, write_parquet
 from tests.conftest import SmallBuild
 
 NOUNS = (IndexedRow, Question, Rollout, Completions, Verdicts, PreferenceRow, Reject)

@@ -47,7 +47,7 @@ def hub_features(noun: type) -> dict[str, Any]:
 
 
 def write_parquet(path: Path, noun: type[Row], rows: Iterable[Row], counts: dict[str, int]) -> None:
-    """Write rows to a file that is not there yet; ``counts`` go to its footer. Use through ``mmpr.io.shards``."""
+    """Write rows to a file that is not there yet; ``counts`` go to its footer. Use through ``mmpr.storage.shards``."""
     schema = arrow_schema(noun)
     schema = schema.with_metadata({**schema.metadata, "mmpr": json.dumps(counts, sort_keys=True)})
     encode = _encoder(noun)  # type: ignore[arg-type]

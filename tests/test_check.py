@@ -13,15 +13,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mmpr.check.__main__ import main
+from mmpr.check.show import random_pairs
 from mmpr.command import printable
 from mmpr.errors import OutputError
-from mmpr.inspect.__main__ import main
-from mmpr.inspect.show import random_pairs
-from mmpr.io.integrity import check_files
-from mmpr.io.manifest import read_manifest, write_manifest
-from mmpr.io.shards import write_json
-from mmpr.io.tables import read_counts, read_rows, write_parquet
 from mmpr.schema import Completions, Pair, PreferenceRow, Question, Reject, Rollout
+from mmpr.storage.integrity import check_files
+from mmpr.storage.manifest import read_manifest, write_manifest
+from mmpr.storage.shards import write_json
+from mmpr.storage.tables import read_counts, read_rows, write_parquet
 from tests.conftest import SmallBuild
 
 

@@ -12,8 +12,8 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmpr.evaluate import statistics
-from mmpr.evaluate.statistics import interval, mcnemar, pass_at
+from mmpr.evaluate import intervals
+from mmpr.evaluate.intervals import interval, mcnemar, pass_at
 
 
 def counts(*pairs: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -108,7 +108,7 @@ def test_an_interval_is_that_of_scipy() -> None:
 
 
 def test_an_interval_covers_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statistics, "RESAMPLES", 1000)
+    monkeypatch.setattr(intervals, "RESAMPLES", 1000)
     rng = np.random.default_rng(5)
     tries = 200
     hits = 0
@@ -142,5 +142,5 @@ def test_one_question_has_no_interval() -> None:
 def test_many_questions_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).random(500)
     whole = interval(values)
-    monkeypatch.setattr(statistics, "_DRAWN_AT_ONCE", 40_000)
+    monkeypatch.setattr(intervals, "_DRAWN_AT_ONCE", 40_000)
     assert interval(values) == pytest.approx(whole, abs=1e-12)

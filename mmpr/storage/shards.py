@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import IO, Literal, overload
 
 from mmpr.errors import OutputError
-from mmpr.io.tables import Row, read_counts, write_parquet
 from mmpr.schema import Reject
+from mmpr.storage.tables import Row, read_counts, write_parquet
 
 Stage = Literal["ingest", "sample", "complete", "verify", "pair"]
 Split = Literal["train", "heldout"]

@@ -1,0 +1,1 @@
+"""What a build holds and whether it is whole: ``python -m mmpr.check OUT [--verify]``."""

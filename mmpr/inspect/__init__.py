@@ -1,1 +1,0 @@
-"""What a build holds and whether it is whole: ``python -m mmpr.inspect OUT [--verify]``."""
