@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmpr.command import printable, run_command
+from mmpr.command import RULE_HELP, printable, run_command, this_command
 
 if TYPE_CHECKING:
     from mmpr.plan import Build, Plan
@@ -28,9 +29,10 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         from mmpr.config import load_recipe
+        from mmpr.extension import from_options
         from mmpr.plan import make_plan
 
-        recipe = load_recipe(args.recipe, args.override)
+        recipe = load_recipe(args.recipe, args.override, from_options(args.rule, args.source))
         plan = make_plan(recipe, str(args.recipe))
         if args.dry_run:
             dry_run(plan)
@@ -42,11 +44,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m mmpr.build",
+        prog="mmpr build",
         description="Build a multimodal preference dataset: sample answers, judge them, pair them.",
         epilog="Run the same command again to go on after a stop. RAY_ADDRESS names the cluster to use, if any.",
     )
-    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a YAML file, such as pipelines/quickstart.yaml")
+    parser.add_argument(
+        "recipe", type=Path, metavar="RECIPE", help="a YAML file, or the name of one that comes with mmpr (quickstart)"
+    )
     parser.add_argument("override", nargs="*", metavar="key.path=value", help="settings that replace the recipe's")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the dataset goes (default: builds/NAME)")
     parser.add_argument("--dry-run", action="store_true", help="check recipe, sources and model, print the plan, stop")
@@ -55,6 +59,14 @@ def _arguments() -> argparse.ArgumentParser:
         dest="start",
         choices=("complete", "verify", "pair"),
         help="redo this stage and those after it from the stored responses",
+    )
+    parser.add_argument("--rule", action="append", default=[], metavar="NAME=module:function", help=RULE_HELP)
+    parser.add_argument(
+        "--source",
+        action="append",
+        default=[],
+        metavar="NAME=module:thing",
+        help="rows for the recipe's source NAME of type python: a function that yields them, or a class",
     )
     return parser
 
@@ -123,8 +135,18 @@ def build(plan: Plan, out: Path, start: Stage | None = None) -> dict[str, Any]:
     if (out / REPORT).exists():
         print(f"report    {shown}/{REPORT}")
     print(f"dataset   {shown}: pairs/ to train on, heldout/ to evaluate with, README.md the card")
-    print(f"next      make train DATA={shown}")
+    print(f"next      {_next_command(plan, shown)}")
     return manifest
+
+
+def _next_command(plan: Plan, shown: str) -> str:
+    """How to train on this build, as it can be pasted. The quickstart's model needs settings of its own."""
+    recipe = "quickstart " if plan.recipe.name == "quickstart" else ""
+    model = plan.model.path
+    if plan.recipe.model.is_local and Path(model).is_relative_to(Path.cwd()):
+        model = os.path.relpath(model)
+    words = ["--data", shown, "--model", model, "--out", f"runs/{Path(shown).name}"]
+    return f"{this_command()} train {recipe}{shlex.join(words)}"
 
 
 def _run_stages(plan: Plan, out: Path, state: Build) -> None:

@@ -36,6 +36,7 @@ from mmpr.engine.care import Careful, Watched, watch_loop
 from mmpr.engine.lives import MOST_ATTEMPTS, Life, begin_unit, end_unit
 from mmpr.engine.turns import Turns
 from mmpr.errors import EngineDeadError, EngineError, MmprError
+from mmpr.extension import Extensions
 from mmpr.feed import AHEAD, units_as_rows
 from mmpr.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
 from mmpr.storage.shards import ATTEMPTS, Stage, Unit, add_counts, writing
@@ -57,6 +58,8 @@ _RAISED = re.compile(r"(?!ray\.)[\w.]*(Error|Exception)\b.*:")
 def session(log: Path) -> Iterator[TextIO]:
     """Ray for a while: the cluster that ``RAY_ADDRESS`` names, or one on this machine alone, which ends with it.
 
+    A process that has Ray already keeps it.
+
     Yields where to speak to the person. Ray tells of every actor that it ends and of every task that it begins again,
     on this process's standard streams: that, and what it says while it starts, goes to ``log``.
 
@@ -65,14 +68,18 @@ def session(log: Path) -> Iterator[TextIO]:
         OutputError: the log cannot be written.
     """
     terminal = sys.stderr
+    ours = not ray.is_initialized()  # a notebook may have Ray already, and goes on with it afterwards
     with _side_log(log) as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         try:
             with _stderr_to(file):
-                _connect(log)
+                if ours:
+                    _connect(log)
+                _quiet_ray_data()
             end_politely()  # Ray has put its own way of ending in place
             yield terminal
         finally:
-            ray.shutdown()
+            if ours:
+                ray.shutdown()
 
 
 class _Unfailing(io.FileIO):
@@ -104,6 +111,9 @@ def _connect(log: Path) -> None:
     except (ConnectionError, RuntimeError, ValueError) as error:
         hint = "" if local else "; a cluster that wants a token wants RAY_AUTH_MODE=token here too (docs/cluster.md)"
         raise MmprError(f"Ray: cannot connect to {address!r}: {error}; its words are in {log}{hint}") from None
+
+
+def _quiet_ray_data() -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -225,6 +235,7 @@ def run(
         EngineStartError: an engine did not start.
         EngineError: the engines keep dying over one unit.
     """
+    _send_code(job.recipe.extensions)
     branches = []
     last: Stage = "pair" if "pair" in job.stages else "verify"
     if to_sample:
@@ -243,6 +254,15 @@ def run(
             on_done(dict(zip(row["names"], row["counts"], strict=True)))
     except ray.exceptions.RayError as error:
         raise MmprError(f"a worker failed: {_cause(str(error)) or repr(error)}") from error
+
+
+def _send_code(extensions: Extensions) -> None:
+    """Let the user's own code travel with what is sent to workers: other machines have no copy of its modules."""
+    for thing in (*extensions.rules.values(), *extensions.sources.values()):
+        given = thing.func if isinstance(thing, functools.partial) else thing
+        module = sys.modules.get(getattr(given, "__module__", "") or type(given).__module__)
+        if module is not None and module.__name__ != "__main__":  # which always travels
+            ray.cloudpickle.register_pickle_by_value(module)
 
 
 def _cause(said: str) -> str:

@@ -17,15 +17,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from mmpr.errors import RecipeError
+from mmpr.extension import NONE, Extensions, check_rules
 from mmpr.forbidden import huge_numbers, refuse_secrets
 from mmpr.reading import read_small
-from mmpr.schema import Rule
+from mmpr.resources import find_pipeline
+from mmpr.schema import RULES
 
 MAX_RECIPE_BYTES = 128 << 10
 """Of YAML, which is read at some 100 KB a second."""
+
+_NOT_SETTINGS = ("folder", "extensions")
 
 MAX_PROBLEMS = 50
 """So many are told, the others counted."""
@@ -118,11 +122,18 @@ class Columns(Part):
     kind: str | None = None
 
 
+def _known_rule(name: str, info: ValidationInfo) -> str:
+    known = (*RULES, *(info.context or {}).get("rules", ()))
+    if name not in known:
+        raise ValueError(f"must be one of {', '.join(known)}, or a rule of your own (--rule {name}=module:function)")
+    return name
+
+
 class _Source(Part):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     template: str = Field("en", description="for questions with a known answer")
     open_template: str = Field("plain", description="for questions without one")
-    rule: Rule = "default"
+    rule: Annotated[str, AfterValidator(_known_rule)] = "default"
     samples: int | None = Field(None, ge=1, le=1024)
     max_pairs: int | None = Field(None, ge=1)
     max_questions: int | None = Field(None, ge=1)
@@ -174,11 +185,25 @@ class TableSource(_Source):
     question: str | None = None
 
 
-SourceSpec = Annotated[DigitsSource | EasyVqaSource | MmprSource | TableSource, Field(discriminator="type")]
+class PythonSource(_Source):
+    """Rows from Python of the user's own, given by this source's name (``mmpr.extension``).
+
+    Paths of pictures in its rows start at ``images_root`` (default: the recipe's folder).
+    """
+
+    type: Literal["python"]
+    images_root: str = "."
+
+
+SourceSpec = Annotated[
+    DigitsSource | EasyVqaSource | MmprSource | TableSource | PythonSource, Field(discriminator="type")
+]
 
 
 class Recipe(Part):
-    """Everything a build does. ``folder`` is where relative paths start."""
+    """Everything a build does. ``folder`` is where relative paths start, ``extensions`` is Python of the user's own."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     seed: int = Field(0, ge=0)
@@ -193,6 +218,7 @@ class Recipe(Part):
     sources: tuple[SourceSpec, ...] = Field(min_length=1)
     heldout: tuple[SourceSpec, ...] = Field((), description="ingested, never sampled: for evaluation")
     folder: Path = Field(default=Path("."), exclude=True)
+    extensions: Extensions = Field(default=NONE, exclude=True)
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Recipe:
@@ -219,17 +245,25 @@ class Recipe(Part):
         return self.model_dump(mode="json")
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read, override (``sampling.samples=8``) and check a recipe.
+def load_recipe(path: Path, overrides: Sequence[str] = (), extensions: Extensions = NONE) -> Recipe:
+    """Read, override (``sampling.samples=8``) and check a recipe: a file, or one of ``pipelines/`` by its name.
 
     Raises:
         RecipeError: with every problem found.
     """
-    return parse_recipe(read_yaml(path), overrides, folder=path.absolute().parent, where=str(path))
+    path = find_pipeline(path)
+    return parse_recipe(
+        read_yaml(path), overrides, folder=path.absolute().parent, where=str(path), extensions=extensions
+    )
 
 
 def parse_recipe(
-    tree: object, overrides: Sequence[str] = (), *, folder: Path = Path("."), where: str = "recipe"
+    tree: object,
+    overrides: Sequence[str] = (),
+    *,
+    folder: Path = Path("."),
+    where: str = "recipe",
+    extensions: Extensions = NONE,
 ) -> Recipe:
     """Check a recipe that is already a tree of dictionaries and lists.
 
@@ -238,14 +272,17 @@ def parse_recipe(
     """
     if not isinstance(tree, dict):
         raise RecipeError(where, [f"a recipe is a mapping of names to values, this is {_kind(tree)}"])
+    check_rules(extensions.rules)
     tree = copy.deepcopy(tree)  # overrides change it
     problems = [problem for override in overrides if (problem := apply_override(tree, override))]
     refuse_secrets(tree, where)
     problems += huge_numbers(tree)
-    if "folder" in tree:
-        problems.append("folder: not a setting of recipes")
+    problems += [f"{name}: not a setting of recipes" for name in _NOT_SETTINGS if name in tree]
+    text = {name: value for name, value in tree.items() if name not in _NOT_SETTINGS}
     try:
-        recipe = Recipe.model_validate_json(json.dumps({**tree, "folder": str(folder)}))
+        recipe = Recipe.model_validate_json(
+            json.dumps({**text, "folder": str(folder)}), context={"rules": tuple(extensions.rules)}
+        )
     except ValidationError as error:
         # A list that is not empty is "too short" only because entries of it are wrong, which is told by itself.
         found = [item for item in error.errors() if not (item["type"] == "too_short" and item["input"])]
@@ -254,9 +291,25 @@ def parse_recipe(
         raise RecipeError(
             where, [*problems, f"holds a value that is no number, text, list or mapping: {error}"]
         ) from None
+    problems += _extension_problems(recipe, extensions)
     if problems:
         raise RecipeError(where, problems)
-    return recipe
+    return recipe.model_copy(update={"extensions": extensions})
+
+
+def _extension_problems(recipe: Recipe, extensions: Extensions) -> list[str]:
+    """Sources of type python that nobody has given, and extensions that the recipe does not name."""
+    specs = (*recipe.sources, *recipe.heldout)
+    wanted = {spec.name for spec in specs if isinstance(spec, PythonSource)}
+    rules = {spec.rule for spec in specs}
+    return [
+        *(
+            f"source {name!r} is of type python: give its rows (--source {name}=module:function, or sources=)"
+            for name in sorted(wanted - extensions.sources.keys())
+        ),
+        *(f"there is no source {name!r} of type python" for name in sorted(extensions.sources.keys() - wanted)),
+        *(f"no source has the rule {name!r}" for name in sorted(extensions.rules.keys() - rules)),
+    ]
 
 
 def fingerprint(value: object) -> str:
@@ -382,7 +435,7 @@ def _known_keys(model: type[BaseModel]) -> list[str]:
             todo.extend(field.annotation for field in item.model_fields.values())
         elif get_origin(item) in (tuple, list, Union, types.UnionType, Annotated):
             todo.extend(get_args(item))
-    return sorted(keys - {"folder"})
+    return sorted(keys - set(_NOT_SETTINGS))
 
 
 def _kind(value: object) -> str:

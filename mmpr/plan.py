@@ -62,9 +62,11 @@ class Plan:
 
     def about(self) -> dict[str, Any]:
         """What identifies the plan, for ``build.json`` and the manifest; ``prompts`` are hashes by template name."""
+        extensions = self.recipe.extensions.fingerprints()
         return {
             "mmpr": mmpr.__version__,
             "recipe": self.recipe.as_json(),
+            **({"extensions": extensions} if extensions else {}),
             "model_revision": self.model.revision,
             "prompts": dict(sorted(self.templates.items())),
             "fingerprints": self.fingerprints,
@@ -349,6 +351,7 @@ def _is_ours(path: Path) -> bool:
 def _fingerprints(recipe: Recipe, model: FoundModel, templates: dict[str, str]) -> dict[str, str]:
     """What each stage's output depends on, beyond the stages before it. How the engine is run is not among it."""
     tree = recipe.as_json()
+    own = recipe.extensions.fingerprints()
     later = ("template", "open_template", "rule", "samples", "max_pairs", "processor")
 
     def without(source: dict[str, Any]) -> dict[str, Any]:
@@ -363,6 +366,7 @@ def _fingerprints(recipe: Recipe, model: FoundModel, templates: dict[str, str]) 
                 [without(source) for source in tree["sources"]],
                 [[without(source), source["rule"]] for source in tree["heldout"]],
                 [tree[key] for key in ("seed", "unit_questions", "images", "max_question_chars")],
+                *([own["sources"]] if "sources" in own else []),
             ]
         ),
         "sample": fingerprint(
@@ -375,6 +379,6 @@ def _fingerprints(recipe: Recipe, model: FoundModel, templates: dict[str, str]) 
             ]
         ),
         "complete": fingerprint([tree["dropout"], of_sources("max_pairs")]),
-        "verify": fingerprint(of_sources("rule")),
+        "verify": fingerprint([*of_sources("rule"), *([own["rules"]] if "rules" in own else [])]),
         "pair": fingerprint([tree["pairing"], of_sources("max_pairs")]),
     }

@@ -14,9 +14,9 @@ from typing import Any
 
 from mmpr.errors import MmprError
 from mmpr.reading import read_small
+from mmpr.resources import PROMPTS
 from mmpr.schema import IMAGE_MARK
 
-PROMPTS = Path(__file__).resolve().parent.parent / "prompts"
 MAX_TEMPLATE_BYTES = 100 << 10
 
 # Sources end their questions with these; they contradict a prompt that asks for reasoning (paper, appendix).

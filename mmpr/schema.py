@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 Status = Literal["correct", "incorrect", "unparseable", "timeout", "error"]
 Rule = Literal["default", "relaxed", "anls", "exact", "multiple_choice"]
+RULES: tuple[Rule, ...] = get_args(Rule)
 Method = Literal["correctness", "format", "dropout"]
 
 IMAGE_MARK = "<image>"

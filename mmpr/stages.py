@@ -13,16 +13,16 @@ A unit whose shard is there is done: the function returns its counts and does no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmpr.answers import extract, match_many
-from mmpr.answers.extract import TEMPLATES
 from mmpr.config import DropoutSpec, DropoutVariant, Recipe
 from mmpr.dropout_ntp import keep_prefix
 from mmpr.engine import Engine, Request
 from mmpr.errors import RowError
+from mmpr.extension import RuleFunction
+from mmpr.judging import judge
 from mmpr.pairing import distinct, pair_by_correctness, pair_by_dropout, pass_rate
 from mmpr.prompts import Template, load_template, without_images
 from mmpr.schema import (
@@ -199,7 +199,8 @@ def verify_unit(job: Job, unit: Unit) -> Counts:
         if question.answer is None or question.id not in rollouts:
             continue
         # The recipe's rule, not the stored question's: it may have changed since, that is what judging again is for.
-        verdicts = judge(question, rollouts[question.id], job.recipe.source(question.source).rule)
+        rule = job.recipe.source(question.source).rule
+        verdicts = judge_rollout(question, rollouts[question.id], rule, job.recipe.extensions.rules)
         for place, verdict in enumerate(verdicts):
             tally.count(question.source, verdict.status)
             if verdict.status in ("timeout", "error"):
@@ -258,25 +259,13 @@ def pair_unit(job: Job, unit: Unit) -> Counts:
     return _finish(job, unit, tally, PreferenceRow, rows)
 
 
-def judge(question: Question, rollout: Rollout, rule: str) -> tuple[Verdict, ...]:
-    """A verdict on each response to a question with an answer; one without a clear final answer is unparseable."""
-    answers = [extract(response.text, _template_name(rollout)) for response in rollout.responses]
-    judged = iter(
-        match_many(
-            [
-                {"pred": answer, "gold": question.answer, "choices": question.choices or None, "rule": rule}
-                for answer in answers
-                if answer is not None
-            ]
-        )
-    )
-    unclear = Verdict("unparseable", None, "extract", "no clear final answer")
-    return tuple(unclear if answer is None else next(judged) for answer in answers)
-
-
-def _template_name(rollout: Rollout) -> str | None:
-    """The template that tells ``extract`` which form to expect; None (any form) for a template of the user's own."""
-    return rollout.template if rollout.template in TEMPLATES else None
+def judge_rollout(
+    question: Question, rollout: Rollout, rule: str, rules: Mapping[str, RuleFunction]
+) -> tuple[Verdict, ...]:
+    """A verdict on each response to a question with an answer (``mmpr.judging.judge``)."""
+    assert question.answer is not None
+    texts = [response.text for response in rollout.responses]
+    return judge(texts, question.answer, choices=question.choices, rule=rule, template=rollout.template, rules=rules)
 
 
 def _to_continue(rollout: Rollout, dropout: DropoutSpec, max_pairs: int) -> list[tuple[int, DropoutVariant]]:

@@ -162,7 +162,7 @@ def show(lines: Sequence[Line]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m mmpr.answers.audit", description="Show verdicts of a build.")
+    parser = argparse.ArgumentParser(prog="mmpr audit", description="Show verdicts of a build.")
     parser.add_argument("out", type=Path, metavar="OUT", help="directory of a build")
     parser.add_argument("--sample", type=int, default=200, metavar="N", help="how many verdicts (default 200)")
     parser.add_argument("--seed", type=int, default=0, help="which ones (default 0)")

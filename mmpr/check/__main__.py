@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m mmpr.check",
+        prog="mmpr check",
         description="Look at a finished build: schema, counts, random pairs, checksums.",
         epilog="Exit status 1 when anything is wrong; each problem names its file and what to do.",
     )

@@ -29,7 +29,7 @@ from mmpr.schema import (
     Verdicts,
     sample_seed,
 )
-from mmpr.stages import judge
+from mmpr.stages import judge_rollout
 from mmpr.storage.images import clean_image
 from mmpr.storage.integrity import Problem, check_files
 from mmpr.storage.manifest import read_manifest
@@ -281,7 +281,7 @@ def _judged(row: PreferenceRow, question: Question, rollout: Rollout, rule: str)
     statuses: list[str] = []
     if question.answer is not None:
         again = tuple(_sampled(response) for response in row.responses)
-        statuses = [verdict.status for verdict in judge(question, replace(rollout, responses=again), rule)]
+        statuses = [verdict.status for verdict in judge_rollout(question, replace(rollout, responses=again), rule, {})]
     for place, pair in enumerate(row.pairs):
         what = _dropout(row, pair) if question.answer is None else _correctness(pair, statuses)
         if not what and row.responses[pair.chosen].finish_reason != "stop":

@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m mmpr.evaluate",
+        prog="mmpr evaluate",
         description="Measure models on held-out questions, with the build's engine, templates and matcher.",
         epilog="Run the same command again to go on after a stop; other models, data and styles are added beside.",
     )

@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m mmpr.export",
+        prog="mmpr export",
         description="Write the pairs of a build, or of an MMPR release, in the format of another trainer.",
         epilog="Run the same command again to go on after a stop. The hub wants `hf auth login` or HF_TOKEN.",
     )

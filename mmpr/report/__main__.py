@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m mmpr.report",
+        prog="mmpr report",
         description="Turn a dataset into a page: findings, flow, distributions, gallery, audit, contamination.",
         epilog="The page is index.html, its figures are report.json; where they are is said at the end.",
     )

@@ -67,6 +67,10 @@ def open_source(spec: SourceSpec, recipe: Recipe) -> Source:
         from mmpr.sources.tables import Parquet
 
         return Parquet(spec, recipe)
+    if spec.type == "python":
+        from mmpr.sources.python_rows import PythonRows
+
+        return PythonRows(spec, recipe)
     if spec.type == "datasets":
         from mmpr.sources.tables import SavedDataset
 

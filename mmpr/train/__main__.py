@@ -22,6 +22,8 @@ _GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dri/renderD128")
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit status: 0 done, 1 failed, 2 wrong recipe, 130 stopped."""
     args = _arguments().parse_intermixed_args(argv)
+    if argv is None:
+        use_memory_well()
     recipe_path, overrides = _sorted_out(args.recipe)
 
     def work() -> None:
@@ -37,12 +39,15 @@ def main(argv: list[str] | None = None) -> int:
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m mmpr.train",
+        prog="mmpr train",
         description="Train a vision-language model by Mixed Preference Optimization.",
         epilog="Run the same command again to go on after a stop. Several GPUs: torchrun -m mmpr.train ...",
     )
     parser.add_argument(
-        "recipe", nargs="*", metavar="RECIPE | key.path=value", help="a YAML file, and settings that replace its own"
+        "recipe",
+        nargs="*",
+        metavar="RECIPE | key.path=value",
+        help="a YAML file or a name of pipelines/train, and settings that replace its own",
     )
     parser.add_argument(
         "--data", required=True, metavar="OUT", help="a finished build, an MMPR meta.json, or TRL-style preference data"
@@ -74,6 +79,4 @@ def use_memory_well() -> None:
 
 
 if __name__ == "__main__":
-    if not {"-h", "--help"} & set(sys.argv[1:]):
-        use_memory_well()
     sys.exit(main())

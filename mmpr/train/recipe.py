@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 from mmpr.config import Part, apply_override, list_problems, plain_problem, read_yaml
 from mmpr.errors import RecipeError
 from mmpr.forbidden import huge_numbers, refuse_secrets
+from mmpr.resources import PIPELINES, find_pipeline
 
 Freezable = Literal["vision", "projector", "decoder"]
 
@@ -139,9 +140,12 @@ class TrainRecipe(Part):
 def load_train_recipe(path: Path | None, overrides: Sequence[str] = ()) -> TrainRecipe:
     """Read, override (``optimizer.learning_rate=1e-6``) and check a recipe; without a path, the paper's settings.
 
+    ``path`` is a file, or a recipe of ``pipelines/train`` by its bare name (``quickstart``).
+
     Raises:
         RecipeError: with every problem found.
     """
+    path = path and find_pipeline(path, PIPELINES / "train")
     tree = {"name": "mpo"} if path is None else read_yaml(path)
     return parse_train_recipe(tree, overrides, where="settings" if path is None else str(path))
 

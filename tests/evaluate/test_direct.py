@@ -8,7 +8,7 @@ from mmpr.answers import extract
 from mmpr.evaluate.data import LETTER, WORD, with_instruction
 from mmpr.prompts import load_template, strip_short_answer
 from mmpr.schema import Question, Response, Rollout
-from mmpr.stages import judge
+from mmpr.stages import judge_rollout
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_direct_reply_is_judged() -> None:
     replies = ("17", "18", "I count\nthem all")
     responses = tuple(Response(text, 0, "stop", 1) for text in replies)
     rollout = Rollout("id", "s", "How many?", "direct", "", "m", "r", 1, responses)
-    assert [verdict.status for verdict in judge(question, rollout, "default")] == [
+    assert [verdict.status for verdict in judge_rollout(question, rollout, "default", {})] == [
         "correct",
         "incorrect",
         "unparseable",

@@ -201,15 +201,14 @@ def lose_pair(row: PreferenceRow) -> PreferenceRow:
 
 def slow_judge() -> AbstractContextManager[Any]:
     """A judge that runs out of time on every ninth answer."""
-    from mmpr import stages
 
-    judge = stages.match_many
+    judge = judging.match_many
 
     def match_many(cases: list[dict[str, Any]]) -> list[Verdict]:
         late = Verdict("timeout", None, "symbolic", "no verdict in time")
         return [late if i % 9 == 8 else verdict for i, verdict in enumerate(judge(cases))]
 
-    return mock.patch.object(stages, "match_many", match_many)
+    return mock.patch.object(judging, "match_many", match_many)
 
 
 def say_the_same(text: str, right: bool, dice: random.Random) -> str:

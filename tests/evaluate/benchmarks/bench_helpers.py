@@ -22,7 +22,7 @@ from mmpr.schema import Question, Reject, Response, Rollout, question_id
 from mmpr.sources.digits import Digits
 from mmpr.sources.ingest import to_question
 from mmpr.sources.selection import select_rows
-from mmpr.stages import judge
+from mmpr.stages import judge_rollout
 
 
 @cache
@@ -98,7 +98,7 @@ def answer(question: Question, *texts: str, rule: str) -> Answered:
     """A question with these responses, judged by the build's own stage."""
     responses = tuple(Response(text, seed, "stop", 5) for seed, text in enumerate(texts))
     rollout = Rollout(question.id, question.source, "", "en", "", "m", "", 0, responses)
-    verdicts = judge(question, rollout, rule) if question.answer is not None else ()
+    verdicts = judge_rollout(question, rollout, rule, {}) if question.answer is not None else ()
     return Answered(replace(question, images=()), responses, verdicts)
 
 

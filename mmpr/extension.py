@@ -1,0 +1,156 @@
+"""Python of the user's own: answer rules and sources, known to a build by a name.
+
+They come from Python (``mmpr.load_recipe(..., rules=, sources=)``) or from the command line (``--rule
+NAME=module:function``, ``--source NAME=module:thing``), never from a recipe: a recipe only says the name. What an
+extension is made of is part of a build's identity, so a build is not gone on with by other code than it was begun with.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmpr.errors import MmprError, RecipeError
+from mmpr.schema import RULES, Verdict
+
+RuleFunction = Callable[[str, str, tuple[str, ...]], bool | Verdict | None]
+"""``rule(answer, truth, choices)``: whether the extracted answer is right; None where it cannot tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extensions:
+    """Rules and sources by name. A source is a function that yields rows, or an object with ``rows`` (and ``load``)."""
+
+    rules: Mapping[str, RuleFunction] = field(default_factory=dict)
+    sources: Mapping[str, Any] = field(default_factory=dict)
+
+    def fingerprints(self) -> dict[str, dict[str, str]]:
+        """What each extension is made of, as 16 hex digits by kind and name; a kind that is not used is left out.
+
+        Raises:
+            RecipeError: the code of one cannot be read, or its state has no form that lasts.
+        """
+        named = {"rules": self.rules, "sources": self.sources}
+        return {
+            kind: {name: fingerprint_of(things[name]) for name in sorted(things)}
+            for kind, things in named.items()
+            if things
+        }
+
+
+NONE = Extensions()
+
+
+def check_rules(rules: Mapping[str, RuleFunction]) -> None:
+    """See that rules can be told from mmpr's own, and called.
+
+    Raises:
+        RecipeError: with every problem.
+    """
+    problems = [f"rule {name!r}: mmpr has a rule of this name; use another" for name in rules if name in RULES]
+    problems += [f"rule {name!r}: {rule!r} is no function" for name, rule in rules.items() if not callable(rule)]
+    if problems:
+        raise RecipeError("rules", problems)
+
+
+def judge_by(name: str, rule: RuleFunction, answer: str, truth: str, choices: Sequence[str]) -> Verdict:
+    """The verdict of a user's rule; ``error``, which is neither right nor wrong, where it cannot tell or raises."""
+    try:
+        told = rule(answer, truth, tuple(choices))
+    except Exception as error:  # noqa: BLE001 - the user's code raises what it likes; nothing is judged by it then
+        return Verdict("error", answer, name, f"the rule raised {type(error).__name__}: {error}"[:500])
+    if isinstance(told, Verdict):
+        return told
+    if told is None:
+        return Verdict("error", answer, name, "the rule cannot tell")
+    return Verdict("correct" if told else "incorrect", answer, name, "")
+
+
+def fingerprint_of(thing: Any) -> str:
+    """16 hex digits that change when an extension's code or state does.
+
+    Its own attribute ``fingerprint``, when it is text, counts alone. Else: the file that it is defined in (of a cell of
+    a notebook, its own text), the values that a function has closed over or a ``functools.partial`` holds, and the
+    attributes of an object, which must be plain (text, numbers, lists, mappings, paths).
+
+    Raises:
+        RecipeError: there is no code to read, or a value is not plain.
+    """
+    own = getattr(thing, "fingerprint", None)
+    try:
+        parts = [own] if isinstance(own, str) else list(_parts(thing))
+        text = json.dumps(parts, sort_keys=True, default=_plain)
+    except (OSError, TypeError, ValueError) as error:
+        remedy = "give it an attribute `fingerprint`: a text that you change when it changes"
+        raise RecipeError(
+            _name_of(thing), [f"cannot be told from another version of itself ({error}); {remedy}"]
+        ) from None
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _parts(thing: Any) -> Iterable[Any]:
+    """Code and state of an extension."""
+    if isinstance(thing, functools.partial):
+        return [*_parts(thing.func), list(thing.args), thing.keywords]
+    if inspect.ismethod(thing):
+        return [thing.__name__, *_parts(thing.__self__)]
+    if inspect.isfunction(thing):
+        closed = [cell.cell_contents for cell in thing.__closure__ or ()]
+        return [thing.__qualname__, _code(thing), closed]
+    if inspect.isclass(thing):
+        return [thing.__qualname__, _code(thing)]
+    return [*_parts(type(thing)), vars(thing)]
+
+
+def _code(thing: Any) -> str:
+    """The text of the file that a function or a class is defined in, or its own where there is no such file."""
+    path = Path(inspect.getsourcefile(thing) or "")
+    return path.read_text(encoding="utf-8") if path.is_file() else str(inspect.getsource(thing))
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, os.PathLike):
+        return str(value)
+    raise TypeError(f"it holds a {type(value).__name__}")
+
+
+def _name_of(thing: Any) -> str:
+    return str(getattr(thing, "__qualname__", type(thing).__qualname__))
+
+
+def from_options(rules: Sequence[str], sources: Sequence[str] = ()) -> Extensions:
+    """The extensions that options name. Their modules are imported (from the working directory too), and it is said.
+
+    Raises:
+        MmprError: an option is not of the form, or there is no such module or thing.
+    """
+    found = Extensions(dict(map(_load, rules)), dict(map(_load, sources)))
+    for thing in (*found.rules.values(), *found.sources.values()):
+        where = inspect.getsourcefile(inspect.unwrap(thing)) if callable(thing) else None
+        print(f"note: code of your own runs: {_name_of(thing)} ({where or 'no file'})", file=sys.stderr, flush=True)
+    return found
+
+
+def _load(option: str) -> tuple[str, Any]:
+    name, equals, place = option.partition("=")
+    module, colon, attribute = place.partition(":")
+    if not (name and equals and module and colon and attribute):
+        raise MmprError(f"{option!r}: write it as NAME=module:function")
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # as for `python -m`; the installed command has its own folder there only
+    try:
+        thing = importlib.import_module(module)
+        for part in attribute.split("."):
+            thing = getattr(thing, part)
+    except Exception as error:  # noqa: BLE001 - the user's module raises what it likes while it is imported
+        raise MmprError(f"{option!r}: {type(error).__name__}: {error}") from None
+    return name, thing() if inspect.isclass(thing) else thing
