@@ -14,9 +14,8 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from mmpr.errors import MmprError, RecipeError
@@ -78,9 +77,10 @@ def judge_by(name: str, rule: RuleFunction, answer: str, truth: str, choices: Se
 def fingerprint_of(thing: Any) -> str:
     """16 hex digits that change when an extension's code or state does.
 
-    Its own attribute ``fingerprint``, when it is text, counts alone. Else: the file that it is defined in (of a cell of
-    a notebook, its own text), the values that a function has closed over or a ``functools.partial`` holds, and the
-    attributes of an object, which must be plain (text, numbers, lists, mappings, paths).
+    Its own attribute ``fingerprint``, when it is text, counts alone. Else: its text, with that of the functions,
+    classes and plain values of the same module that it uses; the values that a function has closed over or a
+    ``functools.partial`` holds; and the attributes of an object. Values must be plain: text, numbers, lists, mappings,
+    paths. What comes from other modules does not count.
 
     Raises:
         RecipeError: there is no code to read, or a value is not plain.
@@ -90,10 +90,8 @@ def fingerprint_of(thing: Any) -> str:
         parts = [own] if isinstance(own, str) else list(_parts(thing))
         text = json.dumps(parts, sort_keys=True, default=_plain)
     except (OSError, TypeError, ValueError) as error:
-        remedy = "give it an attribute `fingerprint`: a text that you change when it changes"
-        raise RecipeError(
-            _name_of(thing), [f"cannot be told from another version of itself ({error}); {remedy}"]
-        ) from None
+        problem = f"what it is made of cannot be read ({error}); give it an attribute `fingerprint`, a text of yours"
+        raise RecipeError(_name_of(thing), [problem]) from None
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -111,10 +109,33 @@ def _parts(thing: Any) -> Iterable[Any]:
     return [*_parts(type(thing)), vars(thing)]
 
 
-def _code(thing: Any) -> str:
-    """The text of the file that a function or a class is defined in, or its own where there is no such file."""
-    path = Path(inspect.getsourcefile(thing) or "")
-    return path.read_text(encoding="utf-8") if path.is_file() else str(inspect.getsource(thing))
+def _code(thing: Any) -> dict[str, Any]:
+    """The text of a function or a class, and of all of its module that it uses, by name."""
+    module = vars(inspect.getmodule(thing) or inspect)
+    found: dict[str, Any] = {}
+    left = [(thing.__name__, thing)]
+    while left:
+        name, used = left.pop()
+        if name in found:
+            continue
+        if inspect.isfunction(used) or inspect.isclass(used):
+            if used.__module__ == thing.__module__:
+                found[name] = inspect.getsource(used)
+                left += [(other, module[other]) for other in _names(used) if other in module]
+                left += [(base.__name__, base) for base in getattr(used, "__bases__", ())]
+        elif isinstance(used, str | int | float | tuple | list | dict) and not name.startswith("__"):
+            found[name] = used
+    return found
+
+
+def _names(thing: Any) -> Iterator[str]:
+    """Every name that a function, or a method of a class, looks up."""
+    functions = filter(inspect.isfunction, vars(thing).values() if inspect.isclass(thing) else [thing])
+    codes = [function.__code__ for function in functions]
+    while codes:
+        code = codes.pop()
+        yield from code.co_names
+        codes += [constant for constant in code.co_consts if inspect.iscode(constant)]
 
 
 def _plain(value: object) -> str:
@@ -135,8 +156,8 @@ def from_options(rules: Sequence[str], sources: Sequence[str] = ()) -> Extension
     """
     found = Extensions(dict(map(_load, rules)), dict(map(_load, sources)))
     for thing in (*found.rules.values(), *found.sources.values()):
-        where = inspect.getsourcefile(inspect.unwrap(thing)) if callable(thing) else None
-        print(f"note: code of your own runs: {_name_of(thing)} ({where or 'no file'})", file=sys.stderr, flush=True)
+        code = thing if inspect.isfunction(thing) else type(thing)
+        print(f"note: code of your own runs: {_name_of(thing)} of {code.__module__}", file=sys.stderr, flush=True)
     return found
 
 

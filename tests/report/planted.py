@@ -201,6 +201,7 @@ def lose_pair(row: PreferenceRow) -> PreferenceRow:
 
 def slow_judge() -> AbstractContextManager[Any]:
     """A judge that runs out of time on every ninth answer."""
+    from mmpr import judging
 
     judge = judging.match_many
 
