@@ -15,9 +15,10 @@ PY       := $(VENV)/bin/python
 INSTALL  := $(PY) -m pip install --quiet --disable-pip-version-check --no-deps
 RUNTIME  := $(VENV)/.installed-$(EXTRA)
 DEV      := $(VENV)/.installed-dev
+SITE     := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build-mmpr report train evaluate prove demo-model scale torture fuzz test lint format clean
+.PHONY: help setup build-mmpr report train evaluate prove demo-model scale torture fuzz test test-fast lint docs format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +55,9 @@ fuzz: $(RUNTIME)  ## feed hostile input to everything that reads from outside (A
 test: $(RUNTIME) $(DEV)  ## run the whole suite
 	@$(PY) -m pytest $(ARGS)
 
+test-fast: $(RUNTIME) $(DEV)  ## run the quick tests: those without Ray, vLLM or a browser
+	@$(PY) -m pytest -m "not slow and not ray and not vllm and not browser" $(ARGS)
+
 torture: $(RUNTIME)  ## builds under 200 faults on a cluster of namespaces, and the proof (Linux, root; ARGS=--short)
 	@$(PY) -m benchmarks.torture $(ARGS)
 
@@ -62,11 +66,15 @@ lint: $(RUNTIME) $(DEV)  ## ruff and mypy
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
+docs: $(RUNTIME) $(DEV) $(SITE)  ## build the documentation's site into site/; a broken link fails
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	@echo "site/index.html"
+
 format: $(DEV)  ## let ruff format the code
 	@$(PY) -m ruff format .
 
-clean:  ## remove .venv and caches; builds stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+clean:  ## remove .venv, site and caches; builds stay
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit("mmpr needs Python 3.11 or newer, this is " + sys.version) if sys.version_info < (3, 11) else 0'
@@ -81,4 +89,8 @@ $(RUNTIME): locks/$(EXTRA).txt pyproject.toml | $(PY)
 
 $(DEV): locks/dev.txt | $(RUNTIME)
 	@$(INSTALL) -r locks/dev.txt
+	@touch $@
+
+$(SITE): locks/docs.txt | $(DEV)
+	@$(INSTALL) -r locks/docs.txt
 	@touch $@
