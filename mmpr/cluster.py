@@ -47,7 +47,7 @@ STAGE_CPUS = 0.25
 _SHARE = 1e-4
 """The smallest share of a core or GPU that Ray counts."""
 
-_LIGHT: dict[str, Any] = {"num_cpus": STAGE_CPUS, "max_retries": MOST_ATTEMPTS}
+_LIGHT: dict[str, Any] = {"num_cpus": STAGE_CPUS}
 
 _REPORT_EVERY_S = 0.5
 _METER_LIMIT_S = 5.0
@@ -334,18 +334,32 @@ def check_room(spec: EngineSpec, terminal: TextIO) -> None:
 def _as_data(
     stage: Callable[..., dict[str, Any]],
 ) -> Callable[..., dict[str, Any]]:
-    """Errors of ours travel as data: Ray would wrap them until nothing of them is left but a trace."""
+    """Errors of ours travel as data: Ray would wrap them until nothing of them is left but a trace.
+
+    Ray Data begins a stage again, without end, when its process dies; one over which too many die is an error too.
+    """
 
     @functools.wraps(stage)
     def run(row: dict[str, Any], *args: Any) -> dict[str, Any]:
         if row["error"]:
             return {**row, **_NO_COUNTS}
+        unit, deaths = _unit(row), _deaths()
         try:
-            return {**row, **stage(_unit(row), *args)}
+            if deaths > MOST_ATTEMPTS:
+                raise EngineError(
+                    f"unit {unit.number} of {unit.of} was begun {deaths} times and its process died every time, for "
+                    "want of memory perhaps. What is finished is kept, and the same command goes on"
+                )
+            return {**row, **stage(unit, *args)}
         except MmprError as error:
             return {**row, **_NO_COUNTS, "error": str(error)}
 
     return run
+
+
+def _deaths() -> int:
+    """How many processes have died over the task that runs here."""
+    return int(ray.get_runtime_context().worker.core_worker.get_current_task_attempt_number())
 
 
 _NO_COUNTS: dict[str, Any] = {"names": [], "counts": []}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 import ray
 
+from mmpr import cluster
 from mmpr.cluster import STAGE_CPUS, _cause, _side_log, actor_pool, check_room
 from mmpr.config import EngineSpec
+from mmpr.engine.lives import MOST_ATTEMPTS
 from mmpr.errors import EngineError, OutputError
 
 ONE, TWO = [{"CPU": 2.0}], [{"CPU": 2.0}, {"CPU": 2.0}, {}]
@@ -76,6 +79,31 @@ def test_the_claim_of_a_dead_driver_lapses_soon() -> None:
     show = f"import mmpr.cluster, {claims} as c; print(c.RateBasedClusterAutoscaler.AUTOSCALING_REQUEST_EXPIRE_TIME_S)"
     done = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.split()[-1] == "30"
+
+
+@pytest.mark.parametrize(
+    ("deaths", "error"), [(MOST_ATTEMPTS, ""), (MOST_ATTEMPTS + 1, "unit 3 of 12 was begun 21 times")]
+)
+def test_a_stage_is_begun_again_only_so_often(deaths: int, error: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_deaths", lambda: deaths)
+    done = cluster._as_data(lambda unit: {"names": ["questions"], "counts": [unit.number]})(
+        {"split": "train", "number": 3, "of": 12, "error": ""}
+    )
+    assert done["error"].startswith(error)
+    assert done["counts"] == ([] if error else [3])
+
+
+def test_deaths_over_a_task_are_counted(tmp_path: Path) -> None:
+    """With the real Ray Data, which begins a task again when its process dies."""
+
+    def die_once(row: dict[str, int]) -> dict[str, int]:
+        if not cluster._deaths():
+            os._exit(1)
+        return {"deaths": cluster._deaths()}
+
+    with cluster.session(tmp_path / "ray.log"):
+        rows = ray.data.range(2, override_num_blocks=1).map(die_once, **cluster._LIGHT).take_all()
+    assert rows == [{"deaths": 1}] * 2
 
 
 def test_what_a_worker_raised_is_told_not_what_ray_advises() -> None:
