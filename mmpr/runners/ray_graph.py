@@ -1,4 +1,4 @@
-"""Ray: one machine or a cluster, and the graph of stages on it. Only it and ``feed`` import ray."""
+"""Ray: one machine or a cluster, and the graph of stages on it. Only it and ``ray_feed`` import ray."""
 
 from __future__ import annotations
 
@@ -37,9 +37,11 @@ from mmpr.engine.lives import MOST_ATTEMPTS, Life, begin_unit, end_unit
 from mmpr.engine.turns import Turns
 from mmpr.errors import EngineDeadError, EngineError, MmprError
 from mmpr.extension import Extensions
-from mmpr.feed import AHEAD, units_as_rows
+from mmpr.progress import BuildProgress
+from mmpr.runners.ray_feed import AHEAD, units_as_rows
 from mmpr.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
 from mmpr.storage.shards import ATTEMPTS, Stage, Unit, add_counts, writing
+from mmpr.storage.work import Left
 
 STAGE_CPUS = 0.25
 """What a task of the light stages takes of a core, so that they run beside the engines."""
@@ -216,16 +218,25 @@ class Generate:
             self._unreported, self._reported_at = {}, time.monotonic()
 
 
-def run(
-    job: Job,
-    model_path: str,
-    *,
-    to_sample: Sequence[Unit],
-    to_judge: Sequence[Unit],
-    heldout: Sequence[Unit],
-    meter: Any,
-    on_done: Callable[[Counts], None],
-) -> None:
+class RayRunner:
+    """See ``mmpr.runners.Runner``; for use inside ``session``, which tells the ``terminal``."""
+
+    terminal: TextIO
+
+    def __init__(self, terminal: TextIO) -> None:
+        self.terminal = terminal
+
+    def run(self, job: Job, model_path: str, left: Left) -> None:
+        """Take what is left through the job's stages (see ``Runner.run``)."""
+        engine = job.recipe.engine
+        if left.to_sample:
+            check_room(engine, self.terminal)
+        meter = start_meter()
+        with BuildProgress(lambda: read_meter(meter), left.totals, engine.actors, self.terminal) as progress:
+            run(job, model_path, left, meter, progress.judged)
+
+
+def run(job: Job, model_path: str, left: Left, meter: Any, on_done: Callable[[Counts], None]) -> None:
     """One streaming graph: units go through all stages, those that are sampled are judged, held-out ones ingested.
 
     A unit is judged while the engines are on the next ones. ``on_done`` gets the counts of each judged unit. Engines
@@ -238,13 +249,13 @@ def run(
     _send_code(job.recipe.extensions)
     branches = []
     last: Stage = "pair" if "pair" in job.stages else "verify"
-    if to_sample:
-        branches.append(sample(job, model_path, to_sample, last, meter).map(_judge, fn_args=(job,), **_LIGHT))
-    if to_judge:
-        rows = units_as_rows(to_judge, job.out, last, _ahead(job))
+    if left.to_sample:
+        branches.append(sample(job, model_path, left.to_sample, last, meter).map(_judge, fn_args=(job,), **_LIGHT))
+    if left.to_judge:
+        rows = units_as_rows(left.to_judge, job.out, last, _ahead(job))
         branches.append(rows.map(_judge, fn_args=(job,), **_LIGHT))
-    if heldout:
-        rows = units_as_rows(heldout, job.out, "ingest", _ahead(job))
+    if left.heldout:
+        rows = units_as_rows(left.heldout, job.out, "ingest", _ahead(job))
         branches.append(rows.map(_ingest_only, fn_args=(job,), **_LIGHT))
     graph = branches[0].union(*branches[1:]) if len(branches) > 1 else branches[0]
     try:

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from mmpr import feed
+from mmpr.runners import ray_feed
 from mmpr.storage.shards import Units, shard
 
 
@@ -19,8 +19,8 @@ def numbers(blocks: Any, count: int) -> list[int]:
 
 def test_a_unit_waits_for_the_one_far_enough_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     units = Units("train", 5)
-    monkeypatch.setattr(feed, "_LOOK_EVERY_S", 0.01)
-    blocks = feed._entering(units, tmp_path, "pair", 3)()
+    monkeypatch.setattr(ray_feed, "_LOOK_EVERY_S", 0.01)
+    blocks = ray_feed._entering(units, tmp_path, "pair", 3)()
     assert numbers(blocks, 3) == [0, 1, 2]
     entered: list[int] = []
     waiting = threading.Thread(target=lambda: entered.extend(numbers(blocks, 2)))
@@ -37,7 +37,7 @@ def test_a_unit_waits_for_the_one_far_enough_before_it(tmp_path: Path, monkeypat
 
 @pytest.mark.timeout(200)
 def test_a_killed_feed_neither_loses_nor_repeats_a_unit(tmp_path: Path) -> None:
-    from mmpr import cluster
+    from mmpr.runners import ray_graph
 
     count, kill_at = 24, (3, 11)
     (tmp_path / "pairs").mkdir()
@@ -47,8 +47,8 @@ def test_a_killed_feed_neither_loses_nor_repeats_a_unit(tmp_path: Path) -> None:
         return row
 
     seen, killed = [], set()
-    with cluster.session(tmp_path / "ray.log"):
-        rows = feed.units_as_rows(Units("train", count), tmp_path, "pair", 4).map(done, num_cpus=0.25)
+    with ray_graph.session(tmp_path / "ray.log"):
+        rows = ray_feed.units_as_rows(Units("train", count), tmp_path, "pair", 4).map(done, num_cpus=0.25)
         for row in rows.iter_rows():
             seen.append(row["number"])
             if len(seen) in kill_at:
@@ -67,18 +67,18 @@ def kill_feeds() -> set[int]:
 
 @pytest.mark.timeout(200)
 def test_every_unit_is_a_block_and_ray_keeps_no_record_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmpr import cluster
+    from mmpr.runners import ray_graph
 
     kept: list[int] = []
 
-    class Watches(feed._ForgetsBlocks):
+    class Watches(ray_feed._ForgetsBlocks):
         def on_execution_step(self, executor: Any) -> None:
             super().on_execution_step(executor)
             kept.append(sum(len(records) for op in executor._topology for records in op.get_stats().values()))
 
-    monkeypatch.setattr(feed, "_ForgetsBlocks", Watches)
-    with cluster.session(tmp_path / "ray.log"):
-        rows = feed.units_as_rows(Units("train", 30), tmp_path, "pair", 30)
+    monkeypatch.setattr(ray_feed, "_ForgetsBlocks", Watches)
+    with ray_graph.session(tmp_path / "ray.log"):
+        rows = ray_feed.units_as_rows(Units("train", 30), tmp_path, "pair", 30)
         seen = list(
             rows.map_batches(lambda batch: {**batch, "rows": [len(batch["number"])]}, num_cpus=0.25).iter_rows()
         )

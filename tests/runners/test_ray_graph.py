@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import ray
 
-from mmpr import cluster
-from mmpr.cluster import STAGE_CPUS, _cause, _side_log, actor_pool, check_room
 from mmpr.config import EngineSpec
 from mmpr.engine.lives import MOST_ATTEMPTS
 from mmpr.errors import EngineError, OutputError
+from mmpr.runners import ray_graph
+from mmpr.runners.ray_graph import STAGE_CPUS, _cause, _side_log, actor_pool, check_room
 
 ONE, TWO = [{"CPU": 2.0}], [{"CPU": 2.0}, {"CPU": 2.0}, {}]
 GPUS = [{"CPU": 8.0, "GPU": 2.0}]
@@ -76,7 +76,8 @@ def test_an_engine_takes_gpus_or_cores(
 def test_the_claim_of_a_dead_driver_lapses_soon() -> None:
     """Ray Data reads the time when it is imported; in this process something else may have done that."""
     claims = "ray.data._internal.cluster_autoscaler.rate_based_cluster_autoscaler"
-    show = f"import mmpr.cluster, {claims} as c; print(c.RateBasedClusterAutoscaler.AUTOSCALING_REQUEST_EXPIRE_TIME_S)"
+    setting = "RateBasedClusterAutoscaler.AUTOSCALING_REQUEST_EXPIRE_TIME_S"
+    show = f"import mmpr.runners.ray_graph, {claims} as c; print(c.{setting})"
     done = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.split()[-1] == "30"
 
@@ -85,8 +86,8 @@ def test_the_claim_of_a_dead_driver_lapses_soon() -> None:
     ("deaths", "error"), [(MOST_ATTEMPTS, ""), (MOST_ATTEMPTS + 1, "unit 3 of 12 was begun 21 times")]
 )
 def test_a_stage_is_begun_again_only_so_often(deaths: int, error: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "_deaths", lambda: deaths)
-    done = cluster._as_data(lambda unit: {"names": ["questions"], "counts": [unit.number]})(
+    monkeypatch.setattr(ray_graph, "_deaths", lambda: deaths)
+    done = ray_graph._as_data(lambda unit: {"names": ["questions"], "counts": [unit.number]})(
         {"split": "train", "number": 3, "of": 12, "error": ""}
     )
     assert done["error"].startswith(error)
@@ -97,12 +98,12 @@ def test_deaths_over_a_task_are_counted(tmp_path: Path) -> None:
     """With the real Ray Data, which begins a task again when its process dies."""
 
     def die_once(row: dict[str, int]) -> dict[str, int]:
-        if not cluster._deaths():
+        if not ray_graph._deaths():
             os._exit(1)
-        return {"deaths": cluster._deaths()}
+        return {"deaths": ray_graph._deaths()}
 
-    with cluster.session(tmp_path / "ray.log"):
-        rows = ray.data.range(2, override_num_blocks=1).map(die_once, **cluster._LIGHT).take_all()
+    with ray_graph.session(tmp_path / "ray.log"):
+        rows = ray.data.range(2, override_num_blocks=1).map(die_once, **ray_graph._LIGHT).take_all()
     assert rows == [{"deaths": 1}] * 2
 
 
