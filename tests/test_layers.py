@@ -18,9 +18,8 @@ PACKAGE = Path(mmpr.__file__).parent
 
 # Each room imports only rooms before it; rooms in one line do not know each other.
 ROOMS: tuple[tuple[str, ...], ...] = (
-    ("errors", "reading", "resources"),
+    ("errors", "resources"),
     ("command",),
-    ("forbidden",),
     ("schema",),
     ("extension",),
     ("config",),

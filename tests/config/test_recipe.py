@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmpr.config import MAX_RECIPE_BYTES, Recipe, fingerprint, load_recipe, parse_recipe
+from mmpr.config import Recipe, fingerprint, load_recipe, parse_recipe
+from mmpr.config.settings import MAX_RECIPE_BYTES
 from mmpr.errors import RecipeError
 from tests.helpers import QUICKSTART
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from mmpr.config import load_recipe
+from mmpr.config.small_files import read_small
 from mmpr.errors import MmprError, RecipeError
 from mmpr.prompts import load_template
-from mmpr.reading import read_small
 
 
 @pytest.fixture
