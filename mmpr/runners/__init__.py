@@ -9,12 +9,27 @@ dies; the local runner is one process with a plain Python stack, for debugging a
 from __future__ import annotations
 
 import contextlib
+import os
+import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Protocol, TextIO, get_args
 
 from mmpr.stages import Job
 from mmpr.storage.work import Left
+
+# Ray reads these when it is imported. Its own words go to its log files; ours are for the person at the screen.
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+# Ray would run workers, and so the engines in them, behind everything else on the machine (nice 15).
+os.environ.setdefault("RAY_worker_niceness", "0")
+# A driver's claim to a cluster's cores outlives it; after three minutes, by default, the next one would begin to work.
+os.environ.setdefault("RAY_DATA_AUTOSCALING_REQUEST_EXPIRE_TIME_S", "30")
+# Ray listens on all interfaces. Nobody gets into a cluster of this process without a token, which lies
+# in no file: no other user can read it, and no home is needed.
+_AUTH = ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+if "ray" not in sys.modules and not any(map(os.environ.get, _AUTH)):
+    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
 
 RunnerName = Literal["ray", "local"]
 RUNNERS: tuple[RunnerName, ...] = get_args(RunnerName)

@@ -1,4 +1,7 @@
-"""Ray: one machine or a cluster, and the graph of stages on it. Only it and ``ray_feed`` import ray."""
+"""Ray: one machine or a cluster, and the graph of stages on it. Only it and ``ray_feed`` import ray.
+
+What Ray reads of the environment is set in ``mmpr.runners``, which is imported first.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,11 @@ import re
 import shutil
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
-
-# Ray's own words go to its log files; ours are for the person in front of the screen.
-os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-# Ray would run workers, and so the engines in them, behind everything else on the machine (nice 15).
-os.environ.setdefault("RAY_worker_niceness", "0")
-# A driver's claim to a cluster's cores outlives it; after three minutes, by default, the next one would begin to work.
-os.environ.setdefault("RAY_DATA_AUTOSCALING_REQUEST_EXPIRE_TIME_S", "30")
 
 import psutil
 import ray
@@ -53,6 +50,8 @@ _LIGHT: dict[str, Any] = {"num_cpus": STAGE_CPUS}
 
 _REPORT_EVERY_S = 0.5
 _METER_LIMIT_S = 5.0
+_LONGEST_SOCKET = 107  # bytes
+_SOCKET = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 _RAISED = re.compile(r"(?!ray\.)[\w.]*(Error|Exception)\b.*:")
 
 
@@ -71,11 +70,12 @@ def session(log: Path) -> Iterator[TextIO]:
     """
     terminal = sys.stderr
     ours = not ray.is_initialized()  # a notebook may have Ray already, and goes on with it afterwards
+    local = {"include_dashboard": False, "_temp_dir": _temp_dir()} if ours and _address() == "local" else {}
     with _side_log(log) as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         try:
             with _stderr_to(file):
                 if ours:
-                    _connect(log)
+                    _connect(log, local)
                 _quiet_ray_data()
             end_politely()  # Ray has put its own way of ending in place
             yield terminal
@@ -105,14 +105,46 @@ def _address() -> str:
     return os.environ.get("RAY_ADDRESS") or "local"
 
 
-def _connect(log: Path) -> None:
+def _connect(log: Path, local: dict[str, Any]) -> None:
     address = _address()
-    local = {"include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         hint = "" if local else "; a cluster that wants a token wants RAY_AUTH_MODE=token here too (docs/cluster.md)"
         raise MmprError(f"Ray: cannot connect to {address!r}: {error}; its words are in {log}{hint}") from None
+
+
+def _temp_dir() -> str | None:
+    """Where Ray may keep its sockets and logs on this machine; None where its own choice does.
+
+    Sockets have paths of at most 107 bytes, and Ray takes ASCII only.
+
+    Raises:
+        MmprError: there is no such place.
+    """
+    chosen = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
+    why = _unfit(chosen / "ray")
+    if why is None:
+        return None
+    for place in (Path("/tmp/ray"), Path(f"/tmp/ray-{os.getuid()}"), Path("/dev/shm") / f"ray-{os.getuid()}"):
+        if _unfit(place) is None:
+            print(f"note: Ray's own files go to {place}, since {chosen} {why}", file=sys.stderr, flush=True)
+            return str(place)
+    raise MmprError(f"Ray: {chosen} {why}; set RAY_TMPDIR to a folder that can be written, with a short ASCII name")
+
+
+def _unfit(place: Path) -> str | None:
+    """Why Ray cannot keep its files in a folder, which is made if need be; None where it can."""
+    text = str(place)
+    if not text.isascii():
+        return "is not ASCII"
+    if len(text) > _LONGEST_SOCKET - len(_SOCKET):
+        return "is too long for the names of sockets"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return f"cannot be written ({error.strerror})"
+    return None if os.access(place, os.W_OK | os.X_OK) else "cannot be written"
 
 
 def _quiet_ray_data() -> None:

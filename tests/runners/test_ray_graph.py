@@ -7,6 +7,8 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ import ray
 
 from mmpr.config import EngineSpec
 from mmpr.engine.lives import MOST_ATTEMPTS
-from mmpr.errors import EngineError, OutputError
+from mmpr.errors import EngineError, MmprError, OutputError
 from mmpr.runners import ray_graph
 from mmpr.runners.ray_graph import STAGE_CPUS, _cause, _side_log, actor_pool, check_room
 
@@ -143,3 +145,56 @@ def test_a_log_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("no folder")
     with pytest.raises(OutputError, match=r"ray\.log: cannot be written"):
         _side_log(tmp_path / "logs" / "ray.log")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("short", None),
+        ("x" * 100, "is too long for the names of sockets"),
+        ("z\u00fcrich", "is not ASCII"),
+        ("file", "cannot be written (File exists)"),
+    ],
+)
+def test_ray_keeps_its_files_where_it_can(
+    name: str, told: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:
+        chosen = Path(short) / name
+        chosen.mkdir()
+        if name == "file":
+            (chosen / "ray").touch()
+        monkeypatch.setenv("RAY_TMPDIR", str(chosen))
+        place = ray_graph._temp_dir()
+    assert (place is None) == (told is None)
+    assert told is None or f"since {chosen} {told}" in capsys.readouterr().err
+
+
+def test_a_place_that_nobody_has_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_graph, "_unfit", lambda place: "cannot be written")
+    with pytest.raises(MmprError, match="set RAY_TMPDIR to a folder that can be written"):
+        ray_graph._temp_dir()
+
+
+def test_a_local_cluster_wants_neither_a_home_nor_a_short_temporary_folder(tmp_path: Path) -> None:
+    """As in a container of a user without a name, or on a cluster of SLURM. Nobody else is let in."""
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    code = textwrap.dedent("""
+        import os, pathlib, subprocess, sys
+        from mmpr.runners.ray_graph import ray, session
+        with session(pathlib.Path("ray.log")) as terminal:
+            print(ray.get(ray.remote(lambda: 6 * 7).remote()), len(os.environ["RAY_AUTH_TOKEN"]), file=terminal)
+            ask = f"import ray; ray.init({ray.get_runtime_context().gcs_address!r}, logging_level=50)"
+            others = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+            other = subprocess.run([sys.executable, "-c", ask], env=others, capture_output=True, text=True)
+            print(other.returncode, "InvalidAuthToken" in other.stderr, file=terminal)
+    """)
+    hidden = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment = {**hidden, "HOME": "/proc/nobody", "TMPDIR": str(long)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=200
+    )
+    [note, *told] = done.stderr.splitlines()
+    assert note.startswith("note: Ray's own files go to /tmp/ray")
+    assert told == ["42 64", "1 True"]
