@@ -26,7 +26,7 @@ import psutil
 import ray
 import ray.data
 
-from mmpr.command import end_politely
+from mmpr.command import Forgiving, end_politely
 from mmpr.config import EngineSpec
 from mmpr.engine import start_engine
 from mmpr.engine.care import Careful, Watched, watch_loop
@@ -84,21 +84,11 @@ def session(log: Path) -> Iterator[TextIO]:
                 ray.shutdown()
 
 
-class _Unfailing(io.FileIO):
-    """A file for what nobody may read: what does not fit on its disk is dropped."""
-
-    def write(self, data: Any) -> int:
-        """Write what can be written."""
-        with contextlib.suppress(OSError):
-            super().write(data)
-        return len(data)
-
-
 def _side_log(path: Path) -> io.TextIOWrapper:
     """Open a log whose own trouble, such as a full disk, does not stand before the error that a build ends with."""
     with writing(path):
         path.parent.mkdir(exist_ok=True)
-        return io.TextIOWrapper(io.BufferedWriter(_Unfailing(path, "a")), encoding="utf-8")
+        return io.TextIOWrapper(io.BufferedWriter(Forgiving(path, "a")), encoding="utf-8")
 
 
 def _address() -> str:
