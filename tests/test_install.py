@@ -27,60 +27,58 @@ def load_script() -> Any:
     return script
 
 
-CPU_INDEX, LOCK, DEPENDENCIES = "cpu index", "lock", "dependencies"
+CPU_INDEX, LOCK, LIBRARIES = "pip: cpu index", "pip: lock", "pip: libraries"
+UV_LOCK, UV_LIBRARIES = "uv: lock", "uv: libraries"
 FAILS = ""
+CPU, CUDA = "2.13.0+cpu", "2.13.0+cu130"
 
 LOCK_TEXT = {"cpu": "ray==2.60.0\ntorch==2.13.0\nvllm-cpu==0.32.0\n", "gpu": "torch==2.13.0\nvllm==0.32.0\n"}
+AS_IT_CAME = "loads as it came, nothing more"
+CUDA_BUILD = "2.13.0: no CPU build was found, so the CUDA build and its libraries"
 
-# What pip is asked in order, and which PyTorch loads after it: FAILS where pip itself fails, None where pip succeeds
-# and PyTorch does not load.
+# The PyTorch that loads at first; what is asked in order, and the PyTorch that loads after it (FAILS: the installer
+# fails; None: it succeeds, but PyTorch does not load); what is printed; the error.
 CHOICES = [
-    pytest.param("2.13.0+cpu", "cpu", [(LOCK, "2.13.0+cpu")], "2.13.0+cpu: loads as it came", "", id="there-already"),
+    pytest.param(CPU, "cpu", [(LOCK, CPU)], AS_IT_CAME, "", id="there-already"),
+    pytest.param(CUDA, "cpu", [(LOCK, CUDA)], AS_IT_CAME, "", id="cuda-there-already"),
+    pytest.param(None, "cpu", [(CPU_INDEX, CPU), (LOCK, CPU)], AS_IT_CAME, "", id="cpu-index"),
+    pytest.param("2.12.0+cpu", "cpu", [(CPU_INDEX, CPU), (LOCK, CPU)], AS_IT_CAME, "", id="an-older-one"),
+    pytest.param(None, "cpu", [(CPU_INDEX, FAILS), (LOCK, "2.13.0")], AS_IT_CAME, "", id="a-cpu-build-by-another-name"),
     pytest.param(
-        "2.13.0+cu130", "cpu", [(LOCK, "2.13.0+cu130")], "2.13.0+cu130: loads as it came", "", id="cuda-there"
+        None, "cpu", [(CPU_INDEX, FAILS), (LOCK, None), (LIBRARIES, CUDA)], CUDA_BUILD, "", id="cuda-and-libraries"
     ),
     pytest.param(
-        None, "cpu", [(CPU_INDEX, "2.13.0+cpu"), (LOCK, "2.13.0+cpu")], "2.13.0+cpu: loads", "", id="cpu-index"
-    ),
-    pytest.param(
-        "2.12.0+cpu", "cpu", [(CPU_INDEX, "2.13.0+cpu"), (LOCK, "2.13.0+cpu")], "2.13.0+cpu: loads", "", id="older"
-    ),
-    pytest.param(
-        None, "cpu", [(CPU_INDEX, FAILS), (LOCK, "2.13.0")], "2.13.0: loads", "", id="own-index-has-a-cpu-build"
-    ),
-    pytest.param(
-        None,
-        "cpu",
-        [(CPU_INDEX, FAILS), (LOCK, None), (DEPENDENCIES, "2.13.0+cu130")],
-        "2.13.0: no CPU build was found, so the CUDA build",
-        "",
-        id="cuda-build-with-its-libraries",
+        None, "cpu", [(CPU_INDEX, FAILS), (LOCK, FAILS)], "", "pip could not install .*lock.txt", id="nothing-in-reach"
     ),
     pytest.param(
         None,
         "cpu",
-        [(CPU_INDEX, FAILS), (LOCK, FAILS)],
-        "",
-        "pip could not install .*lock.txt",
-        id="nothing-in-reach",
-    ),
-    pytest.param(
-        None,
-        "cpu",
-        [(CPU_INDEX, FAILS), (LOCK, None), (DEPENDENCIES, FAILS)],
-        "no CPU build was found",
+        [(CPU_INDEX, FAILS), (LOCK, None), (LIBRARIES, FAILS)],
+        CUDA_BUILD,
         "pip could not install what PyTorch 2.13.0 needs",
         id="libraries-out-of-reach",
     ),
     pytest.param(
         None,
         "cpu",
-        [(CPU_INDEX, FAILS), (LOCK, None), (DEPENDENCIES, None)],
-        "no CPU build was found",
+        [(CPU_INDEX, FAILS), (LOCK, None), (LIBRARIES, None)],
+        CUDA_BUILD,
         "PyTorch 2.13.0 does not load, even with",
         id="nothing-helps",
     ),
-    pytest.param(None, "gpu", [(LOCK, "2.13.0+cu130")], "2.13.0+cu130: loads as it came", "", id="gpu-lock"),
+    pytest.param(None, "gpu", [(LOCK, CUDA)], AS_IT_CAME, "", id="gpu-lock"),
+    pytest.param(None, "cpu", [(CPU_INDEX, CPU), (UV_LOCK, CPU)], AS_IT_CAME, "", id="uv"),
+    pytest.param(
+        None, "cpu", [(CPU_INDEX, FAILS), (UV_LOCK, None), (UV_LIBRARIES, CUDA)], CUDA_BUILD, "", id="uv-libraries"
+    ),
+    pytest.param(
+        None,
+        "cpu",
+        [(CPU_INDEX, CPU), (UV_LOCK, FAILS), (LOCK, CPU)],
+        AS_IT_CAME,
+        "",
+        id="pip-reaches-what-uv-does-not",
+    ),
 ]
 
 
@@ -98,13 +96,13 @@ def test_pytorch_is_taken_as_it_comes_or_with_its_libraries(
     script = load_script()
     path = tmp_path / "lock.txt"
     path.write_text(LOCK_TEXT[lock])
+    uv = "/bin/uv" if UV_LOCK in dict(steps) else None
     loaded, left = before, list(steps)
 
     def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         nonlocal loaded
         if command[1] == "-c":
             return subprocess.CompletedProcess(command, 1 if loaded is None else 0, f"{loaded}\n" if loaded else "", "")
-        assert command[:4] == [sys.executable, "-m", "pip", "install"]
         wanted, outcome = left.pop(0)
         assert what_is_asked(command) == wanted
         if outcome == FAILS:
@@ -113,6 +111,7 @@ def test_pytorch_is_taken_as_it_comes_or_with_its_libraries(
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(script.subprocess, "run", run)
+    monkeypatch.setattr(script.shutil, "which", {"uv": uv}.get)
     if error:
         with pytest.raises(script.InstallError, match=f"^error: {error}[^\n]*$"):
             script.install(path)
@@ -125,17 +124,19 @@ def test_pytorch_is_taken_as_it_comes_or_with_its_libraries(
 
 
 def what_is_asked(command: list[str]) -> str:
-    """Which of the three questions a pip command is."""
+    """Which of the questions a command is."""
+    tool = "uv" if command[0] == "uv" else "pip"
+    assert sys.executable in command
     if "-r" in command:
         assert "--no-deps" in command
-        return LOCK
+        return f"{tool}: lock"
     if "--index-url" in command:
         assert {"--no-deps", "--timeout", "--retries"} <= set(command)
         assert command[-1] == "torch==2.13.0+cpu"
-        return CPU_INDEX
+        return f"{tool}: cpu index"
     assert command[-1] == "torch==2.13.0"
     assert "--no-deps" not in command
-    return DEPENDENCIES
+    return f"{tool}: libraries"
 
 
 def test_a_failure_is_one_sentence_and_a_status(tmp_path: Path) -> None:
