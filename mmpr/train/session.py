@@ -18,20 +18,20 @@ from transformers.utils import logging as transformers_logging
 
 from mmpr.errors import MmprError
 from mmpr.storage.shards import write_json, write_text
-from mmpr.train import ranks
-from mmpr.train.checkpoints import WRITING, forget_half_written, last_checkpoint, publish, step_of
-from mmpr.train.compute import Compute
-from mmpr.train.curves import Sample, report
-from mmpr.train.keeper import Keeper, read_state
-from mmpr.train.metrics import read_metrics
-from mmpr.train.nouns import StepPart
-from mmpr.train.policy import load_model, load_processor, save_stock
-from mmpr.train.prepare import Prepared, add_reference, prepare
+from mmpr.train import distributed
+from mmpr.train.data.prepare import Prepared, add_reference, prepare
+from mmpr.train.loop.callback import Keeper, read_state
+from mmpr.train.loop.checkpoints import WRITING, forget_half_written, last_checkpoint, publish, step_of
+from mmpr.train.loop.greedy_answers import Asked, answer, from_rows, held_out, read_answers, write_answers
+from mmpr.train.loop.metrics import read_metrics
+from mmpr.train.loop.report import Sample, report
+from mmpr.train.loop.trainer import MpoTrainer
+from mmpr.train.loop.watch import Answers
+from mmpr.train.model import load_model, load_processor, save_stock
 from mmpr.train.recipe import TrainRecipe
+from mmpr.train.rows import StepPart
 from mmpr.train.run import RESULT
-from mmpr.train.samples import Asked, answer, from_rows, held_out, read_answers, write_answers
-from mmpr.train.trainer import MpoTrainer
-from mmpr.train.watch import Answers
+from mmpr.train.shared_prefix.compute import Compute
 
 _SHOWN_SAMPLES = 16
 _TIMEOUT_S = 7 * 24 * 3600  # ranks wait for each other while one encodes, samples or saves
@@ -156,9 +156,9 @@ def _place(model: Any, recipe: TrainRecipe, arguments: TrainingArguments) -> Non
     """Put a model where it is computed, on this rank or sharded over all."""
     model.to(arguments.device)
     if recipe.compute.parallel == "fsdp2":
-        ranks.shard(model, arguments.device, getattr(torch, recipe.compute.precision))
+        distributed.shard(model, arguments.device, getattr(torch, recipe.compute.precision))
     else:
-        ranks.broadcast(model)
+        distributed.broadcast(model)
 
 
 def _questions(recipe: TrainRecipe, about: Mapping[str, Any], prepared: Prepared) -> list[Asked]:
@@ -183,12 +183,12 @@ def _ask(
     if not asked:
         return
     path = out / "samples.jsonl"
-    first = ranks.rank() == 0
+    first = distributed.rank() == 0
     if first:
         sets += read_answers(path, done)
 
     def ask(step: int) -> Answers:
-        with ranks.gathered(model):
+        with distributed.gathered(model):
             if not first:
                 return Answers(step, (), (), ())
             answers = answer(model, processor, asked, step=step, max_new_tokens=recipe.watch.max_new_tokens)
@@ -215,8 +215,8 @@ def _finish(
     seconds: float,
 ) -> None:
     """Model, report, result: in this order, each whole or absent."""
-    weights = ranks.whole_weights(trainer.model) if ranks.is_sharded(trainer.model) else None
-    if ranks.rank() == 0:
+    weights = distributed.whole_weights(trainer.model) if distributed.is_sharded(trainer.model) else None
+    if distributed.rank() == 0:
         written = out / WRITING / "model"
         save_stock(trainer.model, processor, written, weights)
         write_json(written / "mmpr.json", {**about, "steps": trainer.state.global_step})
@@ -236,7 +236,7 @@ def _finish(
         }
         write_json(out / RESULT, result)
         shutil.rmtree(out / WRITING, ignore_errors=True)
-    ranks.barrier()
+    distributed.barrier()
 
 
 def _write_report(

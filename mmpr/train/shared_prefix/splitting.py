@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmpr.train.attention import KeysValues
-from mmpr.train.nouns import StepPart
+from mmpr.train.rows import StepPart
+from mmpr.train.shared_prefix.attention import KeysValues
 
 Pair = tuple[int, int]
 LossOf = Callable[[StepPart, Tensor], Tensor]

@@ -9,8 +9,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from mmpr.train import logprobs
-from mmpr.train.logprobs import token_logprobs
+from mmpr.train.shared_prefix import logprobs
+from mmpr.train.shared_prefix.logprobs import token_logprobs
 
 SHAPES = [(1, 3, 2), (7, 8, 5), (33, 16, 100), (40, 4, 257)]
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmpr.errors import MmprError
-from mmpr.train.steps import Pairs, StepPlan, plan_steps
+from mmpr.train.data.step_plan import Pairs, StepPlan, plan_steps
 
 
 def columns(

@@ -10,7 +10,6 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +19,22 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from mmpr.errors import MmprError
-from mmpr.train import ranks
-from mmpr.train.compute import Compute
+from mmpr.train import distributed
+from mmpr.train.loop.metrics import Tally
 from mmpr.train.losses import RewardShift, Weights, mpo_terms, rewards
-from mmpr.train.metrics import Tally
-from mmpr.train.nouns import StepPart
 from mmpr.train.recipe import TrainRecipe
+from mmpr.train.rows import StepBatch, StepPart
+from mmpr.train.shared_prefix.compute import Compute
 
 Line = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class StepBatch:
-    """This rank's share of an optimizer step. ``pairs`` counts the pairs of all ranks."""
-
-    parts: tuple[StepPart, ...]
-    pairs: int
 
 
 class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
     """Mixed Preference Optimization.
 
     Args:
-        model: the policy; sharded (``mmpr.train.ranks.shard``) or whole. It is never wrapped: what ranks exchange is in
-            ``mmpr.train.ranks``.
+        model: the policy, sharded (`distributed.shard`) or whole. It is never wrapped: `mmpr.train.distributed` does
+            all that ranks exchange.
         args: of transformers; ``output_dir`` is where checkpoints are written before they are published.
         steps: what each optimizer step sees, in order.
         recipe: objective and compute settings.
@@ -101,12 +92,12 @@ class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
         tally = Tally()
         self.compute.counts.reset()
         model.train()
-        with ranks.gathered(model):
+        with distributed.gathered(model):
             with self._precision():
                 self.compute.backward(
                     batch.parts, self._loss_of(batch.pairs, references, tally), self.accelerator.backward
                 )
-            ranks.sum_gradients(model, self.args.device)
+            distributed.sum_gradients(model, self.args.device)
         line = self._line(batch, tally, started_s)
         self._see(line)
         reward_sum = line.pop("_reward_sum")
@@ -155,7 +146,7 @@ class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
             compute, switched_off = self.compute, self.model.disable_adapter()
         else:
             raise MmprError("rows without reference log-probabilities need a reference model")
-        with ranks.gathered(compute.model), switched_off, self._precision():
+        with distributed.gathered(compute.model), switched_off, self._precision():
             scores = compute.scores(parts)
         return {
             _key(part, i): score for part, row in zip(parts, scores, strict=True)
@@ -164,7 +155,7 @@ class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
 
     def _precision(self) -> Any:
         """Passes in bfloat16 over float32 parameters, where the recipe says so; FSDP2 casts by itself."""
-        wanted = self.recipe.compute.precision == "bfloat16" and not ranks.is_sharded(self.model)
+        wanted = self.recipe.compute.precision == "bfloat16" and not distributed.is_sharded(self.model)
         return torch.autocast(self.args.device.type, torch.bfloat16, enabled=wanted)
 
     def _line(self, batch: StepBatch, tally: Tally, started_s: float) -> Line:
@@ -178,7 +169,7 @@ class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
             "response_tokens": float(responses),
         }
         means, sums = tally.mean(self.args.device, extra)
-        norm = ranks.gradient_norm(self.model)
+        norm = distributed.gradient_norm(self.model)
         ended_s = time.perf_counter()
         took_s = ended_s - (self._step_ended_s or started_s)
         self._step_ended_s = ended_s
@@ -216,28 +207,28 @@ class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save the weights, gathered from all ranks, and the processor; all ranks call it."""
-        if not ranks.is_sharded(self.model):
+        if not distributed.is_sharded(self.model):
             super().save_model(output_dir, _internal_call)
             return
-        weights = ranks.whole_weights(self.model)
+        weights = distributed.whole_weights(self.model)
         if self.args.should_save:
             self._save(output_dir, state_dict=weights)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        if not ranks.is_sharded(self.model):
+        if not distributed.is_sharded(self.model):
             super()._save_optimizer_and_scheduler(output_dir)
             return
-        state = ranks.whole_optimizer(self.model, self.optimizer.optimizer)
+        state = distributed.whole_optimizer(self.model, self.optimizer.optimizer)
         if self.args.should_save:
             torch.save(state, Path(output_dir) / "optimizer.pt")
             torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / "scheduler.pt")
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is None or not ranks.is_sharded(self.model):
+        if checkpoint is None or not distributed.is_sharded(self.model):
             super()._load_optimizer_and_scheduler(checkpoint)
             return
         state = torch.load(Path(checkpoint) / "optimizer.pt", map_location="cpu", weights_only=True)
-        ranks.load_optimizer(self.model, self.optimizer.optimizer, state)
+        distributed.load_optimizer(self.model, self.optimizer.optimizer, state)
         self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True))
 
 

@@ -11,11 +11,11 @@ from typing import Any
 from transformers import TrainerCallback
 
 from mmpr.errors import MmprError
-from mmpr.train import ranks
-from mmpr.train.checkpoints import CHECKPOINTS, WRITING, keep_last, publish
-from mmpr.train.metrics import MetricsFile, read_metrics
+from mmpr.train import distributed
+from mmpr.train.loop.checkpoints import CHECKPOINTS, WRITING, keep_last, publish
+from mmpr.train.loop.metrics import MetricsFile, read_metrics
+from mmpr.train.loop.watch import Answers, Finding, Watch
 from mmpr.train.progress import TrainProgress
-from mmpr.train.watch import Answers, Finding, Watch
 
 FATAL = ("non_finite", "all_padding")
 STATE = "mmpr_state.json"
@@ -44,8 +44,8 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # the library has no types
         earlier = [line for line in read_metrics(run / "metrics.jsonl") if line["step"] <= done]
         for line in earlier:  # so that the watch knows what it knew
             self.watch.see_step(line)
-        ranks.barrier()
-        self._writes = ranks.rank() == 0
+        distributed.barrier()
+        self._writes = distributed.rank() == 0
         self._metrics = MetricsFile(run / "metrics.jsonl", done) if self._writes else None
         self._progress = TrainProgress(done, steps, sys.stderr) if self._writes else None
 
@@ -82,7 +82,7 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # the library has no types
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The Trainer has written a checkpoint where nobody reads it: complete it, and publish it."""
         name = f"checkpoint-{state.global_step}"
-        ranks.barrier()
+        distributed.barrier()
         if self._writes:
             assert self._metrics is not None
             self._metrics.sync()
@@ -91,7 +91,7 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # the library has no types
             (written / STATE).write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
             publish(written, self.run / CHECKPOINTS / name)
             keep_last(self.run, self._keep)
-        ranks.barrier()
+        distributed.barrier()
 
     def close(self) -> None:
         """The run has ended, however."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mmpr.errors import OutputError
-from mmpr.train import ranks
+from mmpr.train import distributed
 from mmpr.train.losses import Terms
 
 MEANS = (
@@ -61,7 +61,7 @@ class Tally:
         """Means over the pairs of all ranks, and ``extra`` summed over ranks (``pairs`` is among the sums)."""
         names = [*MEANS, *extra, "pairs"]
         mine = {**self._sums, **extra, "pairs": float(self.pairs)}
-        sums = dict(zip(names, ranks.total([float(mine[name]) for name in names], device), strict=True))
+        sums = dict(zip(names, distributed.total([float(mine[name]) for name in names], device), strict=True))
         pairs = sums["pairs"]
         return {name: sums[name] / max(pairs, 1) for name in MEANS}, {name: sums[name] for name in (*extra, "pairs")}
 

@@ -18,10 +18,10 @@ from mmpr.errors import OutputError, RowError, SourceError
 from mmpr.schema import Pair, PairedResponse, PreferenceRow, Reject
 from mmpr.storage.manifest import FORMAT, file_table
 from mmpr.storage.shards import write_json, write_shard
-from mmpr.train import records
-from mmpr.train.nouns import TrainRow
-from mmpr.train.records import ParquetRecords
-from mmpr.train.rows import TrainRows, read_train_rows, try_row
+from mmpr.train.data import readers as records
+from mmpr.train.data.preference_data import TrainRows, read_train_rows, try_row
+from mmpr.train.data.readers import ParquetRecords
+from mmpr.train.rows import TrainRow
 
 Pairing = tuple[tuple[bytes, ...], str, str, str]
 

@@ -18,17 +18,19 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from mmpr.errors import MmprError, OutputError
 from mmpr.schema import Reject
-from mmpr.train import cache, reference, survey
-from mmpr.train.cache import UnitProgress, cache_base, check_about, open_cache
-from mmpr.train.compute import Compute
-from mmpr.train.encode import Encoder
-from mmpr.train.nouns import StepPart
-from mmpr.train.reference import Reference, compute_reference, read_reference
-from mmpr.train.rows import TrainRows, read_train_rows
-from mmpr.train.steps import Pairs, plan_steps
-from mmpr.train.survey import Survey, read_survey
+from mmpr.train.data import reference_logprobs as reference
+from mmpr.train.data import token_lengths as survey
+from mmpr.train.data import unit_cache as cache
+from mmpr.train.data.encoding import Encoder
+from mmpr.train.data.preference_data import TrainRows, read_train_rows
+from mmpr.train.data.reference_logprobs import Reference, compute_reference, read_reference
+from mmpr.train.data.step_plan import Pairs, plan_steps
+from mmpr.train.data.token_lengths import Survey, read_survey
+from mmpr.train.data.unit_cache import UnitProgress, cache_base, check_about, open_cache
+from mmpr.train.rows import StepPart
+from mmpr.train.shared_prefix.compute import Compute
 from tests.helpers import REPOSITORY
-from tests.train.test_rows import BLUE, RED, build, preference
+from tests.train.data.test_preference_data import BLUE, RED, build, preference
 
 DEMO = REPOSITORY / "data" / "demo_model"
 LONG = "The digits are 1, 2 and 3. " * 20

@@ -24,7 +24,7 @@ from torch import Tensor
 from mmpr.errors import MmprError, RowError
 from mmpr.schema import Reject, content_id
 from mmpr.storage.images import FORMATS
-from mmpr.train.nouns import EncodedRow, TrainRow
+from mmpr.train.rows import EncodedRow, TrainRow
 
 _ASKED, _ANSWERED = "Mmpr asks?", "Mmpr answers."
 # What templates do to an answer's ends, the plainest first.

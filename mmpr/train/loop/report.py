@@ -12,7 +12,7 @@ from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
 from mmpr.report.look import page, picture_address
-from mmpr.train.watch import Finding
+from mmpr.train.loop.watch import Finding
 
 WIDTH, HEIGHT = 420, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 8, 22

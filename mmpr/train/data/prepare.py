@@ -15,16 +15,15 @@ from torch.utils.data import Dataset
 
 from mmpr.errors import MmprError
 from mmpr.storage.shards import write_text
-from mmpr.train import ranks
-from mmpr.train.cache import cache_base
-from mmpr.train.encode import Encoder
-from mmpr.train.nouns import StepPart, TrainRow
+from mmpr.train import distributed
+from mmpr.train.data.encoding import Encoder
+from mmpr.train.data.preference_data import TrainRows, read_train_rows
+from mmpr.train.data.reference_logprobs import Reference, compute_reference, read_reference
+from mmpr.train.data.step_plan import Pairs, StepPlan, plan_steps
+from mmpr.train.data.token_lengths import read_survey, survey
+from mmpr.train.data.unit_cache import cache_base
 from mmpr.train.recipe import TrainRecipe
-from mmpr.train.reference import Reference, compute_reference, read_reference
-from mmpr.train.rows import TrainRows, read_train_rows
-from mmpr.train.steps import Pairs, StepPlan, plan_steps
-from mmpr.train.survey import read_survey, survey
-from mmpr.train.trainer import StepBatch
+from mmpr.train.rows import StepBatch, StepPart, TrainRow
 
 DROPS = "drops.jsonl"
 _BATCH_TOKENS = 16384
@@ -86,10 +85,10 @@ def prepare(recipe: TrainRecipe, data: Path, out: Path, processor: Any, config: 
     encoder = Encoder(processor, config, {**rows.processor, **recipe.data.processor})
     cache = cache_base(data, out / "cache")
     folder = survey(rows, encoder, cache / "survey", workers=recipe.compute.workers, **_share())
-    ranks.barrier()
+    distributed.barrier()
     pairs, rejects = read_survey(folder, rows).pairs(recipe.data.max_tokens)
     dropped = Counter(reject.reason for reject in rejects)
-    if ranks.rank() == 0:
+    if distributed.rank() == 0:
         write_text(out / DROPS, "".join(json.dumps(asdict(reject)) + "\n" for reject in rejects))
     if not len(pairs):
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
@@ -103,8 +102,8 @@ def prepare(recipe: TrainRecipe, data: Path, out: Path, processor: Any, config: 
         seed=recipe.seed,
         source_weights={**rows.weights, **settings.source_weights},
         kind_weights=settings.kind_weights,
-        rank=ranks.rank(),
-        world=ranks.world(),
+        rank=distributed.rank(),
+        world=distributed.world(),
     )
     return Prepared(Steps(rows, encoder, plan), pairs, dropped, cache)
 
@@ -130,9 +129,9 @@ def add_reference(
         workers=recipe.compute.workers,
         **_share(),
     )
-    ranks.barrier()
+    distributed.barrier()
     steps.reference = read_reference(folder, steps.plan.rows)
 
 
 def _share() -> dict[str, Any]:
-    return {"rank": ranks.rank(), "world": ranks.world(), "file": sys.stderr}
+    return {"rank": distributed.rank(), "world": distributed.world(), "file": sys.stderr}

@@ -11,8 +11,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from mmpr.errors import MmprError
-from mmpr.train import attention
-from mmpr.train.attention import Block, Layout, attend, check_used
+from mmpr.train.shared_prefix import attention
+from mmpr.train.shared_prefix.attention import Block, Layout, attend, check_used
 
 # [prompt of 4][3][1][prompt of 2][2]
 BLOCKS = (Block(0, 4), Block(4, 7, 0, 4), Block(7, 8, 0, 4), Block(8, 10), Block(10, 12, 8, 10))
@@ -172,7 +172,7 @@ def test_other_attention_is_refused() -> None:
 def test_a_model_that_goes_around_the_interface_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from contextlib import nullcontext
 
-    from mmpr.train import compute
+    from mmpr.train.shared_prefix import compute
     from tests.train.models import loss_of, make, parts_of
 
     monkeypatch.setattr(compute, "blocks_in", lambda _: nullcontext())

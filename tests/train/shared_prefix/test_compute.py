@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from mmpr.errors import MmprError
-from mmpr.train import compute as compute_module
-from mmpr.train.compute import Compute
-from mmpr.train.families import DECODERS, FAMILIES, unwrap
-from mmpr.train.nouns import StepPart
-from mmpr.train.packing import tokens_of, unshared_tokens_of
+from mmpr.train.rows import StepPart
+from mmpr.train.shared_prefix import compute as compute_module
+from mmpr.train.shared_prefix.compute import Compute
+from mmpr.train.shared_prefix.families import DECODERS, FAMILIES, unwrap
+from mmpr.train.shared_prefix.packing import tokens_of, unshared_tokens_of
 from tests.train.models import (
     MODELS,
     TEXT,

@@ -21,12 +21,19 @@ import torch
 from torch import Tensor, nn
 
 from mmpr.errors import MmprError
-from mmpr.train.attention import KEYWORD, KeysValues, Layout, blocks_in, check_used
-from mmpr.train.families import TOKEN_TYPES, family_of, positions_of, refuse_prompt_learning, token_types, unwrap
-from mmpr.train.groups import Backward, LossOf, Prompt, Score, in_chunks, plan_groups, run_groups
-from mmpr.train.logprobs import token_logprobs
-from mmpr.train.nouns import EncodedRow, StepPart
-from mmpr.train.packing import Batch, Piece, make_batch, pack, tokens_of, unshared_tokens_of
+from mmpr.train.rows import EncodedRow, StepPart
+from mmpr.train.shared_prefix.attention import KEYWORD, KeysValues, Layout, blocks_in, check_used
+from mmpr.train.shared_prefix.families import (
+    TOKEN_TYPES,
+    family_of,
+    positions_of,
+    refuse_prompt_learning,
+    token_types,
+    unwrap,
+)
+from mmpr.train.shared_prefix.logprobs import token_logprobs
+from mmpr.train.shared_prefix.packing import Batch, Piece, make_batch, pack, tokens_of, unshared_tokens_of
+from mmpr.train.shared_prefix.splitting import Backward, LossOf, Prompt, Score, in_chunks, plan_groups, run_groups
 
 logger = logging.getLogger(__name__)
 

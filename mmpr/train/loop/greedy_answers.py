@@ -17,8 +17,8 @@ from mmpr.prompts import load_template, to_messages
 from mmpr.schema import Question
 from mmpr.storage.manifest import read_manifest
 from mmpr.storage.tables import read_rows
-from mmpr.train.nouns import TrainRow
-from mmpr.train.watch import Answers
+from mmpr.train.loop.watch import Answers
+from mmpr.train.rows import TrainRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmpr.train.attention import Block
-from mmpr.train.groups import Groups, in_chunks, plan_groups
-from mmpr.train.nouns import EncodedRow
-from mmpr.train.packing import Piece, make_batch, pack, tokens_of, unshared_tokens_of
+from mmpr.train.rows import EncodedRow
+from mmpr.train.shared_prefix.attention import Block
+from mmpr.train.shared_prefix.packing import Piece, make_batch, pack, tokens_of, unshared_tokens_of
+from mmpr.train.shared_prefix.splitting import Groups, in_chunks, plan_groups
 from tests.train.models import make_part
 
 PIXELS = {"pixel_values": 0}

@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader
 from mmpr.errors import OutputError, RowError
 from mmpr.schema import Reject
 from mmpr.storage.tables import arrow_schema
-from mmpr.train.cache import fill, open_cache, unit_paths
-from mmpr.train.encode import Encoder
-from mmpr.train.rows import TrainRows, try_row
-from mmpr.train.steps import Pairs
+from mmpr.train.data.encoding import Encoder
+from mmpr.train.data.preference_data import TrainRows, try_row
+from mmpr.train.data.step_plan import Pairs
+from mmpr.train.data.unit_cache import fill, open_cache, unit_paths
 
 FORMAT = 2
 UNIT_ROWS = 512

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from mmpr.train.attention import Block
-from mmpr.train.nouns import EncodedRow, StepPart
+from mmpr.train.rows import EncodedRow, StepPart
+from mmpr.train.shared_prefix.attention import Block
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,11 @@ from torch.utils.data import DataLoader
 
 from mmpr.errors import MmprError, OutputError
 from mmpr.schema import content_id
-from mmpr.train.cache import fill, open_cache, unit_paths
-from mmpr.train.encode import Encoded, Encoder
-from mmpr.train.nouns import EncodedRow, StepPart
-from mmpr.train.rows import TrainRows
-from mmpr.train.steps import Ints, Pairs
+from mmpr.train.data.encoding import Encoded, Encoder
+from mmpr.train.data.preference_data import TrainRows
+from mmpr.train.data.step_plan import Ints, Pairs
+from mmpr.train.data.unit_cache import fill, open_cache, unit_paths
+from mmpr.train.rows import EncodedRow, StepPart
 
 FORMAT = 1
 UNIT_ROWS = 256

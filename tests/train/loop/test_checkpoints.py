@@ -14,10 +14,10 @@ import torch
 from transformers import TrainerCallback
 
 from mmpr.errors import MmprError
-from mmpr.train.checkpoints import CHECKPOINTS, WRITING, forget_half_written, last_checkpoint, publish, step_of
-from mmpr.train.keeper import Keeper, read_state
-from mmpr.train.metrics import read_metrics
-from mmpr.train.trainer import MpoTrainer
+from mmpr.train.loop.callback import Keeper, read_state
+from mmpr.train.loop.checkpoints import CHECKPOINTS, WRITING, forget_half_written, last_checkpoint, publish, step_of
+from mmpr.train.loop.metrics import read_metrics
+from mmpr.train.loop.trainer import MpoTrainer
 from tests.train.tiny import furthest, tiny_arguments, tiny_model, tiny_recipe, tiny_steps, weights_of
 
 STEPS, EVERY = 9, 3

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mmpr.train.watch import REMEDIES, WINDOW, Answers, Watch, repeats
+from mmpr.train.loop.watch import REMEDIES, WINDOW, Answers, Watch, repeats
 
 
 def healthy(step: int) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from mmpr.errors import MmprError
-from mmpr.train.nouns import StepPart
-from mmpr.train.trainer import MpoTrainer, StepBatch
+from mmpr.train.loop.trainer import MpoTrainer
+from mmpr.train.rows import StepBatch, StepPart
 from tests.train.tiny import tiny_arguments, tiny_model, tiny_recipe, tiny_row, tiny_steps, weights_of
 
 BETA = 0.1

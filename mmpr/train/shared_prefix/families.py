@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mmpr.errors import MmprError
-from mmpr.train.nouns import EncodedRow
+from mmpr.train.rows import EncodedRow
 
 
 @dataclass(frozen=True, slots=True)
