@@ -42,7 +42,7 @@ def train(folder: Path, rank: int, world: int, parallel: str, until: int | None 
         arguments,
         tiny_steps(STEPS, rank=rank, world=world),
         tiny_recipe(),
-        see=lines.append,
+        see_step=lines.append,
     )
     if resume:
         saved = json.loads((folder / "shift.json").read_text())

@@ -24,8 +24,8 @@ from mmpr.train.data.token_lengths import read_survey, survey
 from mmpr.train.data.unit_cache import cache_base
 from mmpr.train.recipe import TrainRecipe
 from mmpr.train.rows import StepBatch, StepPart, TrainRow
+from mmpr.train.run_folder import DROPS, is_writer
 
-DROPS = "drops.jsonl"
 _BATCH_TOKENS = 16384
 """About so many tokens are handed over at once when references are computed."""
 
@@ -88,7 +88,7 @@ def prepare(recipe: TrainRecipe, data: Path, out: Path, processor: Any, config: 
     distributed.barrier()
     pairs, rejects = read_survey(folder, rows).pairs(recipe.data.max_tokens)
     dropped = Counter(reject.reason for reject in rejects)
-    if distributed.rank() == 0:
+    if is_writer():
         write_text(out / DROPS, "".join(json.dumps(asdict(reject)) + "\n" for reject in rejects))
     if not len(pairs):
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())

@@ -25,6 +25,7 @@ from mmpr.progress import PLAIN_EVERY_S
 from mmpr.schema import content_id
 from mmpr.storage.shards import Unit, write_json, write_shard
 from mmpr.storage.tables import Row
+from mmpr.train.changes import changes
 
 ABOUT = "about.json"
 _OLD_S = 24 * 3600
@@ -137,8 +138,7 @@ def _differences(there: Any, about: Mapping[str, Any]) -> list[str]:
     """In what a cache's ``about`` differs from what is wanted."""
     if not isinstance(there, dict):
         return ["its about.json is no object"]
-    names = [name for name in sorted(set(there) | set(about)) if there.get(name) != about.get(name)]
-    return [f"{name}: {there.get(name)} there, {about.get(name)} here" for name in names]
+    return [f"{name}: {was} there, {is_} here" for name, was, is_ in changes(there, about)]
 
 
 def _forget_half_written(folder: Path) -> None:

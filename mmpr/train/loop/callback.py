@@ -1,10 +1,11 @@
-"""What goes on around the steps: progress, metrics, the watch, greedy samples, checkpoints."""
+"""What happens around each step: metrics, the watch, greedy answers, progress, checkpoints."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,51 +13,64 @@ from transformers import TrainerCallback
 
 from mmpr.errors import MmprError
 from mmpr.train import distributed
-from mmpr.train.loop.checkpoints import CHECKPOINTS, WRITING, keep_last, publish
-from mmpr.train.loop.metrics import MetricsFile, read_metrics
+from mmpr.train.loop.checkpoints import keep_last, publish
+from mmpr.train.loop.step_log import StepLog, read_steps
 from mmpr.train.loop.watch import Answers, Finding, Watch
 from mmpr.train.progress import TrainProgress
+from mmpr.train.run_folder import CHECKPOINTS, METRICS, SAMPLES, WRITING, is_writer
 
 FATAL = ("non_finite", "all_padding")
 STATE = "mmpr_state.json"
 
 
-class Keeper(TrainerCallback):  # type: ignore[misc]  # the library has no types
-    """Sees every step on every rank; only rank 0 writes.
+class RunCallback(TrainerCallback):  # type: ignore[misc]  # the library has no types
+    """Called at every step on every rank; only the writer writes.
 
     Args:
         run: the run's folder.
-        done: how many steps count already.
+        done: how many steps were taken before this start.
         steps: how many there are.
-        keep: how many checkpoints stay.
+        keep: how many checkpoints are kept.
+        about: written into each checkpoint beside the reward shift.
+
+    Attributes:
         shift: the trainer's `RewardShift`, set before training starts.
-        about: written into each checkpoint beside the shift.
+        answers: all greedy answers so far, in the order of steps (on the writer).
     """
 
     def __init__(self, run: Path, *, done: int, steps: int, keep: int, about: Mapping[str, Any]) -> None:
         self.run = run
         self.watch = Watch()
         self.shift: Any = None
-        self._keep = keep
-        self._about = dict(about)
+        self.answers: list[Answers] = []
+        self._done, self._steps, self._keep, self._about = done, steps, keep, dict(about)
         self._line: dict[str, Any] | None = None
-        self._asking: tuple[int, int, Callable[[int], Answers]] | None = None
-        earlier = [line for line in read_metrics(run / "metrics.jsonl") if line["step"] <= done]
-        for line in earlier:  # so that the watch knows what it knew
+        self._answer: Callable[[int], Answers | None] | None = None
+        self._answer_every = 0
+        self._samples: StepLog | None = None
+        for line in read_steps(run / METRICS, done):  # so that the watch finds what an unbroken run would find
             self.watch.see_step(line)
-        distributed.barrier()
-        self._writes = distributed.rank() == 0
-        self._metrics = MetricsFile(run / "metrics.jsonl", done) if self._writes else None
-        self._progress = TrainProgress(done, steps, sys.stderr) if self._writes else None
+        distributed.barrier()  # all ranks have read the file before the writer cuts it
+        self._metrics = StepLog(run / METRICS, done) if is_writer() else None
+        self._progress = TrainProgress(done, steps, sys.stderr) if is_writer() else None
 
-    def ask_every(self, every: int, last: int, ask: Callable[[int], Answers], earlier: Sequence[Answers]) -> None:
-        """Look at greedy answers every so many steps, and after the last; ``ask(step)`` is called on all ranks."""
-        for answers in earlier:
-            self.watch.see_answers(answers)
-        self._asking = (every, last, ask)
+    def answer_every(self, every: int, answer: Callable[[int], Answers | None]) -> None:
+        """Have questions answered before the first step, every so many steps and after the last.
 
-    def see(self, line: dict[str, Any]) -> None:
-        """A step's gradient is there, the optimizer has not moved.
+        ``answer(step)`` is called on all ranks; it returns None on those that do not write.
+        """
+        self._answer, self._answer_every = answer, every
+        if is_writer():
+            for line in read_steps(self.run / SAMPLES, self._done):
+                self._keep_answers(
+                    Answers(line["step"], tuple(line["texts"]), tuple(line["tokens"]), tuple(line["right"]))
+                )
+            self._samples = StepLog(self.run / SAMPLES, self._done)
+        if self._done == 0:
+            self._answer_now(0)
+
+    def see_step(self, line: dict[str, Any]) -> None:
+        """Record a step's metrics, before the optimizer moves.
 
         Raises:
             MmprError: the step must not be taken; the last checkpoint is whole.
@@ -71,20 +85,18 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # the library has no types
         self._line = line
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """The optimizer has moved."""
+        """Show progress and have the questions answered, after the optimizer has moved."""
         if self._progress is not None and self._line is not None:
             self._progress.step(self._line)
-        if self._asking is not None:
-            every, last, ask = self._asking
-            if state.global_step % every == 0 or state.global_step == last:
-                self.tell(self.watch.see_answers(ask(state.global_step)))
+        step = state.global_step
+        if self._answer is not None and (step % self._answer_every == 0 or step == self._steps):
+            self._answer_now(step)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """The Trainer has written a checkpoint where nobody reads it: complete it, and publish it."""
+        """Complete and publish the checkpoint that the Trainer has written to ``RUN/writing``."""
         name = f"checkpoint-{state.global_step}"
         distributed.barrier()
-        if self._writes:
-            assert self._metrics is not None
+        if self._metrics is not None:
             self._metrics.sync()
             written = self.run / WRITING / name
             tree = {**self._about, "step": state.global_step, "reward_shift": self.shift.state_dict()}
@@ -94,24 +106,34 @@ class Keeper(TrainerCallback):  # type: ignore[misc]  # the library has no types
         distributed.barrier()
 
     def close(self) -> None:
-        """The run has ended, however."""
-        if self._metrics is not None:
-            self._metrics.close()
-        if self._progress is not None:
-            self._progress.close()
+        """Close files and the progress line, however the run has ended."""
+        for opened in (self._metrics, self._samples, self._progress):
+            if opened is not None:
+                opened.close()
 
     def tell(self, findings: Sequence[Finding]) -> None:
-        """Show findings to who is looking."""
+        """Show findings beside the progress."""
         if self._progress is not None:
             for finding in findings:
                 self._progress.say(f"watch: {finding}")
 
+    def _answer_now(self, step: int) -> None:
+        assert self._answer is not None
+        answers = self._answer(step)
+        if answers is not None and self._samples is not None:
+            self._samples.write(asdict(answers))
+            self.tell(self._keep_answers(answers))
+
+    def _keep_answers(self, answers: Answers) -> list[Finding]:
+        self.answers.append(answers)
+        return self.watch.see_answers(answers)
+
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
-    """What `Keeper` has added to a checkpoint.
+    """What `RunCallback` has added to a checkpoint.
 
     Raises:
-        MmprError: it is not there.
+        MmprError: it is missing or damaged.
     """
     try:
         return dict(json.loads((checkpoint / STATE).read_text(encoding="utf-8")))

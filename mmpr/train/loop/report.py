@@ -1,10 +1,9 @@
-"""``RUN/report.html``: how a run went, in curves and in greedy answers before and after; one file, light and dark."""
+"""``RUN/report.html``: findings of the watch, curves, and greedy answers before and after, in one file."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -12,11 +11,14 @@ from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
 from mmpr.report.look import page, picture_address
-from mmpr.train.loop.watch import Finding
+from mmpr.train.loop.greedy_answers import WatchedQuestion
+from mmpr.train.loop.metrics import first_and_last_tenth
+from mmpr.train.loop.watch import Answers, Finding
 
 WIDTH, HEIGHT = 420, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 8, 22
 _MOST_POINTS = 400
+_MOST_QUESTIONS = 16
 
 CURVES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Loss, and its terms unweighted", ("loss", "loss/dpo", "loss/bco", "loss/sft")),
@@ -30,19 +32,6 @@ CURVES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Tokens a second", ("tokens_per_second",)),
     ("Shares of computation: padding, and saved by sharing", ("padding_share", "saved_by_sharing")),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A held-out question with the model's greedy answer before and after; ``right`` is None where nobody knows."""
-
-    question: str
-    images: tuple[bytes, ...]
-    truth: str | None
-    before: str
-    after: str
-    before_right: bool | None
-    after_right: bool | None
 
 
 _BODY = """
@@ -95,12 +84,23 @@ pre { font: .85rem/1.45 var(--mono); }
 def report(
     name: str,
     about: str,
+    recipe: str,
     lines: Sequence[Mapping[str, Any]],
     findings: Sequence[Finding],
-    samples: Sequence[Sample],
-    recipe: str,
+    questions: Sequence[WatchedQuestion],
+    answers: Sequence[Answers],
 ) -> str:
-    """The page, as HTML. ``lines`` are those of ``metrics.jsonl``; every text is escaped, whoever wrote it."""
+    """The page as HTML; every text is escaped.
+
+    Args:
+        name: the title.
+        about: a sentence below it.
+        recipe: as text.
+        lines: of ``metrics.jsonl``.
+        findings: of the watch.
+        questions: the watched ones; the first `_MOST_QUESTIONS` are shown with the first and the last answers.
+        answers: in the order of steps.
+    """
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     curves = [
         (title, names, curve(title, [line["step"] for line in lines], [[line.get(n) for line in lines] for n in names]))
@@ -112,14 +112,14 @@ def report(
         findings=findings,
         table=_table(lines),
         curves=curves,
-        samples=[_shown(sample) for sample in samples],
+        samples=_samples(questions, answers),
         recipe=recipe,
     )
     return page(name, Markup(body), style=_STYLE)  # the template above escapes
 
 
 def curve(title: str, steps: Sequence[int], series: Sequence[Sequence[float | None]]) -> Markup:
-    """Lines over steps as inline SVG without a style of its own; what is not finite is a gap."""
+    """One line a series over the steps, as inline SVG; values that are not finite leave a gap."""
     values = [v for line in series for v in line if v is not None and math.isfinite(v)] or [0.0]
     low, high = min(values), max(values)
     if high - low < 1e-12 * max(1.0, abs(high)):
@@ -143,14 +143,14 @@ def curve(title: str, steps: Sequence[int], series: Sequence[Sequence[float | No
             parts.append(f'<text x="{x(tick):.1f}" y="{HEIGHT - 6}" text-anchor="middle">{tick:,.0f}</text>')
     for place, line in enumerate(series):
         parts.append(f'<path class="k{place}" d="{_path(steps, line, x, y)}"/>')
-    body = Markup("".join(parts))  # numbers of ours
+    body = Markup("".join(parts))  # numbers alone
     return Markup('<svg class="curve" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
         WIDTH, HEIGHT, title, body
     )
 
 
 def _path(steps: Sequence[int], line: Sequence[float | None], x: Any, y: Any) -> str:
-    """A path through the means of neighbouring steps, ``_MOST_POINTS`` at most."""
+    """An SVG path of at most `_MOST_POINTS` points, each the mean over neighbouring steps."""
     width = -(-len(steps) // _MOST_POINTS)
     path, drawing = [], False
     for start in range(0, len(steps), width):
@@ -165,30 +165,35 @@ def _path(steps: Sequence[int], line: Sequence[float | None], x: Any, y: Any) ->
 
 
 def _table(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """Means over the first and the last tenth of a run."""
-    tenth = max(1, len(lines) // 10)
-    rows = []
-    for _, names in CURVES:
-        for name in names:
-            means = []
-            for part in (lines[:tenth], lines[-tenth:]):
-                values = [line[name] for line in part if line.get(name) is not None and math.isfinite(line[name])]
-                means.append(_short(sum(values) / len(values)) if values else "–")
-            rows.append((name, *means))
+    """For each figure its name and its means over the first and the last tenth of the steps."""
+    tenths = first_and_last_tenth(lines)
+    rows = [(name, *(_mean(part, name) for part in tenths)) for _, names in CURVES for name in names]
     return [(name, first, last) for name, first, last in rows if (first, last) != ("–", "–")]
 
 
-def _shown(sample: Sample) -> dict[str, Any]:
+def _mean(lines: Sequence[Mapping[str, Any]], name: str) -> str:
+    values = [line[name] for line in lines if line.get(name) is not None and math.isfinite(line[name])]
+    return _short(sum(values) / len(values)) if values else "–"
+
+
+def _samples(questions: Sequence[WatchedQuestion], answers: Sequence[Answers]) -> list[dict[str, Any]]:
+    """The first and the last answers side by side; nothing before there are two sets."""
+    if len(answers) < 2:
+        return []
     marks = {True: "(right)", False: "(wrong)", None: ""}
-    return {
-        "question": sample.question,
-        "images": [picture_address(image) for image in sample.images],
-        "truth": sample.truth,
-        "before": sample.before,
-        "after": sample.after,
-        "before_mark": marks[sample.before_right],
-        "after_mark": marks[sample.after_right],
-    }
+    before, after = answers[0], answers[-1]
+    return [
+        {
+            "question": question.text,
+            "images": [picture_address(image) for image in question.images],
+            "truth": question.truth,
+            "before": before.texts[i],
+            "after": after.texts[i],
+            "before_mark": marks[before.right[i]],
+            "after_mark": marks[after.right[i]],
+        }
+        for i, question in enumerate(questions[:_MOST_QUESTIONS])
+    ]
 
 
 def _short(value: float) -> str:

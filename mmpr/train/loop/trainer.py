@@ -20,7 +20,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from mmpr.errors import MmprError
 from mmpr.train import distributed
-from mmpr.train.loop.metrics import Tally
+from mmpr.train.loop.metrics import StepMetrics
 from mmpr.train.losses import RewardShift, Weights, mpo_terms, rewards
 from mmpr.train.recipe import TrainRecipe
 from mmpr.train.rows import StepBatch, StepPart
@@ -41,7 +41,7 @@ class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
         processor: saved beside the weights.
         reference: another model that is the reference; None where rows bring their reference log-probabilities
             (``EncodedRow.reference``), or the model has adapters that can be switched off.
-        see: called with each step's line of metrics before the optimizer moves; it raises to stop the run.
+        see_step: called with each step's line of metrics before the optimizer moves; it raises to stop the run.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
         processor: Any = None,
         reference: nn.Module | None = None,
         callbacks: list[TrainerCallback] | None = None,
-        see: Callable[[Line], None] = lambda line: None,
+        see_step: Callable[[Line], None] = lambda line: None,
     ) -> None:
         model._is_accelerate_prepared = True  # accelerate then leaves it as it is, whatever the number of processes
         super().__init__(model, args, _named, steps, processing_class=processor, callbacks=callbacks)
@@ -67,12 +67,9 @@ class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
         self.recipe = recipe
         self.shift = RewardShift()
         self.reference = reference
-        self._see = see
-        compute = recipe.compute
-        self.compute = Compute(model, max_pack_tokens=compute.max_pack_tokens, sharing=compute.sharing)
-        self._reference_compute = reference and Compute(
-            reference, max_pack_tokens=compute.max_pack_tokens, sharing=compute.sharing
-        )
+        self._see_step = see_step
+        self.compute = Compute.of(model, recipe.compute)
+        self._reference_compute = reference and Compute.of(reference, recipe.compute)
         objective = recipe.objective
         self._weights = Weights(objective.preference, objective.quality, objective.generation)
         self._step_ended_s: float | None = None
@@ -89,17 +86,17 @@ class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
         batch: StepBatch = inputs["step"]
         started_s = time.perf_counter()
         references = self._references(batch.parts)
-        tally = Tally()
+        metrics = StepMetrics()
         self.compute.counts.reset()
         model.train()
         with distributed.gathered(model):
             with self._precision():
                 self.compute.backward(
-                    batch.parts, self._loss_of(batch.pairs, references, tally), self.accelerator.backward
+                    batch.parts, self._loss_of(batch.pairs, references, metrics), self.accelerator.backward
                 )
             distributed.sum_gradients(model, self.args.device)
-        line = self._line(batch, tally, started_s)
-        self._see(line)
+        line = self._line(batch, metrics, started_s)
+        self._see_step(line)
         reward_sum = line.pop("_reward_sum")
         if self.recipe.objective.shift:
             self.shift.update(reward_sum, 2 * batch.pairs)
@@ -107,7 +104,7 @@ class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
         return torch.tensor(line["loss"], device=self.args.device)
 
     def _loss_of(
-        self, pairs: int, references: dict[tuple[str, int], Tensor], tally: Tally
+        self, pairs: int, references: dict[tuple[str, int], Tensor], metrics: StepMetrics
     ) -> Callable[[StepPart, Tensor], Tensor]:
         """The loss of some pairs of one row: a pair weighs 1/N of the step, however pairs are packed."""
         beta, delta = self.recipe.objective.beta, self.shift.value
@@ -125,7 +122,7 @@ class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
                 )  # fmt: skip
                 losses = terms.weighted(self._weights) * torch.tensor(part.weights, device=device)
             got = rewards(policy.detach(), reference, beta=beta)
-            tally.add(
+            metrics.add(
                 losses,
                 terms,
                 (got[chosen], got[rejected]),
@@ -158,7 +155,7 @@ class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
         wanted = self.recipe.compute.precision == "bfloat16" and not distributed.is_sharded(self.model)
         return torch.autocast(self.args.device.type, torch.bfloat16, enabled=wanted)
 
-    def _line(self, batch: StepBatch, tally: Tally, started_s: float) -> Line:
+    def _line(self, batch: StepBatch, metrics: StepMetrics, started_s: float) -> Line:
         """What is known of the step, the same on all ranks."""
         counts = self.compute.counts
         responses = sum(len(part.row.response_ids[i]) for part in batch.parts for i in part.used)
@@ -168,7 +165,7 @@ class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
             "padding": float(counts.padding),
             "response_tokens": float(responses),
         }
-        means, sums = tally.mean(self.args.device, extra)
+        means, sums = metrics.mean(self.args.device, extra)
         norm = distributed.gradient_norm(self.model)
         ended_s = time.perf_counter()
         took_s = ended_s - (self._step_ended_s or started_s)

@@ -106,8 +106,6 @@ class Watch:
         if self._first is None:
             self._first = answers
             return []
-        if not answers.tokens:
-            return []
         found = []
         before, now = (sum(a.tokens) / len(a.tokens) for a in (self._first, answers))
         if not 1 / _LENGTH_DRIFT <= (now + 1) / (before + 1) <= _LENGTH_DRIFT:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from mmpr.errors import MmprError
+from mmpr.train.recipe import ComputeSpec
 from mmpr.train.rows import EncodedRow, StepPart
 from mmpr.train.shared_prefix.attention import KEYWORD, KeysValues, Layout, blocks_in, check_used
 from mmpr.train.shared_prefix.families import (
@@ -101,6 +102,11 @@ class Compute:
         elif sharing == "off":
             self._tell("prompts are not shared: sharing is off; each response is computed as a sequence of its own")
         self._sharing = self._family is not None and sharing != "off"
+
+    @classmethod
+    def of(cls, model: nn.Module, spec: ComputeSpec) -> Compute:
+        """Of a model, as a recipe says."""
+        return cls(model, max_pack_tokens=spec.max_pack_tokens, sharing=spec.sharing)
 
     def scores(self, parts: Sequence[StepPart]) -> list[Tensor]:
         """For each part float32 ``[len(part.used)]``, in the order of ``part.used``; no gradient, no dropout."""

@@ -14,10 +14,11 @@ import torch
 from transformers import TrainerCallback
 
 from mmpr.errors import MmprError
-from mmpr.train.loop.callback import Keeper, read_state
-from mmpr.train.loop.checkpoints import CHECKPOINTS, WRITING, forget_half_written, last_checkpoint, publish, step_of
-from mmpr.train.loop.metrics import read_metrics
+from mmpr.train.loop.callback import RunCallback, read_state
+from mmpr.train.loop.checkpoints import forget_half_written, last_checkpoint, publish, step_of
+from mmpr.train.loop.step_log import read_steps
 from mmpr.train.loop.trainer import MpoTrainer
+from mmpr.train.run_folder import CHECKPOINTS, WRITING
 from tests.train.tiny import furthest, tiny_arguments, tiny_model, tiny_recipe, tiny_steps, weights_of
 
 STEPS, EVERY = 9, 3
@@ -44,7 +45,7 @@ class Killer(TrainerCallback):  # type: ignore[misc]
 
 
 class Published(Killer):
-    """Comes after the keeper."""
+    """Comes after the callback."""
 
 
 def train(run: Path, killers: tuple[Killer, ...] = ()) -> None:
@@ -55,7 +56,7 @@ def train(run: Path, killers: tuple[Killer, ...] = ()) -> None:
     model = tiny_model(dropout=0.2)
     if checkpoint:
         model = type(model).from_pretrained(checkpoint)
-    keeper = Keeper(run, done=done, steps=STEPS, keep=2, about={"what": "tiny"})
+    callback = RunCallback(run, done=done, steps=STEPS, keep=2, about={"what": "tiny"})
     before = [killer for killer in killers if not isinstance(killer, Published)]
     after = [killer for killer in killers if isinstance(killer, Published)]
     trainer = MpoTrainer(
@@ -63,14 +64,14 @@ def train(run: Path, killers: tuple[Killer, ...] = ()) -> None:
         tiny_arguments(run, save_strategy="steps", save_steps=EVERY),
         tiny_steps(STEPS),
         tiny_recipe("compute.sharing=off"),
-        callbacks=[*before, keeper, *after],
-        see=keeper.see,
+        callbacks=[*before, callback, *after],
+        see_step=callback.see_step,
     )
-    keeper.shift = trainer.shift
+    callback.shift = trainer.shift
     if checkpoint:
         trainer.shift.load_state_dict(read_state(checkpoint)["reward_shift"])
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    keeper.close()
+    callback.close()
     torch.save(weights_of(model), run / "end.pt")
     (run / "end.json").write_text(json.dumps(trainer.shift.state_dict()))
 
@@ -96,7 +97,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def same_end(run: Path, undisturbed: Path) -> None:
     assert furthest(torch.load(run / "end.pt"), torch.load(undisturbed / "end.pt")) == 0.0
     assert (run / "end.json").read_text() == (undisturbed / "end.json").read_text()
-    lines, expected = read_metrics(run / "metrics.jsonl"), read_metrics(undisturbed / "metrics.jsonl")
+    lines, expected = read_steps(run / "metrics.jsonl"), read_steps(undisturbed / "metrics.jsonl")
     timing = {"tokens_per_second"}
     assert [{k: v for k, v in line.items() if k not in timing} for line in lines] == [
         {k: v for k, v in line.items() if k not in timing} for line in expected
@@ -151,7 +152,7 @@ def test_what_is_not_finite_stops_the_run_and_the_checkpoint_is_good(tmp_path: P
     assert checkpoint is not None
     assert checkpoint.name == "checkpoint-3"
     assert all(p.isfinite().all() for p in type(tiny_model()).from_pretrained(checkpoint).parameters())
-    assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4, 5]
+    assert [line["step"] for line in read_steps(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4, 5]
 
 
 def test_only_the_last_checkpoints_stay_and_nothing_half_written(undisturbed: Path) -> None:

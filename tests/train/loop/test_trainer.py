@@ -22,7 +22,7 @@ BETA = 0.1
 def trainer_of(folder: Path, steps: list[StepBatch], *overrides: str, model: Any = None, **settings: Any) -> MpoTrainer:
     lines: list[dict[str, Any]] = []
     recipe = tiny_recipe(*overrides)
-    made = MpoTrainer(model or tiny_model(), tiny_arguments(folder, **settings), steps, recipe, see=lines.append)
+    made = MpoTrainer(model or tiny_model(), tiny_arguments(folder, **settings), steps, recipe, see_step=lines.append)
     made.lines = lines
     return made
 
