@@ -29,6 +29,7 @@ from mmpr.train.loop.step_log import read_steps
 from mmpr.train.loop.trainer import MpoTrainer
 from mmpr.train.loop.watch import Answers
 from mmpr.train.model import load_model, load_processor, save_stock
+from mmpr.train.private_names import use_one_gpu
 from mmpr.train.recipe import TrainRecipe
 from mmpr.train.rows import StepPart
 from mmpr.train.run_folder import is_writer
@@ -169,7 +170,7 @@ def training_arguments(recipe: TrainRecipe, out: Path) -> TrainingArguments:
         ddp_timeout=_TIMEOUT_S,
         **distributed,
     )
-    arguments._n_gpu = min(1, arguments.n_gpu)  # one process a GPU; the Trainer would split batches over all of them
+    use_one_gpu(arguments)
     return arguments
 
 

@@ -1,7 +1,7 @@
-"""The trainer: ``transformers.Trainer`` with another training step; everything around the step is the library's.
+"""`MpoTrainer`: ``transformers.Trainer`` with a training step of its own; the loop around the step is the library's.
 
-One call of ``training_step`` is one optimizer step: it sees the recipe's number of pairs (over all ranks), computes
-them in as many passes as they need, sums gradients over ranks once, and moves δ once.
+One call of ``training_step`` prepares one optimizer step: it computes the recipe's number of pairs (over all ranks) in
+as many passes as they need, sums the gradients over ranks once, and updates δ once.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 from mmpr.errors import MmprError
 from mmpr.train import distributed
 from mmpr.train.loop.metrics import StepMetrics
 from mmpr.train.losses import RewardShift, Weights, mpo_terms, rewards
+from mmpr.train.private_names import UnwrappedTrainer
 from mmpr.train.recipe import TrainRecipe
 from mmpr.train.rows import StepBatch, StepPart
 from mmpr.train.shared_prefix.compute import Compute
@@ -29,7 +29,7 @@ from mmpr.train.shared_prefix.compute import Compute
 Line = dict[str, Any]
 
 
-class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
+class MpoTrainer(UnwrappedTrainer):
     """Mixed Preference Optimization.
 
     Args:
@@ -56,14 +56,7 @@ class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
         callbacks: list[TrainerCallback] | None = None,
         see_step: Callable[[Line], None] = lambda line: None,
     ) -> None:
-        model._is_accelerate_prepared = True  # accelerate then leaves it as it is, whatever the number of processes
-        super().__init__(model, args, _named, steps, processing_class=processor, callbacks=callbacks)
-        self.remove_callback(PrinterCallback)
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            raise MmprError(
-                "accelerate is set to FSDP or DeepSpeed, which would wait for other ranks inside a pass; start with "
-                "torchrun and set compute.parallel=fsdp2"
-            )
+        super().__init__(model, args, _named, steps, processor, callbacks)
         self.recipe = recipe
         self.shift = RewardShift()
         self.reference = reference
@@ -176,7 +169,7 @@ class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
             **means,
             "delta": self.shift.value,
             "grad_norm": norm,
-            "learning_rate": self._get_learning_rate(),
+            "learning_rate": self.learning_rate,
             "pairs": int(sums["pairs"]),
             "response_tokens": int(sums["response_tokens"]),
             "tokens_per_second": sums["tokens"] / took_s,
@@ -197,36 +190,6 @@ class MpoTrainer(Trainer):  # type: ignore[misc]  # the library has no types
     def floating_point_ops(self, inputs: Any) -> int:
         """Six operations for each parameter and token, the usual estimate."""
         return 6 * self.compute.counts.tokens * sum(int(p.numel()) for p in self.model.parameters())
-
-    # Weights are loaded from the checkpoint when the model is made, whole or sharded; the trainer restores the rest.
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        return
-
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save the weights, gathered from all ranks, and the processor; all ranks call it."""
-        if not distributed.is_sharded(self.model):
-            super().save_model(output_dir, _internal_call)
-            return
-        weights = distributed.whole_weights(self.model)
-        if self.args.should_save:
-            self._save(output_dir, state_dict=weights)
-
-    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        if not distributed.is_sharded(self.model):
-            super()._save_optimizer_and_scheduler(output_dir)
-            return
-        state = distributed.whole_optimizer(self.model, self.optimizer.optimizer)
-        if self.args.should_save:
-            torch.save(state, Path(output_dir) / "optimizer.pt")
-            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / "scheduler.pt")
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is None or not distributed.is_sharded(self.model):
-            super()._load_optimizer_and_scheduler(checkpoint)
-            return
-        state = torch.load(Path(checkpoint) / "optimizer.pt", map_location="cpu", weights_only=True)
-        distributed.load_optimizer(self.model, self.optimizer.optimizer, state)
-        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True))
 
 
 def _named(batch: Sequence[StepBatch]) -> dict[str, StepBatch]:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from mmpr.errors import MmprError
+from mmpr.train.private_names import attention_of, restore_attention
 
 NAME = "mmpr_shared_prompt"
 KEYWORD = "prompt_layout"
@@ -213,12 +214,12 @@ AttentionInterface.register(NAME, attend)
 @contextlib.contextmanager
 def blocks_in(decoder: Any) -> Iterator[None]:
     """Within, the decoder (a ``PreTrainedModel``) attends by blocks; afterwards as before. Backward belongs within."""
-    before = decoder.config._attn_implementation
+    before = attention_of(decoder)
     decoder.set_attn_implementation(NAME)
     try:
         yield
     finally:
-        decoder.config._attn_implementation = before
+        restore_attention(decoder, before)
 
 
 def check_used(layout: Layout, decoder: Any) -> None:
@@ -231,6 +232,6 @@ def check_used(layout: Layout, decoder: Any) -> None:
     if layout.layers != set(range(layers)):
         raise MmprError(
             f"{len(layout.layers)} of {layers} layers attended by blocks; the others ran "
-            f"{decoder.config._attn_implementation!r}, which does not know shared prompts and would drop them "
+            f"{attention_of(decoder)!r}, which does not know shared prompts and would drop them "
             "silently; set compute.sharing=off"
         )

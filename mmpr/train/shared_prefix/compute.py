@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from mmpr.errors import MmprError
+from mmpr.train.private_names import checkpoints_reentrantly
 from mmpr.train.recipe import ComputeSpec
 from mmpr.train.rows import EncodedRow, StepPart
 from mmpr.train.shared_prefix.attention import KEYWORD, KeysValues, Layout, blocks_in, check_used
@@ -205,15 +206,10 @@ class Compute:
 
     def _check_checkpointing(self) -> None:
         """Refuse checkpointing that computes layers without a graph at first: the prompt's keys would have none."""
-        for module in self._inner.modules():
-            run = getattr(module, "_gradient_checkpointing_func", None)
-            if run is not None and getattr(module, "gradient_checkpointing", False) and module.training:
-                if getattr(run, "keywords", {}).get("use_reentrant", True):
-                    raise MmprError(
-                        "big questions need gradient checkpointing with "
-                        "gradient_checkpointing_kwargs={'use_reentrant': False}"
-                    )
-                return
+        if any(map(checkpoints_reentrantly, self._inner.modules())):
+            raise MmprError(
+                "big questions need gradient checkpointing with gradient_checkpointing_kwargs={'use_reentrant': False}"
+            )
 
     # Passes.
 

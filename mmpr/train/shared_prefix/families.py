@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mmpr.errors import MmprError
+from mmpr.train.private_names import uncompiled
 from mmpr.train.rows import EncodedRow
 
 
@@ -63,8 +64,8 @@ def unwrap(model: Any) -> Any:
     while True:
         if hasattr(model, "get_base_model"):
             model = model.get_base_model()
-        elif hasattr(model, "_orig_mod"):
-            model = model._orig_mod
+        elif uncompiled(model) is not model:
+            model = uncompiled(model)
         elif isinstance(getattr(model, "module", None), nn.Module):
             model = model.module
         else:
