@@ -1,12 +1,12 @@
-"""Several processes as one: who holds which parameters, and one exchange of gradients an optimizer step.
+"""Several processes: who holds which parameters, and one exchange of gradients in each optimizer step.
 
-Ranks pack their pairs differently, so they run different numbers of forward and backward passes; anything that talks to
-other ranks inside a pass would wait for ever, or mix up layers. So nothing does: parameters are whole on every rank
-during a step, and gradients are summed once, when every rank has done its passes.
+Ranks run different numbers of forward and backward passes, because they pack their pairs differently. A pass that waits
+for other ranks would wait for ever, or exchange the wrong layers. So parameters are whole on every rank during a step,
+and gradients are summed once, when all ranks have done their passes.
 
     data     every rank keeps everything; gradients are summed by all-reduce
     fsdp2    parameters, gradients and optimizer state are sharded between steps (``fully_shard``: DTensors); a step
-             gathers the parameters once, and reduce-scatters the gradients once
+             gathers the parameters once and reduce-scatters the gradients once
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 def world() -> int:
-    """How many processes train."""
+    """The number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this is."""
+    """The number of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
@@ -51,7 +51,7 @@ def barrier() -> None:
 
 
 def total(values: Sequence[float], device: torch.device) -> list[float]:
-    """Numbers summed over ranks, in float64."""
+    """Each number summed over ranks, in float64."""
     sums = torch.tensor(list(values), dtype=torch.float64, device=device)
     if world() > 1:
         dist.all_reduce(sums)
@@ -59,15 +59,15 @@ def total(values: Sequence[float], device: torch.device) -> list[float]:
 
 
 def shard(model: nn.Module, device: torch.device, precision: torch.dtype) -> None:
-    """Shard a model over all ranks, layer by layer, in place; ``precision`` is what passes are computed in.
+    """Shard a model over all ranks, layer by layer, in place; passes are computed in ``precision``.
 
     Raises:
-        MmprError: there is one process only, or a parameter stayed whole: then this would be data-parallel in disguise.
+        MmprError: there is only one process, or a parameter was not sharded.
     """
     if not dist.is_initialized():
         raise MmprError("compute.parallel=fsdp2 needs several processes: start with torchrun, or set it to data")
     mesh = init_device_mesh(device.type, (world(),))
-    # Inputs are not cast: FSDP2 would copy what is no tensor, too, and a layout of shared prompts must stay one thing.
+    # Inputs are not cast: FSDP2 would also copy those that are no tensors, and a `Layout` must not be copied.
     policy = MixedPrecisionPolicy(param_dtype=precision, reduce_dtype=torch.float32, cast_forward_inputs=False)
     for module in list(model.modules()):
         if isinstance(module, nn.ModuleList) and len(module) > 1:
@@ -84,30 +84,26 @@ def shard(model: nn.Module, device: torch.device, precision: torch.dtype) -> Non
     model.set_reduce_scatter_unused_params(True)
     model.settle = lambda x: x * 1.0
     register_fsdp_forward_method(model, "settle")
-    with torch.no_grad():  # FSDP2 wants the root to be called first; generation begins with the vision tower
+    with torch.no_grad():  # FSDP2 requires that the root is called first, and generation calls the vision tower first
         model.settle(torch.zeros((), device=device))
     model.reshard()
     check_sharded(model)
 
 
 def check_sharded(model: nn.Module) -> None:
-    """Refuse a model of which any parameter is not a DTensor.
-
-    Raises:
-        MmprError: naming the first few.
-    """
+    """Raise MmprError if a parameter is not a DTensor: the model would be data-parallel without a word."""
     whole = [name for name, parameter in model.named_parameters() if not isinstance(parameter, DTensor)]
     if whole:
         raise MmprError(f"{len(whole)} parameters are not sharded ({', '.join(whole[:3])}, ...): this is not FSDP2")
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether `shard` was here."""
+    """Whether `shard` has sharded this model."""
     return isinstance(model, FSDPModule)
 
 
 def broadcast(model: nn.Module) -> None:
-    """Give all ranks the parameters of rank 0 (fresh adapters are drawn at random)."""
+    """Give all ranks the parameters of rank 0; new adapters are random on each rank."""
     if world() > 1:
         with torch.no_grad():
             for parameter in model.parameters():
@@ -116,9 +112,9 @@ def broadcast(model: nn.Module) -> None:
 
 @contextlib.contextmanager
 def gathered(model: nn.Module) -> Iterator[None]:
-    """Parameters whole on this rank, for any number of passes; on leaving they are sharded again.
+    """A context in which a sharded model's parameters are whole on this rank, for any number of passes.
 
-    All ranks enter and leave together. A model that is not sharded is left alone.
+    All ranks enter and leave it together. It does nothing for a model that is not sharded.
     """
     if not is_sharded(model):
         yield
@@ -135,9 +131,9 @@ def gathered(model: nn.Module) -> Iterator[None]:
 
 
 def sum_gradients(model: nn.Module, device: torch.device) -> None:
-    """Sum every parameter's gradient over ranks, once all passes of a step are done. Call it inside `gathered`.
+    """Sum every gradient over ranks, after all passes of a step; all ranks call it, inside `gathered`.
 
-    A parameter that no rank has used keeps no gradient, so the optimizer lets it be, as in a single process.
+    A parameter that no rank has used has no gradient afterwards, so the optimizer skips it, as in a single process.
     """
     if is_sharded(model):
         _reduce_scatter(model, device)
@@ -175,15 +171,15 @@ def _buckets(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:
 
 
 def _reduce_scatter(model: Any, device: torch.device) -> None:
-    """Have FSDP2 reduce what it holds back: a backward pass through the root alone ends in the reduction of all groups.
+    """Have FSDP2 reduce all gradients: it does so at the end of a backward pass, here of one through the root alone.
 
-    It runs through no layer, so its order is the same on all ranks.
+    That pass runs through no layer, so its order is the same on all ranks.
     """
     model.set_requires_gradient_sync(True)
     model.settle(torch.zeros((), device=device, requires_grad=True)).backward()
     model.set_requires_gradient_sync(False)
     for module in _sharded_modules(model):
-        module.reshard()  # what has gradients now are the shards
+        module.reshard()  # now the shards have the gradients
     parameters = [p for p in model.parameters() if p.requires_grad]
     used = torch.stack([_local(p.grad).ne(0).any() if p.grad is not None else torch.tensor(False) for p in parameters])
     used = used.to(device, torch.int32)
@@ -203,7 +199,7 @@ def gradient_norm(model: nn.Module) -> float:
 
 
 def whole_weights(model: nn.Module) -> dict[str, Any]:
-    """A sharded model's weights, gathered on the CPU of rank 0, tied ones once; all ranks call it."""
+    """A sharded model's weights, gathered on the CPU of rank 0, each tied weight once; all ranks call it."""
     once = {name for name, _ in model.named_parameters()}
     tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - once
     return {name: value for name, value in get_model_state_dict(model, options=_WHOLE).items() if name not in tied}
@@ -215,7 +211,7 @@ def whole_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[
 
 
 def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Shard a gathered state again; every rank has read all of it."""
+    """Load a gathered state into a sharded optimizer; every rank passes all of it."""
     set_optimizer_state_dict(model, optimizer, state, options=StateDictOptions(full_state_dict=True))
 
 

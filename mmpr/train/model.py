@@ -1,4 +1,4 @@
-"""The model that is trained: loaded, parts of it frozen, adapters put on; and written out as a stock checkpoint."""
+"""The model: loading, frozen parts, adapters, and saving as a stock checkpoint."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageText
 from mmpr.errors import MmprError, RecipeError
 from mmpr.train.recipe import TrainRecipe
 
-# How the families of transformers call their parts; whatever is neither is the decoder.
+# Names of these parts in the families of transformers; all else is the decoder.
 _PROJECTOR = {"connector", "multi_modal_projector", "merger", "deepstack_merger_list", "modality_projection", "mlp1"}
 _VISION = {"vision_model", "vision_tower", "visual", "vision_embed_tokens"}
 
 
 def load_processor(path: str, trust_remote_code: bool) -> Any:
-    """The model's processor, or its tokenizer when it is a text-only model.
+    """The model's processor, or the tokenizer of a text-only model.
 
     Raises:
-        MmprError: it has neither.
+        MmprError: neither loads.
     """
     try:
         return AutoProcessor.from_pretrained(path, trust_remote_code=trust_remote_code)
@@ -35,10 +35,9 @@ def load_processor(path: str, trust_remote_code: bool) -> Any:
 
 
 def load_model(path: str, recipe: TrainRecipe, *, weights: Path | None = None) -> Any:
-    """The policy. ``weights`` is a checkpoint of this run, whose weights are taken instead of the model's own.
+    """The model, with frozen parts and adapters as the recipe says, and the weights of a checkpoint if one is given.
 
-    Full training keeps parameters in float32 whatever is computed in; frozen base weights under adapters are kept in
-    the precision of the recipe.
+    Parameters are float32, but the frozen weights under adapters have the precision of the recipe.
 
     Raises:
         MmprError: the model does not load.
@@ -70,7 +69,7 @@ def load_model(path: str, recipe: TrainRecipe, *, weights: Path | None = None) -
 
 
 def freeze(model: nn.Module, parts: tuple[str, ...]) -> None:
-    """Keep parts of the model as they are.
+    """Exclude parts of the model from training.
 
     Raises:
         RecipeError: the model has no such part.
@@ -86,7 +85,7 @@ def freeze(model: nn.Module, parts: tuple[str, ...]) -> None:
 
 
 def part_of(name: str) -> str:
-    """Which part a parameter belongs to, by its name: ``vision``, ``projector`` or ``decoder``."""
+    """The part that a parameter belongs to, by its name: ``vision``, ``projector`` or ``decoder``."""
     pieces = set(name.split("."))
     if pieces & _PROJECTOR:
         return "projector"
@@ -94,7 +93,7 @@ def part_of(name: str) -> str:
 
 
 def save_stock(model: Any, processor: Any, folder: Path, weights: dict[str, Any] | None = None) -> None:
-    """Write a checkpoint that stock transformers and vLLM load, with its processor; adapters are merged in.
+    """Write a checkpoint that stock transformers and vLLM load, with its processor; adapters are merged into it.
 
     ``weights`` are the gathered weights of a sharded model.
     """

@@ -1,7 +1,7 @@
-"""Recipes of training runs: YAML, read into frozen objects that are known to be right.
+"""Recipes of training runs: YAML, read into frozen and validated objects.
 
-Defaults are the paper's (section 4: MPO, one epoch, batches of 256 pairs). What a run works on (data, model, output) is
-not in the recipe but on the command line. Reading one needs no torch.
+Defaults are the paper's (section 4: MPO, one epoch, batches of 256 pairs). Data, model and output folder are not in the
+recipe but on the command line. Reading a recipe does not import torch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
-# The reading of YAML, of key.path=value and of pydantic's errors is the same for all recipes.
 from mmpr.config import Part, apply_override, list_problems, plain_problem, read_yaml
 from mmpr.errors import RecipeError
 from mmpr.forbidden import huge_numbers, refuse_secrets
@@ -34,7 +33,7 @@ class ObjectiveSpec(Part):
 
 
 class DataSpec(Part):
-    """Which pairs are seen, and how many of them an optimizer step sees (over all processes)."""
+    """Which pairs are trained on, and how many of them in an optimizer step (over all processes)."""
 
     pairs_a_step: int = Field(256, ge=1)
     max_pairs_a_question: int | None = Field(None, ge=1, description="of one question, in one step")
@@ -53,7 +52,7 @@ class DataSpec(Part):
 
 
 class ModelSettings(Part):
-    """How the model is loaded and which parts of it stay as they are."""
+    """How the model is loaded and which parts of it are frozen."""
 
     freeze: tuple[Freezable, ...] = ()
     drop_path: float = Field(0.0, ge=0, lt=1, description="of the vision tower, where the family has it")
@@ -83,7 +82,7 @@ class OptimizerSpec(Part):
 
 
 class ComputeSpec(Part):
-    """How a step is computed; none of it changes what is computed."""
+    """How a step is computed; the result is the same but for rounding."""
 
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     max_pack_tokens: int | None = Field(
@@ -101,14 +100,14 @@ class ComputeSpec(Part):
 
 
 class SaveSpec(Part):
-    """Checkpoints: whole or absent, and the last ``keep`` of them."""
+    """When checkpoints are written, and how many are kept."""
 
     every_steps: int = Field(100, ge=1)
     keep: int = Field(2, ge=1)
 
 
 class WatchSpec(Part):
-    """Greedy answers to held-out questions, looked at during the run."""
+    """Held-out questions that are answered greedily during the run."""
 
     questions: int = Field(16, ge=0, description="0: none")
     every_steps: int = Field(100, ge=1)
@@ -116,7 +115,7 @@ class WatchSpec(Part):
 
 
 class TrainRecipe(Part):
-    """Everything a training run does."""
+    """All settings of a training run."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     seed: int = Field(0, ge=0)
@@ -132,7 +131,7 @@ class TrainRecipe(Part):
     report_to: tuple[str, ...] = Field((), description="tensorboard, wandb, ... as transformers knows them")
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, defaults filled in."""
+        """Plain values, with the defaults."""
         return self.model_dump(mode="json")
 
 
@@ -161,7 +160,7 @@ def parse_train_recipe(tree: object, overrides: Sequence[str] = (), *, where: st
     try:
         recipe = TrainRecipe.model_validate_json(json.dumps(settings))
     except ValidationError as error:
-        raise RecipeError(where, problems + list_problems(error.errors(), _told)) from None
+        raise RecipeError(where, problems + list_problems(error.errors(), _problem_line)) from None
     except (TypeError, ValueError, RecursionError) as error:
         raise RecipeError(
             where, [*problems, f"holds a value that is no number, text, list or mapping: {error}"]
@@ -180,8 +179,8 @@ def parse_train_recipe(tree: object, overrides: Sequence[str] = (), *, where: st
     return recipe
 
 
-def _told(error: Any) -> str:
-    """A problem as a line; an unknown setting is told with the nearest known one."""
+def _problem_line(error: Any) -> str:
+    """A problem as a line; for an unknown setting with the nearest known one."""
     if error["type"] != "extra_forbidden":
         return plain_problem(error)
     where, name = ".".join(str(part) for part in error["loc"]), str(error["loc"][-1])

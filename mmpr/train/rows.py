@@ -1,8 +1,9 @@
-"""What flows through training: a question with its pairs, as text and pictures, then as tensors.
+"""A question with its pairs, on its way from the data to a training step.
 
-    build, MMPR or TRL-style data ─rows─▶ TrainRow ─encode─▶ EncodedRow ─▶ StepPart (some pairs of a row, in one step)
-
-Who makes what: ``rows``, ``encode``, ``steps``.
+TrainRow     text and picture files            made by ``data/preference_data``
+EncodedRow   token ids and pixels              made by ``data/encoding``
+StepPart     some pairs of a row, in one step  made by ``data/prepare`` after ``data/step_plan``
+StepBatch    all parts of one rank in one step
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class TrainRow:
-    """A question with its pairs, wherever it comes from.
+    """A question with its pairs, in the same form for all kinds of data.
 
     ``prompt`` is a list of chat messages whose content is a list of parts, ``{"type": "image"}`` or
     ``{"type": "text", "text": ...}``, with one image part for each of ``images`` (encoded files).
@@ -38,11 +39,11 @@ class EncodedRow:
     """A row as the model takes it.
 
     Attributes:
-        prompt_ids: int64 ``[P]``, the chat format up to where the answer begins, image tokens expanded.
-        response_ids: one int64 ``[R_i]`` a response, each ending in the token that ends an answer.
-        extras: what the processor made of the pictures (``pixel_values``, ``image_grid_thw``, ...), with the leading
-            dimension that the model's ``forward`` expects for one sample; empty for text alone.
-        reference: float32 ``[n]``, the reference model's summed log-probability of each response, or None.
+        prompt_ids: int64 ``[P]``, the prompt in chat format with its generation prompt, image tokens expanded.
+        response_ids: int64 ``[R_i]`` for each response, with the token that ends an answer.
+        extras: further inputs of the model's ``forward`` for this one sample (``pixel_values``, ``image_grid_thw``,
+            ...); empty without pictures.
+        reference: float32 ``[responses]``, the reference model's summed log-probability of each response, or None.
     """
 
     id: str
@@ -55,7 +56,7 @@ class EncodedRow:
 
 @dataclass(frozen=True, slots=True)
 class StepPart:
-    """The pairs of one row that one optimizer step sees: (chosen, rejected) positions, and a weight for each."""
+    """The pairs of one row in one optimizer step: (chosen, rejected) positions in its responses, and their weights."""
 
     row: EncodedRow
     pairs: tuple[tuple[int, int], ...]
@@ -63,13 +64,13 @@ class StepPart:
 
     @property
     def used(self) -> tuple[int, ...]:
-        """The positions of the responses that stand in these pairs, each once, in order."""
+        """The positions of the responses of these pairs, each once, ascending."""
         return tuple(sorted({position for pair in self.pairs for position in pair}))
 
 
 @dataclass(frozen=True, slots=True)
 class StepBatch:
-    """This rank's share of an optimizer step. ``pairs`` counts the pairs of all ranks."""
+    """This rank's share of an optimizer step; ``pairs`` is the number of pairs of all ranks."""
 
     parts: tuple[StepPart, ...]
     pairs: int

@@ -51,7 +51,7 @@ def train(recipe: TrainRecipe, *, data: str, model: str, out: Path) -> dict[str,
 
 
 def describe(recipe: TrainRecipe, data: str, model: str) -> dict[str, Any]:
-    """What a run is: settings, the very data and the very model, and the libraries.
+    """What a run is: settings, data and model with their hashes, and versions of libraries.
 
     Raises:
         MmprError: there is no such data or model.
@@ -70,10 +70,10 @@ def describe(recipe: TrainRecipe, data: str, model: str) -> dict[str, Any]:
 
 
 def model_revision(model: str) -> str:
-    """What names the weights: a hash of a folder's files, or the commit of a name on the hub.
+    """A hash of the files of a model's folder, or the commit of a name on the hub.
 
     Raises:
-        MmprError: it is nowhere to be found.
+        MmprError: the model is not found.
     """
     folder = Path(model)
     if not folder.is_dir():
@@ -84,10 +84,10 @@ def model_revision(model: str) -> str:
 
 
 def begin(out: Path, about: dict[str, Any]) -> None:
-    """Write down what the run is, or make sure that it is the same as the one that was begun here.
+    """Write ``RUN/run.json``, or check that the run that was begun in this folder is the same one.
 
     Raises:
-        OutputError: it is another one; the text says in what.
+        OutputError: it is another one; the message lists the differences.
     """
     path = out / run_folder.RUN
     if not path.exists():
@@ -125,7 +125,7 @@ def _show(result: dict[str, Any], out: Path) -> None:
 
 @contextlib.contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Hold the folder for this run; of several processes of a run the first one does."""
+    """Lock the folder for this run; only the process that writes does."""
     if not is_writer():
         yield
         return

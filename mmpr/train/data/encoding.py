@@ -1,9 +1,6 @@
-"""A row's text and pictures as the model takes them, by the model's own processor and chat template.
+"""Rows as tensors, by the model's own processor and chat template. Nothing is ever truncated.
 
-    TrainRow ─Encoder.encode─▶ Encoded: EncodedRow, its usable pairs, a Reject for each of the others
-
-A response is what the chat template puts after the prompt when the assistant's message is that response, up to the
-token with which the template ends a message (where it has none: the tokenizer's end of sequence). Nothing is ever cut.
+TrainRow ─Encoder.encode─▶ Encoded: EncodedRow, its usable pairs, a Reject for each other pair
 """
 
 from __future__ import annotations
@@ -11,73 +8,37 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jinja2 import TemplateError
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from mmpr.errors import MmprError, RowError
 from mmpr.schema import Reject, content_id
 from mmpr.storage.images import FORMATS
+from mmpr.train.data.chat_format import TEMPLATE_ERRORS, ChatFormat, find_format, render
 from mmpr.train.rows import EncodedRow, TrainRow
 
-_ASKED, _ANSWERED = "Mmpr asks?", "Mmpr answers."
-# What templates do to an answer's ends, the plainest first.
-_STRIPS: tuple[Callable[[str], str], ...] = (
-    lambda text: text,
-    str.strip,
-    str.lstrip,
-    str.rstrip,
-    lambda text: text.strip("\n"),
-    lambda text: text.lstrip("\n"),
-    lambda text: text.rstrip("\n"),
-)
 # What processors and picture libraries raise on input that they cannot take.
 _PROCESSOR_ERRORS = (
     OSError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, SyntaxError, AttributeError,
     Image.DecompressionBombError,
 )  # fmt: skip
-# A template is a program of its own.
-_TEMPLATE_ERRORS = (
-    TemplateError, MmprError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError,
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class ChatFormat:
-    """How a chat template writes an answer, found by having it write one.
-
-    Attributes:
-        parts: whether messages hold lists of parts; else plain text.
-        head: what stands between the prompt and the answer (often nothing).
-        end: what follows the answer, up to the token that ends it.
-        end_token_id: that token.
-        tail: the prompt's own end, from after the question on.
-        strip: what the template does to the answer's ends.
-    """
-
-    parts: bool
-    head: str
-    end: str
-    end_token_id: int
-    tail: str
-    strip: Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A row as tensors.
+    """What `Encoder.encode` returns.
 
     Attributes:
-        row: all responses of the ``TrainRow``, at their positions.
+        row: with all responses of the ``TrainRow``, at their positions.
         pairs: those that can be trained on.
-        rejects: the others.
-        content: 32 hex digits of all that the model is shown: token ids and the pictures' files.
+        rejects: why the others cannot.
+        content: 32 hex digits, a hash of the token ids, the picture files and the processor's arguments.
     """
 
     row: EncodedRow
@@ -87,21 +48,20 @@ class Encoded:
 
 
 class Encoder:
-    """Encodes rows with a processor (or, of a model of text alone, a tokenizer)."""
+    """Encodes rows with a model's processor, or with the tokenizer of a text-only model."""
 
     def __init__(
         self, processor: Any, config: Any = None, arguments: Mapping[str, Mapping[str, Any]] | None = None
     ) -> None:
-        """Find out how the chat template writes an answer.
+        """Find the form in which the chat template writes an answer.
 
         Args:
-            processor: of the model, as ``AutoProcessor`` loads it.
-            config: the model's configuration; tells the token that stands for pictures and how many a picture has.
-            arguments: of the processor (such as tiles) by source, as its responses were sampled with.
+            processor: as ``AutoProcessor`` loads it.
+            config: of the model; says which token stands for pictures, and how many of them a picture has.
+            arguments: of the processor (such as the number of tiles) by source, as responses were sampled with.
 
         Raises:
-            MmprError: there is no chat template, or it does not put the answer after the prompt; or the processor does
-                not take the arguments of a source.
+            MmprError: there is no usable chat template, or the processor does not take the arguments of a source.
         """
         self.arguments = {source: dict(own) for source, own in (arguments or {}).items() if own}
         _check_arguments(processor, self.arguments)
@@ -117,10 +77,10 @@ class Encoder:
         self._lead = full[: full.index(plain[0])] if plain and plain[0] in full else []
 
     def encode(self, row: TrainRow) -> Encoded:
-        """A row as tensors.
+        """Encode a row.
 
         Raises:
-            RowError: nothing of it can be used: image_broken, image_token_mismatch, no_pictures_seen,
+            RowError: no pair of it can be used: image_broken, image_token_mismatch, no_pictures_seen,
                 prompt_not_encoded.
         """
         prompt_ids, extras = self._prompt(row)
@@ -148,10 +108,10 @@ class Encoder:
         return Encoded(encoded, tuple(pairs), tuple(rejects), content)
 
     def _prompt(self, row: TrainRow) -> tuple[list[int], dict[str, Tensor]]:
-        """Token ids of the prompt, pictures expanded, and what else the processor makes."""
+        """Token ids of the prompt, image tokens expanded, and the processor's other tensors."""
         try:
-            text = _render(self._processor, _content(row.prompt, self.format.parts), prompt=True)
-        except _TEMPLATE_ERRORS as error:
+            text = render(self._processor, row.prompt, parts=self.format.parts, prompt=True)
+        except TEMPLATE_ERRORS as error:
             raise RowError("prompt_not_encoded", f"the chat template refuses it: {error}"[:300]) from None
         lead = [] if self._tokenizer.bos_token and text.startswith(self._tokenizer.bos_token) else self._lead
         if not row.images:
@@ -174,7 +134,7 @@ class Encoder:
         return ids, extras
 
     def _check_picture_tokens(self, ids: list[int], extras: Mapping[str, Tensor]) -> None:
-        """As many tokens that stand for pictures as the model will make features, where the family is known."""
+        """Refuse a prompt whose image tokens are not as many as the model's picture features, where these are known."""
         there = ids.count(self.image_token_id) if self.image_token_id is not None else None
         expected = picture_tokens(self._config, extras)
         if there == 0 or (expected is not None and there is not None and there != expected):
@@ -184,25 +144,25 @@ class Encoder:
             )
 
     def _responses(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each response: what follows the prompt's end, in one tokenization with it.
+        """Token ids of each response, as they follow the prompt's end when both are tokenized together.
 
-        Where the response's first letters would melt into the prompt's last token, it is tokenized alone: the prompt
-        is given, and a model that answers it writes tokens of its own.
+        Where the tokenizer would merge the prompt's last token with the response's first letters, the response is
+        tokenized alone: a model that answers the prompt cannot write such a token.
         """
         form = self.format
         written = [form.head + form.strip(text) + form.end for text in texts]
         together = self._ids([form.tail + text for text in written])
         at = len(self._anchor)
-        melted = [text for text, ids in zip(written, together, strict=True) if ids[:at] != self._anchor]
-        # After a special token nothing melts, and no tokenizer puts its space before the first word there.
-        alone = iter(self._ids([self._tokenizer.convert_ids_to_tokens(form.end_token_id) + text for text in melted]))
+        merged = [text for text, ids in zip(written, together, strict=True) if ids[:at] != self._anchor]
+        # After a special token nothing is merged, and no tokenizer adds a space before the first word.
+        alone = iter(self._ids([self._tokenizer.convert_ids_to_tokens(form.end_token_id) + text for text in merged]))
         return [ids[at:] if ids[:at] == self._anchor else next(alone)[1:] for ids in together]
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
         return [list(ids) for ids in self._tokenizer(texts, add_special_tokens=False)["input_ids"]] if texts else []
 
     def _problem(self, ids: list[int]) -> str:
-        """Why a response cannot be trained on, or nothing."""
+        """Why a response cannot be trained on, or an empty text."""
         if len(ids) < 2:
             return "empty_response"
         if self.image_token_id in ids:
@@ -212,35 +172,8 @@ class Encoder:
         return ""
 
 
-def find_format(processor: Any) -> ChatFormat:
-    """How the chat template of a processor or tokenizer writes an answer.
-
-    Raises:
-        MmprError: there is none, or an answer does not come after the prompt.
-    """
-    parts, prompt = _asked(processor)
-    messages = [{"role": "user", "content": [{"type": "text", "text": _ASKED}]}]
-
-    def answered(answer: str) -> str:
-        said = [*messages, {"role": "assistant", "content": [{"type": "text", "text": answer}]}]
-        return _render(processor, _content(said, parts), prompt=False)
-
-    whole = answered(_ANSWERED)
-    if not whole.startswith(prompt) or _ANSWERED not in whole[len(prompt) :]:
-        raise MmprError(
-            "chat template: with an answer it does not begin with the prompt "
-            f"(add_generation_prompt gives {prompt[-60:]!r}, the conversation {whole[-100:]!r}); use another template"
-        )
-    head, _, after = whole[len(prompt) :].partition(_ANSWERED)
-    ragged = f" \n{_ANSWERED}\n "
-    kept = answered(ragged)[len(prompt) :]
-    strip = next((strip for strip in _STRIPS if head + strip(ragged) + after == kept), _STRIPS[0])
-    end, end_token_id = _end(getattr(processor, "tokenizer", processor), after)
-    return ChatFormat(parts, head, end, end_token_id, prompt.rpartition(_ASKED)[2], strip)
-
-
 def picture_tokens(config: Any, extras: Mapping[str, Tensor]) -> int | None:
-    """How many features a model makes of a row's pictures, by its configuration; None for families not known here."""
+    """How many features a model makes of a row's pictures, by its configuration; None for an unknown family."""
     family = getattr(config, "model_type", "")
     if "image_grid_thw" in extras and hasattr(getattr(config, "vision_config", None), "spatial_merge_size"):
         return int(extras["image_grid_thw"].prod(-1).sum()) // int(config.vision_config.spatial_merge_size) ** 2
@@ -259,47 +192,6 @@ def picture_tokens(config: Any, extras: Mapping[str, Tensor]) -> int | None:
     return int(tiles * patches // config.scale_factor**2)
 
 
-def _asked(processor: Any) -> tuple[bool, str]:
-    """Whether messages hold parts, and a prompt."""
-    problem: object = "it leaves the question out"
-    for parts in (True, False):
-        messages = [{"role": "user", "content": [{"type": "text", "text": _ASKED}]}]
-        try:
-            prompt = _render(processor, _content(messages, parts), prompt=True)
-        except _TEMPLATE_ERRORS as error:
-            problem = error
-            continue
-        # A template that expects plain text would print the list.
-        if prompt.count(_ASKED) == 1 and f"'{_ASKED}'" not in prompt and f'"{_ASKED}"' not in prompt:
-            return parts, prompt
-    raise MmprError(f"the model has no chat template that can be used: {problem}"[:500]) from None
-
-
-def _content(messages: Sequence[Mapping[str, Any]], parts: bool) -> list[dict[str, Any]]:
-    """Messages in the form that the template takes."""
-    if parts:
-        return [{**message, "content": [dict(part) for part in message["content"]]} for message in messages]
-    if any(part["type"] != "text" for message in messages for part in message["content"]):
-        raise MmprError("its messages are plain text, without a place for pictures")
-    return [{**message, "content": "".join(part["text"] for part in message["content"])} for message in messages]
-
-
-def _render(processor: Any, messages: list[dict[str, Any]], *, prompt: bool) -> str:
-    return str(processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt))
-
-
-def _end(tokenizer: Any, after: str) -> tuple[str, int]:
-    """The text that follows an answer up to the token that ends it, and that token."""
-    added = tokenizer.added_tokens_decoder
-    for token in tokenizer(after, add_special_tokens=False)["input_ids"]:
-        if token in tokenizer.all_special_ids or (token in added and added[token].special):
-            text = tokenizer.convert_ids_to_tokens(token)
-            return after[: after.index(text) + len(text)], int(token)
-    if tokenizer.eos_token is None:
-        raise MmprError("chat template: nothing ends an answer, and the tokenizer has no end of sequence")
-    return str(tokenizer.eos_token), int(tokenizer.eos_token_id)
-
-
 def _image_token_id(processor: Any, config: Any) -> int | None:
     for owner, name in ((config, "image_token_id"), (config, "image_token_index"), (processor, "image_token_id")):
         if isinstance(token := getattr(owner, name, None), int):
@@ -308,24 +200,21 @@ def _image_token_id(processor: Any, config: Any) -> int | None:
 
 
 def _check_arguments(processor: Any, arguments: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse arguments that the processor would pass over: pictures would then have other tokens than were sampled."""
+    """Refuse arguments that the processor would ignore: pictures would have other tokens than when sampled."""
     pictures = getattr(processor, "image_processor", None)
     known = getattr(getattr(pictures, "valid_kwargs", None), "__annotations__", None)
-    if pictures is None or known is None:  # a model of text, or code of its own, which is asked when it is used
+    if pictures is None or known is None:  # a text-only model, or a processor that does not list its arguments
         return
-    told = []
-    for source, own in arguments.items():
-        told += [f"source {source!r}: {name}" for name in own if name not in known]
-    if told:
+    unknown = [f"source {source!r}: {name}" for source, own in arguments.items() for name in own if name not in known]
+    if unknown:
         raise MmprError(
             f"{type(pictures).__name__} does not take processor arguments that the data was sampled with "
-            f"({', '.join(told)}); it takes {', '.join(sorted(known))}. Name those that mean the same in the training "
-            "recipe: data.processor: {SOURCE: {...}}"
+            f"({', '.join(unknown)}); it takes {', '.join(sorted(known))}. Name those that mean the same in the "
+            "training recipe: data.processor: {SOURCE: {...}}"
         )
 
 
 def _open(image: bytes) -> Image.Image:
-    """A picture, decoded."""
     try:
         with Image.open(io.BytesIO(image), formats=FORMATS) as picture:
             return picture.convert("RGB")
@@ -336,7 +225,7 @@ def _open(image: bytes) -> Image.Image:
 
 
 def _fingerprint(processor: Any, form: ChatFormat, arguments: Mapping[str, Mapping[str, Any]]) -> str:
-    """32 hex digits of everything that decides how text and pictures become tensors."""
+    """32 hex digits, a hash of all that decides how text and pictures become tensors."""
     tokenizer = getattr(processor, "tokenizer", processor)
     if tokenizer.is_fast:
         model = json.loads(tokenizer.backend_tokenizer.to_str())

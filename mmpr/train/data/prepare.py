@@ -1,16 +1,14 @@
-"""From data to steps: every row is looked at once, what cannot be trained on is listed, the rest is planned."""
+"""From data to optimizer steps: every row is measured, unusable pairs are listed, the others are planned."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from mmpr.errors import MmprError
@@ -18,22 +16,26 @@ from mmpr.storage.shards import write_text
 from mmpr.train import distributed
 from mmpr.train.data.encoding import Encoder
 from mmpr.train.data.preference_data import TrainRows, read_train_rows
-from mmpr.train.data.reference_logprobs import Reference, compute_reference, read_reference
+from mmpr.train.data.reference_logprobs import (
+    PlannedRows,
+    Reference,
+    ReferenceModel,
+    Scores,
+    compute_reference,
+    read_reference,
+)
 from mmpr.train.data.step_plan import Pairs, StepPlan, plan_steps
-from mmpr.train.data.token_lengths import read_survey, survey
-from mmpr.train.data.unit_cache import cache_base
+from mmpr.train.data.token_lengths import measure_lengths, read_lengths
+from mmpr.train.data.unit_cache import Workers, cache_base
 from mmpr.train.recipe import TrainRecipe
 from mmpr.train.rows import StepBatch, StepPart, TrainRow
 from mmpr.train.run_folder import DROPS, is_writer
 
-_BATCH_TOKENS = 16384
-"""About so many tokens are handed over at once when references are computed."""
-
 
 class Steps(Dataset[StepBatch]):  # type: ignore[misc]  # the library has no types
-    """What this rank computes in each optimizer step, encoded when it is asked for.
+    """This rank's `StepBatch` of each optimizer step, encoded when it is asked for.
 
-    ``reference`` gives rows their reference log-probabilities, where they are cached.
+    ``reference``, where it is set, gives rows their cached reference log-probabilities.
     """
 
     def __init__(self, rows: TrainRows, encoder: Encoder, plan: StepPlan) -> None:
@@ -45,7 +47,7 @@ class Steps(Dataset[StepBatch]):  # type: ignore[misc]  # the library has no typ
         return len(self.plan)
 
     def __getitem__(self, step: int) -> StepBatch:
-        """Step ``step``, from 0. Each pair weighs 1: sources weigh by how often their pairs are seen."""
+        """Step ``step``, from 0. Each pair weighs 1: a source's weight is how often its pairs are planned."""
         parts = []
         for place, pairs in self.plan[step]:
             encoded = self.encoder.encode(self.rows[place])
@@ -56,7 +58,7 @@ class Steps(Dataset[StepBatch]):  # type: ignore[misc]  # the library has no typ
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run is going to see. ``dropped`` counts what it is not, by reason; ``cache`` is where things are kept."""
+    """The data of a run; ``dropped`` counts rejected rows and pairs by reason, ``cache`` is where caches lie."""
 
     steps: Steps
     pairs: Pairs
@@ -69,14 +71,14 @@ class Prepared:
         return len(self.steps.rows)
 
     def some_rows(self, most: int) -> list[TrainRow]:
-        """A few rows, evenly from all that are trained on."""
+        """Up to ``most`` rows, evenly from those that are trained on."""
         wanted = self.steps.plan.rows
         count = min(most, len(wanted))
         return [self.steps.rows[int(wanted[i * len(wanted) // count])] for i in range(count)]
 
 
 def prepare(recipe: TrainRecipe, data: Path, out: Path, processor: Any, config: Any) -> Prepared:
-    """Look at all rows, as far as that was not done before, and plan the steps; drops go to ``RUN/drops.jsonl``.
+    """Measure all rows that are not in the cache yet and plan the steps; rejects go to ``RUN/drops.jsonl``.
 
     Raises:
         MmprError: nothing is left to train on, or the recipe's steps cannot be filled.
@@ -84,9 +86,9 @@ def prepare(recipe: TrainRecipe, data: Path, out: Path, processor: Any, config: 
     rows = read_train_rows(data)
     encoder = Encoder(processor, config, {**rows.processor, **recipe.data.processor})
     cache = cache_base(data, out / "cache")
-    folder = survey(rows, encoder, cache / "survey", workers=recipe.compute.workers, **_share())
+    folder = measure_lengths(rows, encoder, cache / "survey", _workers(recipe))
     distributed.barrier()
-    pairs, rejects = read_survey(folder, rows).pairs(recipe.data.max_tokens)
+    pairs, rejects = read_lengths(folder, rows).pairs(recipe.data.max_tokens)
     dropped = Counter(reject.reason for reject in rejects)
     if is_writer():
         write_text(out / DROPS, "".join(json.dumps(asdict(reject)) + "\n" for reject in rejects))
@@ -108,30 +110,18 @@ def prepare(recipe: TrainRecipe, data: Path, out: Path, processor: Any, config: 
     return Prepared(Steps(rows, encoder, plan), pairs, dropped, cache)
 
 
-def add_reference(
-    recipe: TrainRecipe, prepared: Prepared, scores: Callable[[Sequence[StepPart]], list[Tensor]], revision: str
-) -> None:
-    """Give all rows their reference log-probabilities, computing those that are not kept beside the data yet.
+def add_reference(recipe: TrainRecipe, prepared: Prepared, scores: Scores, revision: str) -> None:
+    """Give all planned rows their reference log-probabilities, computing those that are not cached beside the data.
 
-    ``scores`` are `Compute.scores` of the model that ``revision`` names.
+    ``scores`` is `Compute.scores` of the model that ``revision`` names.
     """
     steps = prepared.steps
-    folder = compute_reference(
-        steps.rows,
-        steps.encoder,
-        prepared.pairs,
-        steps.plan.rows,
-        scores,
-        prepared.cache / "reference",
-        model_revision=revision,
-        precision=recipe.compute.precision,
-        batch_tokens=_BATCH_TOKENS,
-        workers=recipe.compute.workers,
-        **_share(),
-    )
+    planned = PlannedRows(steps.rows, steps.encoder, prepared.pairs, steps.plan.rows)
+    model = ReferenceModel(scores, revision, recipe.compute.precision)
+    folder = compute_reference(planned, model, prepared.cache / "reference", _workers(recipe))
     distributed.barrier()
-    steps.reference = read_reference(folder, steps.plan.rows)
+    steps.reference = read_reference(folder, planned.wanted)
 
 
-def _share() -> dict[str, Any]:
-    return {"rank": distributed.rank(), "world": distributed.world(), "file": sys.stderr}
+def _workers(recipe: TrainRecipe) -> Workers:
+    return Workers(distributed.rank(), distributed.world(), recipe.compute.workers)

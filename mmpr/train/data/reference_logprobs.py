@@ -1,10 +1,9 @@
 """The reference model's log-probabilities, computed once for a data set and kept beside it.
 
-    Pairs ─compute_reference (Compute.scores)─▶ CACHE/<key>/part-*.parquet ─read_reference─▶ Reference: [row] ─▶ float32
+    PlannedRows, ReferenceModel ─compute_reference─▶ CACHE/<key>/part-*.parquet ─read_reference─▶ Reference
 
-A cache is of one model revision, one precision, one way of encoding, one data set and one choice of its pairs; what is
-computed from anything else lies in another folder. Each row is kept with a hash of the very tokens and pictures that
-the model was shown, and is refused when they are not the same.
+A cache belongs to one model revision, precision, way of encoding, data set and choice of pairs; anything else has
+another folder. Each row is kept with a hash of its tokens and pictures, and is refused when they have changed.
 """
 
 from __future__ import annotations
@@ -12,21 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from mmpr.errors import MmprError, OutputError
 from mmpr.schema import content_id
 from mmpr.train.data.encoding import Encoded, Encoder
 from mmpr.train.data.preference_data import TrainRows
 from mmpr.train.data.step_plan import Ints, Pairs
-from mmpr.train.data.unit_cache import fill, open_cache, unit_paths
+from mmpr.train.data.unit_cache import ALONE, Workers, call_each, fill, open_cache, read_units
 from mmpr.train.rows import EncodedRow, StepPart
 
 FORMAT = 1
@@ -37,7 +34,7 @@ Scores = Callable[[Sequence[StepPart]], list[Tensor]]
 
 @dataclass(frozen=True, slots=True)
 class ReferenceRow:
-    """A row's summed log-probabilities, one a response (float32 in all digits); null where no pair uses it."""
+    """The summed log-probability of each response of a row (a float32 in all digits); None where no pair uses it."""
 
     row: int
     id: str
@@ -46,7 +43,7 @@ class ReferenceRow:
 
 
 class Reference:
-    """The cached log-probabilities of a data set, by row number; 4 bytes a response and 16 a row in memory."""
+    """The cached log-probabilities of a data set by row number, in 4 bytes a response and 16 a row."""
 
     def __init__(self, folder: Path, rows: Ints, contents: Any, logps: Any, first: Any) -> None:
         self._folder = folder
@@ -57,10 +54,10 @@ class Reference:
         return len(self._rows)
 
     def attach(self, place: int, encoded: Encoded) -> EncodedRow:
-        """The row with its reference log-probabilities (NaN where no pair of the plan uses the response).
+        """The row with its reference log-probabilities; NaN for a response that no pair uses.
 
         Raises:
-            MmprError: the row is not in the cache, or was another one when it was computed.
+            MmprError: the row is not in the cache, or has changed since it was computed.
         """
         at = int(np.searchsorted(self._rows, place))
         if at == len(self._rows) or self._rows[at] != place:
@@ -75,99 +72,90 @@ class Reference:
         return replace(encoded.row, reference=values)
 
 
-def compute_reference(
-    rows: TrainRows,
-    encoder: Encoder,
-    pairs: Pairs,
-    wanted: Ints,
-    scores: Scores,
-    base: Path,
-    *,
-    model_revision: str,
-    precision: str,
-    batch_tokens: int,
-    workers: int = 0,
-    rank: int = 0,
-    world: int = 1,
-    file: TextIO | None = None,
-) -> Path:
-    """Compute what is not there yet; returns the folder for ``read_reference``.
+@dataclass(frozen=True, slots=True)
+class ReferenceModel:
+    """The model that is the reference.
 
-    Args:
-        rows: the data.
-        encoder: of the model.
-        pairs: of the data, those that fit; of a wanted row the responses of all its pairs are computed.
-        wanted: numbers of rows, ascending (``StepPlan.rows``).
-        scores: ``Compute.scores`` of the reference model; processes call it each for itself, not equally often.
-        base: where references are kept.
-        model_revision: names the very weights.
-        precision: in which the model computes.
+    Attributes:
+        scores: its `Compute.scores`; each process calls it by itself, not equally often.
+        revision: names the very weights.
+        precision: in which it computes.
         batch_tokens: about so many tokens are given to ``scores`` at once.
-        workers: processes that encode beside this one.
-        rank: this process; each does its share of the units.
-        world: the number of processes.
-        file: where progress is shown.
+    """
+
+    scores: Scores
+    revision: str
+    precision: str
+    batch_tokens: int = 16384
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRows:
+    """The rows that a run trains on.
+
+    Attributes:
+        rows: all rows of the data.
+        encoder: of the model.
+        pairs: of the data, those that fit.
+        wanted: numbers of the rows that the run needs, ascending (``StepPlan.rows``).
+    """
+
+    rows: TrainRows
+    encoder: Encoder
+    pairs: Pairs
+    wanted: Ints
+
+    def part(self, place: int) -> tuple[int, StepPart, str]:
+        """The number of a row, the row with all its pairs, and `Encoded.content`."""
+        encoded = self.encoder.encode(self.rows[place])
+        pairs = self.pairs.of_row(place)
+        return place, StepPart(encoded.row, pairs, (1.0,) * len(pairs)), encoded.content
+
+
+def compute_reference(planned: PlannedRows, model: ReferenceModel, base: Path, workers: Workers = ALONE) -> Path:
+    """Compute what is not in the cache under ``base``; returns the folder for `read_reference`.
+
+    Of a wanted row the responses of all its pairs are computed.
 
     Raises:
         OutputError: the folder cannot be written.
         MmprError: a log-probability is not finite, or a row cannot be encoded any more.
     """
-    about = about_reference(rows, encoder, pairs, wanted, model_revision, precision)
-    folder = open_cache(base, about, "reference", file)
-    parts = _Parts(rows, encoder, pairs, wanted)
+    folder = open_cache(base, _about(planned, model), "reference", workers.file)
 
-    def work(numbers: Sequence[int]) -> Iterator[ReferenceRow]:
-        loader: Iterable[tuple[int, StepPart, str]] = DataLoader(
-            parts, batch_size=None, sampler=numbers, num_workers=workers, collate_fn=None
-        )
-        for batch in _batches(loader, batch_tokens):
-            found = scores([part for _, part, _ in batch])
+    def compute(places: Sequence[int]) -> Iterator[ReferenceRow]:
+        parts = call_each(planned.part, places, workers.helpers)
+        for batch in _batches(parts, model.batch_tokens):
+            found = model.scores([part for _, part, _ in batch])
             for (place, part, content), values in zip(batch, found, strict=True):
                 yield _row(place, part, content, values)
 
-    fill(
-        folder,
-        ReferenceRow,
-        range(len(wanted)),
-        UNIT_ROWS,
-        work,
-        name="reference",
-        rank=rank,
-        world=world,
-        file=file,
-    )
+    fill(folder, ReferenceRow, planned.wanted.tolist(), UNIT_ROWS, compute, "reference", workers)
     return folder
 
 
-def about_reference(
-    rows: TrainRows, encoder: Encoder, pairs: Pairs, wanted: Ints, model_revision: str, precision: str
-) -> dict[str, Any]:
+def _about(planned: PlannedRows, model: ReferenceModel) -> dict[str, Any]:
     """What a cache is computed from, by name."""
-    chosen = np.isin(pairs.row, wanted)
-    columns = (np.ascontiguousarray(column[chosen], "<i8") for column in (pairs.row, pairs.chosen, pairs.rejected))
+    pairs = planned.pairs
+    used = np.isin(pairs.row, planned.wanted)
+    columns = (np.ascontiguousarray(column[used], "<i8") for column in (pairs.row, pairs.chosen, pairs.rejected))
     return {
         "format": FORMAT,
-        "model": model_revision,
-        "precision": precision,
-        "encoding": encoder.fingerprint,
-        "data": rows.fingerprint,
+        "model": model.revision,
+        "precision": model.precision,
+        "encoding": planned.encoder.fingerprint,
+        "data": planned.rows.fingerprint,
         "pairs": content_id(*(column.tobytes() for column in columns)),
     }
 
 
 def read_reference(folder: Path, wanted: Ints) -> Reference:
-    """What ``compute_reference`` has written for these rows.
+    """What `compute_reference` has written for these rows.
 
     Raises:
-        OutputError: a unit is missing or damaged.
+        OutputError: a unit is missing or damaged, or of other rows.
     """
-    tables = []
-    for path in unit_paths(folder, len(wanted), UNIT_ROWS):
-        try:
-            tables.append(pq.read_table(path, columns=["row", "content", "logps"], use_threads=False))
-        except (pa.ArrowException, OSError) as error:
-            raise OutputError(f"{path}: cannot be read ({error}); delete it and run again") from None
-    table = pa.concat_tables(tables).combine_chunks()
+    table = pa.concat_tables(read_units(folder, len(wanted), UNIT_ROWS, ["row", "content", "logps"])).combine_chunks()
     found = table["row"].to_numpy()
     if not np.array_equal(found, wanted):
         raise OutputError(f"{folder}: holds other rows than the run asks for; delete it and run again")
@@ -177,26 +165,10 @@ def read_reference(folder: Path, wanted: Ints) -> Reference:
     return Reference(folder, found, contents, values, logps.offsets.to_numpy().astype(np.int64))
 
 
-class _Parts:
-    """Rows as parts with all their pairs, for a DataLoader's workers."""
-
-    def __init__(self, rows: TrainRows, encoder: Encoder, pairs: Pairs, wanted: Ints) -> None:
-        self._rows, self._encoder, self._pairs, self._wanted = rows, encoder, pairs, wanted
-
-    def __len__(self) -> int:
-        return len(self._wanted)
-
-    def __getitem__(self, number: int) -> tuple[int, StepPart, str]:
-        place = int(self._wanted[number])
-        encoded = self._encoder.encode(self._rows[place])
-        both = self._pairs.of_row(place)
-        return place, StepPart(encoded.row, both, (1.0,) * len(both)), encoded.content
-
-
 def _batches(
     parts: Iterable[tuple[int, StepPart, str]], batch_tokens: int
 ) -> Iterator[list[tuple[int, StepPart, str]]]:
-    """Consecutive parts of about so many tokens together, at least one."""
+    """Consecutive parts, at least one and about ``batch_tokens`` tokens at a time."""
     batch: list[tuple[int, StepPart, str]] = []
     size = 0
     for item in parts:

@@ -1,9 +1,9 @@
-"""Which pairs an optimizer step sees: a function of the data and the seed alone, whatever the number of processes.
+"""Which pairs each optimizer step has: it depends on data and seed alone, not on the number of processes.
 
     Pairs (columns) ─plan_steps─▶ StepPlan ─[k]─▶ the parts of step k that this process computes
 
-An epoch sees every pair as often as its source's weight says. Its steps have exactly ``pairs_a_step`` pairs over all
-processes; the last step of an epoch has what is left.
+In an epoch every pair stands as often as the weights of its source and kind say. A step has exactly ``pairs_a_step``
+pairs over all processes; the last step of an epoch has what is left.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, overload
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ Ints = npt.NDArray[np.integer]
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """All pairs of a data set as columns; 12 bytes a pair, 16 a row, 4 a response.
+    """All pairs of a data set as columns, in 12 bytes a pair, 16 a row, 4 a response.
 
     Attributes:
         row: ``[pairs]`` the row that a pair belongs to; ascending.
@@ -51,11 +51,10 @@ class Pairs:
     first_response: Ints
 
     def __len__(self) -> int:
-        """The number of pairs."""
         return len(self.row)
 
     def of_row(self, row: int) -> tuple[tuple[int, int], ...]:
-        """All pairs of a row, (chosen, rejected) positions in its responses."""
+        """The pairs of a row as (chosen, rejected) positions in its responses."""
         start, end = np.searchsorted(self.row, [row, row + 1])
         return tuple(zip(self.chosen[start:end].tolist(), self.rejected[start:end].tolist(), strict=True))
 
@@ -67,76 +66,66 @@ class Pairs:
 
 
 class PlannedPart(NamedTuple):
-    """Pairs of one row that one process sees in one step: (chosen, rejected) positions in the row's responses."""
+    """Pairs of one row that one process computes in one step: (chosen, rejected) positions in the row's responses."""
 
     row: int
     pairs: tuple[tuple[int, int], ...]
 
 
-class StepPlan(Sequence[tuple[PlannedPart, ...]]):
-    """The steps of a run. ``plan[k]`` is what process ``rank`` of ``world`` computes in step k.
+@dataclass(kw_only=True, slots=True)
+class StepPlan:
+    """The optimizer steps of a run; ``plan[k]`` is what process ``rank`` of ``world`` computes in step k.
 
-    Any step can be asked for without those before it. One epoch's order is kept in memory, 4 bytes a pair.
+    Steps can be asked for in any order. The order of one epoch is kept in memory, 4 bytes a pair.
+
+    Attributes:
+        occurrences: the pairs of an epoch as positions in ``pairs``, ascending, repeated ones repeatedly.
+        cap: how many pairs of one row a step has at most.
     """
 
-    def __init__(
-        self, pairs: Pairs, per_step: int, cap: int, epochs: int, seed: int, occurrences: Ints, rank: int, world: int
-    ) -> None:
-        self._pairs, self._per_step, self._cap = pairs, per_step, cap
-        self._seed, self._epochs, self._rank, self._world = seed, epochs, rank, world
-        self._occurrences = occurrences
-        self._epoch = -1
-        self._order: Ints = np.empty(0, np.int32)
-
-    @property
-    def pairs_an_epoch(self) -> int:
-        """How many pairs an epoch sees, repeated ones counted each time."""
-        return len(self._occurrences)
+    pairs: Pairs
+    occurrences: Ints
+    pairs_a_step: int
+    cap: int
+    epochs: int
+    seed: int
+    rank: int
+    world: int
+    _epoch: int = -1
+    _order: Ints = field(default_factory=lambda: np.empty(0, np.int32))
 
     @property
     def steps_an_epoch(self) -> int:
-        """The last one of them may be short."""
-        return -(-len(self._occurrences) // self._per_step)
+        """The number of steps in an epoch; the last one may have fewer pairs."""
+        return -(-len(self.occurrences) // self.pairs_a_step)
 
     @property
     def rows(self) -> Ints:
-        """The rows that the plan ever asks for, ascending."""
-        return np.unique(self._pairs.row[self._occurrences])
+        """The rows that any step has, ascending."""
+        return np.unique(self.pairs.row[self.occurrences])
 
     def __len__(self) -> int:
-        """The number of steps in all epochs."""
-        return self._epochs * self.steps_an_epoch
+        return self.epochs * self.steps_an_epoch
 
     def pairs_of(self, step: int) -> Ints:
-        """The pairs of a step over all processes, as positions in ``Pairs``; the same for every ``world``."""
+        """The pairs of a step over all processes, as positions in ``pairs``; the same for every ``world``."""
         if not 0 <= step < len(self):
             raise IndexError(step)
         epoch, place = divmod(step, self.steps_an_epoch)
         if epoch != self._epoch:
-            self._order = _epoch_order(
-                self._pairs.row, self._occurrences, self._per_step, self._cap, _rng("epoch", self._seed, epoch)
-            )
+            rng = _rng("epoch", self.seed, epoch)
+            self._order = _epoch_order(self.pairs.row, self.occurrences, self.pairs_a_step, self.cap, rng)
             self._epoch = epoch
-        return self._order[place * self._per_step : (place + 1) * self._per_step]
+        return self._order[place * self.pairs_a_step : (place + 1) * self.pairs_a_step]
 
-    @overload
-    def __getitem__(self, step: int) -> tuple[PlannedPart, ...]: ...
-    @overload
-    def __getitem__(self, step: slice) -> list[tuple[PlannedPart, ...]]: ...
-    def __getitem__(self, step: int | slice) -> tuple[PlannedPart, ...] | list[tuple[PlannedPart, ...]]:
-        """The parts of a step that this process computes; nearly the same number of tokens for each process."""
-        if isinstance(step, slice):
-            return [self[at] for at in range(*step.indices(len(self)))]
+    def __getitem__(self, step: int) -> tuple[PlannedPart, ...]:
+        """The parts of a step that this process computes; every process has nearly the same number of tokens."""
         parts: dict[int, list[tuple[int, int]]] = {}
-        for pair in self.pairs_of(step if step >= 0 else step + len(self)).tolist():
-            both = (int(self._pairs.chosen[pair]), int(self._pairs.rejected[pair]))
-            parts.setdefault(int(self._pairs.row[pair]), []).append(both)
-        shares = _balanced(self._pairs, [PlannedPart(row, tuple(both)) for row, both in parts.items()], self._world)
-        return tuple(shares[self._rank])
-
-    def __iter__(self) -> Iterator[tuple[PlannedPart, ...]]:
-        """All steps, one after the other."""
-        return (self[step] for step in range(len(self)))
+        for pair in self.pairs_of(step).tolist():
+            both = (int(self.pairs.chosen[pair]), int(self.pairs.rejected[pair]))
+            parts.setdefault(int(self.pairs.row[pair]), []).append(both)
+        planned = [PlannedPart(row, tuple(both)) for row, both in parts.items()]
+        return tuple(_balanced(self.pairs, planned, self.world)[self.rank])
 
 
 def plan_steps(
@@ -151,20 +140,18 @@ def plan_steps(
     rank: int = 0,
     world: int = 1,
 ) -> StepPlan:
-    """Plan a run.
+    """Plan a run for process ``rank`` of ``world``.
 
     Args:
-        pairs: what there is.
-        pairs_a_step: over all processes (the recipe's batch).
+        pairs: all pairs of the data.
+        pairs_a_step: over all processes.
         max_pairs_a_question: of one row in one step; None: no limit.
-        epochs: how often everything is seen, each time in another order.
-        seed: of the order, and of the share of what weighs less than 1.
-        source_weights: how often a source's pairs are seen in an epoch, 1 where not named. 2.5: twice, and half of
-            them a third time; 0.3: three tenths of them. A share is made of whole questions as far as it can be, and
-            is the same in all epochs.
+        epochs: how often everything is planned, each time in another order.
+        seed: of the order, and of the choice where a weight is no whole number.
+        source_weights: how often a source's pairs stand in an epoch (default 1). 2.5: twice, and half of them a third
+            time; 0.3: three tenths of them. A fraction is made of whole questions as far as it can be, and is the same
+            in all epochs.
         kind_weights: the same for the kinds of questions; a pair's weight is the product of both.
-        rank: this process.
-        world: the number of processes.
 
     Raises:
         MmprError: there is no pair, a weight names no source or kind, or a question has too many pairs for the number
@@ -182,11 +169,20 @@ def plan_steps(
         )
     cap = min(max_pairs_a_question or pairs_a_step, pairs_a_step)
     _check_cap(pairs.row[occurrences], pairs_a_step, cap)
-    return StepPlan(pairs, pairs_a_step, cap, epochs, seed, occurrences, rank, world)
+    return StepPlan(
+        pairs=pairs,
+        occurrences=occurrences,
+        pairs_a_step=pairs_a_step,
+        cap=cap,
+        epochs=epochs,
+        seed=seed,
+        rank=rank,
+        world=world,
+    )
 
 
 def _occurrences(pairs: Pairs, by_source: Mapping[str, float], by_kind: Mapping[str, float], seed: int) -> Ints:
-    """The pairs of an epoch, ascending; a pair that is seen twice stands in it twice."""
+    """The pairs of an epoch as positions in ``pairs``, ascending; a pair that is seen twice stands in it twice."""
     times = np.zeros(len(pairs), np.int64)
     of_pair = (pairs.source.astype(np.int64) * len(pairs.kinds) + pairs.kind)[pairs.row]
     for group in np.unique(of_pair).tolist():
@@ -195,7 +191,7 @@ def _occurrences(pairs: Pairs, by_source: Mapping[str, float], by_kind: Mapping[
         whole, share = divmod(float(by_source.get(source, 1.0) * by_kind.get(kind, 1.0)), 1.0)
         times[mine] = int(whole)
         if share:
-            # Questions in a seeded order, their pairs together: what is computed once for a question pays more so.
+            # Whole questions in a seeded order: the more pairs of a question, the more its shared prompt saves.
             rows = np.unique(pairs.row[mine])
             rank = np.empty(int(rows[-1]) + 1, np.int64)
             rank[rows] = _rng("share", seed, source, kind).permutation(len(rows))
@@ -216,16 +212,16 @@ def _check_cap(rows: Ints, per_step: int, cap: int) -> None:
 
 
 def _epoch_order(row_of: Ints, occurrences: Ints, per_step: int, cap: int, rng: np.random.Generator) -> Ints:
-    """The pairs of an epoch in the order in which they are seen, no step with more than ``cap`` of one row.
+    """The pairs of an epoch in the order of its steps, at most ``cap`` of one row in a step.
 
-    A row's pairs come in groups of ``cap``, evenly spaced over the epoch from a random point on. Where two groups meet
-    in a step the later one waits for the next; a row that would have too many left at the end is preferred.
+    A row's pairs are divided into groups of ``cap``, evenly spaced over the epoch from a random point on. When a step
+    has no room for a group, the rest of it goes to the next step. A row that could not be finished otherwise is taken
+    first: after any step at most ``cap`` times the number of remaining steps may be left of it.
 
-    The short step, if there is one, is filled first and then put at the end: from there on every step is full, and what
-    is left of a row is never too much as long as it is at most ``cap`` times the steps to come.
+    A last step of fewer pairs is filled first and then moved to the end, so that all steps after it are full.
     """
     rows, starts, counts = np.unique(row_of[occurrences], return_index=True, return_counts=True)
-    # Shuffled within a row, a second look at a pair after the first look at all of them.
+    # Shuffled within a row; no pair comes a second time before all others of its row have come once.
     copy = np.arange(len(occurrences)) - np.searchsorted(occurrences, occurrences)
     shuffled = occurrences[np.lexsort((rng.random(len(occurrences)), copy, row_of[occurrences]))]
     groups = -(-counts // cap)
@@ -240,9 +236,9 @@ def _epoch_order(row_of: Ints, occurrences: Ints, per_step: int, cap: int, rng: 
     steps = -(-len(shuffled) // per_step)
     short = len(shuffled) % per_step
     filled = end = 0
-    used: dict[int, int] = {}  # pairs of each row in the step
-    waiting: deque[int] = deque()  # rows with a group that is due
-    # With the step from which on every step must have ``cap`` pairs of the row for it to come to its end.
+    used: dict[int, int] = {}  # pairs of each row in the current step
+    waiting: deque[int] = deque()  # rows with a group that had no room in an earlier step
+    # (step, row): from this step on every step must have ``cap`` pairs of the row, or some of its pairs are left over.
     pressing = [(steps - int(groups[row]), int(row)) for row in np.flatnonzero(groups > 1)]
     heapq.heapify(pressing)
 
@@ -278,9 +274,9 @@ def _epoch_order(row_of: Ints, occurrences: Ints, per_step: int, cap: int, rng: 
 
 
 def _balanced(pairs: Pairs, parts: list[PlannedPart], world: int) -> list[list[PlannedPart]]:
-    """The parts of a step shared out among processes, the largest first, each to whoever has the fewest tokens.
+    """The parts of a step for each process: the largest first, each to the process with the fewest tokens so far.
 
-    A process without any would only wait, so the largest parts are halved until there is one for each.
+    Where there are fewer parts than processes, the largest are halved, so that no process only waits.
     """
     if world == 1:
         return [parts]
@@ -302,6 +298,6 @@ def _balanced(pairs: Pairs, parts: list[PlannedPart], world: int) -> list[list[P
 
 
 def _rng(*what: object) -> np.random.Generator:
-    """A generator of its own for each purpose."""
+    """A random generator that depends on ``what`` alone."""
     digest = hashlib.sha256(repr(what).encode()).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))

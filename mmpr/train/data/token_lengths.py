@@ -1,6 +1,6 @@
-"""Every row looked at once: what can be trained on, and how long it is.
+"""Token lengths of every row, measured once and kept in ``survey/`` beside the data.
 
-TrainRows, Encoder ─survey─▶ Survey ─pairs(max_tokens)─▶ Pairs for the plan, and a Reject for all that is left out
+TrainRows, Encoder ─measure_lengths─▶ TokenLengths ─pairs(max_tokens)─▶ Pairs for the plan, Rejects of all others
 """
 
 from __future__ import annotations
@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-from torch.utils.data import DataLoader
 
 from mmpr.errors import OutputError, RowError
 from mmpr.schema import Reject
@@ -21,7 +19,7 @@ from mmpr.storage.tables import arrow_schema
 from mmpr.train.data.encoding import Encoder
 from mmpr.train.data.preference_data import TrainRows, try_row
 from mmpr.train.data.step_plan import Pairs
-from mmpr.train.data.unit_cache import fill, open_cache, unit_paths
+from mmpr.train.data.unit_cache import ALONE, Workers, call_each, fill, open_cache, read_units
 
 FORMAT = 2
 UNIT_ROWS = 512
@@ -29,7 +27,10 @@ UNIT_ROWS = 512
 
 @dataclass(frozen=True, slots=True)
 class RowLengths:
-    """A row's lengths in tokens; one that cannot be used has no pairs, and says why in ``rejects``."""
+    """The lengths of a row in tokens, and its usable pairs as ``chosen`` and ``rejected`` responses.
+
+    ``rejects`` says why other pairs, or the whole row, cannot be used. ``content`` is that of `Encoded`.
+    """
 
     id: str
     source: str
@@ -42,21 +43,8 @@ class RowLengths:
     rejects: tuple[Reject, ...]
 
 
-class _Looks:
-    """Rows' lengths, for a DataLoader's workers."""
-
-    def __init__(self, rows: TrainRows, encoder: Encoder, places: Sequence[int]) -> None:
-        self._rows, self._encoder, self._places = rows, encoder, places
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __getitem__(self, number: int) -> RowLengths:
-        return look(self._rows, self._encoder, self._places[number])
-
-
-def look(rows: TrainRows, encoder: Encoder, place: int) -> RowLengths:
-    """Encode a row for its lengths."""
+def measure_row(rows: TrainRows, encoder: Encoder, place: int) -> RowLengths:
+    """Encode row ``place`` and return its lengths."""
     row = try_row(rows, place)
     if isinstance(row, Reject):
         return RowLengths(row.id, row.source, "", "", 0, (), (), (), (row,))
@@ -78,11 +66,11 @@ def look(rows: TrainRows, encoder: Encoder, place: int) -> RowLengths:
     )
 
 
-class Survey:
-    """The lengths of all rows, as columns (``RowLengths``): some 100 bytes a row and 12 a pair."""
+class TokenLengths:
+    """The lengths of all rows as columns of `RowLengths`: about 100 bytes a row and 12 a pair."""
 
     def __init__(self, table: pa.Table, rejects: Sequence[Reject], sources: Sequence[str] = ()) -> None:
-        """``sources`` are names that count as known although no row may have them."""
+        """``sources`` are names that a recipe may weigh even if no row has them."""
         self._table = table.combine_chunks()
         self._rejects = tuple(rejects)
         self._sources = tuple(sources)
@@ -92,9 +80,9 @@ class Survey:
         return int(self._table.num_rows)
 
     def pairs(self, max_tokens: int) -> tuple[Pairs, list[Reject]]:
-        """The pairs whose prompt and longer response fit in ``max_tokens`` together, and what is left out.
+        """The pairs whose prompt and longer response have at most ``max_tokens``, and a reject for each other pair.
 
-        Rows keep their numbers; a row without a pair that fits is never planned.
+        Rows keep their numbers, those without a pair too.
         """
         sources = self._table["source"].combine_chunks().dictionary_encode()
         kinds = self._table["kind"].combine_chunks().dictionary_encode()
@@ -137,64 +125,40 @@ class Survey:
         return self._table[name].combine_chunks().to_numpy(zero_copy_only=False)
 
     def _lists(self, name: str) -> tuple[Any, Any]:
-        """A column of lists as its values, one row after the other, and where each row's begin."""
+        """A column of lists: all values, one row after the other, and ``[rows + 1]`` where each row's begin."""
         lists = self._table[name].combine_chunks()
         return lists.flatten().to_numpy(zero_copy_only=False), lists.offsets.to_numpy().astype(np.int64)
 
 
-def survey(
-    rows: TrainRows,
-    encoder: Encoder,
-    base: Path,
-    *,
-    workers: int = 0,
-    rank: int = 0,
-    world: int = 1,
-    file: TextIO | None = None,
-) -> Path:
-    """Encode every row for its lengths, as far as that is not done yet; returns the folder for ``read_survey``.
+def measure_lengths(rows: TrainRows, encoder: Encoder, base: Path, workers: Workers = ALONE) -> Path:
+    """Encode every row whose lengths are not in the cache under ``base``; returns the folder for `read_lengths`.
 
-    Args:
-        rows: the data.
-        encoder: of the model.
-        base: where surveys are kept.
-        workers: processes that encode beside this one.
-        rank: this process; each does its share, and all must have ended before the survey is read.
-        world: the number of processes.
-        file: where progress is shown.
+    All processes of ``workers`` must have ended before the folder is read.
 
     Raises:
         OutputError: the folder cannot be written.
     """
     about = {"format": FORMAT, "data": rows.fingerprint, "encoding": encoder.fingerprint}
-    folder = open_cache(base, about, "encode", file)
+    folder = open_cache(base, about, "encode", workers.file)
 
-    def work(places: Sequence[int]) -> Iterator[RowLengths]:
-        looks = _Looks(rows, encoder, places)
-        if not workers:
-            return (looks[number] for number in range(len(looks)))
-        return iter(DataLoader(looks, batch_size=None, num_workers=workers))
+    def measure(places: Sequence[int]) -> Iterator[RowLengths]:
+        return call_each(lambda place: measure_row(rows, encoder, place), places, workers.helpers)
 
-    fill(folder, RowLengths, range(len(rows)), UNIT_ROWS, work, name="encode", rank=rank, world=world, file=file)
+    fill(folder, RowLengths, range(len(rows)), UNIT_ROWS, measure, "encode", workers)
     return folder
 
 
-def read_survey(folder: Path, rows: TrainRows) -> Survey:
-    """What ``survey`` has written.
+def read_lengths(folder: Path, rows: TrainRows) -> TokenLengths:
+    """What `measure_lengths` has written.
 
     Raises:
         OutputError: a unit is missing or damaged.
     """
     tables, rejects = [], list(rows.rejects)
-    schema = arrow_schema(RowLengths)
-    for path in unit_paths(folder, len(rows), UNIT_ROWS):
-        try:
-            table = pq.read_table(path, use_threads=False)
-        except (pa.ArrowException, OSError) as error:
-            raise OutputError(f"{path}: cannot be read ({error}); delete it and run again") from None
+    for table in read_units(folder, len(rows), UNIT_ROWS):
         rejects += [Reject(**reject) for row in table["rejects"].to_pylist() for reject in row]
         tables.append(table.drop_columns(["rejects"]))
-    table = pa.concat_tables(tables) if tables else schema.empty_table()
+    table = pa.concat_tables(tables) if tables else arrow_schema(RowLengths).empty_table()
     if len(table) != len(rows):
         raise OutputError(f"{folder}: holds {len(table)} rows, the data {len(rows)}; delete it and run again")
-    return Survey(table, rejects, tuple(rows.weights))
+    return TokenLengths(table, rejects, tuple(rows.weights))

@@ -1,9 +1,9 @@
-"""What is computed once for a data set and kept beside it: lengths of rows, reference log-probabilities.
+"""Caches beside the data: token lengths and reference log-probabilities of its rows, computed once.
 
     CACHE/<key>/about.json                        what it was computed from; the key is its hash
     CACHE/<key>/part-00007-of-00120.parquet       a unit of rows, whole or absent
 
-A unit that is there is done: the same call goes on where another one was stopped, on any number of processes.
+A unit that exists is not computed again, so a stopped computation goes on, on any number of processes.
 """
 
 from __future__ import annotations
@@ -13,75 +13,72 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+import pyarrow as pa
+import pyarrow.parquet as pq
+from torch.utils.data import DataLoader, Dataset
 
 from mmpr.errors import OutputError
-from mmpr.progress import PLAIN_EVERY_S
 from mmpr.schema import content_id
 from mmpr.storage.shards import Unit, write_json, write_shard
 from mmpr.storage.tables import Row
 from mmpr.train.changes import changes
+from mmpr.train.progress import TrainProgress
 
+Item = TypeVar("Item")
 ABOUT = "about.json"
 _OLD_S = 24 * 3600
 
 
-class UnitProgress:
-    """Rows done, rate and time left: a live line on a terminal, a plain line every ten seconds elsewhere."""
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Who computes the units of a cache, and where progress is shown.
 
-    def __init__(self, name: str, rows: int, file: TextIO | None = None) -> None:
-        self._name, self._rows, self._file = name, rows, file or sys.stderr
-        self._done = 0
-        self._started_s = self._told_s = time.monotonic()
-        console = Console(file=self._file)
-        self._bar: Progress | None = None
-        if console.is_terminal:
-            columns = (
-                TextColumn("{task.description:<9}"),
-                BarColumn(bar_width=24),
-                TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-            )
-            self._bar = Progress(*columns, console=console)
-            self._task = self._bar.add_task(name, total=rows)
+    Attributes:
+        rank: this process of ``world``; each computes its share of the units.
+        world: the number of processes.
+        helpers: processes that encode beside this one.
+        file: None: stderr.
+    """
 
-    def __enter__(self) -> UnitProgress:
-        if self._bar is not None:
-            self._bar.start()
-        return self
+    rank: int = 0
+    world: int = 1
+    helpers: int = 0
+    file: TextIO | None = None
 
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
-    def add(self, rows: int) -> None:
-        """So many more are done."""
-        self._done += rows
-        if self._bar is not None:
-            self._bar.update(self._task, completed=self._done)
-            return
-        now_s = time.monotonic()
-        if now_s - self._told_s >= PLAIN_EVERY_S:
-            self._told_s = now_s
-            rate = self._done / (now_s - self._started_s)
-            left_s = (self._rows - self._done) / rate if rate else float("inf")
-            print(
-                f"{self._name}  {self._done:,}/{self._rows:,} rows  {rate:,.1f} rows/s  {left_s:,.0f} s left",
-                file=self._file,
-                flush=True,
-            )
+ALONE = Workers()
+"""One process, without helpers."""
+
+
+class _Calls(Dataset[Item]):  # type: ignore[misc]  # the library has no types
+    """``function(key)`` for each of ``keys``, called when an item is asked for."""
+
+    def __init__(self, function: Callable[[int], Item], keys: Sequence[int]) -> None:
+        self._function, self._keys = function, keys
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __getitem__(self, number: int) -> Item:
+        return self._function(self._keys[number])
+
+
+def call_each(function: Callable[[int], Item], keys: Sequence[int], helpers: int) -> Iterator[Item]:
+    """``function(key)`` for each key, in order; ``helpers`` processes work ahead."""
+    if not helpers:
+        return map(function, keys)
+    return iter(DataLoader(_Calls(function, keys), batch_size=None, num_workers=helpers))
 
 
 def cache_base(data: Path, otherwise: Path) -> Path:
-    """Where what is computed from ``data`` is kept: beside it, or in ``otherwise`` when nothing can be written there.
+    """Where caches of ``data`` lie: a build's own folder, ``.mmpr`` beside other data, or ``otherwise``.
 
-    A build has a place for it in its own folder; beside other data it goes to ``.mmpr``, which no reader looks into.
+    ``otherwise`` is taken where nothing can be written beside the data. No reader of data looks into ``.mmpr``.
     """
     folder = data if data.is_dir() else data.parent
     if not os.access(folder, os.W_OK):
@@ -90,12 +87,12 @@ def cache_base(data: Path, otherwise: Path) -> Path:
 
 
 def open_cache(base: Path, about: Mapping[str, Any], name: str, file: TextIO | None = None) -> Path:
-    """The folder under ``base`` for what is computed from exactly this; made when it is not there.
+    """The folder under ``base`` of the cache that is computed from exactly ``about``; it is made if missing.
 
-    Where it is new but others are there, ``file`` is told in what the most similar one differs.
+    When it is made beside other caches, a line on ``file`` says in what the most similar one differs.
 
     Raises:
-        OutputError: it cannot be written, or holds something else.
+        OutputError: it cannot be written, or its ``about.json`` says something else.
     """
     folder = base / content_id("cache", json.dumps(about, sort_keys=True))[:16]
     check_about(folder, about)
@@ -120,29 +117,29 @@ def check_about(folder: Path, about: Mapping[str, Any]) -> None:
         there = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise OutputError(f"{path}: cannot be read: {error}; delete {folder}") from None
-    if told := _differences(there, about):
-        raise OutputError(f"{folder}: was computed from something else ({'; '.join(told)}); delete it")
+    if lines := _differences(there, about):
+        raise OutputError(f"{folder}: was computed from something else ({'; '.join(lines)}); delete it")
 
 
 def _nearest(base: Path, about: Mapping[str, Any]) -> str:
-    """The cache under ``base`` that differs least, and in what; empty when there is none."""
+    """A line about the cache under ``base`` that differs least; empty when there is none."""
     found = []
     for path in sorted(base.glob(f"*/{ABOUT}")):
         with contextlib.suppress(OSError, ValueError):
-            told = _differences(json.loads(path.read_text(encoding="utf-8")), about)
-            found.append((len(told), f"{path.parent} is of something else ({'; '.join(told)})"))
+            lines = _differences(json.loads(path.read_text(encoding="utf-8")), about)
+            found.append((len(lines), f"{path.parent} is of something else ({'; '.join(lines)})"))
     return min(found, default=(0, ""))[1]
 
 
 def _differences(there: Any, about: Mapping[str, Any]) -> list[str]:
-    """In what a cache's ``about`` differs from what is wanted."""
+    """What differs between the ``about`` of a cache and the wanted one, a line each."""
     if not isinstance(there, dict):
         return ["its about.json is no object"]
     return [f"{name}: {was} there, {is_} here" for name, was, is_ in changes(there, about)]
 
 
 def _forget_half_written(folder: Path) -> None:
-    """Delete what killed writers left behind; others may be writing here right now, so only what is a day old."""
+    """Delete temporary files that are a day old; younger ones may belong to a process that is writing now."""
     for path in folder.glob(".*.tmp"):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime > _OLD_S:
@@ -158,31 +155,56 @@ def unit_paths(folder: Path, rows: int, unit_rows: int) -> list[Path]:
 def fill(
     folder: Path,
     noun: type[Row],
-    rows: Sequence[int],
+    keys: Sequence[int],
     unit_rows: int,
-    work: Callable[[Sequence[int]], Iterable[Row]],
-    *,
+    compute: Callable[[Sequence[int]], Iterable[Row]],
     name: str,
-    rank: int = 0,
-    world: int = 1,
-    file: TextIO | None = None,
+    workers: Workers,
 ) -> None:
-    """Compute the units that are missing, those of this process; ``work`` yields a result for each of the given rows.
+    """Compute those units of this process that are missing.
+
+    Args:
+        folder: of `open_cache`.
+        noun: the type of a row.
+        keys: of the rows of all units.
+        unit_rows: rows a unit.
+        compute: yields the row of each of the given keys, in order.
+        name: stands before the progress.
+        workers: this process among all.
 
     Raises:
         OutputError: the folder cannot be written.
     """
-    paths = unit_paths(folder, len(rows), unit_rows)
-    mine = [number for number, path in enumerate(paths) if number % world == rank and not path.exists()]
-    todo = [rows[number * unit_rows : (number + 1) * unit_rows] for number in mine]
-    if not todo:
+    paths = unit_paths(folder, len(keys), unit_rows)
+    missing = [n for n, path in enumerate(paths) if n % workers.world == workers.rank and not path.exists()]
+    units = {paths[n]: keys[n * unit_rows : (n + 1) * unit_rows] for n in missing}
+    if not units:
         return
-    with UnitProgress(name, sum(map(len, todo)), file) as progress:
+    progress = TrainProgress(name, "rows", sum(map(len, units.values())), file=workers.file)
+    done = 0
 
-        def told(results: Iterable[Row]) -> Iterable[Row]:
-            for result in results:
-                yield result
-                progress.add(1)
+    def counted(rows: Iterable[Row]) -> Iterator[Row]:
+        nonlocal done
+        for row in rows:
+            yield row
+            done += 1
+            progress.update(done)
 
-        for number, unit in zip(mine, todo, strict=True):
-            write_shard(paths[number], noun, told(work(unit)), {"rows": len(unit)})
+    try:
+        for path, unit in units.items():
+            write_shard(path, noun, counted(compute(unit)), {"rows": len(unit)})
+    finally:
+        progress.close()
+
+
+def read_units(folder: Path, rows: int, unit_rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """The table of each unit, in order.
+
+    Raises:
+        OutputError: one is missing or damaged.
+    """
+    for path in unit_paths(folder, rows, unit_rows):
+        try:
+            yield pq.read_table(path, columns=columns, use_threads=False)
+        except (pa.ArrowException, OSError) as error:
+            raise OutputError(f"{path}: cannot be read ({error}); delete it and run again") from None

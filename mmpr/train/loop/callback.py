@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -52,7 +51,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # the library has no 
             self.watch.see_step(line)
         distributed.barrier()  # all ranks have read the file before the writer cuts it
         self._metrics = StepLog(run / METRICS, done) if is_writer() else None
-        self._progress = TrainProgress(done, steps, sys.stderr) if is_writer() else None
+        self._progress = TrainProgress("train", "steps", steps, done) if is_writer() else None
 
     def answer_every(self, every: int, answer: Callable[[int], Answers | None]) -> None:
         """Have questions answered before the first step, every so many steps and after the last.
@@ -86,9 +85,13 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # the library has no 
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Show progress and have the questions answered, after the optimizer has moved."""
-        if self._progress is not None and self._line is not None:
-            self._progress.step(self._line)
-        step = state.global_step
+        step, line = state.global_step, self._line
+        if self._progress is not None and line is not None:
+            details = (
+                f"loss {line['loss']:.3f}  margin {line['rewards/margins']:.2f}  "
+                f"accuracy {line['rewards/accuracies']:.2f}  {line['tokens_per_second']:,.0f} tokens/s"
+            )
+            self._progress.update(step, details, last=step == self._steps)
         if self._answer is not None and (step % self._answer_every == 0 or step == self._steps):
             self._answer_now(step)
 

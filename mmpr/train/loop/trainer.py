@@ -69,13 +69,13 @@ class MpoTrainer(UnwrappedTrainer):
         self._unlogged: list[Line] = []
 
     def get_train_dataloader(self) -> DataLoader[StepBatch]:
-        """Steps one by one; they are cut for ranks already."""
+        """One step after the other; each is this rank's share already."""
         return DataLoader(
             self.train_dataset, batch_size=1, collate_fn=_named, num_workers=self.args.dataloader_num_workers
         )
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """The gradient of one optimizer step, summed over ranks; returns the step's loss, the same on all ranks."""
+        """Compute the gradient of one optimizer step, summed over ranks; returns its loss, the same on all ranks."""
         batch: StepBatch = inputs["step"]
         started_s = time.perf_counter()
         references = self._references(batch.parts)
@@ -99,7 +99,7 @@ class MpoTrainer(UnwrappedTrainer):
     def _loss_of(
         self, pairs: int, references: dict[tuple[str, int], Tensor], metrics: StepMetrics
     ) -> Callable[[StepPart, Tensor], Tensor]:
-        """The loss of some pairs of one row: a pair weighs 1/N of the step, however pairs are packed."""
+        """A function that returns the loss of some pairs of one row; each pair weighs 1/``pairs``, however packed."""
         beta, delta = self.recipe.objective.beta, self.shift.value
 
         def loss_of(part: StepPart, policy: Tensor) -> Tensor:
@@ -127,7 +127,7 @@ class MpoTrainer(UnwrappedTrainer):
         return loss_of
 
     def _references(self, parts: Sequence[StepPart]) -> dict[tuple[str, int], Tensor]:
-        """The reference's log-probability of every response that is used, by `_key`."""
+        """The reference's log-probability of every response of the pairs, by `_key`."""
         if all(part.row.reference is not None for part in parts) and self._reference_compute is None:
             return {_key(p, i): p.row.reference[i] for p in parts for i in p.used if p.row.reference is not None}
         if self._reference_compute is not None:
@@ -144,12 +144,12 @@ class MpoTrainer(UnwrappedTrainer):
         }  # fmt: skip
 
     def _precision(self) -> Any:
-        """Passes in bfloat16 over float32 parameters, where the recipe says so; FSDP2 casts by itself."""
+        """A context for bfloat16 passes over float32 parameters, where the recipe says so; FSDP2 casts by itself."""
         wanted = self.recipe.compute.precision == "bfloat16" and not distributed.is_sharded(self.model)
         return torch.autocast(self.args.device.type, torch.bfloat16, enabled=wanted)
 
     def _line(self, batch: StepBatch, metrics: StepMetrics, started_s: float) -> Line:
-        """What is known of the step, the same on all ranks."""
+        """The step's line of metrics, the same on all ranks."""
         counts = self.compute.counts
         responses = sum(len(part.row.response_ids[i]) for part in batch.parts for i in part.used)
         extra = {
@@ -179,7 +179,7 @@ class MpoTrainer(UnwrappedTrainer):
         }
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Send means of the steps since the last time along, to whatever the run reports to."""
+        """Add the means of the steps since the last call to what is sent to TensorBoard, wandb and others."""
         if self._unlogged and "loss" in logs:
             names = [n for n, v in self._unlogged[0].items() if isinstance(v, float) and math.isfinite(v)]
             means = {n: sum(line[n] for line in self._unlogged) / len(self._unlogged) for n in names}
@@ -193,7 +193,7 @@ class MpoTrainer(UnwrappedTrainer):
 
 
 def _named(batch: Sequence[StepBatch]) -> dict[str, StepBatch]:
-    """A batch is one step; the library wants it to have a name."""
+    """The inputs of ``training_step``: the one step of a batch under a name, as the library requires."""
     return {"step": batch[0]}
 
 

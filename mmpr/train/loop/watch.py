@@ -1,17 +1,16 @@
-"""What goes wrong in preference training, seen in the numbers, named, with what to do.
+"""Known troubles of preference training, found in a run's metrics and greedy answers.
 
-    loss_zero            the loss is 0, or does not move: nothing is learnt
-    rewards_saturated    reward accuracy 1.0 and a margin that explodes: the loss has nothing left to say
+    loss_zero            the loss or all rewards are 0: nothing is learnt
+    rewards_saturated    reward accuracy 1.0 and a very large margin: the loss has almost no gradient left
     chosen_falling       the chosen responses become less likely than they were under the reference
     length_gap           chosen and rejected differ so much in length that length alone tells them apart
     length_drift         greedy answers grow or shrink against those of the starting model
-    repetition           greedy answers run in circles
-    image_mismatch       rows whose picture tokens do not match their pictures
-    all_padding          a batch without a single response token                                        (stops the run)
-    non_finite           loss or gradient is not a number                                               (stops the run)
+    repetition           greedy answers repeat themselves
+    image_mismatch       rows whose image tokens do not match their pictures
+    all_padding          a step without a response token        (stops the run)
+    non_finite           loss or gradient is not finite         (stops the run)
 
-Everything but the last two is told and the run goes on. All is decided from the lines of ``metrics.jsonl`` and the
-greedy answers, so a resumed run sees what an undisturbed one saw.
+Only lines of ``metrics.jsonl`` and greedy answers are looked at, so a resumed run finds what an unbroken one finds.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 WINDOW = 10
-"""Steps that are looked at together."""
+"""Steps over which figures are averaged."""
 
 _ZERO_LOSS = 1e-4
 _STILL = 1e-9
@@ -55,7 +54,7 @@ REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong: its name, the step it was seen at, and the numbers that tell it."""
+    """A trouble: its name, the step at which it was found, and the figures that show it."""
 
     name: str
     step: int
@@ -72,7 +71,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Greedy answers to the same held-out questions at one step. ``right`` is None where nobody knows the truth."""
+    """Greedy answers to the watched questions at one step; ``right`` is None where the truth is not known."""
 
     step: int
     texts: tuple[str, ...]
@@ -81,7 +80,7 @@ class Answers:
 
 
 class Watch:
-    """Looks at every step and every set of greedy answers; each thing is named once, when it is first seen."""
+    """Looks at every step and every set of greedy answers; reports each trouble once."""
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
@@ -89,7 +88,7 @@ class Watch:
         self._first: Answers | None = None
 
     def see_step(self, line: Mapping[str, float]) -> list[Finding]:
-        """What a step's line of ``metrics.jsonl`` tells, beyond what was told before."""
+        """New findings after a step, given its line of ``metrics.jsonl``."""
         self._steps = [*self._steps, line][-2 * WINDOW :]
         step = int(line["step"])
         found = []
@@ -102,27 +101,23 @@ class Watch:
         return self._new(found)
 
     def see_answers(self, answers: Answers) -> list[Finding]:
-        """What greedy answers tell, against those of the first call."""
+        """New findings in greedy answers, compared with those of the first call."""
         if self._first is None:
             self._first = answers
             return []
         found = []
         before, now = (sum(a.tokens) / len(a.tokens) for a in (self._first, answers))
         if not 1 / _LENGTH_DRIFT <= (now + 1) / (before + 1) <= _LENGTH_DRIFT:
-            found.append(
-                Finding("length_drift", answers.step, f"{now:.0f} tokens an answer, {before:.0f} at the start")
-            )
+            detail = f"{now:.0f} tokens an answer, {before:.0f} at the start"
+            found.append(Finding("length_drift", answers.step, detail))
         was, is_ = (sum(map(repeats, a.texts)) / len(a.texts) for a in (self._first, answers))
         if is_ > was + _MORE_REPEATED:
-            found.append(
-                Finding(
-                    "repetition", answers.step, f"{is_:.0%} of greedy answers run in circles, {was:.0%} at the start"
-                )
-            )
+            detail = f"{is_:.0%} of greedy answers run in circles, {was:.0%} at the start"
+            found.append(Finding("repetition", answers.step, detail))
         return self._new(found)
 
     def see_drops(self, counts: Mapping[str, int], rows: int) -> list[Finding]:
-        """What the rows that could not be encoded tell."""
+        """New findings in the number of rejects by reason."""
         wrong = counts.get("image_token_mismatch", 0)
         return self._new([Finding("image_mismatch", 0, f"{wrong} of {rows} rows")] if wrong else [])
 
@@ -140,11 +135,8 @@ class Watch:
             found.append(Finding("rewards_saturated", step, f"reward accuracy 1.0 and a margin of {margin:.1f}"))
         chosen = _mean(now, "rewards/chosen")
         if len(before) == WINDOW and chosen < _FALLEN_REWARD and chosen < _mean(before, "rewards/chosen"):
-            found.append(
-                Finding(
-                    "chosen_falling", step, f"rewards/chosen {chosen:.2f}, {_mean(before, 'rewards/chosen'):.2f} before"
-                )
-            )
+            detail = f"rewards/chosen {chosen:.2f}, {_mean(before, 'rewards/chosen'):.2f} before"
+            found.append(Finding("chosen_falling", step, detail))
         lengths = _mean(now, "lengths/chosen"), _mean(now, "lengths/rejected")
         if not 1 / _LENGTH_GAP <= (lengths[0] + 1) / (lengths[1] + 1) <= _LENGTH_GAP:
             found.append(Finding("length_gap", step, f"chosen {lengths[0]:.0f} tokens, rejected {lengths[1]:.0f}"))

@@ -3,8 +3,8 @@
     one pass    [prompt][y1]…[yn][next prompt][y1]…     a prompt sees itself; each response sees its prompt and itself
     two passes  [prompt], whose keys are kept;  then [y1]…[yk] on top of them, as often as needed
 
-A row is a list of blocks, and no mask over the whole row exists. How the blocks lie reaches the attention as a keyword
-of the model's ``forward`` (it must be there again when a checkpointed layer is computed anew).
+A row is a list of blocks, and there is no mask over the whole row. The blocks reach the attention as a keyword of the
+model's ``forward``, so that they are there again when a checkpointed layer is recomputed.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ KeysValues = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Tokens ``start`` to ``stop`` of a row, causal among themselves, after its ``prompt_start`` to ``prompt_stop``.
+    """Tokens ``start`` to ``stop`` of a row; each sees the earlier ones and the prompt ``prompt_start:prompt_stop``.
 
-    A prompt's own block has none before it: both are 0.
+    The block of a prompt has no prompt before it: both are 0.
     """
 
     start: int
@@ -43,16 +43,16 @@ class Block:
 
 
 class Layout:
-    """How a row is made of blocks, and what passes between two passes.
+    """The blocks of a row, and keys and values that go from one pass to another.
 
-    No dataclass: wrappers that cast or move what a layer is called with (FSDP2) rebuild those, and what a layer keeps
-    would be lost.
+    This is no dataclass: wrappers that cast or move a layer's inputs (FSDP2) copy those, and what a layer stores in
+    ``kept`` would be lost.
 
     Attributes:
         blocks: they cover the row, in order.
-        remembered: by layer, keys and values of a prompt of an earlier pass, which every block sees before itself.
-        kept: by layer, keys and values of this pass, where they are wanted later.
-        layers: the layers that have used this layout.
+        remembered: by layer, keys and values of a prompt of an earlier pass; every block sees them.
+        kept: by layer, keys and values of this pass, for a later one; None where they are not needed.
+        layers: the layers that have attended with this layout.
     """
 
     def __init__(
@@ -70,14 +70,14 @@ class Layout:
         self._gathers: Gather | None = None
 
     def mask(self, queries: int, keys: int, device: torch.device) -> Tensor:
-        """Bool ``[queries, keys]``: the last query sees all keys, the one before all but the last, and so on."""
+        """Bool ``[queries, keys]``: the last query sees all keys, the one before it all but the last, and so on."""
         if (queries, keys) not in self._masks:
             whole = torch.ones(queries, keys, dtype=torch.bool, device=device)
             self._masks[queries, keys] = whole.tril(keys - queries)
         return self._masks[queries, keys]
 
     def gather(self, remembered: int, device: torch.device) -> Gather:
-        """The keys of each block one after the other, for kernels that take sequences of different lengths."""
+        """`Gather` for this layout, made once."""
         if self._gathers is None:
             self._gathers = Gather.of(self.blocks, remembered, device)
         return self._gathers
@@ -85,7 +85,11 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Gather:
-    """Where each block's keys lie among (remembered, own) keys, and the bounds of the blocks' queries and keys."""
+    """A layout for kernels that take sequences of different lengths, one after the other.
+
+    ``index`` says where the keys of each block lie in (remembered keys, keys of the row); the bounds say where the
+    queries and the keys of each block begin and end.
+    """
 
     index: Tensor
     query_bounds: Tensor
@@ -95,7 +99,7 @@ class Gather:
 
     @classmethod
     def of(cls, blocks: tuple[Block, ...], remembered: int, device: torch.device) -> Gather:
-        """From blocks of a row, whose tokens come after so many ``remembered`` ones."""
+        """For blocks of a row that come after ``remembered`` tokens of an earlier pass."""
         spans = []
         for block in blocks:
             own = torch.arange(block.start, block.stop) + remembered
@@ -118,23 +122,25 @@ def attend(
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
+    *,
     scaling: float | None = None,
     dropout: float = 0.0,
     prompt_layout: Layout | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """What transformers calls in each layer of the decoder.
+    """Attend by blocks; transformers calls this in each layer of the decoder.
 
     Args:
         module: the layer's attention, with its ``layer_idx``.
         query: ``[1, heads, tokens, size]``; ``key`` and ``value`` alike, with as many or fewer heads.
-        attention_mask: none: the blocks say it all.
+        attention_mask: None; the blocks replace it.
+        prompt_layout: the blocks.
 
     Returns:
-        ``[1, tokens, heads, size]``, and no weights.
+        ``[1, tokens, heads, size]``, and None for the weights.
 
     Raises:
-        MmprError: the model asks for something that blocks do not do (a window, a cap, sinks, dropout).
+        MmprError: the model asks for what is not implemented here (a window, a cap, sinks, dropout).
     """
     asked = [name for name in ("sliding_window", "softcap", "s_aux", "position_bias") if others.get(name) is not None]
     asked += ["dropout"] * bool(dropout) + ["attention_mask"] * (attention_mask is not None)
@@ -143,7 +149,7 @@ def attend(
         raise MmprError(f"a prompt cannot be shared with {wants} in attention; set compute.sharing=off")
     layer: Any = module.layer_idx
     prompt_layout.layers.add(layer)
-    # A checkpointed layer is computed twice; the first pass's keys are those whose graph is there to be used.
+    # A checkpointed layer is computed twice; the later passes use the keys of the first computation and its graph.
     if prompt_layout.kept is not None and layer not in prompt_layout.kept:
         prompt_layout.kept[layer] = (key, value)
     remembered = None if prompt_layout.remembered is None else prompt_layout.remembered[layer]
@@ -207,13 +213,13 @@ def _all_at_once(
     return result[None]
 
 
-# It has no entry in the AttentionMaskInterface: then transformers makes no mask and leaves all to the attention.
+# There is no entry in the AttentionMaskInterface, so transformers makes no mask.
 AttentionInterface.register(NAME, attend)
 
 
 @contextlib.contextmanager
 def blocks_in(decoder: Any) -> Iterator[None]:
-    """Within, the decoder (a ``PreTrainedModel``) attends by blocks; afterwards as before. Backward belongs within."""
+    """A context in which a decoder (``PreTrainedModel``) attends by blocks; backward passes belong inside it too."""
     before = attention_of(decoder)
     decoder.set_attn_implementation(NAME)
     try:
@@ -223,10 +229,10 @@ def blocks_in(decoder: Any) -> Iterator[None]:
 
 
 def check_used(layout: Layout, decoder: Any) -> None:
-    """Make sure that every layer of a pass has attended by blocks.
+    """Check that every layer of a pass has attended by blocks.
 
     Raises:
-        MmprError: one has not: its attention (stock flash attention, say) would have dropped the prompt silently.
+        MmprError: one has not; its attention (such as stock flash attention) would have ignored the prompt silently.
     """
     layers = int(decoder.config.num_hidden_layers)
     if layout.layers != set(range(layers)):

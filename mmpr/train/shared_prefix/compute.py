@@ -1,12 +1,12 @@
 """Summed log-probabilities of responses and their gradient, each prompt and picture computed once.
 
-    small questions   packed: [prompt][y1]…[yn][next prompt]…, one pass forward, one backward
-    big questions     the prompt once, its keys and values kept in the graph; answers in groups on top of them, each
-                      with a backward of its own; what adds up at those keys then goes through prompt and pictures
+    small questions   several in one pass: [prompt][y1]…[yn][next prompt]…
+    big questions     a pass for the prompt, whose keys and values are kept; then a forward and a backward pass for each
+                      group of responses on top of them; then their gradient goes back through the prompt's pass
     other families    each response as a sequence of its own (see ``families``)
 
 All three give the same numbers. Dropout and drop path, where a model has them, are drawn once for a shared prompt
-instead of once a response; nothing is dropped in `Compute.scores`.
+instead of once for each response; `Compute.scores` drops nothing.
 """
 
 from __future__ import annotations
@@ -42,24 +42,24 @@ logger = logging.getLogger(__name__)
 CPU_PACK_TOKENS = 1024
 GPU_PACK_TOKENS = 16384
 TWICE_FROM = 3
-"""With answers of so many times the tokens of its prompt, and of a pass, a big question's prompt is computed twice.
+"""A big question's prompt is computed twice if its responses have so many times the tokens of the prompt and of a pass.
 
-First for its keys alone, and with its graph when all answers are done. So the graph of the prompt and its pictures is
-not held beside that of each group, for at most 1/12 of the computation.
+First without a graph, for its keys; again with one when all responses are done. Then its graph and those of the groups
+are never in memory together, for at most 1/12 more computation.
 """
 
 HeadFunction = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-"""From hidden states ``[1, T, D]``, the output matrix ``[V, D]`` and its bias to what the model gives as logits."""
+"""From hidden states ``[1, T, D]``, the output matrix ``[V, D]`` and its bias to what replaces the logits."""
 
 
 @dataclass
 class Counts:
-    """Tokens that went through the model, since the start or the last `reset`.
+    """Tokens since the start or the last `reset`.
 
     Attributes:
-        tokens: computed, padding included.
-        unshared: what sequences of their own for both sides of every pair would have taken.
-        padding: those among ``tokens`` that stand for nothing.
+        tokens: that the model computed, with padding.
+        unshared: that it would have computed with a sequence for each response of each pair.
+        padding: of ``tokens``.
     """
 
     tokens: int = 0
@@ -67,7 +67,7 @@ class Counts:
     padding: int = 0
 
     def reset(self) -> None:
-        """Start again from zero."""
+        """Set all to 0."""
         self.tokens = self.unshared = self.padding = 0
 
 
@@ -75,12 +75,12 @@ class Compute:
     """Scores and gradients of the parts of a step.
 
     Args:
-        model: a causal model of transformers, maybe wrapped; it is always called as given, so that wrappers do their
-            work. Passes differ from rank to rank, in number and kind: nothing may wait for other ranks inside one.
-        max_pack_tokens: of prompts and responses, in one pass; None takes 1,024 on a CPU and 16,384 on a GPU. A bigger
-            question goes in groups of answers: beside the prompt, what is left of that number, half of it, or one
-            pair, whichever is most.
-        sharing: ``auto``, or ``off`` for sequences of their own.
+        model: a causal model of transformers; a wrapper around it is called, not the model inside. Ranks run different
+            numbers of passes, so no pass may wait for other ranks.
+        max_pack_tokens: tokens of prompts and responses in one pass; None: 1,024 on a CPU and 16,384 on a GPU. The
+            responses of a bigger question are divided into groups; a group has what the prompt leaves of that number,
+            at least half of it, and at least one pair.
+        sharing: ``auto``, or ``off`` for a sequence of its own for each response.
 
     Raises:
         MmprError: adapters of a kind that is not supported.
@@ -106,11 +106,11 @@ class Compute:
 
     @classmethod
     def of(cls, model: nn.Module, spec: ComputeSpec) -> Compute:
-        """Of a model, as a recipe says."""
+        """With the settings of a recipe."""
         return cls(model, max_pack_tokens=spec.max_pack_tokens, sharing=spec.sharing)
 
     def scores(self, parts: Sequence[StepPart]) -> list[Tensor]:
-        """For each part float32 ``[len(part.used)]``, in the order of ``part.used``; no gradient, no dropout."""
+        """The summed log-probabilities of responses, without gradient or dropout: float32 ``[len(part.used)]`` a part."""
         results: dict[int, Tensor] = {}
         packs, big, alone = self._divide(parts)
         with torch.no_grad(), _evaluating(self.model):
@@ -131,9 +131,9 @@ class Compute:
 
         Args:
             parts: each with at least one pair.
-            loss_of: from a part and its scores (``[len(part.used)]``, in the graph) to a scalar. It must be a sum over
-                the part's pairs: a big part is given in pieces, as parts of the same row with some of its pairs each.
-            backward: what runs a loss backward; it may scale it (accumulation, 16-bit floats). Called several times.
+            loss_of: from a part and its scores (``[len(part.used)]``, in the graph) to the summed loss of its pairs.
+                A big part is given in pieces: parts of the same row with some of its pairs each.
+            backward: runs a loss backward, several times in all; it may scale it (accumulation, 16-bit floats).
 
         Returns:
             The scores, detached, as from `scores`.
@@ -158,7 +158,7 @@ class Compute:
     # How parts are divided.
 
     def _divide(self, parts: Sequence[StepPart]) -> tuple[list[list[int]], list[int], list[int]]:
-        """Indexes of parts: those computed whole, in packs; those too big for that; those that share nothing."""
+        """Indexes of parts: packs of small ones, big ones, and those whose responses are sequences of their own."""
         self.counts.unshared += sum(map(unshared_tokens_of, parts))
         sharing = [i for i, part in enumerate(parts) if self._shares(part.row)]
         small = [i for i in sharing if tokens_of(parts[i]) <= self._budget]
@@ -177,7 +177,7 @@ class Compute:
         return not unknown
 
     def _room(self, row: EncodedRow) -> tuple[Callable[[int], int], int]:
-        """What a response takes in a group, and how much there is."""
+        """The size of a response in a group, as a function of its position, and the size that a group may have."""
         prompt = len(row.prompt_ids)
         if not self._shares(row):
             return lambda i: prompt + len(row.response_ids[i]), self._budget
@@ -192,20 +192,20 @@ class Compute:
         self._check_checkpointing()
         answers = tokens_of(part) - len(part.row.prompt_ids)
         twice = answers >= TWICE_FROM * max(len(part.row.prompt_ids), self._budget)
-        draws = _Draws(self._device)
+        random_state = _RandomState(self._device)
         with torch.set_grad_enabled(not twice):
             prompt = self._prompt(part.row)
         leaves = prompt.leaves()
         groups = plan_groups(part.pairs, *self._room(part.row))
         scores, scale = run_groups(part, groups, self._answering(part.row, leaves), loss_of, backward)
         if twice:
-            with draws.again():
+            with random_state.again():
                 prompt = self._prompt(part.row)
         prompt.backward(leaves, scale, backward)
         return scores
 
     def _check_checkpointing(self) -> None:
-        """Refuse checkpointing that computes layers without a graph at first: the prompt's keys would have none."""
+        """Refuse checkpointing whose first computation has no graph: the prompt's keys would have none."""
         if any(map(checkpoints_reentrantly, self._inner.modules())):
             raise MmprError(
                 "big questions need gradient checkpointing with gradient_checkpointing_kwargs={'use_reentrant': False}"
@@ -224,12 +224,12 @@ class Compute:
         return Prompt(kept, last)
 
     def _answering(self, row: EncodedRow, prompt: Prompt) -> Score:
-        """Scores of responses on top of a prompt of an earlier pass."""
+        """A function that scores responses on top of a prompt of an earlier pass."""
         positions = self._positions(row)
         return lambda responses: self._pass([Piece(row, responses, positions, prompt=False)], prompt)
 
     def _pass(self, pieces: Sequence[Piece], prompt: Prompt | None = None) -> Tensor:
-        """The summed log-probability of each response of the pieces, in order."""
+        """The summed log-probability of each response of the pieces, float32 ``[responses]``."""
         batch = self._batch(pieces)
         layout = Layout(batch.blocks, remembered=None if prompt is None else prompt.layers)
 
@@ -255,7 +255,7 @@ class Compute:
         return result
 
     def _sequencing(self, row: EncodedRow) -> Score:
-        """Scores of responses, each as a sequence of its own."""
+        """A function that scores responses, each as a sequence of its own."""
         return lambda responses: torch.stack([self._sequence(row, row.response_ids[i]) for i in responses])
 
     def _sequence(self, row: EncodedRow, response: Tensor) -> Tensor:
@@ -297,9 +297,9 @@ class Compute:
 
 @contextlib.contextmanager
 def _head_gives(model: Any, function: HeadFunction) -> Iterator[None]:
-    """Within, the output layer gives ``function(hidden, weight, bias)`` in place of logits.
+    """A context in which the output layer returns ``function(hidden, weight, bias)`` instead of logits.
 
-    The function runs inside the model's forward, so the output matrix is there in wrappers that gather it only then.
+    The function runs inside the model's forward pass, where a wrapper that shards the output matrix has gathered it.
     """
     head = model.get_output_embeddings()
     kept: list[Tensor] = []
@@ -319,8 +319,8 @@ def _head_gives(model: Any, function: HeadFunction) -> Iterator[None]:
             hook.remove()
 
 
-class _Draws:
-    """Where random numbers stand now, to draw the same ones again."""
+class _RandomState:
+    """The state of the random generators, to draw the same numbers again."""
 
     def __init__(self, device: torch.device) -> None:
         self._cpu = torch.get_rng_state()
@@ -329,7 +329,7 @@ class _Draws:
 
     @contextlib.contextmanager
     def again(self) -> Iterator[None]:
-        """Within, the same numbers; afterwards those that would have come anyway."""
+        """A context that draws the same numbers; the generators are unchanged after it."""
         with torch.random.fork_rng(self._devices):
             torch.set_rng_state(self._cpu)
             for device, state in zip(self._devices, self._states, strict=True):
@@ -339,7 +339,7 @@ class _Draws:
 
 @contextlib.contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Within, nothing is dropped out; afterwards each module is as it was."""
+    """A context in which the model is in evaluation mode; afterwards each module has its old mode."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:

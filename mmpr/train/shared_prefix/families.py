@@ -1,7 +1,7 @@
-"""Which models share prompts: the families for which tests show that it gives what sequences of their own give.
+"""The families of models whose prompts are shared, and what is particular to them.
 
-A family that is not in the tables, or uses something that was not shown, computes each response as a sequence of its
-own, with the logits of its own ``forward``.
+For these, tests show that sharing gives the same numbers as a sequence of its own for each response. All other models
+compute such sequences, with the logits of their own ``forward``.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ class Family:
     """What is particular to a family of models.
 
     Attributes:
-        pictures: what its ``forward`` takes of pictures, each with the dimension along which several rows' are joined.
-        three_part: positions have three parts (M-RoPE), which ``get_rope_index`` gives.
+        pictures: picture inputs of its ``forward``, each with the dimension along which those of several rows are
+            concatenated.
+        three_part: positions have three parts (M-RoPE), from ``get_rope_index``.
     """
 
     pictures: Mapping[str, int] = field(default_factory=dict)
@@ -50,17 +51,17 @@ FAMILIES: Mapping[str, Family] = {
 """By ``config.model_type``."""
 
 DECODERS = frozenset({"llama", "qwen2", "qwen3", "qwen2_vl_text", "qwen2_5_vl_text"})
-"""Text models inside them, by ``config.model_type``."""
+"""Their decoders, by ``config.model_type``."""
 
 STEADY_ROPES = frozenset({"default", "linear", "llama3", "yarn"})
-"""Rotary positions that do not depend on the length of the whole row."""
+"""Kinds of rotary positions that do not depend on the length of the sequence."""
 
 TOKEN_TYPES = "mm_token_type_ids"
-"""Which tokens stand for pictures; processors of M-RoPE models give it, and it is made anew here for each sequence."""
+"""An input that says which tokens are image tokens; it is made here for each sequence (see `token_types`)."""
 
 
 def unwrap(model: Any) -> Any:
-    """The transformers model inside wrappers: data-parallel, compiled, PEFT."""
+    """The transformers model inside wrappers (PEFT, compiled, data-parallel)."""
     while True:
         if hasattr(model, "get_base_model"):
             model = model.get_base_model()
@@ -73,7 +74,7 @@ def unwrap(model: Any) -> Any:
 
 
 def family_of(model: Any) -> tuple[Family | None, str]:
-    """The family of a transformers model (unwrapped), or none and why not."""
+    """The family of an unwrapped transformers model and an empty text, or None and why its prompts are not shared."""
     config = model.config
     if config.model_type not in FAMILIES:
         return None, f"models of type {config.model_type!r} were not shown to share prompts rightly"
@@ -95,18 +96,14 @@ def family_of(model: Any) -> tuple[Family | None, str]:
 
 
 def refuse_prompt_learning(model: Any) -> None:
-    """Refuse adapters that put tokens of their own before the prompt.
-
-    Raises:
-        MmprError: naming the kind of adapter.
-    """
+    """Raise MmprError for adapters that put tokens of their own before the prompt."""
     adapter = getattr(model, "active_peft_config", None)
     if adapter is not None and adapter.is_prompt_learning:
         raise MmprError(f"adapters of type {adapter.peft_type} put tokens before the prompt, and are not supported")
 
 
 def positions_of(model: Any, family: Family, row: EncodedRow, tail: int) -> Tensor:
-    """Positions of a row's prompt and of ``tail`` tokens after it, as a sequence of its own would have them.
+    """Positions of a row's prompt and of ``tail`` tokens after it, as in a sequence of a single response.
 
     Returns:
         int64 ``[P + tail]``, or ``[3, P + tail]`` where positions have three parts.
@@ -117,7 +114,7 @@ def positions_of(model: Any, family: Family, row: EncodedRow, tail: int) -> Tens
     if "image_grid_thw" not in row.extras:
         return torch.arange(length).expand(3, -1)
     types = token_types(model, row, tail)
-    ids = torch.cat([row.prompt_ids, row.prompt_ids.new_zeros(tail)])  # the types alone are looked at
+    ids = torch.cat([row.prompt_ids, row.prompt_ids.new_zeros(tail)])  # only the types of the tail matter
     positions: Tensor
     positions, _ = model.model.get_rope_index(
         ids[None], mm_token_type_ids=types[None], image_grid_thw=row.extras["image_grid_thw"].to(ids.device)
@@ -126,6 +123,6 @@ def positions_of(model: Any, family: Family, row: EncodedRow, tail: int) -> Tens
 
 
 def token_types(model: Any, row: EncodedRow, tail: int) -> Tensor:
-    """1 for each token of a picture in a row's prompt, 0 for the others and for ``tail`` tokens after it."""
+    """int64 ``[P + tail]``: 1 for each image token of a row's prompt, 0 for all others."""
     types = (row.prompt_ids == model.config.image_token_id).long()
     return torch.cat([types, types.new_zeros(tail)])

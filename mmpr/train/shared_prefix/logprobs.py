@@ -2,9 +2,9 @@
 
     log p(t) = z_t - log Σ_v exp(z_v),   z = W·h (+ b)
 
-The product is made in tiles (some tokens × some of the vocabulary), each folded into a running log-sum-exp and
-dropped; backward makes each tile again. Beyond inputs, results and one number a token, about `SCRATCH_BYTES` are held,
-whatever the number of tokens, the vocabulary and the hidden size.
+The logits are computed in tiles (some tokens × some of the vocabulary); each is added to a running log-sum-exp and
+freed, and computed again in backward. Beside inputs, results and one number a token this takes about `SCRATCH_BYTES`,
+independent of the number of tokens, the vocabulary and the hidden size.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 SCRATCH_BYTES = 12 * 2**20
-"""Room for a tile of logits and for what is cast beside it; vectors with a number a token of the tile come on top."""
+"""Memory of a tile of logits and of the casts that it needs; vectors of one number a token come on top."""
 
 _MAX_TILE_TOKENS = 512
 _MIXES_PRECISIONS = frozenset({"cuda"})  # devices that multiply 16-bit numbers into 32-bit sums
@@ -34,11 +34,11 @@ def token_logprobs(hidden: Tensor, weight: Tensor, targets: Tensor, *, bias: Ten
         bias: ``[V]``, where the output layer has one.
 
     Returns:
-        float32 ``[T]`` (float64 for float64 inputs), differentiable once. Sums are made in that precision; only a GPU
-        multiplies 16-bit numbers as they are, for 16-bit inputs and under autocast.
+        float32 ``[T]`` (float64 for float64 inputs), differentiable once. Sums have that precision; 16-bit inputs, and
+        all inputs under autocast, are multiplied in 16 bits on a GPU only.
 
     Raises:
-        IndexError: a target is no position of the vocabulary.
+        IndexError: a target lies outside the vocabulary.
     """
     if targets.numel() and (int(targets.min()) < 0 or int(targets.max()) >= len(weight)):
         raise IndexError(f"a target token lies outside the vocabulary of {len(weight)} entries")
@@ -54,7 +54,7 @@ class _TokenLogprobs(torch.autograd.Function):  # type: ignore[misc]
         picked = torch.zeros_like(log_sums)
         with torch.autocast(hidden.device.type, enabled=False):
             for rows in tiles.rows():
-                _forward_rows(tiles, hidden[rows], weight, targets[rows], bias, log_sums[rows], picked[rows])
+                _forward_rows(tiles, hidden[rows], weight, bias, targets[rows], (log_sums[rows], picked[rows]))
         ctx.save_for_backward(hidden, weight, targets, bias, log_sums)
         ctx.tiles = tiles
         return picked.sub_(log_sums)
@@ -62,38 +62,24 @@ class _TokenLogprobs(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, Tensor | None]:
-        hidden, weight, targets, bias, log_sums = ctx.saved_tensors
+        hidden, weight, _, bias, _ = ctx.saved_tensors
         to_hidden, to_weight, _, to_bias = ctx.needs_input_grad
-        grad_hidden = torch.zeros_like(hidden) if to_hidden else None
-        grad_weight = torch.zeros_like(weight) if to_weight else None
-        grad_bias = torch.zeros_like(bias) if to_bias else None
+        grads = (
+            torch.zeros_like(hidden) if to_hidden else None,
+            torch.zeros_like(weight) if to_weight else None,
+            torch.zeros_like(bias) if to_bias else None,
+        )
         with torch.autocast(hidden.device.type, enabled=False):
             for rows in ctx.tiles.rows():
-                _backward_rows(
-                    ctx.tiles,
-                    hidden[rows],
-                    weight,
-                    targets[rows],
-                    bias,
-                    log_sums[rows],
-                    grad[rows],
-                    None if grad_hidden is None else grad_hidden[rows],
-                    grad_weight,
-                    grad_bias,
-                )
-        return grad_hidden, grad_weight, None, grad_bias
+                _backward_rows(ctx.tiles, rows, ctx.saved_tensors, grad[rows], grads)
+        return grads[0], grads[1], None, grads[2]
 
 
 def _forward_rows(
-    tiles: _Tiles,
-    hidden: Tensor,
-    weight: Tensor,
-    targets: Tensor,
-    bias: Tensor | None,
-    log_sums: Tensor,
-    picked: Tensor,
+    tiles: _Tiles, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, results: tuple[Tensor, Tensor]
 ) -> None:
-    """For one tile's tokens, write log Σ_v exp(z_v) to ``log_sums`` and add z_t to ``picked``."""
+    """For the tokens of one row of tiles, write log Σ_v exp(z_v) to the first result and add z_t to the second."""
+    log_sums, picked = results
     hidden = hidden.to(tiles.operand)
     highest = torch.full_like(log_sums, -torch.inf)
     total = torch.zeros_like(log_sums)
@@ -110,23 +96,23 @@ def _forward_rows(
 
 def _backward_rows(
     tiles: _Tiles,
-    hidden: Tensor,
-    weight: Tensor,
-    targets: Tensor,
-    bias: Tensor | None,
-    log_sums: Tensor,
+    rows: slice,
+    saved: tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor],
     grad: Tensor,
-    grad_hidden: Tensor | None,
-    grad_weight: Tensor | None,
-    grad_bias: Tensor | None,
+    grads: tuple[Tensor | None, Tensor | None, Tensor | None],
 ) -> None:
-    """For one tile's tokens, add to each gradient that is wanted: dL/dz = grad·(1[target] - softmax(z))."""
-    hidden = hidden.to(tiles.operand)
+    """For the tokens of one row of tiles, add to the gradients of hidden states, matrix and bias, where wanted.
+
+    dL/dz = grad·(1[target] - softmax(z)), with ``grad`` of these tokens' log-probabilities.
+    """
+    all_hidden, weight, targets, bias, log_sums = saved
+    grad_hidden, grad_weight, grad_bias = (None if grads[0] is None else grads[0][rows]), grads[1], grads[2]
+    hidden = all_hidden[rows].to(tiles.operand)
     exact = None if grad_hidden is None else grad_hidden.to(tiles.sums)  # the gradient itself where types agree
     for columns in tiles.columns():
         z = tiles.logits(hidden, weight, bias, columns)
-        z.sub_(log_sums.unsqueeze(1)).exp_().mul_(-grad.unsqueeze(1))
-        place, inside = _places(targets, columns)
+        z.sub_(log_sums[rows].unsqueeze(1)).exp_().mul_(-grad.unsqueeze(1))
+        place, inside = _places(targets[rows], columns)
         z.scatter_add_(1, place, torch.where(inside, grad, 0).unsqueeze(1))
         if grad_bias is not None:
             grad_bias[columns] += z.sum(0)
@@ -142,9 +128,9 @@ def _backward_rows(
 
 @dataclass(frozen=True, slots=True)
 class _Tiles:
-    """How the product of ``[T, D]`` with ``[V, D]`` is cut, and in what precision it is made.
+    """The tiles of the product of ``[T, D]`` with ``[V, D]``, ``height`` tokens × ``width`` entries of the vocabulary.
 
-    ``operand`` is the type of what is multiplied, ``sums`` that of what is added up.
+    ``operand`` is the type of the factors, ``sums`` that of the sums.
     """
 
     tokens: int
@@ -164,8 +150,8 @@ class _Tiles:
         if device not in _MIXES_PRECISIONS:
             operand = sums
         (tokens, size), vocabulary = hidden.shape, len(weight)
-        # Bytes that each token, each column and each cell of a tile take beside the results: copies cast to another
-        # type, the gradient of a hidden state before it is rounded, logits.
+        # Bytes of a tile for each token, column and cell: copies in another type, the gradient of a hidden state before
+        # it is rounded, logits.
         token = size * (operand.itemsize * (hidden.dtype != operand) + sums.itemsize * (hidden.dtype != sums))
         column = size * operand.itemsize * (weight.dtype != operand)
         cell = sums.itemsize + operand.itemsize * (operand != sums)
@@ -180,14 +166,14 @@ class _Tiles:
         return (slice(i, min(i + self.width, self.vocabulary)) for i in range(0, self.vocabulary, self.width))
 
     def logits(self, hidden: Tensor, weight: Tensor, bias: Tensor | None, columns: slice) -> Tensor:
-        """One tile of logits, in the precision of sums."""
+        """The logits of one tile, in the type of sums."""
         w = weight[columns].to(self.operand).T
         z = torch.mm(hidden, w) if self.operand == self.sums else torch.mm(hidden, w, out_dtype=self.sums)
         return z if bias is None else z.add_(bias[columns])
 
 
 def _places(targets: Tensor, columns: slice) -> tuple[Tensor, Tensor]:
-    """Where in a tile's columns each target lies, ``[t, 1]``, and which of them lie there at all, ``[t]``."""
+    """The column of each target in a tile, ``[t, 1]``, and whether the target lies in the tile, ``[t]``."""
     place = targets - columns.start
     inside = (place >= 0) & (place < columns.stop - columns.start)
     return torch.where(inside, place, 0).unsqueeze(1), inside

@@ -1,6 +1,6 @@
-"""What goes into one pass: questions packed to a number of tokens, or some of a question's answers.
+"""The inputs of one forward pass: several questions, or some responses of one question, without padding.
 
-rows   [prompt][y1]…[yn][next prompt][y1]…   one row, no padding; positions start anew after each prompt
+[prompt][y1]…[yn][next prompt][y1]…    positions of each response go on after its prompt
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from mmpr.train.shared_prefix.attention import Block
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One row as the model takes it.
+    """The inputs of one pass, with T tokens, N of them response tokens.
 
     Attributes:
         ids: int64 ``[1, T]``.
         positions: int64 ``[1, T]``, or ``[3, 1, T]``.
-        pictures: the rows' pictures, joined.
-        blocks: how the row is made of prompts and responses.
-        sources: int64 ``[N]``, from which token's hidden state each response token is predicted. When the prompt was
-            in an earlier pass, its last token is number 0 and the row's own follow it.
+        pictures: picture inputs of all questions, concatenated.
+        blocks: the prompts and responses.
+        sources: int64 ``[N]``, the token whose hidden state predicts each response token. When the prompt was in an
+            earlier pass, its last token has number 0 and the tokens of this pass follow it.
         targets: int64 ``[N]``, the response tokens.
         lengths: of the responses, in order; they sum to N.
     """
@@ -54,7 +54,7 @@ class Batch:
 class Piece:
     """Some responses of a row (none: the prompt alone), with or without the prompt before them.
 
-    ``positions`` are those of the prompt and of the longest response, ``[P + R]`` or ``[3, P + R]``.
+    ``positions``, ``[P + R]`` or ``[3, P + R]``, are those of the prompt and of the row's longest response.
     """
 
     row: EncodedRow
@@ -64,20 +64,20 @@ class Piece:
 
 
 def tokens_of(part: StepPart) -> int:
-    """Tokens of a part with its prompt once and each of its responses once."""
+    """Tokens of a part with its prompt and each of its responses once."""
     return len(part.row.prompt_ids) + sum(len(part.row.response_ids[i]) for i in part.used)
 
 
 def unshared_tokens_of(part: StepPart) -> int:
-    """Tokens of a part when both sides of each pair are sequences of their own."""
+    """Tokens of a part with the prompt before both responses of each pair, as without sharing."""
     lengths = [len(response) for response in part.row.response_ids]
     return sum(2 * len(part.row.prompt_ids) + lengths[chosen] + lengths[rejected] for chosen, rejected in part.pairs)
 
 
 def make_batch(pieces: Sequence[Piece], joined: Mapping[str, int]) -> Batch:
-    """Lay pieces side by side; ``joined`` names the dimension along which each tensor of pictures is joined.
+    """Concatenate pieces; ``joined`` names the dimension along which each picture input is concatenated.
 
-    A piece without its prompt must be alone: its prompt was in an earlier pass.
+    A piece without its prompt, which was in an earlier pass, must be the only one.
     """
     ids: list[Tensor] = []
     positions: list[Tensor] = []
@@ -118,9 +118,9 @@ def make_batch(pieces: Sequence[Piece], joined: Mapping[str, int]) -> Batch:
 
 
 def pack(parts: Sequence[StepPart], indexes: Sequence[int], budget: int, joined: Mapping[str, int]) -> list[list[int]]:
-    """Put the parts with these indexes into packs of at most ``budget`` tokens, first fit, largest first.
+    """Packs of ``indexes`` of parts, at most ``budget`` tokens each: largest part first, into the first pack with room.
 
-    Only rows whose pictures can be joined are packed together. A part bigger than the budget is a pack of its own.
+    Only rows whose picture inputs can be concatenated share a pack. A part above the budget has a pack of its own.
     """
     packs: list[tuple[object, int, list[int]]] = []
     for index in sorted(indexes, key=lambda i: (-tokens_of(parts[i]), i)):
@@ -135,7 +135,7 @@ def pack(parts: Sequence[StepPart], indexes: Sequence[int], budget: int, joined:
 
 
 def _shapes(row: EncodedRow, joined: Mapping[str, int]) -> object:
-    """What must agree for pictures to be joined; None without pictures."""
+    """What must be equal for picture inputs to be concatenated; None without pictures."""
     if not row.extras:
         return None
     return tuple(

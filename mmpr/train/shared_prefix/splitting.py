@@ -1,8 +1,8 @@
-"""A question's answers in groups, each with a backward pass of its own, and the exact gradient of them all.
+"""A question that is too big for one pass: its responses in groups, and still the exact gradient.
 
-plan_groups   which answers go together
-run_groups    forward and backward group by group, though pairs may link answers of different groups
-Prompt        what lies between the prompt's pass and the answers' passes
+plan_groups   which responses are computed in one pass
+run_groups    forward and backward group by group; the two responses of a pair may be in different groups
+Prompt        keys and values of the prompt's pass, and the gradients that the responses' passes send back to it
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ Pair = tuple[int, int]
 LossOf = Callable[[StepPart, Tensor], Tensor]
 Backward = Callable[[Tensor], None]
 Score = Callable[[tuple[int, ...]], Tensor]
-"""From positions of responses to their summed log-probabilities."""
+"""From positions of responses to their summed log-probabilities, float32 ``[positions]``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """A big row's responses, in passes.
+    """The responses of a row, divided into passes.
 
     Attributes:
-        members: the responses of each pass; each response is in one.
-        early: those whose log-probability an earlier pass needs (the two are a pair), in passes too.
+        members: the responses of each pass; each response is in one pass.
+        early: responses whose partner in a pair comes in an earlier pass, divided into passes without gradient.
     """
 
     members: tuple[tuple[int, ...], ...]
@@ -40,9 +40,9 @@ class Groups:
 def plan_groups(pairs: Sequence[Pair], size: Callable[[int], int], room: int) -> Groups:
     """Divide the responses of ``pairs`` into passes of at most ``room`` tokens.
 
-    Responses that pairs link stay together where they fit, and a pair that stands alone always does. What is linked
-    and does not fit is cut: first responses of which no two are a pair, at last those that all pairs have a side in
-    (a small vertex cover). So few are needed before their turn; those alone are computed once more, without gradient.
+    Responses that are linked by pairs stay in one pass where they fit; the two of a pair without other links always do.
+    Linked responses that do not fit are cut: a small vertex cover of their pairs (responses of which every pair has at
+    least one) comes last, all others before it. Then only the cover is needed early, and computed twice.
     """
     units: list[tuple[int, ...]] = []
     for linked in _components(pairs):
@@ -68,7 +68,7 @@ def plan_groups(pairs: Sequence[Pair], size: Callable[[int], int], room: int) ->
 
 
 def _components(pairs: Sequence[Pair]) -> list[list[Pair]]:
-    """Pairs that share responses, directly or by way of others, in the order of their first pair."""
+    """The connected components of pairs that share responses, in the order of their first pairs."""
     components: list[tuple[set[int], list[Pair]]] = []
     for pair in pairs:
         touching = [c for c in components if not c[0].isdisjoint(pair)]
@@ -85,7 +85,7 @@ def _components(pairs: Sequence[Pair]) -> list[list[Pair]]:
 
 
 def _cover(pairs: Sequence[Pair]) -> list[int]:
-    """Few responses of which each pair has at least one: always the one that most of the remaining pairs have."""
+    """A small vertex cover: again and again the response that most of the remaining pairs have."""
     remaining = set(pairs)
     cover: list[int] = []
     while remaining:
@@ -100,7 +100,7 @@ def _cover(pairs: Sequence[Pair]) -> list[int]:
 
 
 def in_chunks(items: Sequence[int], size: Callable[[int], int], room: int) -> tuple[tuple[int, ...], ...]:
-    """Items in order, as many at a time as fit ``room`` (at least one)."""
+    """Items in order, in chunks of at least one item and at most ``room`` in size where one fits."""
     chunks: list[list[int]] = []
     filled = 0
     for item in items:
@@ -114,22 +114,25 @@ def in_chunks(items: Sequence[int], size: Callable[[int], int], room: int) -> tu
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a prompt's pass leaves for its answers: keys and values by layer, and its last hidden state ``[1, D]``."""
+    """Results of a prompt's pass for its responses: keys and values by layer, and the last hidden state ``[1, D]``."""
 
     layers: dict[int, KeysValues]
     last: Tensor
 
     def tensors(self) -> list[Tensor]:
-        """All of it, in a fixed order."""
+        """All tensors, in a fixed order."""
         return [self.last, *(tensor for layer in sorted(self.layers) for tensor in self.layers[layer])]
 
     def leaves(self) -> Prompt:
-        """The same cut from the graph, gathering gradients of its own."""
+        """The same values, detached, so that they collect gradients of their own."""
         layers = {layer: (_leaf(key), _leaf(value)) for layer, (key, value) in self.layers.items()}
         return Prompt(layers, _leaf(self.last))
 
     def backward(self, leaves: Prompt, scale: Tensor, backward: Backward) -> None:
-        """Carry on what the answers' backward passes left at ``leaves``, through the prompt and its pictures."""
+        """Send the gradients that the responses' backward passes left at ``leaves`` on through the prompt's pass.
+
+        ``scale`` is the factor by which ``backward`` has scaled them.
+        """
         both = zip(self.tensors(), leaves.tensors(), strict=True)
         pairs = [(tensor, leaf.grad) for tensor, leaf in both if tensor.requires_grad and leaf.grad is not None]
         if pairs:
@@ -141,7 +144,7 @@ def _leaf(tensor: Tensor) -> Tensor:
 
 
 class _Carry(torch.autograd.Function):  # type: ignore[misc]
-    """A loss of 0 whose gradient at some tensors is given; given ones were scaled by ``scale`` already."""
+    """A loss of 0 with given gradients at some tensors; they contain the factor ``scale`` already."""
 
     @staticmethod
     def forward(ctx: Any, scale: Tensor, grads: list[Tensor], *tensors: Tensor) -> Tensor:
@@ -157,16 +160,19 @@ class _Carry(torch.autograd.Function):  # type: ignore[misc]
 def run_groups(
     part: StepPart, groups: Groups, score: Score, loss_of: LossOf, backward: Backward
 ) -> tuple[Tensor, Tensor]:
-    """Forward and backward group by group; returns the scores, and by how much ``backward`` scales a loss.
+    """Run forward and backward passes group by group.
 
-    A pair's loss is asked for when the first of its sides has its turn. The other side's score is known by then
-    (``early``), and the loss's derivative there is owed until that side has its own turn.
+    The loss of a pair is computed with the first of its responses. The score of the other one is known by then
+    (``early``); the derivative of the loss by it is kept until that response has its own pass.
 
     Args:
         part: whose responses ``groups`` divides.
-        score: makes the summed log-probabilities of some responses, in the graph.
-        loss_of: from a part and its scores to a sum over the part's pairs.
-        backward: runs a loss backward, scaled perhaps.
+        score: gives the scores of some responses, in the graph.
+        loss_of: from a part and its scores to the summed loss of its pairs.
+        backward: runs a loss backward; it may scale it.
+
+    Returns:
+        The scores of ``part.used``, detached, and the factor by which ``backward`` scales a loss.
     """
     known: dict[int, Tensor] = {}
     owed: dict[int, Tensor] = {}
@@ -194,7 +200,7 @@ def run_groups(
 
 
 def _backward_scale(loss: Tensor, backward: Backward) -> Tensor:
-    """Run a loss backward, and find by how much ``backward`` scales it."""
+    """Run a loss backward; returns the factor by which ``backward`` has scaled it."""
     unit = torch.ones((), dtype=loss.dtype, device=loss.device, requires_grad=True)
     backward(loss + (unit - unit.detach()))
     return torch.ones_like(unit) if unit.grad is None else unit.grad

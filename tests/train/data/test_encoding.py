@@ -27,7 +27,8 @@ from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3I
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from mmpr.errors import MmprError, RowError
-from mmpr.train.data.encoding import Encoder, find_format
+from mmpr.train.data.chat_format import find_format
+from mmpr.train.data.encoding import Encoder
 from mmpr.train.rows import TrainRow
 from tests.helpers import REPOSITORY
 from tests.train import models as families

@@ -18,15 +18,15 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from mmpr.errors import MmprError, OutputError
 from mmpr.schema import Reject
-from mmpr.train.data import reference_logprobs as reference
-from mmpr.train.data import token_lengths as survey
-from mmpr.train.data import unit_cache as cache
+from mmpr.train import progress
+from mmpr.train.data import reference_logprobs, token_lengths
 from mmpr.train.data.encoding import Encoder
 from mmpr.train.data.preference_data import TrainRows, read_train_rows
-from mmpr.train.data.reference_logprobs import Reference, compute_reference, read_reference
+from mmpr.train.data.reference_logprobs import PlannedRows, Reference, ReferenceModel, compute_reference, read_reference
 from mmpr.train.data.step_plan import Pairs, plan_steps
-from mmpr.train.data.token_lengths import Survey, read_survey
-from mmpr.train.data.unit_cache import UnitProgress, cache_base, check_about, open_cache
+from mmpr.train.data.token_lengths import TokenLengths, measure_lengths, read_lengths
+from mmpr.train.data.unit_cache import Workers, cache_base, check_about, open_cache
+from mmpr.train.progress import TrainProgress
 from mmpr.train.rows import StepPart
 from mmpr.train.shared_prefix.compute import Compute
 from tests.helpers import REPOSITORY
@@ -57,8 +57,8 @@ def model() -> Any:
 
 @pytest.fixture(autouse=True)
 def small_units(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(survey, "UNIT_ROWS", 3)
-    monkeypatch.setattr(reference, "UNIT_ROWS", 2)
+    monkeypatch.setattr(token_lengths, "UNIT_ROWS", 3)
+    monkeypatch.setattr(reference_logprobs, "UNIT_ROWS", 2)
 
 
 @pytest.fixture
@@ -66,12 +66,12 @@ def rows(tmp_path: Path) -> TrainRows:
     return read_train_rows(build(tmp_path / "out", ROWS))
 
 
-def surveyed(rows: TrainRows, encoder: Encoder, base: Path, **how: Any) -> Survey:
-    return read_survey(survey.survey(rows, encoder, base, **how), rows)
+def measured(rows: TrainRows, encoder: Encoder, base: Path) -> TokenLengths:
+    return read_lengths(measure_lengths(rows, encoder, base), rows)
 
 
 def test_a_survey_tells_lengths_and_what_is_left_out(rows: TrainRows, encoder: Encoder, tmp_path: Path) -> None:
-    found = surveyed(rows, encoder, tmp_path / "s")
+    found = measured(rows, encoder, tmp_path / "s")
     pairs, rejects = found.pairs(max_tokens=10_000)
     assert len(found) == len(ROWS)
     assert [(int(r), int(c), int(j)) for r, c, j in zip(pairs.row, pairs.chosen, pairs.rejected, strict=True)] == [
@@ -92,7 +92,7 @@ def test_a_survey_tells_lengths_and_what_is_left_out(rows: TrainRows, encoder: E
 
 
 def test_a_pair_that_does_not_fit_is_left_out_to_the_token(rows: TrainRows, encoder: Encoder, tmp_path: Path) -> None:
-    found = surveyed(rows, encoder, tmp_path / "s")
+    found = measured(rows, encoder, tmp_path / "s")
     encoded = encoder.encode(rows[2]).row
     needed = len(encoded.prompt_ids) + len(encoded.response_ids[2])
     fits, before = found.pairs(needed)
@@ -114,20 +114,21 @@ def test_a_pair_that_does_not_fit_is_left_out_to_the_token(rows: TrainRows, enco
 def test_workers_ranks_and_resumes_see_the_same(
     rows: TrainRows, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alone = survey.survey(rows, encoder, tmp_path / "alone")
-    helped = survey.survey(rows, encoder, tmp_path / "helped", workers=2)
+    alone = measure_lengths(rows, encoder, tmp_path / "alone")
+    helped = measure_lengths(rows, encoder, tmp_path / "helped", Workers(helpers=2))
     for rank in (1, 0):
-        shared = survey.survey(rows, encoder, tmp_path / "shared", rank=rank, world=2)
+        shared = measure_lengths(rows, encoder, tmp_path / "shared", Workers(rank, 2))
     for path in alone.glob("*.parquet"):
         for other in (helped, shared):
             assert (other / path.name).read_bytes() == path.read_bytes()
     [middle] = alone.glob("part-00001-*")
     middle.unlink()
     with pytest.raises(OutputError, match="delete it and run again"):
-        read_survey(alone, rows)
+        read_lengths(alone, rows)
     looked = []
-    monkeypatch.setattr(survey, "look", lambda *a, f=survey.look: looked.append(a[2]) or f(*a))
-    survey.survey(rows, encoder, tmp_path / "alone")
+    measure_row = token_lengths.measure_row
+    monkeypatch.setattr(token_lengths, "measure_row", lambda *a: looked.append(a[2]) or measure_row(*a))
+    measure_lengths(rows, encoder, tmp_path / "alone")
     assert looked == [3, 4, 5]
     assert middle.read_bytes() == (helped / middle.name).read_bytes()
 
@@ -137,7 +138,7 @@ class Case:
 
     def __init__(self, rows: TrainRows, encoder: Encoder, base: Path) -> None:
         self.rows, self.encoder, self.base = rows, encoder, base
-        self.pairs: Pairs = surveyed(rows, encoder, base / "survey").pairs(200)[0]
+        self.pairs: Pairs = measured(rows, encoder, base / "survey").pairs(200)[0]
         self.wanted = plan_steps(self.pairs, pairs_a_step=2).rows
 
     def compute(self, scores: Any, **changes: Any) -> Path:
@@ -150,9 +151,12 @@ class Case:
             "model_revision": "sha256:1",
             "precision": "float32",
             "batch_tokens": 100,
+            "workers": Workers(),
             **changes,
         }
-        return compute_reference(scores=scores, **how)
+        planned = PlannedRows(how["rows"], how["encoder"], how["pairs"], how["wanted"])
+        model = ReferenceModel(scores, how["model_revision"], how["precision"], how["batch_tokens"])
+        return compute_reference(planned, model, how["base"], how["workers"])
 
     def read(self, folder: Path) -> Reference:
         return read_reference(folder, self.wanted)
@@ -230,7 +234,7 @@ def test_a_killed_computation_goes_on_where_it_was(case: Case) -> None:
 def test_processes_and_workers_compute_the_same(case: Case, workers: int) -> None:
     whole = case.compute(counted, base=case.base / "whole")
     for rank in (2, 0, 1):
-        shared = case.compute(counted, base=case.base / "shared", rank=rank, world=3, workers=workers)
+        shared = case.compute(counted, base=case.base / "shared", workers=Workers(rank, 3, workers))
     for path in whole.glob("*.parquet"):
         assert (shared / path.name).read_bytes() == path.read_bytes()
 
@@ -315,7 +319,7 @@ def test_what_is_kept_beside_a_table_is_no_row_of_it(encoder: Encoder, tmp_path:
 
     pq.write_table(pa.table({"prompt": ["p"], "chosen": ["a"], "rejected": ["b"]}), tmp_path / "rows.parquet")
     rows = read_train_rows(tmp_path)
-    surveyed(rows, encoder, cache_base(tmp_path, tmp_path) / "survey")
+    measured(rows, encoder, cache_base(tmp_path, tmp_path) / "survey")
     assert len(read_train_rows(tmp_path)) == 1
     assert read_train_rows(tmp_path).fingerprint == rows.fingerprint
 
@@ -334,10 +338,10 @@ def test_half_written_files_of_others_stay_a_day(tmp_path: Path) -> None:
 
 def test_progress_tells_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = [100.0]
-    monkeypatch.setattr(cache.time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now_s[0])
     file = io.StringIO()
-    with UnitProgress("reference", 1200, file) as progress:
-        for _ in range(4):
-            now_s[0] += 4
-            progress.add(100)
+    shown = TrainProgress("reference", "rows", 1200, file=file)
+    for number in range(1, 5):
+        now_s[0] += 4
+        shown.update(100 * number)
     assert file.getvalue() == "reference  300/1,200 rows  25.0 rows/s  36 s left\n"
