@@ -110,7 +110,7 @@ class Compute:
         return cls(model, max_pack_tokens=spec.max_pack_tokens, sharing=spec.sharing)
 
     def scores(self, parts: Sequence[StepPart]) -> list[Tensor]:
-        """The summed log-probabilities of responses, without gradient or dropout: float32 ``[len(part.used)]`` a part."""
+        """Summed log-probabilities, without gradient or dropout: for each part float32 ``[len(part.used)]``."""
         results: dict[int, Tensor] = {}
         packs, big, alone = self._divide(parts)
         with torch.no_grad(), _evaluating(self.model):
