@@ -33,15 +33,7 @@ PRIVATE_NAMES = {
 
 
 class UnwrappedTrainer(Trainer):  # type: ignore[misc]  # the library has no types
-    """`transformers.Trainer` that leaves its model as it is, with checkpoints of whole and of sharded models.
-
-    Args:
-        model: on its device; it is neither wrapped nor moved.
-        args: of transformers.
-        collate: makes the inputs of a step of a batch of one.
-        steps: the data.
-        processor: saved beside the weights.
-        callbacks: in addition to the library's own.
+    """`transformers.Trainer` that neither wraps nor moves its model, with checkpoints of whole and of sharded models.
 
     Raises:
         MmprError: accelerate is set to shard the model by itself.

@@ -40,16 +40,9 @@ _TIMEOUT_S = 7 * 24 * 3600  # ranks wait for each other while one encodes, answe
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What the parts of a run share.
+    """What the parts of a run share: ``about`` is the content of ``RUN/run.json``, ``out`` the run's folder.
 
-    Attributes:
-        recipe: the settings.
-        about: what the run is (``RUN/run.json``).
-        out: the run's folder.
-        arguments: of transformers; they know the device.
-        processor: of the model.
-        prepared: the data and the plan of steps.
-        checkpoint: where the run goes on from, or None.
+    ``arguments`` are transformers', with the device; ``checkpoint`` is where the run goes on from, or None.
     """
 
     recipe: TrainRecipe

@@ -74,13 +74,9 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceModel:
-    """The model that is the reference.
+    """The reference: its `Compute.scores`, the revision of its weights, and the precision in which it computes.
 
-    Attributes:
-        scores: its `Compute.scores`; each process calls it by itself, not equally often.
-        revision: names the very weights.
-        precision: in which it computes.
-        batch_tokens: about so many tokens are given to ``scores`` at once.
+    ``scores`` gets about ``batch_tokens`` tokens at once; processes call it independently.
     """
 
     scores: Scores
@@ -91,14 +87,7 @@ class ReferenceModel:
 
 @dataclass(frozen=True, slots=True)
 class PlannedRows:
-    """The rows that a run trains on.
-
-    Attributes:
-        rows: all rows of the data.
-        encoder: of the model.
-        pairs: of the data, those that fit.
-        wanted: numbers of the rows that the run needs, ascending (``StepPlan.rows``).
-    """
+    """The rows of the data that a run needs: their numbers ``wanted``, ascending, and all ``pairs`` that fit."""
 
     rows: TrainRows
     encoder: Encoder

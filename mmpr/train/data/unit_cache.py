@@ -36,13 +36,9 @@ _OLD_S = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Who computes the units of a cache, and where progress is shown.
+    """Process ``rank`` of ``world``, each with its share of the units, and ``helpers`` that encode for it.
 
-    Attributes:
-        rank: this process of ``world``; each computes its share of the units.
-        world: the number of processes.
-        helpers: processes that encode beside this one.
-        file: None: stderr.
+    Progress is shown on ``file`` (None: stderr).
     """
 
     rank: int = 0
@@ -161,16 +157,7 @@ def fill(
     name: str,
     workers: Workers,
 ) -> None:
-    """Compute those units of this process that are missing.
-
-    Args:
-        folder: of `open_cache`.
-        noun: the type of a row.
-        keys: of the rows of all units.
-        unit_rows: rows a unit.
-        compute: yields the row of each of the given keys, in order.
-        name: stands before the progress.
-        workers: this process among all.
+    """Compute the missing units of this process; ``compute(keys)`` yields a row for each key, in order.
 
     Raises:
         OutputError: the folder cannot be written.

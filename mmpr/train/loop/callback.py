@@ -27,8 +27,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # the library has no 
 
     Args:
         run: the run's folder.
-        done: how many steps were taken before this start.
-        steps: how many there are.
+        done: the number of steps before this start, of ``steps`` in all.
         keep: how many checkpoints are kept.
         about: written into each checkpoint beside the reward shift.
 

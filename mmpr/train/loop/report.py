@@ -92,14 +92,7 @@ def report(
 ) -> str:
     """The page as HTML; every text is escaped.
 
-    Args:
-        name: the title.
-        about: a sentence below it.
-        recipe: as text.
-        lines: of ``metrics.jsonl``.
-        findings: of the watch.
-        questions: the watched ones; the first `_MOST_QUESTIONS` are shown with the first and the last answers.
-        answers: in the order of steps.
+    ``lines`` are those of ``metrics.jsonl``. Of ``answers``, in the order of steps, the first and the last are shown.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     curves = [
