@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,15 +15,13 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from mmpr.errors import MmprError, OutputError
 from mmpr.schema import Reject
-from mmpr.train import progress
 from mmpr.train.data import reference_logprobs, token_lengths
 from mmpr.train.data.encoding import Encoder
 from mmpr.train.data.preference_data import TrainRows, read_train_rows
 from mmpr.train.data.reference_logprobs import PlannedRows, Reference, ReferenceModel, compute_reference, read_reference
 from mmpr.train.data.step_plan import Pairs, plan_steps
 from mmpr.train.data.token_lengths import TokenLengths, measure_lengths, read_lengths
-from mmpr.train.data.unit_cache import Workers, cache_base, check_about, open_cache
-from mmpr.train.progress import TrainProgress
+from mmpr.train.data.unit_cache import Workers, cache_base
 from mmpr.train.rows import StepPart
 from mmpr.train.shared_prefix.compute import Compute
 from tests.helpers import REPOSITORY
@@ -302,17 +297,6 @@ def test_what_is_not_finite_is_never_kept(case: Case, bad: float) -> None:
     assert not list((case.base / "reference").rglob("*.parquet"))
 
 
-def test_where_things_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out, table = build(tmp_path / "out", ROWS[:1]), tmp_path / "rows.jsonl"
-    table.write_text('{"prompt": "p", "chosen": "a", "rejected": "b"}')
-    assert cache_base(out, tmp_path / "run") == out
-    assert cache_base(table, tmp_path / "run") == tmp_path / ".mmpr"
-    (tmp_path / "data").mkdir()
-    assert cache_base(tmp_path / "data", tmp_path / "run") == tmp_path / "data" / ".mmpr"
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    assert cache_base(out, tmp_path / "run") == tmp_path / "run"
-
-
 def test_what_is_kept_beside_a_table_is_no_row_of_it(encoder: Encoder, tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -322,26 +306,3 @@ def test_what_is_kept_beside_a_table_is_no_row_of_it(encoder: Encoder, tmp_path:
     measured(rows, encoder, cache_base(tmp_path, tmp_path) / "survey")
     assert len(read_train_rows(tmp_path)) == 1
     assert read_train_rows(tmp_path).fingerprint == rows.fingerprint
-
-
-def test_half_written_files_of_others_stay_a_day(tmp_path: Path) -> None:
-    folder = open_cache(tmp_path, {"a": 1}, "test")
-    new, old = folder / ".part-1.tmp", folder / ".part-2.tmp"
-    for path in (new, old):
-        path.write_text("x")
-    os.utime(old, (time.time() - 90_000, time.time() - 90_000))
-    assert open_cache(tmp_path, {"a": 1}, "test") == folder
-    assert new.exists()
-    assert not old.exists()
-    check_about(folder, {"a": 1})
-
-
-def test_progress_tells_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    now_s = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now_s[0])
-    file = io.StringIO()
-    shown = TrainProgress("reference", "rows", 1200, file=file)
-    for number in range(1, 5):
-        now_s[0] += 4
-        shown.update(100 * number)
-    assert file.getvalue() == "reference  300/1,200 rows  25.0 rows/s  36 s left\n"
