@@ -114,7 +114,7 @@ def positions_of(model: Any, family: Family, row: EncodedRow, tail: int) -> Tens
     if "image_grid_thw" not in row.extras:
         return torch.arange(length).expand(3, -1)
     types = token_types(model, row, tail)
-    ids = torch.cat([row.prompt_ids, row.prompt_ids.new_zeros(tail)])  # only the types of the tail matter
+    ids = torch.cat([row.prompt_ids, row.prompt_ids.new_zeros(tail)])  # get_rope_index reads the token types alone
     positions: Tensor
     positions, _ = model.model.get_rope_index(
         ids[None], mm_token_type_ids=types[None], image_grid_thw=row.extras["image_grid_thw"].to(ids.device)
