@@ -1,7 +1,7 @@
-"""Recipes of training runs: YAML, read into frozen objects that are known to be right.
+"""Recipes of training runs: YAML, read into frozen and validated objects.
 
-Defaults are the paper's (section 4: MPO, one epoch, batches of 256 pairs). What a run works on (data, model, output) is
-not in the recipe but on the command line. Reading one needs no torch.
+Defaults are the paper's (section 4: MPO, one epoch, batches of 256 pairs). Data, model and output folder are not in the
+recipe but on the command line. Reading a recipe does not import torch.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ObjectiveSpec(Part):
 
 
 class DataSpec(Part):
-    """Which pairs are seen, and how many of them an optimizer step sees (over all processes)."""
+    """Which pairs are trained on, and how many of them in an optimizer step (over all processes)."""
 
     pairs_a_step: int = Field(256, ge=1)
     max_pairs_a_question: int | None = Field(None, ge=1, description="of one question, in one step")
@@ -48,7 +48,7 @@ class DataSpec(Part):
 
 
 class ModelSettings(Part):
-    """How the model is loaded and which parts of it stay as they are."""
+    """How the model is loaded and which parts of it are frozen."""
 
     freeze: tuple[Freezable, ...] = ()
     drop_path: float = Field(0.0, ge=0, lt=1, description="of the vision tower, where the family has it")
@@ -78,7 +78,7 @@ class OptimizerSpec(Part):
 
 
 class ComputeSpec(Part):
-    """How a step is computed; none of it changes what is computed."""
+    """How a step is computed; the result is the same but for rounding."""
 
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     max_pack_tokens: int | None = Field(
@@ -96,14 +96,14 @@ class ComputeSpec(Part):
 
 
 class SaveSpec(Part):
-    """Checkpoints: whole or absent, and the last ``keep`` of them."""
+    """When checkpoints are written, and how many are kept."""
 
     every_steps: int = Field(100, ge=1)
     keep: int = Field(2, ge=1)
 
 
 class WatchSpec(Part):
-    """Greedy answers to held-out questions, looked at during the run."""
+    """Held-out questions that are answered greedily during the run."""
 
     questions: int = Field(16, ge=0, description="0: none")
     every_steps: int = Field(100, ge=1)
@@ -111,7 +111,7 @@ class WatchSpec(Part):
 
 
 class TrainRecipe(Part):
-    """Everything a training run does."""
+    """All settings of a training run."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     seed: int = Field(0, ge=0)
@@ -127,7 +127,7 @@ class TrainRecipe(Part):
     report_to: tuple[str, ...] = Field((), description="tensorboard, wandb, ... as transformers knows them")
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, defaults filled in."""
+        """Plain values, with the defaults."""
         return self.model_dump(mode="json")
 
 
