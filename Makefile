@@ -2,7 +2,7 @@
 
 PIPELINE ?= pipelines/quickstart.yaml
 EXTRA    ?= $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
-PYTHON   ?= $(or $(shell command -v python3.11 2>/dev/null),python3)
+PYTHON   ?= $(or $(shell for p in python3.11 python3.12 python3.13; do $$p -c "" 2>/dev/null && echo $$p && break; done),python3)
 VENV     ?= .venv
 OUT      ?=
 DATA     ?= builds/quickstart
@@ -18,10 +18,11 @@ DEV      := $(VENV)/.installed-dev
 SITE     := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build-mmpr report train evaluate prove demo-model scale torture fuzz test test-fast lint docs format clean
+.PHONY: help setup build-mmpr report train evaluate prove demo-model scale torture fuzz test test-fast test-install check-gpu-lock lint docs \
+	format clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 	@echo
 	@echo "PIPELINE=recipe  OUT=folder  DATA=a build  ARGS='key.path=value ...'  EXTRA=cpu|gpu  (RAY_ADDRESS names a cluster)"
 
@@ -52,6 +53,12 @@ scale: $(RUNTIME)  ## measure the driver of a build at the paper's size (ARGS='-
 fuzz: $(RUNTIME)  ## feed hostile input to everything that reads from outside (ARGS='--inputs 150000')
 	@$(PY) -m benchmarks.fuzz $(ARGS)
 
+test-install:  ## build the quickstart from a fresh clone in an empty environment (PYTHON=python3.13)
+	@$(PYTHON) benchmarks/install.py quickstart
+
+check-gpu-lock:  ## install locks/gpu.txt into a folder that goes again, import it, plan with it
+	@$(PYTHON) benchmarks/install.py gpu-lock
+
 test: $(RUNTIME) $(DEV)  ## run the whole suite
 	@$(PY) -m pytest $(ARGS)
 
@@ -77,14 +84,14 @@ clean:  ## remove .venv, site and caches; builds stay
 	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
 $(PY):
-	@$(PYTHON) -c 'import sys; sys.exit("mmpr needs Python 3.11 or newer, this is " + sys.version) if sys.version_info < (3, 11) else 0'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or \
+		sys.exit("error: mmpr needs Python 3.11, 3.12 or 3.13 and $(PYTHON) is %d.%d; name another: make PYTHON=..." % v)'
 	$(PYTHON) -m venv $(VENV)
 
-$(RUNTIME): locks/$(EXTRA).txt pyproject.toml | $(PY)
-	@echo "installing locks/$(EXTRA).txt into $(VENV) (a few minutes, about 3 GB)"
-	@$(INSTALL) -r locks/$(EXTRA).txt
+$(RUNTIME): locks/$(EXTRA).txt locks/install.py pyproject.toml | $(PY)
+	@echo "installing locks/$(EXTRA).txt into $(VENV) (a few minutes)"
+	@$(PY) locks/install.py locks/$(EXTRA).txt
 	@$(INSTALL) --no-build-isolation --editable .
-	@$(PY) -c 'import torch' || { echo "torch does not load. Without a GPU it must be a CPU build: set PIP_EXTRA_INDEX_URL to PyTorch's index of CPU wheels and run make again."; exit 1; }
 	@touch $@
 
 $(DEV): locks/dev.txt | $(RUNTIME)

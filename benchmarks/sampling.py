@@ -233,15 +233,15 @@ def _generate(llm: Any, recipe: Recipe, asked: list[dict[str, Any]], place: int,
 
 def mmpr(args: argparse.Namespace) -> Measured:
     """The build's own graph from the questions' shards to the rollouts' shards; judging is left out."""
-    from mmpr import cluster
-    from mmpr.feed import units_as_rows
+    from mmpr.runners import ray_graph
+    from mmpr.runners.ray_feed import units_as_rows
 
     with prepared(args) as (job, units):
-        with cluster.session(job.out / "logs" / "ray.log"):
-            meter = cluster.start_meter()
+        with ray_graph.session(job.out / "logs" / "ray.log"):
+            meter = ray_graph.start_meter()
             graph = units_as_rows(units, job.out, "complete", len(units)).map(_Gate(job.out), **_GATE_RESOURCES)
-            pool = cluster.actor_pool(job.recipe.engine)
-            graph = graph.map(cluster.Generate, fn_constructor_args=(job, job.recipe.model.path, meter), **pool)
+            pool = ray_graph.actor_pool(job.recipe.engine)
+            graph = graph.map(ray_graph.Generate, fn_constructor_args=(job, job.recipe.model.path, meter), **pool)
             seconds, rows = _time_after_first(job.out, graph, first=1)
             for row in rows:
                 if row["error"]:
@@ -257,11 +257,11 @@ def ray_data_llm(args: argparse.Namespace) -> Measured:
     import ray
     from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
-    from mmpr import cluster
+    from mmpr.runners import ray_graph
 
     with prepared(args) as (job, units):
         recipe = job.recipe
-        with cluster.session(job.out / "logs" / "ray.log"):
+        with ray_graph.session(job.out / "logs" / "ray.log"):
             rows = [
                 {"number": number, "place": place, **request}
                 for number, unit in enumerate(units)
@@ -292,7 +292,7 @@ def ray_data_llm(args: argparse.Namespace) -> Measured:
                 kept = ("number", "place", "generated_text", "num_generated_tokens", "num_input_tokens")
                 return {name: row[name] for name in kept}
 
-            light = {"num_cpus": cluster.STAGE_CPUS}
+            light = {"num_cpus": ray_graph.STAGE_CPUS}
             process = build_processor(config, before, after, preprocess_map_kwargs=light, postprocess_map_kwargs=light)
             seconds, done = _time_after_first(job.out, process(graph), first=warm)
     timed = [row for row in done if row["number"]]

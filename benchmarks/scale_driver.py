@@ -23,8 +23,8 @@ from mmpr.config import Recipe, parse_recipe
 from mmpr.plan import Build, Plan, make_plan, write_build, write_index
 from mmpr.schema import Completions, IndexedRow, PreferenceRow, Question, Rollout, Verdicts
 from mmpr.stages import Job
-from mmpr.storage.shards import STAGES, Unit, shard, write_shard
-from mmpr.storage.work import WORK, what_is_left
+from mmpr.storage.shards import STAGES, Unit, Units, shard, write_shard
+from mmpr.storage.work import WORK, Left, what_is_left
 
 MEAN_TOKENS = 325  # between the paper's 300.0 (chosen) and 350.5 (rejected)
 QUESTION_WORDS = 60  # about its 79.5 tokens
@@ -78,7 +78,7 @@ def graph(data: str, out: str) -> dict[str, Any]:
     plan = make_plan(recipe_of(data, samples=1, unit_questions=1), "scale")
     state = write_index(Path(out), plan)
     start, cpu = time.perf_counter(), time.process_time()
-    build_module._run_stages(plan, Path(out), state)
+    build_module.run_stages(plan, Path(out), state)
     return {"wall_s": time.perf_counter() - start, "cpu_s": time.process_time() - cpu}
 
 
@@ -96,10 +96,10 @@ class _ReachedError(Exception):
 
 def resume(data: str, out: str) -> dict[str, Any]:
     """The build command itself on a directory with finished units, to the point where it would start Ray."""
-    from mmpr import cluster
+    from mmpr.runners import ray_graph
 
     start, cpu = time.perf_counter(), time.process_time()
-    with mock.patch.object(cluster, "session", side_effect=_ReachedError):
+    with mock.patch.object(ray_graph, "session", side_effect=_ReachedError):
         try:
             build_module.build(make_plan(recipe_of(data), "scale"), Path(out))
         except _ReachedError:
@@ -140,7 +140,7 @@ def _finished(data: str, out: Path, share: float) -> tuple[Plan, Build]:
 
 def rate(data: str, out: str, judged: bool) -> dict[str, Any]:
     """Responses a second from the index to shards on disk, from the first unit that is through to the last."""
-    from mmpr import cluster
+    from mmpr.runners import ray_graph
 
     plan = make_plan(recipe_of(data), "scale")
     to = Path(out)
@@ -148,13 +148,13 @@ def rate(data: str, out: str, judged: bool) -> dict[str, Any]:
     job, units = Job(plan.recipe, to, plan.model.revision), state.of("train")
     ends: list[float] = []
     begin = time.perf_counter()
-    with cluster.session(to / "logs" / "ray.log"):
-        meter = cluster.start_meter()
+    with ray_graph.session(to / "logs" / "ray.log"):
+        meter = ray_graph.start_meter()
         if judged:
-            nothing = {"to_judge": [], "heldout": [], "meter": meter}
-            cluster.run(job, "none", to_sample=units, on_done=lambda _: ends.append(time.perf_counter()), **nothing)
+            left = Left(units, Units("train", len(units), ()), Units("heldout", 0), {})
+            ray_graph.run(job, "none", left, meter, lambda _: ends.append(time.perf_counter()))
         else:
-            for row in cluster.sample(job, "none", units, "complete", meter).iter_rows():
+            for row in ray_graph.sample(job, "none", units, "complete", meter).iter_rows():
                 if row["error"]:
                     raise SystemExit(row["error"])
                 ends.append(time.perf_counter())

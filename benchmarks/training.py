@@ -272,7 +272,7 @@ class Task:
         """The same tokens and pictures as a row of ours."""
         import torch
 
-        from mmpr.train.nouns import EncodedRow
+        from mmpr.train.rows import EncodedRow
 
         responses: dict[int, Any] = {}
         for pair, batch in zip(self.pairs, self.batches(), strict=True):
@@ -392,9 +392,9 @@ def ours(task: Task, folder: Path, *, cached: bool) -> Side:
 
     from transformers import TrainingArguments
 
-    from mmpr.train.nouns import StepPart
+    from mmpr.train.loop.trainer import MpoTrainer
     from mmpr.train.recipe import parse_train_recipe
-    from mmpr.train.trainer import MpoTrainer, StepBatch
+    from mmpr.train.rows import StepBatch, StepPart
 
     row = task.row if cached else replace(task.row, reference=None)
     batch = StepBatch((StepPart(row, task.pairs, (1.0,) * len(task.pairs)),), len(task.pairs))

@@ -121,7 +121,7 @@ class Dataset:
             SourceError: it is nothing that holds pairs, or a file cannot be read.
         """
         from mmpr.errors import RowError
-        from mmpr.train.rows import read_train_rows
+        from mmpr.train.data.preference_data import read_train_rows
 
         rows = read_train_rows(self.path)
         for place in range(len(rows)):

@@ -20,6 +20,7 @@ from mmpr.command import RULE_HELP, printable, run_command, this_command
 
 if TYPE_CHECKING:
     from mmpr.plan import Build, Plan
+    from mmpr.runners import RunnerName
     from mmpr.storage.shards import Stage
 
 
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.dry_run:
             dry_run(plan)
         else:
-            build(plan, args.out or Path("builds") / recipe.name, start=args.start)
+            build(plan, args.out or Path("builds") / recipe.name, args.start, args.runner)
 
     return run_command(work)
 
@@ -59,6 +60,12 @@ def _arguments() -> argparse.ArgumentParser:
         dest="start",
         choices=("complete", "verify", "pair"),
         help="redo this stage and those after it from the stored responses",
+    )
+    parser.add_argument(
+        "--runner",
+        choices=("ray", "local"),
+        default="ray",
+        help="local: one engine in this process, without Ray, to debug with (default: ray)",
     )
     parser.add_argument("--rule", action="append", default=[], metavar="NAME=module:function", help=RULE_HELP)
     parser.add_argument(
@@ -98,12 +105,13 @@ def dry_run(plan: Plan) -> None:
     )
 
 
-def build(plan: Plan, out: Path, start: Stage | None = None) -> dict[str, Any]:
+def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName = "ray") -> dict[str, Any]:
     """Build into ``out``, or go on with what is there. A report is made when there is none.
 
     Returns the manifest; one that is written here comes without its ``files``.
 
     ``start`` names a stage that is done again, with those after it, from what the stages before it have stored.
+    ``runner`` does the work (``mmpr.runners``).
 
     Raises:
         OutputError: ``out`` is in use or belongs to another recipe.
@@ -126,7 +134,7 @@ def build(plan: Plan, out: Path, start: Stage | None = None) -> dict[str, Any]:
         if (out / "manifest.json").exists():
             manifest = read_manifest(out)
         else:
-            _run_stages(plan, out, state)
+            run_stages(plan, out, state, runner)
             manifest = _finish(plan, out, state)
         print_tables(summary_table(manifest), reasons_table(manifest))
         if not (out / REPORT).exists():
@@ -149,37 +157,20 @@ def _next_command(plan: Plan, shown: str) -> str:
     return f"{this_command()} train {recipe}{shlex.join(words)}"
 
 
-def _run_stages(plan: Plan, out: Path, state: Build) -> None:
+def run_stages(plan: Plan, out: Path, state: Build, runner: RunnerName = "ray") -> None:
     """Whatever is not there yet, of all stages and units."""
-    from mmpr.progress import BuildProgress
+    from mmpr.runners import start_runner
     from mmpr.stages import Job
     from mmpr.storage.work import what_is_left
 
-    job = Job(plan.recipe, out, plan.model.revision)
     train = state.of("train")
     left = what_is_left(out, train, state.of("heldout"), state.work)
     if not left:
         return
     if len(left.to_sample) < len(train):
         print(f"going on: {len(train) - len(left.to_sample)} of {len(train)} units are sampled", file=sys.stderr)
-
-    from mmpr import cluster
-
-    with cluster.session(out / "logs" / "ray.log") as terminal:
-        if left.to_sample:
-            cluster.check_room(plan.recipe.engine, terminal)
-        meter = cluster.start_meter()
-        engines = plan.recipe.engine.actors
-        with BuildProgress(lambda: cluster.read_meter(meter), left.totals, engines, terminal) as progress:
-            cluster.run(
-                job,
-                plan.model.path,
-                to_sample=left.to_sample,
-                to_judge=left.to_judge,
-                heldout=left.heldout,
-                meter=meter,
-                on_done=progress.judged,
-            )
+    with start_runner(runner, out / "logs" / "ray.log") as running:
+        running.run(Job(plan.recipe, out, plan.model.revision), plan.model.path, left)
 
 
 def _finish(plan: Plan, out: Path, state: Build) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TextIO
 
 from mmpr.errors import MmprError
 
@@ -18,8 +20,17 @@ KEPT = "stopped; what is finished is kept, and the same command goes on"
 
 
 def run_command(work: Callable[[], int | None], stopped: str = KEPT) -> int:
-    """Do a command's work; returns the exit status: what it returns (None: 0), an error's own, or 130 when stopped."""
+    """Do a command's work; returns the exit status: what it returns (None: 0), an error's own, or 130 when stopped.
+
+    What cannot be printed does not end the work: the reader has gone, as `head` does, or the disk behind it is full.
+    """
+    _open_streams()
     end_politely()
+    try:
+        os.getcwd()
+    except OSError as error:
+        print(f"error: the working directory: {error.strerror}; change to one that is there", file=sys.stderr)
+        return 1
     try:
         return work() or 0
     except MmprError as error:
@@ -31,12 +42,49 @@ def run_command(work: Callable[[], int | None], stopped: str = KEPT) -> int:
 
 
 def end_politely() -> None:
-    """Let SIGTERM end like Ctrl-C (which a shell may have ignored): what is finished stays, Ray and the engines go.
+    """Let SIGTERM, and a terminal that is closed, end like Ctrl-C: what is finished stays, Ray and the engines go.
 
-    Python lets only a process's main thread say so; elsewhere nothing is changed.
+    A shell may have ignored Ctrl-C, and `nohup` ignores the closing of the terminal, which stays so. Python lets only a
+    process's main thread say so; elsewhere nothing is changed.
     """
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if threading.current_thread() is not threading.main_thread():
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
+
+
+class Forgiving(io.FileIO):
+    """A file whose trouble ends nothing: what cannot be written is dropped, and said once on ``told``, if given."""
+
+    told: TextIO | None = None
+
+    def write(self, data: Any) -> int:
+        """Write what can be written."""
+        try:
+            super().write(data)
+        except OSError as error:
+            told, self.told = self.told, None
+            if told is not None and not isinstance(error, BrokenPipeError):
+                print(f"warning: output is lost: {error.strerror}", file=told, flush=True)
+        return len(data)
+
+
+def _open_streams() -> None:
+    """Make the standard streams of a process ones that can always be written to, be they closed or full."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # closed: the next file that is opened would take its place
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is sys.__stderr__:  # and not what a test or a notebook has put there
+        err = io.BufferedWriter(Forgiving(2, "w", closefd=False))
+        sys.stderr = io.TextIOWrapper(err, "utf-8", "backslashreplace", line_buffering=True)
+    if sys.stdout is sys.__stdout__:
+        out = Forgiving(1, "w", closefd=False)
+        out.told = sys.stderr
+        encoding = getattr(sys.stdout, "encoding", "utf-8")
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(out), encoding, "backslashreplace", line_buffering=True)
 
 
 def this_command() -> str:

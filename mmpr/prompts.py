@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmpr.config.small_files import read_small
 from mmpr.errors import MmprError
-from mmpr.reading import read_small
 from mmpr.resources import PROMPTS
 from mmpr.schema import IMAGE_MARK
 

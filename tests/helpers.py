@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-from mmpr import build as build_module
+from mmpr.build import build
 from mmpr.config import Recipe, load_recipe, parse_recipe
-from mmpr.engine.replay import ReplayEngine
-from mmpr.plan import Build, Plan, make_plan
-from mmpr.stages import Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
+from mmpr.plan import make_plan
 from mmpr.storage.manifest import read_manifest
 from mmpr.storage.shards import Stage
 
@@ -120,21 +116,6 @@ def small_quickstart() -> Recipe:
 
 
 def build_without_ray(recipe: Recipe, out: Path, start: Stage | None = None) -> dict[str, Any]:
-    """``mmpr.build.build`` with its stages run one after the other in this process; returns the manifest."""
-    with mock.patch.object(build_module, "_run_stages", run_stages):
-        build_module.build(make_plan(recipe, "recipe"), out, start)
+    """A build by the local runner; returns the manifest."""
+    build(make_plan(recipe, "recipe"), out, start, "local")
     return read_manifest(out)
-
-
-def run_stages(plan: Plan, out: Path, state: Build) -> None:
-    """What Ray would do, one unit after the other."""
-    job = Job(plan.recipe, out.absolute(), plan.model.revision)
-    for unit in state.of("heldout"):
-        ingest_unit(job, unit)
-    engine = ReplayEngine(plan.recipe)
-    for unit in state.of("train"):
-        ingest_unit(job, unit)
-        asyncio.run(sample_unit(job, unit, engine, lambda _: None))
-        asyncio.run(complete_unit(job, unit, engine, lambda _: None))
-        verify_unit(job, unit)
-        pair_unit(job, unit)

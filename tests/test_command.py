@@ -1,6 +1,10 @@
 """How commands end, and what of other people's text reaches a terminal."""
 
+import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,10 +28,10 @@ HOSTILE = [
 @pytest.fixture(autouse=True)
 def handlers():
     """The handlers of signals are put back."""
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
-    signal.signal(signal.SIGINT, before[0])
-    signal.signal(signal.SIGTERM, before[1])
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_a_command_ends_as_its_work_does(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,6 +56,47 @@ def test_sigterm_ends_a_command_in_the_background_too() -> None:
     end_politely()
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_closed_terminal_ends_a_command_unless_it_is_to_be_ignored() -> None:
+    assert run_command(lambda: signal.raise_signal(signal.SIGHUP), "stopped here") == 130
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    assert run_command(lambda: signal.raise_signal(signal.SIGHUP)) == 0
+
+
+PRINTS = (
+    "import sys\nfrom mmpr.command import run_command\n"
+    "def work():\n    for line in range(20_000):\n        print('line', line)\n    print('done', file=sys.stderr)\n"
+    "sys.exit(run_command(work))"
+)
+
+
+@pytest.mark.parametrize(
+    ("redirection", "lost"),
+    [("> /dev/full", True), (">&-", False), ("<&- >&-", False), ("2>&1 | head -1 | grep line", False)],
+)
+def test_output_that_cannot_be_printed_ends_nothing(redirection: str, lost: bool) -> None:
+    command = f'set -o pipefail; {sys.executable} -c "$CODE" {redirection}'
+    environment = {**os.environ, "CODE": PRINTS}
+    done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert ("warning: output is lost: No space left on device" in done.stderr) == lost
+    assert done.stderr.endswith("done\n") or "head" in redirection
+
+
+def test_a_full_disk_behind_both_streams_ends_nothing() -> None:
+    command = f'{sys.executable} -c "$CODE" > /dev/full 2> /dev/full'
+    assert subprocess.run(["bash", "-c", command], env={**os.environ, "CODE": PRINTS}, timeout=60).returncode == 0
+
+
+def test_a_deleted_working_directory_is_told(tmp_path: Path) -> None:
+    command = f'cd {tmp_path} && rmdir {tmp_path} && {sys.executable} -c "$CODE"'
+    environment = {**os.environ, "CODE": PRINTS, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: the working directory: No such file or directory; change to one that is there\n",
+    )
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)

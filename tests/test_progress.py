@@ -20,9 +20,7 @@ def test_brackets_in_tables_are_text(cell: str, capsys: pytest.CaptureFixture[st
 
 
 def test_what_training_says_is_printable(capsys: pytest.CaptureFixture[str]) -> None:
-    import sys
-
-    TrainProgress(0, 1, sys.stderr).say("".join(HOSTILE))
+    TrainProgress("train", "steps", 1).say("".join(HOSTILE))
     assert capsys.readouterr().err.removesuffix("\n").isprintable()
 
 

@@ -60,8 +60,8 @@ class Engine(Protocol):
         ...
 
 
-def start_engine(recipe: Recipe, model_path: str, log: Path) -> Engine:
-    """Start the engine that the recipe names; its own output goes to ``log``.
+def start_engine(recipe: Recipe, model_path: str, log: Path | None) -> Engine:
+    """Start the engine that the recipe names; this process's output goes to ``log`` from then on, if there is one.
 
     Raises:
         EngineStartError: with the engine's own last lines.

@@ -30,16 +30,17 @@ _CPU_BATCHED_TOKENS = 8192
 class VllmEngine:
     """An ``AsyncLLM`` and the chat format of its model."""
 
-    def __init__(self, recipe: Recipe, model_path: str, log: Path) -> None:
+    def __init__(self, recipe: Recipe, model_path: str, log: Path | None) -> None:
         """Start the engine; takes half a minute to several.
 
-        ``model_path`` is a folder or a name on the hub. From here on this process writes its output to ``log``, as do
-        vLLM's own processes.
+        ``model_path`` is a folder or a name on the hub. From here on this process writes its output to ``log``, if one
+        is given, as do vLLM's own processes.
 
         Raises:
             EngineStartError: with the last lines of the log.
         """
-        _write_output_to(log)
+        if log is not None:
+            _write_output_to(log)
         # Without a GPU, the threads that vLLM computes with; Ray has set it already.
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, int(recipe.engine.cpus_per_actor))))
         self._recipe = recipe
@@ -184,10 +185,10 @@ def _write_output_to(log: Path) -> None:
     os.close(file)
 
 
-def _start_message(error: Exception, log: Path) -> str:
+def _start_message(error: Exception, log: Path | None) -> str:
     sys.stdout.flush()
     sys.stderr.flush()
-    return f"the engine did not start: {_one_line(error)}{last_words(log)}"
+    return f"the engine did not start: {_one_line(error)}{last_words(log) if log is not None else ''}"
 
 
 def _one_line(error: BaseException) -> str:

@@ -13,9 +13,21 @@ from mmpr.evaluate.nouns import Evaluation, Style
 from mmpr.evaluate.plan import Asking, base_recipe, name_models, plan_runs
 from mmpr.evaluate.store import check_folder, claim, store_questions
 from mmpr.models import say_remote_code
+from mmpr.runners import RunnerName, start_runner
 from mmpr.stages import Job
-from mmpr.storage.shards import ATTEMPTS, Stage, add_counts, is_done, locked, remove_temporaries, write_json, write_text
+from mmpr.storage.shards import (
+    ATTEMPTS,
+    Stage,
+    Units,
+    add_counts,
+    done,
+    locked,
+    remove_temporaries,
+    write_json,
+    write_text,
+)
 from mmpr.storage.tables import read_counts
+from mmpr.storage.work import Left
 
 STAGES: tuple[Stage, ...] = ("ingest", "sample", "verify")
 
@@ -29,6 +41,7 @@ def evaluate(
     styles: Sequence[Style] = ("reason",),
     template: str | None = None,
     overrides: Sequence[str] = (),
+    runner: RunnerName = "ray",
 ) -> Evaluation:
     """Evaluate models into ``root``, or go on with what is there; returns everything that lies there then.
 
@@ -58,7 +71,7 @@ def evaluate(
             claim(one.run)
         unfinished = [one for one in asking if not one.run.is_finished()]
         if unfinished:
-            _ask(unfinished, root)
+            ask(unfinished, root, runner)
         remove_temporaries(root)
         if found.benchmark is not None:
             for one in asking:
@@ -69,41 +82,34 @@ def evaluate(
     return evaluation
 
 
-def _ask(asking: Sequence[Asking], root: Path) -> None:
-    """Whatever is not there yet, run by run, in one session of Ray."""
-    from mmpr import cluster
-    from mmpr.progress import BuildProgress
-
-    with cluster.session(root / "logs" / "ray.log") as terminal:
+def ask(asking: Sequence[Asking], root: Path, runner: RunnerName) -> None:
+    """Whatever is not there yet, run by run, with one runner for all."""
+    with start_runner(runner, root / "logs" / "ray.log") as running:
         for one in asking:
             run, job = one.run, job_of(one)
-            units = run.stored.all_units()
-            to_sample = [unit for unit in units if not is_done(run.folder, "sample", unit)]
-            sampled = [unit for unit in units if unit not in set(to_sample)]
-            to_judge = [unit for unit in sampled if not is_done(run.folder, "verify", unit)]
-            totals: dict[str, int] = {}
-            for unit in to_sample:
-                add_counts(totals, read_counts(job.asked(unit)))
-            questions = sum(totals.values())
-            totals = {"questions": questions, "to_judge": questions * one.recipe.sampling.samples}
-            going_on = f", {len(sampled)} of {len(units)} units are there" if sampled else ""
-            asked = f"{run.about['model']}, {run.about['style']}, {run.about['way']}{going_on}"
-            print(printable(asked), file=terminal)
-            if to_sample:
-                cluster.check_room(one.recipe.engine, terminal)
-            meter = cluster.start_meter()
-            engines = one.recipe.engine.actors
-            with BuildProgress(lambda meter=meter: cluster.read_meter(meter), totals, engines, terminal) as bars:  # type: ignore[misc]
-                cluster.run(
-                    job,
-                    one.model.path,
-                    to_sample=to_sample,
-                    to_judge=to_judge,
-                    heldout=[],
-                    meter=meter,
-                    on_done=bars.judged,
-                )
+            left, there = _left(job, run.stored.all_units(), one.recipe.sampling.samples)
+            going_on = f", {there} of {there + len(left.to_sample)} units are there" if there else ""
+            told = f"{run.about['model']}, {run.about['style']}, {run.about['way']}{going_on}"
+            print(printable(told), file=running.terminal)
+            running.run(job, one.model.path, left)
             shutil.rmtree(run.folder / ATTEMPTS, ignore_errors=True)
+
+
+def _left(job: Job, units: Units, samples: int) -> tuple[Left, int]:
+    """What a run has still to sample and to judge, and how many of its units are sampled."""
+    sampled, judged = (done(job.out, stage, units) for stage in ("sample", "verify"))
+    to_sample = units.where([not there for there in sampled])
+    totals: dict[str, int] = {}
+    for unit in to_sample:
+        add_counts(totals, read_counts(job.asked(unit)))
+    questions = sum(totals.values())
+    left = Left(
+        to_sample=to_sample,
+        to_judge=units.where([there and not known for there, known in zip(sampled, judged, strict=True)]),
+        heldout=Units("heldout", len(units), ()),
+        totals={"questions": questions, "to_judge": questions * samples},
+    )
+    return left, sum(sampled)
 
 
 def job_of(one: Asking) -> Job:

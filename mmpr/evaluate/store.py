@@ -24,7 +24,7 @@ from mmpr.config import Recipe
 from mmpr.errors import OutputError, SourceError
 from mmpr.evaluate.data import Data, fingerprint_of, read_questions, with_instruction
 from mmpr.schema import Question, Reject
-from mmpr.storage.shards import Unit, is_done, shard, write_json, write_shard
+from mmpr.storage.shards import Unit, Units, is_done, shard, write_json, write_shard
 
 UNIT_QUESTIONS = 64
 OURS = {".lock", "data", "runs", "logs", "report.json", "index.html"}
@@ -43,9 +43,9 @@ class Stored:
     units: int
     left_out: dict[str, int]
 
-    def all_units(self) -> list[Unit]:
+    def all_units(self) -> Units:
         """The units of work."""
-        return [Unit("train", number, self.units) for number in range(self.units)]
+        return Units("train", self.units)
 
 
 def check_folder(root: Path) -> None:

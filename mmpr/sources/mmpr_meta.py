@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from mmpr.config import Columns
+from mmpr.config.small_files import read_small
 from mmpr.errors import RowError, SourceError
-from mmpr.reading import read_small
 from mmpr.sources import cells, files, jsonl
 
 _MAX_META_BYTES = 16 << 20

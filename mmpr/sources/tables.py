@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmpr.config import Columns, Recipe, TableSource
+from mmpr.config.small_files import read_small
 from mmpr.errors import RowError, SourceError
-from mmpr.reading import read_small
 from mmpr.schema import Reject, SourceRow
 from mmpr.sources import cells, files
 from mmpr.sources.jsonl import parse_object, path_ref

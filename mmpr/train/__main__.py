@@ -9,8 +9,8 @@ from pathlib import Path
 
 from mmpr.command import run_command
 
-# On a CPU, glibc gives every large tensor back to the kernel and gets it anew, page by page: a step of a small model
-# took 5 to 8 seconds, and 0.7 with these (docs/training.md).
+# Without these, glibc returns every large tensor to the kernel and gets new memory page by page: a small model's step
+# on a CPU took 5 to 8 seconds, and 0.7 with them (docs/training.md).
 _MALLOC = {
     "MALLOC_MMAP_THRESHOLD_": "4000000000",
     "MALLOC_TRIM_THRESHOLD_": "8000000000",
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     args = _arguments().parse_intermixed_args(argv)
     if argv is None:
         use_memory_well()
-    recipe_path, overrides = _sorted_out(args.recipe)
+    recipe_path, overrides = _recipe_and_overrides(args.recipe)
 
     def work() -> None:
         from mmpr.train.recipe import load_train_recipe
@@ -57,7 +57,7 @@ def _arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def _sorted_out(words: list[str]) -> tuple[Path | None, list[str]]:
+def _recipe_and_overrides(words: list[str]) -> tuple[Path | None, list[str]]:
     """The recipe, if one is named, and the overrides."""
     if words and "=" not in words[0]:
         return Path(words[0]), words[1:]
@@ -65,9 +65,9 @@ def _sorted_out(words: list[str]) -> tuple[Path | None, list[str]]:
 
 
 def use_memory_well() -> None:
-    """Start this process again with the settings of malloc that training on a CPU needs, unless they are set.
+    """Restart this process with the malloc settings that training on a CPU needs, unless the user has set any.
 
-    They are read by glibc when a process starts. With a GPU, or another C library, nothing is done.
+    glibc reads them when a process starts. Does nothing with a GPU, or with another C library.
     """
     try:
         glibc = (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")

@@ -1,10 +1,10 @@
-"""What a person sees while a run trains: one live line on a terminal, a plain line every ten seconds elsewhere."""
+"""How far encoding, the reference and training are: a live bar on a terminal, elsewhere a line every ten seconds."""
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -14,17 +14,17 @@ from mmpr.progress import PLAIN_EVERY_S
 
 
 class TrainProgress:
-    """Steps done, rate, time left, and the figures that tell whether it learns."""
+    """Shows how many of ``total`` things (``noun``: rows, steps) are done; ``done`` of them before this start."""
 
-    def __init__(self, done: int, steps: int, file: TextIO) -> None:
-        self._done, self._steps, self._file = done, steps, file
-        self._first = done
-        self._started_s = self._told_s = time.monotonic()
-        console = Console(file=file)
+    def __init__(self, name: str, noun: str, total: int, done: int = 0, file: TextIO | None = None) -> None:
+        self._name, self._noun, self._total, self._first = name, noun, total, done
+        self._file = file or sys.stderr
+        self._started_s = self._shown_s = time.monotonic()
+        console = Console(file=self._file)
         self._bar: Progress | None = None
         if console.is_terminal:
             columns = (
-                TextColumn("train"),
+                TextColumn("{task.description:<9}"),
                 BarColumn(bar_width=24),
                 TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
                 TimeElapsedColumn(),
@@ -32,27 +32,25 @@ class TrainProgress:
                 TextColumn("{task.fields[details]}"),
             )
             self._bar = Progress(*columns, console=console, speed_estimate_period=60)
-            self._task = self._bar.add_task("train", total=steps, completed=done, details="")
+            self._task = self._bar.add_task(name, total=total, completed=done, details="")
             self._bar.start()
 
-    def step(self, line: Mapping[str, Any]) -> None:
-        """A step is done."""
-        self._done = int(line["step"])
-        details = (
-            f"loss {line['loss']:.3f}  margin {line['rewards/margins']:.2f}  "
-            f"accuracy {line['rewards/accuracies']:.2f}  {line['tokens_per_second']:,.0f} tokens/s"
-        )
+    def update(self, done: int, details: str = "", *, last: bool = False) -> None:
+        """Show that ``done`` things are done, with ``details`` (default: the rate); the ``last`` line always stands."""
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, details=details)
+            self._bar.update(self._task, completed=done, details=details)
             return
         now_s = time.monotonic()
-        if now_s - self._told_s >= PLAIN_EVERY_S or self._done == self._steps:
-            self._told_s = now_s
-            left_s = (now_s - self._started_s) / max(self._done - self._first, 1) * (self._steps - self._done)
-            print(f"{self._done:,}/{self._steps:,} steps  {details}  {left_s:,.0f} s left", file=self._file, flush=True)
+        if now_s - self._shown_s < PLAIN_EVERY_S and not last:
+            return
+        self._shown_s = now_s
+        here, passed_s = max(done - self._first, 1), now_s - self._started_s
+        details = details or f"{here / max(passed_s, 1e-9):,.1f} {self._noun}/s"
+        left_s = passed_s / here * (self._total - done)
+        self.say(f"{self._name}  {done:,}/{self._total:,} {self._noun}  {details}  {left_s:,.0f} s left")
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         text = printable(text)
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False)
@@ -60,6 +58,6 @@ class TrainProgress:
             print(text, file=self._file, flush=True)
 
     def close(self) -> None:
-        """The run has ended."""
+        """End the live bar."""
         if self._bar is not None:
             self._bar.stop()

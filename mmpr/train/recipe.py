@@ -1,24 +1,18 @@
-"""Recipes of training runs: YAML, read into frozen objects that are known to be right.
+"""Recipes of training runs: YAML, read into frozen and validated objects.
 
-Defaults are the paper's (section 4: MPO, one epoch, batches of 256 pairs). What a run works on (data, model, output) is
-not in the recipe but on the command line. Reading one needs no torch.
+Defaults are the paper's (section 4: MPO, one epoch, batches of 256 pairs). Data, model and output folder are not in the
+recipe but on the command line. Reading a recipe does not import torch.
 """
 
 from __future__ import annotations
 
-import copy
-import difflib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
-# The reading of YAML, of key.path=value and of pydantic's errors is the same for all recipes.
-from mmpr.config import Part, apply_override, list_problems, plain_problem, read_yaml
-from mmpr.errors import RecipeError
-from mmpr.forbidden import huge_numbers, refuse_secrets
+from mmpr.config import Part, parse_settings, read_yaml
 from mmpr.resources import PIPELINES, find_pipeline
 
 Freezable = Literal["vision", "projector", "decoder"]
@@ -35,7 +29,7 @@ class ObjectiveSpec(Part):
 
 
 class DataSpec(Part):
-    """Which pairs are seen, and how many of them an optimizer step sees (over all processes)."""
+    """Which pairs are trained on, and how many of them in an optimizer step (over all processes)."""
 
     pairs_a_step: int = Field(256, ge=1)
     max_pairs_a_question: int | None = Field(None, ge=1, description="of one question, in one step")
@@ -54,7 +48,7 @@ class DataSpec(Part):
 
 
 class ModelSettings(Part):
-    """How the model is loaded and which parts of it stay as they are."""
+    """How the model is loaded and which parts of it are frozen."""
 
     freeze: tuple[Freezable, ...] = ()
     drop_path: float = Field(0.0, ge=0, lt=1, description="of the vision tower, where the family has it")
@@ -84,7 +78,7 @@ class OptimizerSpec(Part):
 
 
 class ComputeSpec(Part):
-    """How a step is computed; none of it changes what is computed."""
+    """How a step is computed; the result is the same but for rounding."""
 
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     max_pack_tokens: int | None = Field(
@@ -102,14 +96,14 @@ class ComputeSpec(Part):
 
 
 class SaveSpec(Part):
-    """Checkpoints: whole or absent, and the last ``keep`` of them."""
+    """When checkpoints are written, and how many are kept."""
 
     every_steps: int = Field(100, ge=1)
     keep: int = Field(2, ge=1)
 
 
 class WatchSpec(Part):
-    """Greedy answers to held-out questions, looked at during the run."""
+    """Held-out questions that are answered greedily during the run."""
 
     questions: int = Field(16, ge=0, description="0: none")
     every_steps: int = Field(100, ge=1)
@@ -117,7 +111,7 @@ class WatchSpec(Part):
 
 
 class TrainRecipe(Part):
-    """Everything a training run does."""
+    """All settings of a training run."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     seed: int = Field(0, ge=0)
@@ -133,7 +127,7 @@ class TrainRecipe(Part):
     report_to: tuple[str, ...] = Field((), description="tensorboard, wandb, ... as transformers knows them")
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, defaults filled in."""
+        """Plain values, with the defaults."""
         return self.model_dump(mode="json")
 
 
@@ -156,20 +150,12 @@ def parse_train_recipe(tree: object, overrides: Sequence[str] = (), *, where: st
     Raises:
         RecipeError: with every problem found.
     """
-    if not isinstance(tree, dict):
-        raise RecipeError(where, ["a recipe is a mapping of names to values"])
-    settings: dict[str, Any] = copy.deepcopy(tree)  # overrides change it
-    problems = [problem for override in overrides if (problem := apply_override(settings, override))]
-    refuse_secrets(settings, where)
-    problems += huge_numbers(settings)
-    try:
-        recipe = TrainRecipe.model_validate_json(json.dumps(settings))
-    except ValidationError as error:
-        raise RecipeError(where, problems + list_problems(error.errors(), _told)) from None
-    except (TypeError, ValueError, RecursionError) as error:
-        raise RecipeError(
-            where, [*problems, f"holds a value that is no number, text, list or mapping: {error}"]
-        ) from None
+    return parse_settings(TrainRecipe, tree, overrides, where=where, check=_problems)
+
+
+def _problems(recipe: TrainRecipe) -> list[str]:
+    """What no setting shows by itself."""
+    problems = []
     objective = recipe.objective
     if not objective.preference + objective.quality + objective.generation:
         problems.append("objective: all weights are 0, there is nothing to learn")
@@ -179,25 +165,4 @@ def parse_train_recipe(tree: object, overrides: Sequence[str] = (), *, where: st
                 problems.append(f"data.{what}.{name}: must be 0 or more (it is {weight})")
     if recipe.lora is None and set(recipe.model.freeze) == set(get_args(Freezable)):
         problems.append("model.freeze: all parts are frozen, there is nothing to train")
-    if problems:
-        raise RecipeError(where, problems)
-    return recipe
-
-
-def _told(error: Any) -> str:
-    """A problem as a line; an unknown setting is told with the nearest known one."""
-    if error["type"] != "extra_forbidden":
-        return plain_problem(error)
-    where, name = ".".join(str(part) for part in error["loc"]), str(error["loc"][-1])
-    near = difflib.get_close_matches(name, sorted(set(_names(TrainRecipe))), n=1)
-    if near == [name]:
-        return f"{where}: not a setting of this part"
-    return f"{where}: not a setting{f'; do you mean {near[0]!r}?' if near else ''}"
-
-
-def _names(model: type[BaseModel]) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        yield name
-        for kind in (field.annotation, *get_args(field.annotation)):
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                yield from _names(kind)
+    return problems

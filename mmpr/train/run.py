@@ -1,21 +1,11 @@
-"""A run, from top to bottom: what it is, where it stands, what is left to do.
+"""A run from its start to its end: what it is, whether it is the one that was begun here, and what came out.
 
-    RUN/run.json         recipe, data, model: what the run is; a command that says something else is refused
-    RUN/metrics.jsonl    a line a step
-    RUN/samples.jsonl    greedy answers to held-out questions
-    RUN/drops.jsonl      rows and pairs that are not trained on, and why
-    RUN/checkpoints/     whole or absent
-    RUN/model/           the result: a stock checkpoint with its processor, and mmpr.json
-    RUN/report.html      curves, what the watch says, answers before and after
-    RUN/result.json      written last
-
-Nothing heavy is imported before it is known that there is something to do.
+torch is imported only once it is known that there are steps left to train.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -27,10 +17,13 @@ from mmpr import __version__
 from mmpr.command import printable
 from mmpr.errors import MmprError, OutputError
 from mmpr.models import hash_files, hub_revision, say_remote_code
+from mmpr.storage.manifest import file_sha256
 from mmpr.storage.shards import locked, write_json
+from mmpr.train import run_folder
+from mmpr.train.changes import changes
 from mmpr.train.recipe import TrainRecipe
+from mmpr.train.run_folder import is_writer
 
-RESULT = "result.json"
 _PACKAGES = ("torch", "transformers", "accelerate", "peft")
 _MODEL_FILES = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors", "*.bin")
 
@@ -46,19 +39,19 @@ def train(recipe: TrainRecipe, *, data: str, model: str, out: Path) -> dict[str,
     with _locked(out):
         about = describe(recipe, data, model)
         begin(out, about)
-        if not (out / RESULT).exists():
-            say_remote_code(recipe.model.trust_remote_code and _is_first())
+        if not (out / run_folder.RESULT).exists():
+            say_remote_code(recipe.model.trust_remote_code and is_writer())
             from mmpr.train.session import run_session
 
             run_session(recipe, about, out)
-        result: dict[str, Any] = json.loads((out / RESULT).read_text(encoding="utf-8"))
-    if _is_first():
+        result: dict[str, Any] = json.loads((out / run_folder.RESULT).read_text(encoding="utf-8"))
+    if is_writer():
         _show(result, out)
     return result
 
 
 def describe(recipe: TrainRecipe, data: str, model: str) -> dict[str, Any]:
-    """What a run is: settings, the very data and the very model, and the libraries.
+    """What a run is: settings, data and model with their hashes, and versions of libraries.
 
     Raises:
         MmprError: there is no such data or model.
@@ -70,17 +63,17 @@ def describe(recipe: TrainRecipe, data: str, model: str) -> dict[str, Any]:
     return {
         "mmpr": __version__,
         "recipe": recipe.as_json(),
-        "data": {"path": data, "manifest_sha256": _sha256(manifest) if manifest.is_file() else None},
+        "data": {"path": data, "manifest_sha256": file_sha256(manifest) if manifest.is_file() else None},
         "model": {"path": model, "revision": model_revision(model)},
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
     }
 
 
 def model_revision(model: str) -> str:
-    """What names the weights: a hash of a folder's files, or the commit of a name on the hub.
+    """A hash of the files of a model's folder, or the commit of a name on the hub.
 
     Raises:
-        MmprError: it is nowhere to be found.
+        MmprError: the model is not found.
     """
     folder = Path(model)
     if not folder.is_dir():
@@ -91,36 +84,29 @@ def model_revision(model: str) -> str:
 
 
 def begin(out: Path, about: dict[str, Any]) -> None:
-    """Write down what the run is, or make sure that it is the same as the one that was begun here.
+    """Write ``RUN/run.json``, or check that the run that was begun in this folder is the same one.
 
     Raises:
-        OutputError: it is another one; the text says in what.
+        OutputError: it is another one; the message lists the differences.
     """
-    path = out / "run.json"
+    path = out / run_folder.RUN
     if not path.exists():
-        if _is_first():
+        if is_writer():
             write_json(path, about)
         return
     try:
         begun = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise OutputError(f"{path}: cannot be read: {error}") from None
+    before, now = ({part: tree.get(part) for part in ("recipe", "data", "model")} for tree in (begun, about))
     differences = [
-        line
-        for part in ("recipe", "data", "model")
-        for line in _differences(part, begun.get(part), about[part])
-        if line.split(":")[0] not in ("data.path", "model.path")  # moved, but the same
+        f"  - {name}: was {json.dumps(was)}, is {json.dumps(is_)}"
+        for name, was, is_ in changes(before, now)
+        if name not in ("data.path", "model.path")  # moved, but the same
     ]
     if differences:
-        shown = "\n".join(f"  - {line}" for line in differences)
+        shown = "\n".join(differences)
         raise OutputError(f"{out}: holds another run; use another --out, or the settings it was begun with:\n{shown}")
-
-
-def _differences(where: str, before: Any, now: Any) -> list[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        names = sorted(before.keys() | now.keys())
-        return [line for name in names for line in _differences(f"{where}.{name}", before.get(name), now.get(name))]
-    return [] if before == now else [f"{where}: was {json.dumps(before)}, is {json.dumps(now)}"]
 
 
 def _show(result: dict[str, Any], out: Path) -> None:
@@ -139,8 +125,8 @@ def _show(result: dict[str, Any], out: Path) -> None:
 
 @contextlib.contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Hold the folder for this run; of several processes of a run the first one does."""
-    if not _is_first():
+    """Lock the folder for this run; only the process that writes does."""
+    if not is_writer():
         yield
         return
     try:
@@ -148,15 +134,6 @@ def _locked(out: Path) -> Iterator[None]:
             yield
     except OutputError as error:
         raise OutputError(str(error).replace("another build", "another run")) from None
-
-
-def _is_first() -> bool:
-    """Whether this is the only process of a run, or the first (torchrun numbers them)."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _version(package: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The heavy part of a run: data, model, trainer, and what is left on disk at the end."""
+"""The part of a run that needs torch: data, model and trainer, and the files at the end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +18,40 @@ from transformers.utils import logging as transformers_logging
 
 from mmpr.errors import MmprError
 from mmpr.storage.shards import write_json, write_text
-from mmpr.train import ranks
-from mmpr.train.checkpoints import WRITING, forget_half_written, last_checkpoint, publish, step_of
-from mmpr.train.compute import Compute
-from mmpr.train.curves import Sample, report
-from mmpr.train.keeper import Keeper, read_state
-from mmpr.train.metrics import read_metrics
-from mmpr.train.nouns import StepPart
-from mmpr.train.policy import load_model, load_processor, save_stock
-from mmpr.train.prepare import Prepared, add_reference, prepare
+from mmpr.train import distributed, run_folder
+from mmpr.train.data.prepare import Prepared, add_reference, prepare
+from mmpr.train.loop.callback import RunCallback, read_state
+from mmpr.train.loop.checkpoints import forget_half_written, last_checkpoint, publish, step_of
+from mmpr.train.loop.greedy_answers import WatchedQuestion, answer, from_rows, held_out
+from mmpr.train.loop.metrics import first_and_last_tenth
+from mmpr.train.loop.report import report
+from mmpr.train.loop.step_log import read_steps
+from mmpr.train.loop.trainer import MpoTrainer
+from mmpr.train.loop.watch import Answers
+from mmpr.train.model import load_model, load_processor, save_stock
+from mmpr.train.private_names import use_one_gpu
 from mmpr.train.recipe import TrainRecipe
-from mmpr.train.run import RESULT
-from mmpr.train.samples import Asked, answer, from_rows, held_out, read_answers, write_answers
-from mmpr.train.trainer import MpoTrainer
-from mmpr.train.watch import Answers
+from mmpr.train.rows import StepPart
+from mmpr.train.run_folder import is_writer
+from mmpr.train.shared_prefix.compute import Compute
 
-_SHOWN_SAMPLES = 16
-_TIMEOUT_S = 7 * 24 * 3600  # ranks wait for each other while one encodes, samples or saves
+_TIMEOUT_S = 7 * 24 * 3600  # ranks wait for each other while one encodes, answers or saves
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What the parts of a run share: ``about`` is the content of ``RUN/run.json``, ``out`` the run's folder.
+
+    ``arguments`` are transformers', with the device; ``checkpoint`` is where the run goes on from, or None.
+    """
+
+    recipe: TrainRecipe
+    about: Mapping[str, Any]
+    out: Path
+    arguments: TrainingArguments
+    processor: Any
+    prepared: Prepared
+    checkpoint: Path | None
 
 
 def run_session(recipe: TrainRecipe, about: Mapping[str, Any], out: Path) -> None:
@@ -44,66 +61,81 @@ def run_session(recipe: TrainRecipe, about: Mapping[str, Any], out: Path) -> Non
         MmprError: data or model cannot be used, or the watch has stopped the run.
     """
     started_s = time.monotonic()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    first = int(os.environ.get("RANK", "0")) == 0
-    if first:
-        forget_half_written(out)
-    model_path = about["model"]["path"]
-    arguments = training_arguments(recipe, out)  # processes find each other here
-    processor = load_processor(model_path, recipe.model.trust_remote_code)
-    checkpoint = last_checkpoint(out)
-    done = step_of(checkpoint) if checkpoint else 0
-    if checkpoint and first:
-        print(f"going on from step {done}", file=sys.stderr)
-    config = AutoConfig.from_pretrained(model_path, trust_remote_code=recipe.model.trust_remote_code)
-    prepared = prepare(recipe, Path(about["data"]["path"]), out, processor, config)
+    session = _open(recipe, about, out)
     if recipe.reference == "cached":
-        _cache_references(recipe, about, prepared, arguments)
-    arguments.max_steps = min(len(prepared.steps), recipe.data.max_steps or len(prepared.steps))
-    policy = load_model(model_path, recipe, weights=checkpoint)
-    _place(policy, recipe, arguments)
+        _cache_references(session)
+    steps = len(session.prepared.steps)
+    session.arguments.max_steps = min(steps, recipe.data.max_steps or steps)
+    policy = _load(session, weights=session.checkpoint)
     reference = None
     if recipe.reference == "on_the_fly" and recipe.lora is None:
-        reference = load_model(model_path, recipe).requires_grad_(False).eval()
-        _place(reference, recipe, arguments)
-
-    asked = _questions(recipe, about, prepared)
-    sets: list[Answers] = []
-    keeper = Keeper(out, done=done, steps=arguments.max_steps, keep=recipe.save.keep, about=about)
+        reference = _load(session, trained=False)
+    questions = _questions(session)
+    callback = RunCallback(
+        out,
+        done=step_of(session.checkpoint) if session.checkpoint else 0,
+        steps=session.arguments.max_steps,
+        keep=recipe.save.keep,
+        about=about,
+    )
     try:
         trainer = MpoTrainer(
             policy,
-            arguments,
-            prepared.steps,
+            session.arguments,
+            session.prepared.steps,
             recipe,
-            processor=processor,
+            processor=session.processor,
             reference=reference,
-            callbacks=[keeper],
-            see=keeper.see,
+            callbacks=[callback],
+            see_step=callback.see_step,
         )
-        keeper.shift = trainer.shift
-        if checkpoint is not None:
-            trainer.shift.load_state_dict(read_state(checkpoint)["reward_shift"])
-        keeper.tell(keeper.watch.see_drops(prepared.dropped, prepared.rows))
-        _ask(recipe, keeper, policy, processor, asked, sets, out, done, arguments.max_steps)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        callback.shift = trainer.shift
+        if session.checkpoint is not None:
+            trainer.shift.load_state_dict(read_state(session.checkpoint)["reward_shift"])
+        callback.tell(callback.watch.see_drops(session.prepared.dropped, session.prepared.rows))
+        if questions:
+            _watch_answers(session, policy, questions, callback)
+        trainer.train(resume_from_checkpoint=str(session.checkpoint) if session.checkpoint else None)
     except MmprError:
-        if first and (out / "metrics.jsonl").exists():
-            _write_report(recipe, out, asked, sets, keeper, prepared)  # what it was stopped for is in it
+        if is_writer() and (out / run_folder.METRICS).exists():
+            _write_report(session, questions, callback)  # it shows why the run was stopped
         raise
     finally:
-        keeper.close()
-    _finish(recipe, about, out, trainer, processor, asked, sets, keeper, prepared, time.monotonic() - started_s)
+        callback.close()
+    weights = distributed.whole_weights(policy) if distributed.is_sharded(policy) else None  # all ranks gather
+    if is_writer():
+        _save(session, trainer, weights)
+        _write_report(session, questions, callback)
+        _write_result(session, trainer, callback, time.monotonic() - started_s)
+        shutil.rmtree(out / run_folder.WRITING, ignore_errors=True)
+    distributed.barrier()
+
+
+def _open(recipe: TrainRecipe, about: Mapping[str, Any], out: Path) -> Session:
+    """Join the other processes, find the last checkpoint, encode the data for its lengths and plan the steps."""
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    if is_writer():
+        forget_half_written(out)
+    model = about["model"]["path"]
+    trusted = recipe.model.trust_remote_code
+    arguments = training_arguments(recipe, out)  # joins the group of processes
+    processor = load_processor(model, trusted)
+    checkpoint = last_checkpoint(out)
+    if checkpoint and is_writer():
+        print(f"going on from step {step_of(checkpoint)}", file=sys.stderr)
+    config = AutoConfig.from_pretrained(model, trust_remote_code=trusted)
+    prepared = prepare(recipe, Path(about["data"]["path"]), out, processor, config)
+    return Session(recipe, about, out, arguments, processor, prepared, checkpoint)
 
 
 def training_arguments(recipe: TrainRecipe, out: Path) -> TrainingArguments:
-    """What of the recipe is transformers' business."""
+    """The recipe's settings for transformers' Trainer; making them joins the group of processes."""
     optimizer = recipe.optimizer
     on_gpu = torch.cuda.is_available()
     distributed: dict[str, Any] = {} if on_gpu or "RANK" not in os.environ else {"ddp_backend": "gloo"}
     arguments = TrainingArguments(
-        output_dir=str(out / WRITING),
+        output_dir=str(out / run_folder.WRITING),
         use_cpu=not on_gpu,
         per_device_train_batch_size=1,
         num_train_epochs=1,  # the plan of steps holds all epochs
@@ -131,163 +163,114 @@ def training_arguments(recipe: TrainRecipe, out: Path) -> TrainingArguments:
         ddp_timeout=_TIMEOUT_S,
         **distributed,
     )
-    arguments._n_gpu = min(1, arguments.n_gpu)  # one process a GPU; the Trainer would split batches over all of them
+    use_one_gpu(arguments)
     return arguments
 
 
-def _cache_references(recipe: TrainRecipe, about: Mapping[str, Any], prepared: Prepared, arguments: Any) -> None:
+def _cache_references(session: Session) -> None:
     """Compute the starting model's log-probabilities, as far as they are not kept beside the data."""
     made: list[Compute] = []
 
     def scores(parts: Sequence[StepPart]) -> list[Tensor]:
         if not made:  # the model is loaded when there is something to compute
-            model = load_model(about["model"]["path"], recipe).eval()
-            model.to(arguments.device)
-            compute = recipe.compute
-            made.append(Compute(model, max_pack_tokens=compute.max_pack_tokens, sharing=compute.sharing))
-        wanted = recipe.compute.precision == "bfloat16"
-        with torch.autocast(arguments.device.type, torch.bfloat16, enabled=wanted):
+            model = load_model(session.about["model"]["path"], session.recipe).eval().to(session.arguments.device)
+            made.append(Compute.of(model, session.recipe.compute))
+        wanted = session.recipe.compute.precision == "bfloat16"
+        with torch.autocast(session.arguments.device.type, torch.bfloat16, enabled=wanted):
             return made[0].scores(parts)
 
-    add_reference(recipe, prepared, scores, about["model"]["revision"])
+    add_reference(session.recipe, session.prepared, scores, session.about["model"]["revision"])
 
 
-def _place(model: Any, recipe: TrainRecipe, arguments: TrainingArguments) -> None:
-    """Put a model where it is computed, on this rank or sharded over all."""
-    model.to(arguments.device)
+def _load(session: Session, *, weights: Path | None = None, trained: bool = True) -> Any:
+    """Load a model onto this rank's device, whole or sharded over all ranks; ``weights`` are of a checkpoint."""
+    recipe, device = session.recipe, session.arguments.device
+    model = load_model(session.about["model"]["path"], recipe, weights=weights)
+    if not trained:
+        model.requires_grad_(False).eval()
+    model.to(device)
     if recipe.compute.parallel == "fsdp2":
-        ranks.shard(model, arguments.device, getattr(torch, recipe.compute.precision))
+        distributed.shard(model, device, getattr(torch, recipe.compute.precision))
     else:
-        ranks.broadcast(model)
+        distributed.broadcast(model)
+    return model
 
 
-def _questions(recipe: TrainRecipe, about: Mapping[str, Any], prepared: Prepared) -> list[Asked]:
-    """The held-out questions that are looked at, or some of the training data where there are none."""
-    most = recipe.watch.questions
-    arguments = prepared.steps.encoder.arguments
-    return held_out(Path(about["data"]["path"]), most, arguments) or from_rows(prepared.some_rows(most), arguments)
+def _questions(session: Session) -> list[WatchedQuestion]:
+    """Held-out questions, or some of the training data where nothing is held out."""
+    most = session.recipe.watch.questions
+    arguments = session.prepared.steps.encoder.arguments
+    build = Path(session.about["data"]["path"])
+    return held_out(build, most, arguments) or from_rows(session.prepared.some_rows(most), arguments)
 
 
-def _ask(
-    recipe: TrainRecipe,
-    keeper: Keeper,
-    model: Any,
-    processor: Any,
-    asked: Sequence[Asked],
-    sets: list[Answers],
-    out: Path,
-    done: int,
-    steps: int,
-) -> None:
-    """Have the keeper look at greedy answers before the first step and every so often; all of them go to ``sets``."""
-    if not asked:
-        return
-    path = out / "samples.jsonl"
-    first = ranks.rank() == 0
-    if first:
-        sets += read_answers(path, done)
+def _watch_answers(session: Session, model: Any, questions: Sequence[WatchedQuestion], callback: RunCallback) -> None:
+    """Have the callback ask for greedy answers; the writer generates them while other ranks wait."""
+    watch = session.recipe.watch
 
-    def ask(step: int) -> Answers:
-        with ranks.gathered(model):
-            if not first:
-                return Answers(step, (), (), ())
-            answers = answer(model, processor, asked, step=step, max_new_tokens=recipe.watch.max_new_tokens)
-        write_answers(path, answers)
-        sets.append(answers)
-        return answers
+    def answer_now(step: int) -> Answers | None:
+        with distributed.gathered(model):
+            if not is_writer():
+                return None
+            return answer(model, session.processor, questions, step=step, max_new_tokens=watch.max_new_tokens)
 
-    earlier = list(sets)
-    if done == 0:
-        earlier = [ask(0)]
-    keeper.ask_every(recipe.watch.every_steps, steps, ask, earlier)
+    callback.answer_every(watch.every_steps, answer_now)
 
 
-def _finish(
-    recipe: TrainRecipe,
-    about: Mapping[str, Any],
-    out: Path,
-    trainer: MpoTrainer,
-    processor: Any,
-    asked: Sequence[Asked],
-    sets: Sequence[Answers],
-    keeper: Keeper,
-    prepared: Prepared,
-    seconds: float,
-) -> None:
-    """Model, report, result: in this order, each whole or absent."""
-    weights = ranks.whole_weights(trainer.model) if ranks.is_sharded(trainer.model) else None
-    if ranks.rank() == 0:
-        written = out / WRITING / "model"
-        save_stock(trainer.model, processor, written, weights)
-        write_json(written / "mmpr.json", {**about, "steps": trainer.state.global_step})
-        publish(written, out / "model")
-        _write_report(recipe, out, asked, sets, keeper, prepared)
-        lines = read_metrics(out / "metrics.jsonl")
-        tenth = max(1, len(lines) // 10)
-        result = {
-            "steps": trainer.state.global_step,
-            "pairs": sum(line["pairs"] for line in lines),
-            "seconds": seconds,
-            "first": _means(lines[:tenth]),
-            "last": _means(lines[-tenth:]),
-            "answers": _judged(_samples(asked, sets, None)),
-            "dropped": dict(prepared.dropped),
-            "findings": [{**asdict(finding), "remedy": finding.remedy} for finding in keeper.watch.findings],
-        }
-        write_json(out / RESULT, result)
-        shutil.rmtree(out / WRITING, ignore_errors=True)
-    ranks.barrier()
+def _save(session: Session, trainer: MpoTrainer, weights: dict[str, Any] | None) -> None:
+    """Write ``RUN/model``; ``weights`` are the gathered ones of a sharded model."""
+    written = session.out / run_folder.WRITING / run_folder.MODEL
+    save_stock(trainer.model, session.processor, written, weights)
+    write_json(written / "mmpr.json", {**session.about, "steps": trainer.state.global_step})
+    publish(written, session.out / run_folder.MODEL)
 
 
-def _write_report(
-    recipe: TrainRecipe,
-    out: Path,
-    asked: Sequence[Asked],
-    sets: Sequence[Answers],
-    keeper: Keeper,
-    prepared: Prepared,
-) -> None:
-    lines = read_metrics(out / "metrics.jsonl")
+def _write_report(session: Session, questions: Sequence[WatchedQuestion], callback: RunCallback) -> None:
+    lines = read_steps(session.out / run_folder.METRICS)
+    prepared = session.prepared
     about = (
         f"{len(lines):,} steps over {sum(line['pairs'] for line in lines):,} pairs of {prepared.rows:,} questions; "
         f"{sum(prepared.dropped.values()):,} rows or pairs were left out."
     )
-    samples = _samples(asked, sets, _SHOWN_SAMPLES)
-    settings = recipe.model_dump_json(indent=2)
-    page = report(f"Training run {recipe.name}", about, lines, keeper.watch.findings, samples, settings)
-    write_text(out / "report.html", page)
-
-
-def _judged(samples: Sequence[Sample]) -> dict[str, int] | None:
-    """How many questions with a known truth were answered rightly, before and after."""
-    known = [sample for sample in samples if sample.before_right is not None]
-    if not known:
-        return None
-    before, after = (
-        sum(map(bool, column)) for column in zip(*((s.before_right, s.after_right) for s in known), strict=True)
+    page = report(
+        f"Training run {session.recipe.name}",
+        about,
+        session.recipe.model_dump_json(indent=2),
+        lines,
+        callback.watch.findings,
+        questions,
+        callback.answers,
     )
-    return {"judged": len(known), "before": before, "after": after}
+    write_text(session.out / run_folder.REPORT, page)
+
+
+def _write_result(session: Session, trainer: MpoTrainer, callback: RunCallback, seconds: float) -> None:
+    lines = read_steps(session.out / run_folder.METRICS)
+    first, last = first_and_last_tenth(lines)
+    result = {
+        "steps": trainer.state.global_step,
+        "pairs": sum(line["pairs"] for line in lines),
+        "seconds": seconds,
+        "first": _means(first),
+        "last": _means(last),
+        "answers": _right_answers(callback.answers),
+        "dropped": dict(session.prepared.dropped),
+        "findings": [{**asdict(finding), "remedy": finding.remedy} for finding in callback.watch.findings],
+    }
+    write_json(session.out / run_folder.RESULT, result)
+
+
+def _right_answers(answers: Sequence[Answers]) -> dict[str, int] | None:
+    """How many questions with a known truth were answered rightly before and after; None where there are none."""
+    if len(answers) < 2:
+        return None
+    judged = [both for both in zip(answers[0].right, answers[-1].right, strict=True) if both[0] is not None]
+    if not judged:
+        return None
+    before, after = (sum(map(bool, column)) for column in zip(*judged, strict=True))
+    return {"judged": len(judged), "before": before, "after": after}
 
 
 def _means(lines: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     names = [name for name, value in lines[0].items() if isinstance(value, float)]
     return {name: sum(line[name] for line in lines) / len(lines) for name in names}
-
-
-def _samples(asked: Sequence[Asked], sets: Sequence[Answers], most: int | None) -> list[Sample]:
-    """The first and the last answers side by side."""
-    if len(sets) < 2:
-        return []
-    before, after = sets[0], sets[-1]
-    return [
-        Sample(
-            question.text,
-            question.images,
-            question.truth,
-            before.texts[i],
-            after.texts[i],
-            before.right[i],
-            after.right[i],
-        )
-        for i, question in enumerate(asked[:most])
-    ]

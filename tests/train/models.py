@@ -30,7 +30,7 @@ from transformers import (
     SmolVLMForConditionalGeneration,
 )
 
-from mmpr.train.nouns import EncodedRow, StepPart
+from mmpr.train.rows import EncodedRow, StepPart
 
 IMAGE = 59
 TEXT = {

@@ -175,7 +175,7 @@ def test_lora_is_merged_into_a_stock_checkpoint(data: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("part", ["vision", "projector", "decoder"])
 def test_frozen_parts_stay(part: str) -> None:
-    from mmpr.train.policy import load_model, part_of
+    from mmpr.train.model import load_model, part_of
 
     model = load_model(str(MODEL), parse_train_recipe({**SETTINGS, "model": {"freeze": [part]}}))
     trained = {part_of(name): p.requires_grad for name, p in model.named_parameters()}
@@ -183,7 +183,7 @@ def test_frozen_parts_stay(part: str) -> None:
 
 
 def test_what_the_model_does_not_have_is_refused() -> None:
-    from mmpr.train.policy import load_model
+    from mmpr.train.model import load_model
 
     with pytest.raises(RecipeError, match="drop_path"):
         load_model(str(MODEL), parse_train_recipe({**SETTINGS, "model": {"drop_path": 0.1}}))

@@ -14,8 +14,8 @@ import torch.distributed as dist
 from torch import multiprocessing, nn
 
 from mmpr.errors import MmprError
-from mmpr.train import ranks
-from mmpr.train.trainer import MpoTrainer
+from mmpr.train import distributed
+from mmpr.train.loop.trainer import MpoTrainer
 from tests.train.tiny import furthest, tiny_arguments, tiny_model, tiny_recipe, tiny_steps, weights_of
 
 STEPS = 5
@@ -35,14 +35,14 @@ def train(folder: Path, rank: int, world: int, parallel: str, until: int | None 
         model.load_state_dict(load_file(checkpoint / "model.safetensors"), strict=False)
     arguments = tiny_arguments(folder, **settings)
     if parallel == "fsdp2":
-        ranks.shard(model, torch.device("cpu"), torch.float32)
+        distributed.shard(model, torch.device("cpu"), torch.float32)
         assert all(isinstance(p, torch.distributed.tensor.DTensor) for p in model.parameters())
     trainer = MpoTrainer(
         model,
         arguments,
         tiny_steps(STEPS, rank=rank, world=world),
         tiny_recipe(),
-        see=lines.append,
+        see_step=lines.append,
     )
     if resume:
         saved = json.loads((folder / "shift.json").read_text())
@@ -51,8 +51,8 @@ def train(folder: Path, rank: int, world: int, parallel: str, until: int | None 
     else:
         trainer.train()
     if parallel == "fsdp2":
-        ranks.check_sharded(model)
-    weights = ranks.whole_weights(model) if parallel == "fsdp2" else weights_of(model)
+        distributed.check_sharded(model)
+    weights = distributed.whole_weights(model) if parallel == "fsdp2" else weights_of(model)
     state = {"lines": lines, "shift": trainer.shift.state_dict()}
     (folder / f"{parallel}-{world}-{rank}.json").write_text(json.dumps(state))
     if rank == 0:
@@ -124,9 +124,9 @@ def test_a_sharded_run_goes_on_from_its_checkpoint(tmp_path: Path, alone: Path) 
 
 def test_one_process_is_not_called_sharded() -> None:
     with pytest.raises(MmprError, match="torchrun"):
-        ranks.shard(nn.Linear(2, 2), torch.device("cpu"), torch.float32)
+        distributed.shard(nn.Linear(2, 2), torch.device("cpu"), torch.float32)
 
 
 def test_data_parallel_in_disguise_is_refused() -> None:
     with pytest.raises(MmprError, match="weight"):
-        ranks.check_sharded(nn.Linear(2, 2))
+        distributed.check_sharded(nn.Linear(2, 2))

@@ -24,10 +24,10 @@ from transformers import (
 from trl import DPOConfig, DPOTrainer
 
 from mmpr.sources.digits import Digits
-from mmpr.train.compute import Compute
-from mmpr.train.encode import Encoder
-from mmpr.train.nouns import EncodedRow, StepPart, TrainRow
-from mmpr.train.trainer import MpoTrainer, StepBatch
+from mmpr.train.data.encoding import Encoder
+from mmpr.train.loop.trainer import MpoTrainer
+from mmpr.train.rows import EncodedRow, StepBatch, StepPart, TrainRow
+from mmpr.train.shared_prefix.compute import Compute
 from tests.train.tiny import tiny_arguments, tiny_recipe
 
 DEMO = Path(__file__).parents[2] / "data" / "demo_model"

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, TrainingArguments
 
-from mmpr.train.nouns import EncodedRow, StepPart
 from mmpr.train.recipe import TrainRecipe, parse_train_recipe
-from mmpr.train.trainer import StepBatch
+from mmpr.train.rows import EncodedRow, StepBatch, StepPart
 
 VOCABULARY = 40
 

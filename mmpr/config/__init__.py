@@ -1,0 +1,40 @@
+"""Recipes: what a person may set, where it is read, and what is refused."""
+
+from mmpr.config.recipe import (
+    Columns,
+    DropoutSpec,
+    DropoutVariant,
+    EngineSpec,
+    ImagesSpec,
+    MmprSource,
+    ModelSpec,
+    PythonSource,
+    Recipe,
+    SamplingSpec,
+    SourceSpec,
+    TableSource,
+    load_recipe,
+    parse_recipe,
+)
+from mmpr.config.settings import Part, fingerprint, parse_settings, read_yaml
+
+__all__ = [
+    "Columns",
+    "DropoutSpec",
+    "DropoutVariant",
+    "EngineSpec",
+    "ImagesSpec",
+    "MmprSource",
+    "ModelSpec",
+    "Part",
+    "PythonSource",
+    "Recipe",
+    "SamplingSpec",
+    "SourceSpec",
+    "TableSource",
+    "fingerprint",
+    "load_recipe",
+    "parse_recipe",
+    "parse_settings",
+    "read_yaml",
+]

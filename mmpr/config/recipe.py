@@ -1,0 +1,275 @@
+"""The recipe of a build, read into frozen objects that are known to be right.
+
+``load_recipe`` reports every problem at once. Paths in a recipe are relative to the recipe's own folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
+
+from mmpr.config.settings import Part, parse_settings, read_yaml
+from mmpr.extension import NONE, Extensions, check_rules
+from mmpr.resources import find_pipeline
+from mmpr.schema import RULES
+
+
+class ModelSpec(Part):
+    """The model: a folder (``./``, ``../`` or ``/`` first) or a name on the hub, at a revision."""
+
+    path: str = Field(min_length=1)
+    revision: str | None = None
+    trust_remote_code: bool = False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether ``path`` is a folder rather than a name on the hub."""
+        return self.path.startswith((".", "/"))
+
+
+class EngineSpec(Part):
+    """How the model is run. ``args`` go to vLLM's ``AsyncEngineArgs`` as they are.
+
+    ``type: replay`` answers from a hash of the question instead of a model; it exists for tests of failure.
+    An actor takes ``gpus_per_actor`` GPUs (default: its tensor-parallel size, or 0 on a cluster without GPUs). Without
+    GPUs it takes ``cpus_per_actor`` CPUs, and computes with as many threads.
+    """
+
+    type: Literal["vllm", "replay"] = "vllm"
+    actors: int = Field(1, ge=1)
+    tensor_parallel_size: int = Field(1, ge=1)
+    gpus_per_actor: float | None = Field(None, ge=0)
+    cpus_per_actor: float = Field(1, ge=0)
+    units_in_flight: int = Field(4, ge=1, description="units that one actor works on at once")
+    request_timeout_s: float = Field(1800.0, gt=0, description="longer than all samples of a question may ever take")
+    args: dict[str, Any] = Field(default_factory=dict)
+
+
+class SamplingSpec(Part):
+    """How answers are drawn (paper, section 3.1: 32 samples at temperature 1.0)."""
+
+    samples: int = Field(32, ge=1, le=1024)
+    temperature: float = Field(1.0, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=0, description="0: all tokens")
+    max_tokens: int = Field(4096, ge=1)
+
+
+class DropoutVariant(Part):
+    """Keep the first ``start_ratio`` of a response's tokens and continue it, the image gone unless ``with_image``."""
+
+    start_ratio: float = Field(0.5, ge=0, lt=1)
+    with_image: bool = False
+
+
+class DropoutSpec(Part):
+    """Dropout next-token prediction for questions without truth (paper, section 3.1)."""
+
+    variants: tuple[DropoutVariant, ...] = (DropoutVariant(),)
+    max_pairs: int = Field(15, ge=0, description="a question; 0 turns dropout pairs off")
+
+
+class PairingSpec(Part):
+    """Which pairs are kept of a question with truth (paper, section 3.1: at most 15)."""
+
+    max_pairs: int = Field(15, ge=1)
+    format_pairs: bool = Field(True, description="pair right answers with responses that name no answer")
+
+
+class ImagesSpec(Part):
+    """Limits on what a source may hand in."""
+
+    max_megapixels: float = Field(50.0, gt=0)
+    max_bytes: int = Field(64 << 20, gt=0)
+    max_per_question: int = Field(16, ge=1)
+
+
+class Columns(Part):
+    """Which column holds what; a dotted name reaches into nested fields (``extra_info.question``)."""
+
+    question: str | None = "question"
+    answer: str | None = "answer"
+    images: str | None = "image"
+    choices: str | None = None
+    id: str | None = None
+    kind: str | None = None
+
+
+def _known_rule(name: str, info: ValidationInfo) -> str:
+    known = (*RULES, *(info.context or {}).get("rules", ()))
+    if name not in known:
+        raise ValueError(f"must be one of {', '.join(known)}, or a rule of your own (--rule {name}=module:function)")
+    return name
+
+
+class _Source(Part):
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    template: str = Field("en", description="for questions with a known answer")
+    open_template: str = Field("plain", description="for questions without one")
+    rule: Annotated[str, AfterValidator(_known_rule)] = "default"
+    samples: int | None = Field(None, ge=1, le=1024)
+    max_pairs: int | None = Field(None, ge=1)
+    max_questions: int | None = Field(None, ge=1)
+    repeat_time: float = Field(
+        1.0, gt=0, description="below 1: this share of the rows, drawn by seed; above: all, once"
+    )
+    processor: dict[str, Any] = Field(default_factory=dict, description="processor arguments, such as tiles")
+
+
+class DigitsSource(_Source):
+    """Questions over scikit-learn's handwritten digits (``mmpr.sources.digits``)."""
+
+    type: Literal["digits"]
+    split: Literal["pretrain", "train", "heldout"]
+    questions: int = Field(ge=1)
+    kinds: tuple[str, ...] = ()
+    seed: int = 0
+
+
+class EasyVqaSource(_Source):
+    """Questions over the pictures of the package easy-vqa (``mmpr.sources.easy_vqa_questions``)."""
+
+    type: Literal["easy_vqa"]
+    split: Literal["pretrain", "train", "heldout"]
+    questions: int = Field(ge=1)
+    kinds: tuple[str, ...] = ()
+    seed: int = 0
+
+
+class MmprSource(_Source):
+    """A ``meta.json`` of MMPR, or of its prompts-only release (REFERENCE.md, section 3)."""
+
+    type: Literal["mmpr"]
+    path: str
+    entries: tuple[str, ...] = Field((), description="names in meta.json; empty: all")
+
+
+class TableSource(_Source):
+    """JSONL, Parquet, a ``datasets`` folder or a folder of images with ``metadata.jsonl``, with a column map.
+
+    ``path`` is a file, a folder or a glob. Image paths in rows start at ``images_root`` (default: the file's folder).
+    ``question`` is asked of every row that has no question of its own.
+    """
+
+    type: Literal["jsonl", "parquet", "datasets", "imagefolder"]
+    path: str
+    images_root: str | None = None
+    columns: Columns = Columns()
+    question: str | None = None
+
+
+class PythonSource(_Source):
+    """Rows from Python of the user's own, given by this source's name (``mmpr.extension``).
+
+    Paths of pictures in its rows start at ``images_root`` (default: the recipe's folder).
+    """
+
+    type: Literal["python"]
+    images_root: str = "."
+
+
+SourceSpec = Annotated[
+    DigitsSource | EasyVqaSource | MmprSource | TableSource | PythonSource, Field(discriminator="type")
+]
+
+
+class Recipe(Part):
+    """Everything a build does. ``folder`` is where relative paths start, ``extensions`` is Python of the user's own."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    seed: int = Field(0, ge=0)
+    model: ModelSpec
+    engine: EngineSpec = EngineSpec()
+    sampling: SamplingSpec = SamplingSpec()
+    dropout: DropoutSpec = DropoutSpec()
+    pairing: PairingSpec = PairingSpec()
+    images: ImagesSpec = ImagesSpec()
+    unit_questions: int = Field(64, ge=1, description="questions a shard")
+    max_question_chars: int = Field(100_000, ge=1)
+    sources: tuple[SourceSpec, ...] = Field(min_length=1)
+    heldout: tuple[SourceSpec, ...] = Field((), description="ingested, never sampled: for evaluation")
+    folder: Path = Field(default=Path("."), exclude=True)
+    extensions: Extensions = Field(default=NONE, exclude=True)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Recipe:
+        names = [source.name for source in (*self.sources, *self.heldout)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two sources have the same name: {', '.join(twice)}")
+        return self
+
+    def resolve(self, path: str) -> Path:
+        """A path of the recipe as the file system knows it."""
+        return (self.folder / os.path.expanduser(path)).absolute()
+
+    def source(self, name: str) -> SourceSpec:
+        """The source of that name, training or held out."""
+        return next(source for source in (*self.sources, *self.heldout) if source.name == name)
+
+    def samples(self, source: str) -> int:
+        """How many responses a question of this source gets."""
+        return self.source(source).samples or self.sampling.samples
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, defaults filled in, paths as written."""
+        return self.model_dump(mode="json")
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = (), extensions: Extensions = NONE) -> Recipe:
+    """Read, override (``sampling.samples=8``) and check a recipe: a file, or one of ``pipelines/`` by its name.
+
+    Raises:
+        RecipeError: with every problem found.
+    """
+    path = find_pipeline(path)
+    return parse_recipe(
+        read_yaml(path), overrides, folder=path.absolute().parent, where=str(path), extensions=extensions
+    )
+
+
+def parse_recipe(
+    tree: object,
+    overrides: Sequence[str] = (),
+    *,
+    folder: Path = Path("."),
+    where: str = "recipe",
+    extensions: Extensions = NONE,
+) -> Recipe:
+    """Check a recipe that is already a tree of dictionaries and lists.
+
+    Raises:
+        RecipeError: with every problem found.
+    """
+    check_rules(extensions.rules)
+    recipe = parse_settings(
+        Recipe,
+        tree,
+        overrides,
+        where=where,
+        inside={"folder": str(folder)},
+        context={"rules": tuple(extensions.rules)},
+        check=lambda recipe: _extension_problems(recipe, extensions),
+    )
+    return recipe.model_copy(update={"extensions": extensions})
+
+
+def _extension_problems(recipe: Recipe, extensions: Extensions) -> list[str]:
+    """Sources of type python that nobody has given, and extensions that the recipe does not name."""
+    specs = (*recipe.sources, *recipe.heldout)
+    wanted = {spec.name for spec in specs if isinstance(spec, PythonSource)}
+    rules = {spec.rule for spec in specs}
+    return [
+        *(
+            f"source {name!r} is of type python: give its rows (--source {name}=module:function, or sources=)"
+            for name in sorted(wanted - extensions.sources.keys())
+        ),
+        *(f"there is no source {name!r} of type python" for name in sorted(extensions.sources.keys() - wanted)),
+        *(f"no source has the rule {name!r}" for name in sorted(extensions.rules.keys() - rules)),
+    ]

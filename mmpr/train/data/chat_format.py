@@ -1,0 +1,126 @@
+"""How a model's chat template writes an answer, found by having it write one.
+
+A response is the text that the template puts after the prompt for an assistant's message, up to the token with which it
+ends a message (where there is none: the tokenizer's end of sequence).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import TemplateError
+
+from mmpr.errors import MmprError
+
+_ASKED, _ANSWERED = "Mmpr asks?", "Mmpr answers."
+# How templates strip an answer, the most common first.
+_STRIPS: tuple[Callable[[str], str], ...] = (
+    lambda text: text,
+    str.strip,
+    str.lstrip,
+    str.rstrip,
+    lambda text: text.strip("\n"),
+    lambda text: text.lstrip("\n"),
+    lambda text: text.rstrip("\n"),
+)
+TEMPLATE_ERRORS = (
+    TemplateError, MmprError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError,
+)  # fmt: skip
+"""What a chat template, a program of its own, may raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatFormat:
+    """How a chat template writes an answer.
+
+    Attributes:
+        parts: whether it takes content as a list of parts; else it takes plain text.
+        head: the text between the prompt and the answer (often empty).
+        end: the text after the answer, up to and with the token that ends it.
+        end_token_id: that token.
+        tail: the end of the prompt, after the question.
+        strip: how the template strips white space of the answer.
+    """
+
+    parts: bool
+    head: str
+    end: str
+    end_token_id: int
+    tail: str
+    strip: Callable[[str], str]
+
+
+def find_format(processor: Any) -> ChatFormat:
+    """Find the format by rendering an answer with the chat template of a processor or tokenizer.
+
+    Raises:
+        MmprError: there is no template, or the answer does not come after the prompt.
+    """
+    parts, prompt = _asked(processor)
+    messages = [{"role": "user", "content": [{"type": "text", "text": _ASKED}]}]
+
+    def answered(answer: str) -> str:
+        said = [*messages, {"role": "assistant", "content": [{"type": "text", "text": answer}]}]
+        return render(processor, said, parts=parts, prompt=False)
+
+    whole = answered(_ANSWERED)
+    if not whole.startswith(prompt) or _ANSWERED not in whole[len(prompt) :]:
+        raise MmprError(
+            "chat template: with an answer it does not begin with the prompt "
+            f"(add_generation_prompt gives {prompt[-60:]!r}, the conversation {whole[-100:]!r}); use another template"
+        )
+    head, _, after = whole[len(prompt) :].partition(_ANSWERED)
+    padded = f" \n{_ANSWERED}\n "
+    kept = answered(padded)[len(prompt) :]
+    strip = next((strip for strip in _STRIPS if head + strip(padded) + after == kept), _STRIPS[0])
+    end, end_token_id = _end(getattr(processor, "tokenizer", processor), after)
+    return ChatFormat(parts, head, end, end_token_id, prompt.rpartition(_ASKED)[2], strip)
+
+
+def _asked(processor: Any) -> tuple[bool, str]:
+    """Whether the template takes content as a list of parts, and a prompt that it makes."""
+    problem: object = "it leaves the question out"
+    for parts in (True, False):
+        messages = [{"role": "user", "content": [{"type": "text", "text": _ASKED}]}]
+        try:
+            prompt = render(processor, messages, parts=parts, prompt=True)
+        except TEMPLATE_ERRORS as error:
+            problem = error
+            continue
+        # A template that expects plain text would print the list.
+        if prompt.count(_ASKED) == 1 and f"'{_ASKED}'" not in prompt and f'"{_ASKED}"' not in prompt:
+            return parts, prompt
+    raise MmprError(f"the model has no chat template that can be used: {problem}"[:500]) from None
+
+
+def render(processor: Any, messages: Sequence[Mapping[str, Any]], *, parts: bool, prompt: bool) -> str:
+    """The text that the chat template makes of messages, with the generation prompt if ``prompt`` is true.
+
+    ``parts`` says whether the template takes content as a list of parts (`ChatFormat.parts`).
+
+    Raises:
+        MmprError: there are pictures, and the template takes plain text.
+        TEMPLATE_ERRORS: the template refuses the messages.
+    """
+    given: list[dict[str, Any]]
+    if parts:
+        given = [{**message, "content": [dict(part) for part in message["content"]]} for message in messages]
+    elif any(part["type"] != "text" for message in messages for part in message["content"]):
+        raise MmprError("its messages are plain text, without a place for pictures")
+    else:
+        given = [{**message, "content": "".join(part["text"] for part in message["content"])} for message in messages]
+    return str(processor.apply_chat_template(given, tokenize=False, add_generation_prompt=prompt))
+
+
+def _end(tokenizer: Any, after: str) -> tuple[str, int]:
+    """The text that follows an answer up to the token that ends it, and that token."""
+    added = tokenizer.added_tokens_decoder
+    for token in tokenizer(after, add_special_tokens=False)["input_ids"]:
+        if token in tokenizer.all_special_ids or (token in added and added[token].special):
+            text = tokenizer.convert_ids_to_tokens(token)
+            return after[: after.index(text) + len(text)], int(token)
+    if tokenizer.eos_token is None:
+        raise MmprError("chat template: nothing ends an answer, and the tokenizer has no end of sequence")
+    return str(tokenizer.eos_token), int(tokenizer.eos_token_id)

@@ -1,0 +1,179 @@
+"""Rows of Parquet, Arrow and JSONL files by their number, in bounded memory.
+
+    open_records(path) ─▶ Records: len, [i] (a row as a dictionary), where(i) and folder(i)
+
+Training asks for rows in a random order. Arrow files are mapped, lines of JSONL are found by their offset, and of
+Parquet the row groups that were read last are kept.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from abc import ABC, abstractmethod
+from array import array
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmpr.errors import RowError, SourceError
+from mmpr.sources import files, jsonl
+from mmpr.sources.tables import saved_files
+
+CACHE_BYTES = 256 << 20
+"""Of row groups kept in memory by each process."""
+
+_READ_ERRORS = (pa.ArrowException, OSError, ValueError, LookupError, OverflowError, TypeError)
+
+
+class Records(ABC):
+    """Rows as dictionaries of column names.
+
+    ``groups`` are those in which files hold their rows: (file, number of the group in it, number of rows).
+    """
+
+    def __init__(self, base: Path, groups: Sequence[tuple[Path, int, int]]) -> None:
+        self._base, self._groups = base, groups
+        self._starts = list(itertools.accumulate((rows for _, _, rows in groups), initial=0))
+        in_file: dict[Path, int] = {}
+        self._first_in_file = []
+        for path, _, rows in groups:
+            self._first_in_file.append(in_file.get(path, 0))
+            in_file[path] = in_file.get(path, 0) + rows
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    @abstractmethod
+    def __getitem__(self, place: int) -> Mapping[str, Any]:
+        """A row; raises RowError when it cannot be read."""
+
+    def where(self, place: int) -> str:
+        """File and row, for messages."""
+        group, row = self._find(place)
+        return f"{files.label(self._groups[group][0], self._base)}[{self._first_in_file[group] + row}]"
+
+    def folder(self, place: int) -> Path:
+        """The folder of the row's file; paths of pictures are relative to it."""
+        return self._groups[self._find(place)[0]][0].parent
+
+    def _find(self, place: int) -> tuple[int, int]:
+        """The position of the group in ``groups``, and of the row in the group."""
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        group = bisect.bisect_right(self._starts, place) - 1
+        return group, place - self._starts[group]
+
+
+class ParquetRecords(Records):
+    """Rows of Parquet files; the row groups read last stay in memory, up to ``cache_bytes`` of them."""
+
+    def __init__(
+        self, base: Path, paths: Sequence[Path], columns: Sequence[str] | None = None, cache_bytes: int = CACHE_BYTES
+    ) -> None:
+        """Read the files' footers; rows have these ``columns``, None: all.
+
+        Raises:
+            SourceError: a file is no Parquet, or lacks a column.
+        """
+        self._columns = None if columns is None else list(columns)
+        self._cache_bytes = cache_bytes
+        self._cache: OrderedDict[int, pa.Table] = OrderedDict()
+        groups = []
+        for path in paths:
+            try:
+                with pq.ParquetFile(path) as file:
+                    names = file.schema_arrow.names
+                    groups += [(path, g, file.metadata.row_group(g).num_rows) for g in range(file.num_row_groups)]
+            except _READ_ERRORS as error:
+                raise SourceError(f"{path}: cannot be read as Parquet: {error}") from None
+            if missing := [name for name in self._columns or () if name not in names]:
+                raise SourceError(f"{path}: has no column {', '.join(missing)}; it has: {', '.join(names)}")
+        super().__init__(base, groups)
+
+    def __getitem__(self, place: int) -> Mapping[str, Any]:
+        group, row = self._find(place)
+        try:
+            return dict(self._table(group).slice(row, 1).to_pylist()[0])
+        except _READ_ERRORS as error:
+            raise RowError("file_unreadable", f"{self.where(place)}: {error}"[:300]) from None
+
+    def _table(self, group: int) -> pa.Table:
+        if group in self._cache:
+            self._cache.move_to_end(group)
+            return self._cache[group]
+        path, number, _ = self._groups[group]
+        with pq.ParquetFile(path) as file:
+            table = file.read_row_group(number, columns=self._columns, use_threads=False)
+        self._cache[group] = table
+        while len(self._cache) > 1 and sum(kept.nbytes for kept in self._cache.values()) > self._cache_bytes:
+            self._cache.popitem(last=False)
+        return table
+
+
+class ArrowRecords(Records):
+    """Rows of the Arrow streams that ``Dataset.save_to_disk`` writes, mapped into memory."""
+
+    def __init__(self, base: Path, paths: Sequence[Path]) -> None:
+        """Raises SourceError when a file is something else."""
+        self._batches: list[pa.RecordBatch] = []
+        groups = []
+        for path in paths:
+            try:
+                with pa.ipc.open_stream(pa.memory_map(str(path))) as stream:
+                    for number, batch in enumerate(stream):
+                        batch.validate()
+                        self._batches.append(batch)
+                        groups.append((path, number, batch.num_rows))
+            except _READ_ERRORS as error:
+                raise SourceError(f"{path}: cannot be read as an Arrow stream of datasets: {error}") from None
+        super().__init__(base, groups)
+
+    def __getitem__(self, place: int) -> Mapping[str, Any]:
+        batch, row = self._find(place)
+        try:
+            one = self._batches[batch].slice(row, 1)
+            one.validate(full=True)  # nothing has checked the mapped buffers so far
+            return dict(one.to_pylist()[0])
+        except _READ_ERRORS as error:
+            raise RowError("bad_value", f"{self.where(place)}: {error}"[:300]) from None
+
+
+class JsonlRecords(Records):
+    """Objects of JSONL files, one a line; lines are found by their offsets, 12 bytes each."""
+
+    def __init__(self, base: Path, paths: Sequence[Path]) -> None:
+        """Find the lines; one that is no object becomes a row that cannot be read."""
+        self._offsets, self._lines = array("q"), array("i")
+        groups = []
+        for path in paths:
+            before = len(self._offsets)
+            for where, offset, _ in jsonl.read_records(path, path.name):
+                self._offsets.append(offset)
+                self._lines.append(int(where.rpartition(":")[2]) if ":" in where else 0)
+            groups.append((path, 0, len(self._offsets) - before))
+        super().__init__(base, groups)
+
+    def __getitem__(self, place: int) -> Mapping[str, Any]:
+        return jsonl.read_record_at(self._groups[self._find(place)[0]][0], self._offsets[place])
+
+    def where(self, place: int) -> str:
+        """File and line, for messages."""
+        return f"{files.label(self._groups[self._find(place)[0]][0], self._base)}:{self._lines[place]}"
+
+
+def open_records(path: Path) -> Records:
+    """Rows of a Parquet or JSONL file, of a folder of such files, or of what ``Dataset.save_to_disk`` wrote.
+
+    Raises:
+        SourceError: it is something else.
+    """
+    if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
+        return ArrowRecords(path, saved_files(path))
+    if path.suffix == ".jsonl" or (path.is_dir() and not any(path.rglob("*.parquet")) and any(path.rglob("*.jsonl"))):
+        return JsonlRecords(*files.find_files(path, ".jsonl"))
+    return ParquetRecords(*files.find_files(path, ".parquet"))

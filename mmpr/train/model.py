@@ -1,0 +1,137 @@
+"""The model: loading, frozen parts, adapters, and saving as a stock checkpoint."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
+
+from mmpr.errors import MmprError, RecipeError
+from mmpr.train.recipe import TrainRecipe
+
+# Names of these parts in the families of transformers; all else is the decoder.
+_PROJECTOR = {"connector", "multi_modal_projector", "merger", "deepstack_merger_list", "modality_projection", "mlp1"}
+_VISION = {"vision_model", "vision_tower", "visual", "vision_embed_tokens"}
+
+
+def load_processor(path: str, trust_remote_code: bool) -> Any:
+    """The model's processor, or the tokenizer of a text-only model.
+
+    Raises:
+        MmprError: neither loads.
+    """
+    try:
+        return AutoProcessor.from_pretrained(path, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError):
+        pass
+    try:
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError) as error:
+        raise MmprError(f"--model {path}: has no processor and no tokenizer that load: {error}") from None
+
+
+def load_model(path: str, recipe: TrainRecipe, *, weights: Path | None = None) -> Any:
+    """The model, with frozen parts and adapters as the recipe says, and the weights of a checkpoint if one is given.
+
+    Parameters are float32, but the frozen weights under adapters have the precision of the recipe.
+
+    Raises:
+        MmprError: the model does not load.
+        RecipeError: the recipe asks for something that this model does not have.
+    """
+    settings = recipe.model
+    low = recipe.lora is not None and recipe.compute.precision == "bfloat16"
+    source = path if weights is None or recipe.lora is not None else str(weights)
+    config = AutoConfig.from_pretrained(path, trust_remote_code=settings.trust_remote_code)
+    _set_drop_path(config, settings.drop_path)
+    kind = AutoModelForImageTextToText if getattr(config, "vision_config", None) is not None else AutoModelForCausalLM
+    options: dict[str, Any] = {"attn_implementation": settings.attention} if settings.attention else {}
+    try:
+        model = kind.from_pretrained(
+            source,
+            config=config,
+            dtype=torch.bfloat16 if low else torch.float32,
+            trust_remote_code=settings.trust_remote_code,
+            **options,
+        )
+    except (OSError, ValueError) as error:
+        raise MmprError(f"--model {source}: does not load: {error}") from None
+    if recipe.lora is not None:
+        model = _with_adapters(model, recipe, weights)
+    freeze(model, settings.freeze)
+    if not any(p.requires_grad for p in model.parameters()):
+        raise RecipeError("recipe", ["model.freeze: leaves no parameter to train"])
+    return model
+
+
+def freeze(model: nn.Module, parts: tuple[str, ...]) -> None:
+    """Exclude parts of the model from training.
+
+    Raises:
+        RecipeError: the model has no such part.
+    """
+    names = {part: [name for name, _ in model.named_parameters() if part_of(name) == part] for part in parts}
+    missing = [part for part, found in names.items() if not found]
+    if missing:
+        raise RecipeError("recipe", [f"model.freeze: this model has no {part}" for part in missing])
+    frozen = {name for found in names.values() for name in found}
+    for name, parameter in model.named_parameters():
+        if name in frozen:
+            parameter.requires_grad_(False)
+
+
+def part_of(name: str) -> str:
+    """The part that a parameter belongs to, by its name: ``vision``, ``projector`` or ``decoder``."""
+    pieces = set(name.split("."))
+    if pieces & _PROJECTOR:
+        return "projector"
+    return "vision" if pieces & _VISION else "decoder"
+
+
+def save_stock(model: Any, processor: Any, folder: Path, weights: dict[str, Any] | None = None) -> None:
+    """Write a checkpoint that stock transformers and vLLM load, with its processor; adapters are merged into it.
+
+    ``weights`` are the gathered weights of a sharded model.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if hasattr(model, "merge_and_unload"):
+        model.save_pretrained(folder / "adapter")
+        model = copy.deepcopy(model).merge_and_unload()
+    model.config.use_cache = True
+    model.save_pretrained(folder, state_dict=weights)
+    processor.save_pretrained(folder)
+
+
+def _with_adapters(model: Any, recipe: TrainRecipe, weights: Path | None) -> Any:
+    from peft import LoraConfig, PeftModel, get_peft_model
+
+    if weights is not None:
+        return PeftModel.from_pretrained(model, str(weights), is_trainable=True)
+    lora = recipe.lora
+    assert lora is not None
+    targets: Any = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    if targets == "all-linear":
+        head = model.get_output_embeddings()
+        targets = [
+            name
+            for name, module in model.named_modules()
+            if isinstance(module, nn.Linear) and module is not head and part_of(name) == "decoder"
+        ]
+    return get_peft_model(
+        model, LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets)
+    )
+
+
+def _set_drop_path(config: Any, rate: float) -> None:
+    if not rate:
+        return
+    vision: Any = getattr(config, "vision_config", None)
+    if not hasattr(vision, "drop_path_rate"):
+        raise RecipeError(
+            "recipe", [f"model.drop_path: the vision tower of a {config.model_type} model has none; set it to 0"]
+        )
+    vision.drop_path_rate = rate

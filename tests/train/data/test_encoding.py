@@ -1,0 +1,467 @@
+"""Prompt and response tokens are those of the whole conversation, in every family's chat format; nothing is cut."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import (
+    AutoConfig,
+    AutoProcessor,
+    Idefics3Processor,
+    InternVLProcessor,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+    ProcessorMixin,
+    Qwen2VLProcessor,
+)
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from mmpr.errors import MmprError, RowError
+from mmpr.train.data.chat_format import find_format
+from mmpr.train.data.encoding import Encoder
+from mmpr.train.rows import TrainRow
+from tests.helpers import REPOSITORY
+from tests.train import models as families
+
+SPECIAL = [
+    *("<pad>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|begin_of_text|>", "<|start_header_id|>"),
+    *("<|end_header_id|>", "<|eot_id|>", "<image>", "<end_of_utterance>", "<start_of_turn>", "<end_of_turn>"),
+    *("<|vision_start|>", "<|image_pad|>", "<|vision_end|>", "<video>", "<img>", "</img>", "<IMG_CONTEXT>"),
+    *("<fake_token_around_image>", "<global-img>"),
+]
+TEXTS = [
+    "How many cats are in the picture? There are three cats.\nFinal answer: 3\n\nYou are a helpful assistant.",
+    "USER: ASSISTANT: User: Assistant: user assistant system model\n\nsummon 图中有几只猫？答案: 三只。",
+] * 3
+
+# The shapes of public chat templates.
+CHATML = (
+    "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+LLAMA3 = (
+    "{% for message in messages %}{% if loop.first %}{{ bos_token }}{% endif %}"
+    "{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' + message['content'] | trim + '<|eot_id|>' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
+)
+LLAMA2 = (
+    "{% for message in messages %}{% if message['role'] == 'user' %}"
+    "{{ bos_token + '[INST] ' + message['content'].strip() + ' [/INST]' }}"
+    "{% elif message['role'] == 'assistant' %}{{ ' ' + message['content'].strip() + ' ' + eos_token }}"
+    "{% endif %}{% endfor %}"
+)
+GEMMA = (
+    "{{ bos_token }}{% for message in messages %}{% set role = 'model' if message['role'] == 'assistant' "
+    "else message['role'] %}"
+    "{{ '<start_of_turn>' + role + '\n' + message['content'] | trim + '<end_of_turn>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
+)
+PARTS = (
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}IMAGE{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}"
+)
+INTERNVL = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    + PARTS.replace("IMAGE", "<IMG_CONTEXT>\n")
+    + "{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+QWEN2_VL = INTERNVL.replace("<IMG_CONTEXT>\n", "<|vision_start|><|image_pad|><|vision_end|>")
+SMOLVLM = (
+    "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}{% if message['content'][0]['type'] == "
+    "'image' %}{{ ':' }}{% else %}{{ ': ' }}{% endif %}"
+    + PARTS.replace("IMAGE", "<image>")
+    + "<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
+LLAVA = (
+    "{% for message in messages %}{% if message['role'] != 'system' %}{{ message['role'].upper() + ': ' }}{% endif %}"
+    "{% for part in message['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>\n' }}{% endfor %}"
+    "{% for part in message['content'] | selectattr('type', 'equalto', 'text') %}{{ part['text'] + ' ' }}{% endfor %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+)
+
+
+def byte_level(template: str | None, eos: str = "<|im_end|>", bos: str | None = None, adds: bool = False) -> Any:
+    """A byte-level BPE tokenizer, as GPT-2, Qwen and Llama 3 have."""
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    made.train_from_iterator(
+        TEXTS,
+        trainers.BpeTrainer(vocab_size=500, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False),
+    )
+    return _finished(made, template, eos, bos, adds)
+
+
+def metaspace(template: str | None, eos: str = "</s>", bos: str = "<s>") -> Any:
+    """A tokenizer with a space before the first word and a BOS token of its own, as Llama 2 and Vicuna have."""
+    made = Tokenizer(models.BPE(unk_token="<pad>"))
+    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    made.decoder = decoders.Metaspace(prepend_scheme="first")
+    made.train_from_iterator(TEXTS, trainer(sorted({*map(chr, range(32, 127)), *"\n\t▁", *"".join(ANSWERS)})))
+    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)  # pieces begin with a space
+    return _finished(made, template, eos, bos, True)
+
+
+def trainer(alphabet: list[str]) -> Any:
+    return trainers.BpeTrainer(vocab_size=500, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False)
+
+
+def _finished(made: Tokenizer, template: str | None, eos: str, bos: str | None, adds: bool) -> Any:
+    if adds:
+        made.post_processor = processors.TemplateProcessing(f"{bos} $0", special_tokens=[(bos, made.token_to_id(bos))])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made, eos_token=eos, bos_token=bos, pad_token="<pad>", chat_template=template
+    )
+
+
+def picture(width: int = 60, height: int = 44) -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((width, height), 80).convert("RGB").save(file, "PNG")
+    return file.getvalue()
+
+
+def row(responses: tuple[str, ...], images: int = 0, turns: bool = False, system: bool = False) -> TrainRow:
+    asked = [{"type": "image"}] * images + [{"type": "text", "text": "How many cats?"}]
+    prompt: list[dict[str, Any]] = [{"role": "user", "content": asked}]
+    if turns:
+        prompt += [
+            {"role": "assistant", "content": [{"type": "text", "text": "Three."}]},
+            {"role": "user", "content": [{"type": "text", "text": "Are you sure?"}]},
+        ]
+    if system:
+        prompt.insert(0, {"role": "system", "content": [{"type": "text", "text": "Be brief."}]})
+    pairs = tuple((0, k) for k in range(1, len(responses)))
+    return TrainRow("r", "s", (picture(),) * images, tuple(prompt), responses, pairs)
+
+
+def asks(*parts: dict[str, str]) -> tuple[dict[str, Any], ...]:
+    return ({"role": "user", "content": list(parts)},)
+
+
+ANSWERS = ("There are three cats.\nFinal answer: 3", "2", "答案: 三只。🙂", "Cats: 1) a\n\n2) b.")
+RAGGED = (*ANSWERS, " There are two. ", "\n\nThree\n", "\tx")
+
+TOKENIZERS = {
+    "chatml": lambda: byte_level(CHATML),
+    "llama3": lambda: byte_level(LLAMA3, "<|eot_id|>", "<|begin_of_text|>", adds=True),
+    "llama2": lambda: metaspace(LLAMA2),
+    "gemma": lambda: byte_level(GEMMA, "</s>", "<s>", adds=True),
+    "internvl": lambda: byte_level(INTERNVL),
+    "smolvlm": lambda: byte_level(SMOLVLM, "<end_of_utterance>"),
+    "vicuna": lambda: metaspace(LLAVA),
+    "yi": lambda: metaspace(CHATML, "<|im_end|>"),
+}
+ENDS = {
+    "chatml": "<|im_end|>",
+    "llama3": "<|eot_id|>",
+    "llama2": "</s>",
+    "gemma": "<end_of_turn>",
+    "internvl": "<|im_end|>",
+    "smolvlm": "<end_of_utterance>",
+    "vicuna": "</s>",
+    "yi": "<|im_end|>",
+}
+NO_SYSTEM = ("llama2", "gemma")
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@pytest.mark.parametrize("turns", [False, True])
+@pytest.mark.parametrize("system", [False, True])
+def test_tokens_are_those_of_the_whole_conversation(name: str, turns: bool, system: bool) -> None:
+    tokenizer = TOKENIZERS[name]()
+    encoder = Encoder(tokenizer)
+    asked = row(RAGGED, turns=turns, system=system and name not in NO_SYSTEM)
+    encoded = encoder.encode(asked).row
+    end = tokenizer.convert_tokens_to_ids(ENDS[name])
+    assert encoder.format.end_token_id == end
+    for answer, response in zip(RAGGED, encoded.response_ids, strict=True):
+        text, ids = whole(tokenizer, asked, answer, encoder.format.parts)
+        ours = [*encoded.prompt_ids.tolist(), *response.tolist()]
+        assert ours[-1] == end
+        assert ours.count(end) == [*encoded.prompt_ids.tolist(), end].count(end)
+        if answer in ANSWERS:
+            # A template without an end of answer: the end of sequence stands where the template's space would.
+            there = ids if end in ids[len(encoded.prompt_ids) :] else [*ids[: len(ours) - 1], end]
+            assert ours == there[: len(ours)]
+        else:
+            # Where letters melt over the border the tokens may be others, the text never.
+            decoded = tokenizer.decode(ours).removesuffix(ENDS[name])
+            assert plain(tokenizer, text).startswith(decoded)
+            assert answer.strip() in decoded
+
+
+def whole(tokenizer: Any, asked: TrainRow, answer: str, parts: bool) -> tuple[str, list[int]]:
+    """The conversation with its answer as the chat template writes it, tokenized at once."""
+    messages = [*asked.prompt, {"role": "assistant", "content": [{"type": "text", "text": answer}]}]
+    if not parts:
+        messages = [
+            {**message, "content": "".join(part["text"] for part in message["content"])} for message in messages
+        ]
+    text = tokenizer.apply_chat_template(messages, tokenize=False)
+    has_bos = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
+    return text, tokenizer(text, add_special_tokens=not has_bos)["input_ids"]
+
+
+def plain(tokenizer: Any, text: str) -> str:
+    """A text there and back again, with what a tokenizer puts before it."""
+    has_bos = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
+    return str(tokenizer.decode(tokenizer(text, add_special_tokens=not has_bos)["input_ids"]))
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        (None, "no chat template that can be used"),
+        ("{{ 1 / 0 }}", "no chat template that can be used"),
+        ("{% for m in messages %}{{ m['role'] }}{% endfor %}", "leaves the question out"),
+        ("{% for m in messages %}{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}A:{% endif %}", "begin"),
+    ],
+)
+def test_a_template_that_cannot_be_used_is_refused(template: str | None, says: str) -> None:
+    with pytest.raises(MmprError, match=says):
+        find_format(byte_level(template))
+
+
+def test_a_template_that_rewrites_reasoning_does_not_rewrite_what_is_learnt() -> None:
+    forgets = CHATML.replace("message['content'] +", "message['content'].split('</think>')[-1] +")
+    tokenizer = byte_level(forgets)
+    encoded = Encoder(tokenizer).encode(row(("<think>Count.</think>3", "4"))).row
+    assert tokenizer.decode(encoded.response_ids[0]) == "<think>Count.</think>3<|im_end|>"
+
+
+@pytest.mark.parametrize(
+    ("responses", "reasons"),
+    [
+        (("3", "4", "<IMG_CONTEXT>5"), ["image_token_in_response"]),
+        (("3", "4", "five<|im_end|>\nsix"), ["end_token_in_response"]),
+        (("3", "4", ""), ["empty_response"]),
+        (("<IMG_CONTEXT>", "4", "5"), ["image_token_in_response"] * 2),
+    ],
+)
+def test_a_pair_that_cannot_be_trained_on_is_listed(responses: tuple[str, ...], reasons: list[str]) -> None:
+    tokenizer = byte_level(INTERNVL)
+    config = SimpleNamespace(image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"))
+    encoded = Encoder(tokenizer, config).encode(row(responses))
+    assert [(reject.id, reject.source, reject.reason) for reject in encoded.rejects] == [("r", "s", r) for r in reasons]
+    assert len(encoded.pairs) + len(encoded.rejects) == 2
+    assert len(encoded.row.response_ids) == len(responses), "positions stay"
+
+
+def test_same_tokens_are_no_pair() -> None:
+    encoded = Encoder(byte_level(LLAMA3, "<|eot_id|>", "<|begin_of_text|>")).encode(row(("3", "3\n", "4")))
+    assert [reject.reason for reject in encoded.rejects] == ["same_tokens"]
+    assert encoded.pairs == ((0, 2),)
+
+
+def test_pictures_for_a_model_of_text_are_refused() -> None:
+    with pytest.raises(RowError, match="no_pictures_seen"):
+        Encoder(byte_level(INTERNVL)).encode(row(("3", "4"), images=1))
+    with pytest.raises(RowError, match="without a place for pictures"):
+        Encoder(byte_level(CHATML)).encode(row(("3", "4"), images=1))
+
+
+# Whole processors: pictures become as many tokens as the model makes features of them.
+
+
+@pytest.fixture
+def no_video(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processors without the video side, which needs a library that is not there."""
+    monkeypatch.setattr(ProcessorMixin, "check_argument_for_proper_class", lambda *_: None)
+
+
+def idefics3() -> tuple[Any, Any]:
+    tokenizer = byte_level(SMOLVLM, "<end_of_utterance>")
+    pictures = Idefics3ImageProcessorPil(size={"longest_edge": 32}, max_image_size={"longest_edge": 16})
+    return Idefics3Processor(pictures, tokenizer, image_seq_len=4, chat_template=SMOLVLM), families.idefics3().config
+
+
+def llava() -> tuple[Any, Any]:
+    pictures = CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size=16)
+    processor = LlavaProcessor(
+        pictures,
+        metaspace(LLAVA),
+        patch_size=4,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=LLAVA,
+    )
+    return processor, families.llava().config
+
+
+def qwen2_vl() -> tuple[Any, Any]:
+    pictures = Qwen2VLImageProcessorPil(patch_size=4, merge_size=2, size={"shortest_edge": 64, "longest_edge": 4096})
+    return Qwen2VLProcessor(pictures, byte_level(QWEN2_VL), None, QWEN2_VL), families.qwen2_vl().config
+
+
+def internvl() -> tuple[Any, Any]:
+    tokenizer = byte_level(INTERNVL)
+    for name, token in (("start_image", "<img>"), ("end_image", "</img>"), ("context_image", "<IMG_CONTEXT>")):
+        setattr(tokenizer, f"{name}_token", token)
+        setattr(tokenizer, f"{name}_token_id", tokenizer.convert_tokens_to_ids(token))
+    tokenizer.video_token = "<video>"
+    pictures = GotOcr2ImageProcessorPil(size={"height": 16, "width": 16}, crop_to_patches=True, max_patches=4)
+    return InternVLProcessor(pictures, tokenizer, None, 4, INTERNVL), families.internvl().config
+
+
+PROCESSORS = {"idefics3": idefics3, "llava": llava, "qwen2_vl": qwen2_vl, "internvl": internvl}
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+@pytest.mark.parametrize("images", [0, 1, 2])
+@pytest.mark.usefixtures("no_video")
+def test_pictures_are_expanded_as_the_processor_does(name: str, images: int) -> None:
+    processor, config = PROCESSORS[name]()
+    encoder = Encoder(processor, config)
+    token = encoder.image_token_id = processor.image_token_id  # these small models have another vocabulary
+    asked = row(ANSWERS, images=images)
+    encoded = encoder.encode(asked)
+    assert encoded.pairs == asked.pairs
+    prompt = encoded.row.prompt_ids.tolist()
+    assert (prompt.count(token) > 0) == (images > 0)
+    pictures = [Image.open(io.BytesIO(image)) for image in asked.images]
+    for answer, response in zip(ANSWERS, encoded.row.response_ids, strict=True):
+        messages = [*asked.prompt, {"role": "assistant", "content": [{"type": "text", "text": answer}]}]
+        text = processor.apply_chat_template(messages, tokenize=False)
+        at_once = processor(text=[text], images=[pictures] if images else None, return_tensors="pt")
+        ours = prompt + response.tolist()
+        theirs = at_once["input_ids"][0].tolist()
+        # All but the end, which the template of LLaVA leaves out.
+        assert ours[:-1] == theirs[: len(ours) - 1]
+        assert ours[-1] == encoder.format.end_token_id
+        if images:
+            assert torch.equal(encoded.row.extras["pixel_values"], at_once["pixel_values"])
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+@pytest.mark.usefixtures("no_video")
+def test_a_model_computes_what_is_encoded(name: str) -> None:
+    """The family's own model takes the encoded row: it counts the tokens of pictures itself."""
+    processor, config = PROCESSORS[name]()
+    encoder = Encoder(processor, config)
+    model = getattr(families, name)()
+    model.resize_token_embeddings(len(processor.tokenizer))
+    for owner in (model, *model.modules()):
+        if hasattr(getattr(owner, "config", None), "image_token_id"):
+            owner.config.image_token_id = processor.image_token_id
+    encoder.image_token_id = processor.image_token_id
+    encoded = encoder.encode(row(ANSWERS, images=2)).row
+    ids = torch.cat([encoded.prompt_ids, encoded.response_ids[0]])[None]
+    extras = dict(encoded.extras)
+    if "mm_token_type_ids" in extras:
+        more = extras["mm_token_type_ids"].new_zeros(1, len(encoded.response_ids[0]))
+        extras["mm_token_type_ids"] = torch.cat([extras["mm_token_type_ids"], more], 1)
+    assert torch.isfinite(model(input_ids=ids, **extras).logits).all()
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+@pytest.mark.usefixtures("no_video")
+def test_a_wrong_number_of_picture_tokens_is_refused(name: str) -> None:
+    processor, config = PROCESSORS[name]()
+    if name == "idefics3":
+        config.scale_factor = 4
+    elif name == "qwen2_vl":
+        config.vision_config.spatial_merge_size = 4
+    elif name == "internvl":
+        config.downsample_ratio = 0.25
+    else:
+        config.vision_feature_select_strategy = "full"
+    encoder = Encoder(processor, config)
+    encoder.image_token_id = processor.image_token_id
+    with pytest.raises(RowError, match="image_token_mismatch"):
+        encoder.encode(row(ANSWERS, images=1))
+
+
+@pytest.fixture(scope="module")
+def demo() -> Encoder:
+    folder = REPOSITORY / "data" / "demo_model"
+    return Encoder(AutoProcessor.from_pretrained(folder), AutoConfig.from_pretrained(folder))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda r: replace(r, images=(picture()[:60],)), "image_broken"),
+        (lambda r: replace(r, images=(b"GIF89a",)), "image_broken"),
+        (lambda r: replace(r, images=(picture(),) * 2), "image_token_mismatch"),
+        (lambda r: replace(r, prompt=asks({"type": "text", "text": "Where is <image>?"})), None),
+        (
+            lambda r: replace(r, prompt=asks({"type": "image"}, {"type": "text", "text": "Is <image> one?"})),
+            "image_token_mismatch",
+        ),
+    ],
+)
+def test_rows_that_cannot_be_encoded(demo: Encoder, change: Any, reason: str | None) -> None:
+    changed = change(row(ANSWERS, images=1))
+    if reason is None:
+        assert (demo.encode(changed).row.prompt_ids == demo.image_token_id).sum() == 16
+        return
+    with pytest.raises(RowError) as error:
+        demo.encode(changed)
+    assert error.value.reason == reason
+
+
+def test_the_demo_model_ends_an_answer_with_its_end_of_utterance(demo: Encoder) -> None:
+    encoded = demo.encode(row(ANSWERS, images=1))
+    assert {int(response[-1]) for response in encoded.row.response_ids} == {2}
+    assert (encoded.row.prompt_ids == 4).sum() == 16
+    assert encoded.row.extras["pixel_values"].shape == (1, 1, 3, 64, 64)
+
+
+def test_content_and_fingerprint_tell_what_the_model_is_shown(demo: Encoder) -> None:
+    asked = row(ANSWERS, images=1)
+    content = demo.encode(asked).content
+    assert demo.encode(replace(asked, id="other", pairs=((0, 1),))).content == content
+    others = [
+        replace(asked, images=(picture(30, 30),)),
+        replace(asked, responses=(*ANSWERS[:3], "x")),
+        replace(asked, responses=(*ANSWERS[1:], ANSWERS[0])),
+        replace(asked, prompt=row(ANSWERS, images=1, system=True).prompt),
+    ]
+    assert len({demo.encode(other).content for other in others} | {content}) == 5
+    folder = REPOSITORY / "data" / "demo_model"
+    processor = AutoProcessor.from_pretrained(folder)
+    processor.tokenizer(["a", "b c"], padding=True)  # leaves its mark in the tokenizer
+    assert Encoder(processor).fingerprint == demo.fingerprint
+    processor.image_processor.size = {"longest_edge": 48}
+    assert Encoder(processor).fingerprint != demo.fingerprint
+    processor = AutoProcessor.from_pretrained(folder)
+    processor.chat_template = processor.chat_template.replace("<|im_start|>", "<|im_start|>!")
+    assert Encoder(processor).fingerprint != demo.fingerprint
+
+
+def test_a_source_s_processor_arguments_decide_how_its_pictures_are_cut(demo: Encoder) -> None:
+    """As many picture tokens as the processor makes with them, which is what the responses were sampled with."""
+    folder = REPOSITORY / "data" / "demo_model"
+    processor, config = AutoProcessor.from_pretrained(folder), AutoConfig.from_pretrained(folder)
+    tiles: dict[str, Any] = {"do_image_splitting": True, "size": {"longest_edge": 128}}
+    encoder = Encoder(processor, config, {"s": tiles, "other": {}})
+    asked = row(ANSWERS, images=1)
+    picture_of = Image.open(io.BytesIO(asked.images[0])).convert("RGB")
+    made = processor(text=["<image>"], images=[[picture_of]], return_tensors="pt", **tiles)
+    cut, whole = encoder.encode(asked), encoder.encode(replace(asked, source="other"))
+    tokens = int((made["input_ids"] == encoder.image_token_id).sum())
+    assert tokens > 16
+    assert int((cut.row.prompt_ids == encoder.image_token_id).sum()) == tokens
+    assert cut.row.extras["pixel_values"].shape == made["pixel_values"].shape
+    assert int((whole.row.prompt_ids == encoder.image_token_id).sum()) == 16
+    assert (whole.content, cut.content != whole.content) == (demo.encode(asked).content, True)
+    assert encoder.fingerprint != demo.fingerprint
+    assert Encoder(processor, config, {"other": {}}).fingerprint == demo.fingerprint
+
+
+def test_processor_arguments_that_would_be_passed_over_are_refused(demo: Encoder) -> None:
+    folder = REPOSITORY / "data" / "demo_model"
+    with pytest.raises(MmprError, match=r"source 'charts': max_dynamic_patch\).*do_image_splitting.*data\.processor"):
+        Encoder(AutoProcessor.from_pretrained(folder), None, {"charts": {"max_dynamic_patch": 4}})
