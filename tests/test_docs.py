@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from mmpr.cli import COMMANDS
+from mmpr.config import load_recipe
+from mmpr.plan import estimate, make_plan
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -50,3 +52,17 @@ def test_names_exist(name: str) -> None:
 @pytest.mark.parametrize("command", named(COMMAND))
 def test_commands_exist(command: str) -> None:
     assert command in COMMANDS
+
+
+def test_the_example_of_rows_and_recipe_can_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What docs/your-data.md shows: its script makes the rows, and its recipe passes the dry run with all of them."""
+    page = (ROOT / "docs/your-data.md").read_text(encoding="utf-8")
+    script, recipe = (re.search(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("python", "yaml"))
+    assert script
+    assert recipe
+    monkeypatch.chdir(tmp_path)
+    exec(compile(script[1], "make_dots.py", "exec"), {})  # noqa: S102 - a page of this repository
+    (tmp_path / "dots.yaml").write_text(recipe[1])
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    expected = estimate(make_plan(load_recipe(tmp_path / "dots.yaml"), "dots.yaml"))
+    assert [(line.source, line.questions, line.rejected, line.responses) for line in expected] == [("dots", 12, 0, 96)]
