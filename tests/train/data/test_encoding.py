@@ -1,4 +1,4 @@
-"""Prompt and response tokens are those of the whole conversation, in every family's chat format; nothing is cut."""
+"""Rows as tensors: what cannot be trained on, pictures in every family, and what content and fingerprint depend on."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     AutoConfig,
     AutoProcessor,
     Idefics3Processor,
     InternVLProcessor,
     LlavaProcessor,
-    PreTrainedTokenizerFast,
     ProcessorMixin,
     Qwen2VLProcessor,
 )
@@ -27,218 +25,23 @@ from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3I
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from mmpr.errors import MmprError, RowError
-from mmpr.train.data.chat_format import find_format
 from mmpr.train.data.encoding import Encoder
-from mmpr.train.rows import TrainRow
 from tests.helpers import REPOSITORY
 from tests.train import models as families
-
-SPECIAL = [
-    *("<pad>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|begin_of_text|>", "<|start_header_id|>"),
-    *("<|end_header_id|>", "<|eot_id|>", "<image>", "<end_of_utterance>", "<start_of_turn>", "<end_of_turn>"),
-    *("<|vision_start|>", "<|image_pad|>", "<|vision_end|>", "<video>", "<img>", "</img>", "<IMG_CONTEXT>"),
-    *("<fake_token_around_image>", "<global-img>"),
-]
-TEXTS = [
-    "How many cats are in the picture? There are three cats.\nFinal answer: 3\n\nYou are a helpful assistant.",
-    "USER: ASSISTANT: User: Assistant: user assistant system model\n\nsummon 图中有几只猫？答案: 三只。",
-] * 3
-
-# The shapes of public chat templates.
-CHATML = (
-    "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+from tests.train.data.chat_templates import (
+    ANSWERS,
+    CHATML,
+    INTERNVL,
+    LLAMA3,
+    LLAVA,
+    QWEN2_VL,
+    SMOLVLM,
+    asks,
+    byte_level,
+    metaspace,
+    picture,
+    row,
 )
-LLAMA3 = (
-    "{% for message in messages %}{% if loop.first %}{{ bos_token }}{% endif %}"
-    "{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' + message['content'] | trim + '<|eot_id|>' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
-)
-LLAMA2 = (
-    "{% for message in messages %}{% if message['role'] == 'user' %}"
-    "{{ bos_token + '[INST] ' + message['content'].strip() + ' [/INST]' }}"
-    "{% elif message['role'] == 'assistant' %}{{ ' ' + message['content'].strip() + ' ' + eos_token }}"
-    "{% endif %}{% endfor %}"
-)
-GEMMA = (
-    "{{ bos_token }}{% for message in messages %}{% set role = 'model' if message['role'] == 'assistant' "
-    "else message['role'] %}"
-    "{{ '<start_of_turn>' + role + '\n' + message['content'] | trim + '<end_of_turn>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
-)
-PARTS = (
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}IMAGE{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}"
-)
-INTERNVL = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
-    + PARTS.replace("IMAGE", "<IMG_CONTEXT>\n")
-    + "{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-QWEN2_VL = INTERNVL.replace("<IMG_CONTEXT>\n", "<|vision_start|><|image_pad|><|vision_end|>")
-SMOLVLM = (
-    "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}{% if message['content'][0]['type'] == "
-    "'image' %}{{ ':' }}{% else %}{{ ': ' }}{% endif %}"
-    + PARTS.replace("IMAGE", "<image>")
-    + "<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
-)
-LLAVA = (
-    "{% for message in messages %}{% if message['role'] != 'system' %}{{ message['role'].upper() + ': ' }}{% endif %}"
-    "{% for part in message['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>\n' }}{% endfor %}"
-    "{% for part in message['content'] | selectattr('type', 'equalto', 'text') %}{{ part['text'] + ' ' }}{% endfor %}"
-    "{% endfor %}{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
-)
-
-
-def byte_level(template: str | None, eos: str = "<|im_end|>", bos: str | None = None, adds: bool = False) -> Any:
-    """A byte-level BPE tokenizer, as GPT-2, Qwen and Llama 3 have."""
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    made.train_from_iterator(
-        TEXTS,
-        trainers.BpeTrainer(vocab_size=500, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False),
-    )
-    return _finished(made, template, eos, bos, adds)
-
-
-def metaspace(template: str | None, eos: str = "</s>", bos: str = "<s>") -> Any:
-    """A tokenizer with a space before the first word and a BOS token of its own, as Llama 2 and Vicuna have."""
-    made = Tokenizer(models.BPE(unk_token="<pad>"))
-    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
-    made.decoder = decoders.Metaspace(prepend_scheme="first")
-    made.train_from_iterator(TEXTS, trainer(sorted({*map(chr, range(32, 127)), *"\n\t▁", *"".join(ANSWERS)})))
-    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)  # pieces begin with a space
-    return _finished(made, template, eos, bos, True)
-
-
-def trainer(alphabet: list[str]) -> Any:
-    return trainers.BpeTrainer(vocab_size=500, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False)
-
-
-def _finished(made: Tokenizer, template: str | None, eos: str, bos: str | None, adds: bool) -> Any:
-    if adds:
-        made.post_processor = processors.TemplateProcessing(f"{bos} $0", special_tokens=[(bos, made.token_to_id(bos))])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=made, eos_token=eos, bos_token=bos, pad_token="<pad>", chat_template=template
-    )
-
-
-def picture(width: int = 60, height: int = 44) -> bytes:
-    file = io.BytesIO()
-    Image.effect_noise((width, height), 80).convert("RGB").save(file, "PNG")
-    return file.getvalue()
-
-
-def row(responses: tuple[str, ...], images: int = 0, turns: bool = False, system: bool = False) -> TrainRow:
-    asked = [{"type": "image"}] * images + [{"type": "text", "text": "How many cats?"}]
-    prompt: list[dict[str, Any]] = [{"role": "user", "content": asked}]
-    if turns:
-        prompt += [
-            {"role": "assistant", "content": [{"type": "text", "text": "Three."}]},
-            {"role": "user", "content": [{"type": "text", "text": "Are you sure?"}]},
-        ]
-    if system:
-        prompt.insert(0, {"role": "system", "content": [{"type": "text", "text": "Be brief."}]})
-    pairs = tuple((0, k) for k in range(1, len(responses)))
-    return TrainRow("r", "s", (picture(),) * images, tuple(prompt), responses, pairs)
-
-
-def asks(*parts: dict[str, str]) -> tuple[dict[str, Any], ...]:
-    return ({"role": "user", "content": list(parts)},)
-
-
-ANSWERS = ("There are three cats.\nFinal answer: 3", "2", "答案: 三只。🙂", "Cats: 1) a\n\n2) b.")
-RAGGED = (*ANSWERS, " There are two. ", "\n\nThree\n", "\tx")
-
-TOKENIZERS = {
-    "chatml": lambda: byte_level(CHATML),
-    "llama3": lambda: byte_level(LLAMA3, "<|eot_id|>", "<|begin_of_text|>", adds=True),
-    "llama2": lambda: metaspace(LLAMA2),
-    "gemma": lambda: byte_level(GEMMA, "</s>", "<s>", adds=True),
-    "internvl": lambda: byte_level(INTERNVL),
-    "smolvlm": lambda: byte_level(SMOLVLM, "<end_of_utterance>"),
-    "vicuna": lambda: metaspace(LLAVA),
-    "yi": lambda: metaspace(CHATML, "<|im_end|>"),
-}
-ENDS = {
-    "chatml": "<|im_end|>",
-    "llama3": "<|eot_id|>",
-    "llama2": "</s>",
-    "gemma": "<end_of_turn>",
-    "internvl": "<|im_end|>",
-    "smolvlm": "<end_of_utterance>",
-    "vicuna": "</s>",
-    "yi": "<|im_end|>",
-}
-NO_SYSTEM = ("llama2", "gemma")
-
-
-@pytest.mark.parametrize("name", TOKENIZERS)
-@pytest.mark.parametrize("turns", [False, True])
-@pytest.mark.parametrize("system", [False, True])
-def test_tokens_are_those_of_the_whole_conversation(name: str, turns: bool, system: bool) -> None:
-    tokenizer = TOKENIZERS[name]()
-    encoder = Encoder(tokenizer)
-    asked = row(RAGGED, turns=turns, system=system and name not in NO_SYSTEM)
-    encoded = encoder.encode(asked).row
-    end = tokenizer.convert_tokens_to_ids(ENDS[name])
-    assert encoder.format.end_token_id == end
-    for answer, response in zip(RAGGED, encoded.response_ids, strict=True):
-        text, ids = whole(tokenizer, asked, answer, encoder.format.parts)
-        ours = [*encoded.prompt_ids.tolist(), *response.tolist()]
-        assert ours[-1] == end
-        assert ours.count(end) == [*encoded.prompt_ids.tolist(), end].count(end)
-        if answer in ANSWERS:
-            # A template without an end of answer: the end of sequence stands where the template's space would.
-            there = ids if end in ids[len(encoded.prompt_ids) :] else [*ids[: len(ours) - 1], end]
-            assert ours == there[: len(ours)]
-        else:
-            # Where letters melt over the border the tokens may be others, the text never.
-            decoded = tokenizer.decode(ours).removesuffix(ENDS[name])
-            assert plain(tokenizer, text).startswith(decoded)
-            assert answer.strip() in decoded
-
-
-def whole(tokenizer: Any, asked: TrainRow, answer: str, parts: bool) -> tuple[str, list[int]]:
-    """The conversation with its answer as the chat template writes it, tokenized at once."""
-    messages = [*asked.prompt, {"role": "assistant", "content": [{"type": "text", "text": answer}]}]
-    if not parts:
-        messages = [
-            {**message, "content": "".join(part["text"] for part in message["content"])} for message in messages
-        ]
-    text = tokenizer.apply_chat_template(messages, tokenize=False)
-    has_bos = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
-    return text, tokenizer(text, add_special_tokens=not has_bos)["input_ids"]
-
-
-def plain(tokenizer: Any, text: str) -> str:
-    """A text there and back again, with what a tokenizer puts before it."""
-    has_bos = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
-    return str(tokenizer.decode(tokenizer(text, add_special_tokens=not has_bos)["input_ids"]))
-
-
-@pytest.mark.parametrize(
-    ("template", "says"),
-    [
-        (None, "no chat template that can be used"),
-        ("{{ 1 / 0 }}", "no chat template that can be used"),
-        ("{% for m in messages %}{{ m['role'] }}{% endfor %}", "leaves the question out"),
-        ("{% for m in messages %}{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}A:{% endif %}", "begin"),
-    ],
-)
-def test_a_template_that_cannot_be_used_is_refused(template: str | None, says: str) -> None:
-    with pytest.raises(MmprError, match=says):
-        find_format(byte_level(template))
-
-
-def test_a_template_that_rewrites_reasoning_does_not_rewrite_what_is_learnt() -> None:
-    forgets = CHATML.replace("message['content'] +", "message['content'].split('</think>')[-1] +")
-    tokenizer = byte_level(forgets)
-    encoded = Encoder(tokenizer).encode(row(("<think>Count.</think>3", "4"))).row
-    assert tokenizer.decode(encoded.response_ids[0]) == "<think>Count.</think>3<|im_end|>"
 
 
 @pytest.mark.parametrize(
