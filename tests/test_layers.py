@@ -36,6 +36,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("feed",),
     ("cluster",),
     ("hub",),
+    ("inputs", "pages"),
     ("report", "export", "check"),
     ("build", "evaluate"),
     ("train",),

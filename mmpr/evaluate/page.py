@@ -16,13 +16,12 @@ from markupsafe import Markup
 from mmpr.evaluate.nouns import Difference, Evaluation, Paired, Result, Scores
 from mmpr.evaluate.show import ends, points, share
 from mmpr.evaluate.store import Stored, read_stored
+from mmpr.pages import frame
+from mmpr.pages.pictures import Picture, small_copy
+from mmpr.pages.responses import MarkedResponse, ShownResponse, judged_response, mark_response, shorten
+from mmpr.pages.safe_text import differing
 from mmpr.prompts import strip_short_answer
-from mmpr.report import cards, look
-from mmpr.report.display import differing
-from mmpr.report.nouns import Picture, ShownResponse
-from mmpr.report.pictures import shown
-from mmpr.report.read import one, read_columns, read_selected
-from mmpr.report.sample import judged, shorten
+from mmpr.storage.columns import column_of, read_columns, read_selected
 from mmpr.storage.shards import Stage, shard
 
 EXAMPLE_BYTES = 12_000_000
@@ -36,7 +35,7 @@ class _Side:
     """What one model said: a response, how many of its samples are right, and which side of the colours it is on."""
 
     model: str
-    card: cards.ResponseCard | None
+    card: MarkedResponse | None
     right: int
     samples: int
     tone: str
@@ -66,13 +65,13 @@ def page(evaluation: Evaluation, root: Path) -> str:
     for paired in evaluation.paired[:PAIRS_LISTED]:
         articles: list[Markup] = []
         for example in _examples(paired, root):
-            article = look.render("differing.html", example=example)
+            article = frame.render("differing.html", example=example)
             if len(article) > left:
                 break
             left -= len(article)
             articles.append(article)
         compared.append((paired, articles))
-    body = look.render(
+    body = frame.render(
         "evaluation.html",
         evaluation=evaluation,
         tables=list(_tables(evaluation)),
@@ -88,8 +87,8 @@ def page(evaluation: Evaluation, root: Path) -> str:
     )
     sections = [("#scores", "Scores")] + ([("#differences", "Differences")] if compared else [])
     footer = "Intervals are 95 %, by drawing questions again. All numbers are in report.json, all responses in runs/."
-    style = look.asset("report.css") + look.asset("evaluation.css")
-    return look.page("Evaluation", body, links=sections, footer=footer, style=style)
+    style = frame.asset("report.css") + frame.asset("evaluation.css")
+    return frame.page("Evaluation", body, links=sections, footer=footer, style=style)
 
 
 def _tables(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
@@ -175,7 +174,7 @@ def _examples(paired: Paired, root: Path) -> Iterator[_Example]:
             id=id,
             source=question["source"],
             kind=question["kind"],
-            pictures=tuple(shown(image["bytes"]) for image in question["images"]),
+            pictures=tuple(small_copy(image["bytes"]) for image in question["images"]),
             question=shorten(text if paired.style == "direct" else strip_short_answer(text))[0],
             answer=question["answer"] or "",
             sides=_sides(answers),
@@ -194,12 +193,12 @@ def _sides(answers: list[_Said]) -> tuple[_Side, _Side]:
     for place, (_, responses, verdicts) in enumerate(answers):
         wanted = [at for at, v in enumerate(verdicts) if (v["status"] == "correct") == (place == better)]
         at = wanted[0] if wanted else 0
-        picked.append(judged(responses[at], at, verdicts[at] if verdicts else None) if responses else None)
+        picked.append(judged_response(responses[at], at, verdicts[at] if verdicts else None) if responses else None)
     differs = differing(*(response.text if response else "" for response in picked))
     first, second = (
         _Side(
             model=model,
-            card=cards.response_card(response, differs=spans) if response else None,
+            card=mark_response(response, differs=spans) if response else None,
             right=count,
             samples=len(responses),
             tone="chosen" if place == better else "rejected",
@@ -218,6 +217,6 @@ def _selected(
     wanted = frozenset(ids)
     for unit in stored.all_units():
         path = shard(folder, stage, unit)
-        mine = [id for id in one(read_columns(path, ["id"]), "id").to_pylist() if id in wanted]
+        mine = [id for id in column_of(read_columns(path, ["id"]), "id").to_pylist() if id in wanted]
         if mine:
             yield from read_selected(path, columns, mine).items()

@@ -42,7 +42,7 @@ def evaluate(
     """
     from mmpr.evaluate.page import page
     from mmpr.evaluate.score import read_evaluation, write_metrics
-    from mmpr.report.nouns import as_json
+    from mmpr.storage.trees import as_json
 
     root = root.absolute()
     found = find_data(data)
@@ -64,7 +64,7 @@ def evaluate(
             for one in asking:
                 write_metrics(one.run, found.benchmark)
         evaluation = read_evaluation(root, [one.run.folder for one in asking])
-        write_json(root / "report.json", {"format": 1, **as_json(evaluation)})
+        write_json(root / "report.json", {"format": 1, **as_json(evaluation, without=("data",))})
         write_text(root / "index.html", page(evaluation, root))
     return evaluation
 

@@ -28,7 +28,7 @@ from mmpr.evaluate.nouns import (
     Style,
 )
 from mmpr.evaluate.store import Run, finished_runs
-from mmpr.report.texts import loops
+from mmpr.report.measure.text_checks import loops
 from mmpr.schema import Question, Rollout, Verdicts, content_id
 from mmpr.storage.shards import Unit, shard, write_json
 from mmpr.storage.tables import read_rows

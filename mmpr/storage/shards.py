@@ -46,6 +46,9 @@ VERDICTS_BEFORE = "verdicts.before"
 ATTEMPTS = "attempts"
 """Where it stands which engines a unit was with, and what each engine was asked (``mmpr.engine.lives``)."""
 
+MANIFEST, PLAN = "manifest.json", "build.json"
+"""Files at the top of a build: what it is made of, written last, and its plan, written once the index is complete."""
+
 _PREFIX = "part-"
 _TEMPORARY = ".tmp"
 _serial = itertools.count()

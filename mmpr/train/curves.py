@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
-from mmpr.report.look import page, picture_address
+from mmpr.pages.frame import page, picture_address
 from mmpr.train.watch import Finding
 
 WIDTH, HEIGHT = 420, 190

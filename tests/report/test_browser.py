@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mmpr.report import page as report_page
+from mmpr.report.show import page as report_page
 from tests.report.reports import made_report
 
 pytest.importorskip("playwright", reason="playwright is not installed")

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from mmpr.errors import SourceError
-from mmpr.report.against import read_against
-from mmpr.report.contamination import Others, text_key
+from mmpr.pages.pictures import SHOWN_SIDE, small_copy
+from mmpr.report.contents import MatchMethod, Report
+from mmpr.report.load.fingerprints import fingerprint
 from mmpr.report.make import make_report
-from mmpr.report.nouns import HitMethod, Report
-from mmpr.report.pictures import SHOWN_SIDE, fingerprint, shown
+from mmpr.report.measure.contamination import QuestionSet, read_question_set, text_key
 from mmpr.schema import IndexedRow
 from mmpr.storage.tables import read_rows
 from tests.report.planted import Fault, make_build, picture
@@ -28,7 +28,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_build(tmp_path_factory.mktemp("build"), Fault(numbers=4, others=1))
 
 
-def hits(report: Report, against: str) -> dict[HitMethod, int]:
+def hits(report: Report, against: str) -> dict[MatchMethod, int]:
     return {one.method: one.hits for one in report.contamination.overlaps if one.against == against and one.hits}
 
 
@@ -50,7 +50,7 @@ def test_any_form_of_a_benchmark_is_read(form: str, build: Path, tmp_path: Path)
     bench = tmp_path / "bench"
     bench.mkdir()
     rows = first_rows(build, 3)
-    expected: dict[HitMethod, int] = {"question": 3, "image": 3, "text": 3}
+    expected: dict[MatchMethod, int] = {"question": 3, "image": 3, "text": 3}
     if form == "parquet":
         pq.write_table(pa.Table.from_pylist(rows), bench / "test.parquet")
     elif form == "build":
@@ -118,7 +118,7 @@ def test_what_cannot_be_compared_says_why(name: str, text: str | None, message: 
     if text is not None:
         (tmp_path / name).write_text(text)
     with pytest.raises(SourceError, match=message):
-        read_against(tmp_path / name)
+        read_question_set(tmp_path / name)
 
 
 def photograph() -> Image.Image:
@@ -146,7 +146,7 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     ],
 )
 def test_a_picture_is_known_again(change: object, method: str | None) -> None:
-    others = Others("bench")
+    others = QuestionSet("bench")
     others.add("row 1", "What is it?", [fingerprint(encoded(photograph(), "PNG"))])
     found = others.match(text_key("What is it, then?"), [fingerprint(change(photograph()))])  # type: ignore[operator]
     assert [*found] == ([method] if method else [])
@@ -155,7 +155,7 @@ def test_a_picture_is_known_again(change: object, method: str | None) -> None:
 def test_text_alone_is_the_same_question_only_without_pictures(tmp_path: Path) -> None:
     picture(tmp_path / "a.png", 1)
     prints = [fingerprint((tmp_path / "a.png").read_bytes())]
-    others = Others("bench")
+    others = QuestionSet("bench")
     others.add("row 1", "How many?", prints)
     others.add("row 2", "What is 2 + 2?", [])
     assert [*others.match(text_key("how many"), [])] == ["text"]
@@ -167,10 +167,10 @@ def test_pictures_on_the_page_are_small() -> None:
     photo = photograph()
     assert photo.size == (640, 427)
     for kind in ("PNG", "JPEG"):
-        small = shown(encoded(photo, kind))
+        small = small_copy(encoded(photo, kind))
         with Image.open(io.BytesIO(small.data)) as image:
             assert max(image.size) == SHOWN_SIDE
         assert (small.width, small.height) == photo.size
         assert len(small.data) < 80_000
     tiny = encoded(Image.fromarray(np.zeros((9, 9, 3), dtype=np.uint8)), "PNG")
-    assert shown(tiny).data == tiny
+    assert small_copy(tiny).data == tiny

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mmpr.report.findings import level
+from mmpr.report.contents import Finding, Report
 from mmpr.report.make import make_report
-from mmpr.report.nouns import Finding, Report
+from mmpr.report.measure.findings import level
 from tests.report.planted import FAULTS, Fault, make_build
 
 

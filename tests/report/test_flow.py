@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mmpr.report.facts import read_facts
-from mmpr.report.flow import make_flow, rejected_rows
-from mmpr.report.nouns import Flow
-from mmpr.report.read import read_unit
-from mmpr.report.tally import Tally
+from mmpr.report.contents import Flow
+from mmpr.report.load.build import rejected_rows
+from mmpr.report.load.info import read_build_info
+from mmpr.report.load.units import read_unit
+from mmpr.report.measure.flow import build_flow
+from mmpr.report.measure.statistics import Statistics
 from mmpr.schema import PreferenceRow, Reject, Verdicts
 from mmpr.storage.shards import write_json
 from mmpr.storage.tables import read_rows
@@ -20,11 +21,11 @@ from tests.helpers import OWN_REJECTS, build_without_ray, small_recipe
 
 
 def flow_of(out: Path) -> Flow:
-    facts = read_facts(out)
-    tally = Tally(facts)
-    for unit in facts.units["train"]:
-        tally.add(read_unit(out, unit))
-    return make_flow(facts, tally, rejected_rows(facts))
+    info = read_build_info(out)
+    stats = Statistics(info)
+    for unit in info.units["train"]:
+        stats.add(read_unit(out, unit))
+    return build_flow(info, stats, rejected_rows(info))
 
 
 def parts(flow: Flow, stage: str) -> dict[str, int]:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from mmpr.report.__main__ import main
+from mmpr.report.contents import Report
 from mmpr.report.make import make_report
-from mmpr.report.nouns import Report, as_json
+from mmpr.storage.trees import as_json
 from tests.conftest import SmallBuild
 from tests.helpers import build_without_ray, small_recipe
 

@@ -19,8 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from mmpr.report import cards, charts, display, look, page
-from mmpr.report.nouns import Flow, FlowPart, FlowStage
+from mmpr.pages import charts, frame, safe_text
+from mmpr.report.contents import Flow, FlowPart, FlowStage
+from mmpr.report.show import page
+from mmpr.report.show.marked import mark_pair
 from tests.report.reports import HIDDEN, LONG, made_report, response
 
 anything = st.text(st.characters(exclude_categories=()), max_size=80)
@@ -228,12 +230,12 @@ def test_pages_are_bounded(tmp_path: Path) -> None:
     ],
 )
 def test_number(value: float | None, unit: str, said: str) -> None:
-    assert look.number(value, unit) == said
+    assert frame.number(value, unit) == said
 
 
 @given(st.recursive(anything, lambda inner: st.lists(inner) | st.dictionaries(anything, inner), max_leaves=8))
 def test_json_block_holds_data_and_no_markup(value: object) -> None:
-    block = look.json_block({"value": value})
+    block = frame.json_block({"value": value})
     assert not set(block) & set("<>&\u2028\u2029")
     assert json.loads(block) == {"value": value}
 
@@ -241,38 +243,38 @@ def test_json_block_holds_data_and_no_markup(value: object) -> None:
 @pytest.mark.parametrize("own", [{"script": "x = '</script>'"}, {"style": "</STYLE>"}, {"script": "<!--"}])
 def test_a_script_cannot_end_itself(own: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="would end its element"):
-        look.page("title", Markup(), **own)
+        frame.page("title", Markup(), **own)
 
 
 @given(anything)
 def test_visible_hides_nothing(text: str) -> None:
-    shown = display.visible(text)
+    shown = safe_text.visible(text)
     assert re.fullmatch(r'(?:[^<>]|<span class="code-point">[U+0-9A-F ]+(?:and [\d,]+ more)?</span>)*', shown, re.S)
     plain = html.unescape(re.sub(r"<span[^>]*>.*?</span>", "", shown))
-    hidden = [c for c in text.replace("\r\n", "\n") if display._is_hidden(c)]
+    hidden = [c for c in text.replace("\r\n", "\n") if safe_text._is_hidden(c)]
     assert plain == "".join(c for c in text.replace("\r\n", "\n") if c not in hidden)
     assert hidden or "<span" not in shown
 
 
 def test_visible_names_what_is_hidden() -> None:
-    assert display.visible(HIDDEN) == (
+    assert safe_text.visible(HIDDEN) == (
         'evil <span class="code-point">U+202E</span>reversed<span class="code-point">U+202C</span> '
         '<span class="code-point">U+0000 U+0007 U+001B</span>[31m '
         '<span class="code-point">U+200B U+2066</span> end <span class="code-point">U+D800</span>'
     )
-    assert display.visible("\x00" * 9) == '<span class="code-point">U+0000 U+0000 U+0000 U+0000 and 5 more</span>'
-    assert display.visible("e\u0301 日本\tनि\u200d 😀\n\u00a0") == "e\u0301 日本\tनि\u200d 😀\n\u00a0"
+    assert safe_text.visible("\x00" * 9) == '<span class="code-point">U+0000 U+0000 U+0000 U+0000 and 5 more</span>'
+    assert safe_text.visible("e\u0301 日本\tनि\u200d 😀\n\u00a0") == "e\u0301 日本\tनि\u200d 😀\n\u00a0"
 
 
 def test_visible_is_bounded() -> None:
-    shown = display.visible("ab" * 500_000, 100)
+    shown = safe_text.visible("ab" * 500_000, 100)
     assert "999,900 characters not shown" in shown
     assert len(shown) < 300
 
 
 @given(st.text(max_size=60), st.integers(0, 70), st.integers(-1, 60), st.integers(-1, 60))
 def test_pieces_make_up_the_text(text: str, prefix: int, start: int, end: int) -> None:
-    found = display.pieces(text, prefix_chars=prefix, answer=(start, end))
+    found = safe_text.pieces(text, prefix_chars=prefix, answer=(start, end))
     assert "".join(piece.text for piece in found) == text
     assert "".join(piece.text for piece in found if "prefix" in piece.marks) == text[:prefix]
     expected = text[start:end] if 0 <= start < end else ""
@@ -281,18 +283,18 @@ def test_pieces_make_up_the_text(text: str, prefix: int, start: int, end: int) -
 
 def test_pieces_of_a_long_text_keep_its_ends() -> None:
     text = "a" * 20_000 + " 42"
-    found = display.pieces(text, answer=(20_001, 20_003))
+    found = safe_text.pieces(text, answer=(20_001, 20_003))
     assert [piece.marks for piece in found] == [(), ("gap",), (), ("answer",)]
-    assert sum(len(piece.text) for piece in found if not piece.marks) <= display.SHOWN_CHARS
+    assert sum(len(piece.text) for piece in found if not piece.marks) <= safe_text.SHOWN_CHARS
     assert "8,003 characters not shown" in found[1].text
     assert found[-1].text == "42"
 
 
 def words(text: str) -> list[str]:
-    return [word for word, _ in display._words(text)]
+    return [word for word, _ in safe_text._words(text)]
 
 
-def without(text: str, spans: tuple[display.Span, ...]) -> str:
+def without(text: str, spans: tuple[safe_text.Span, ...]) -> str:
     for start, end in reversed(spans):
         assert 0 <= start < end <= len(text)
         text = text[:start] + " " + text[end:]
@@ -304,7 +306,7 @@ sentences = st.lists(st.sampled_from(["the", "sum", "is", "7", "8", "+", ".", "�
 
 @given(sentences | anything, sentences | anything)
 def test_what_does_not_differ_is_the_same(a: str, b: str) -> None:
-    ours, theirs = display.differing(a, b)
+    ours, theirs = safe_text.differing(a, b)
     assert words(without(a, ours)) == words(without(b, theirs))
     if words(a) == words(b):
         assert (ours, theirs) == ((), ())
@@ -321,7 +323,7 @@ def test_what_does_not_differ_is_the_same(a: str, b: str) -> None:
     ],
 )
 def test_differing(a: str, b: str, ours: list[str], theirs: list[str]) -> None:
-    left, right = display.differing(a, b)
+    left, right = safe_text.differing(a, b)
     assert [a[start:end] for start, end in left] == ours
     assert [b[start:end] for start, end in right] == theirs
 
@@ -338,21 +340,21 @@ def test_differing(a: str, b: str, ours: list[str], theirs: list[str]) -> None:
 )
 def test_differing_takes_bounded_time(a: str, b: str) -> None:
     before = time.process_time()
-    display.differing(a, b)
+    safe_text.differing(a, b)
     assert time.process_time() - before < 2
 
 
 def test_pair_marks_prefix_answer_and_difference() -> None:
     chosen = response("A zebra stands on the grass. So 3", 0, "", "3")
     rejected = response("A zebra stands in the sky.", continued=True, prefix_chars=15)
-    card = cards.pair_card(made_report().gallery[3].pairs[0], (chosen, rejected))
+    card = mark_pair(made_report().gallery[3].pairs[0], (chosen, rejected))
     for side, differs, answer in ((card.chosen, "on|grass|So 3", "3"), (card.rejected, "in|sky", "")):
         marked = {mark: [p.text for p in side.pieces if mark in p.marks] for mark in ("prefix", "differs", "answer")}
         assert "".join(marked["prefix"]) == "A zebra stands "
         assert "".join(marked["differs"]) == differs.replace("|", "")
         assert "".join(marked["answer"]) == answer
     assert (
-        str(display.Piece("<7>", ("answer", "differs")).__html__()) == '<mark class="answer differs">&lt;7&gt;</mark>'
+        str(safe_text.Piece("<7>", ("answer", "differs")).__html__()) == '<mark class="answer differs">&lt;7&gt;</mark>'
     )
 
 
@@ -413,7 +415,7 @@ def luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("scheme", [0, 1, 2], ids=["light", "dark", "print"])
 def test_contrast(scheme: int) -> None:
-    blocks = re.findall(r":root \{(.*?)\}", look.asset("look.css"), re.S)
+    blocks = re.findall(r":root \{(.*?)\}", frame.asset("frame.css"), re.S)
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]+)", blocks[scheme]))
     grounds = {
         "paper": ("ink", "muted", "accent", "ok", "look", "bad", "chosen", "rejected"),

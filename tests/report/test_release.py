@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from mmpr.report.__main__ import main
+from mmpr.report.contents import Report
 from mmpr.report.make import make_report
-from mmpr.report.nouns import Report, as_json
-from mmpr.report.page import write_page
+from mmpr.report.show.page import write_page
+from mmpr.storage.trees import as_json
 from tests.report.planted import Fault, make_build
 from tests.report.releases import BROKEN, RELEASE_FAULTS, ReleaseFault, make_release, pair, write_release
 from tests.report.reports import MARKUP

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmpr.report.draw import VerdictDraw, draw
-from mmpr.report.histogram import COUNTS, SHARES, SIGNED, Categories, Histogram
-from mmpr.report.sample import find_answer, shorten
-from mmpr.report.texts import (
+from mmpr.pages.responses import find_answer, shorten
+from mmpr.report.measure.histograms import COUNTS, SHARES, SIGNED, Categories, Histogram
+from mmpr.report.measure.sampling import VerdictSample, random_numbers
+from mmpr.report.measure.text_checks import (
     SCRIPTS,
     NearDuplicates,
     answer_kind,
@@ -221,7 +221,7 @@ def test_answer_kinds(answer: str | None, kind: str) -> None:
 
 def test_verdicts_are_drawn_evenly_and_whatever_the_units() -> None:
     def drawn(cuts: int) -> list[tuple[int, int]]:
-        sample = VerdictDraw(7)
+        sample = VerdictSample(7)
         for part in np.array_split(np.arange(9_000), cuts):
             sample.add(["rare", "often"], (part % 30 > 0).astype(np.int64), part // 8, part % 8)
         return sample.chosen()
@@ -230,4 +230,4 @@ def test_verdicts_are_drawn_evenly_and_whatever_the_units() -> None:
     assert chosen == drawn(13)
     assert len(set(chosen)) == 200
     assert sum((question * 8 + at) % 30 == 0 for question, at in chosen) == 100
-    assert len(np.unique(draw(1, np.arange(10_000)))) == 10_000
+    assert len(np.unique(random_numbers(1, np.arange(10_000)))) == 10_000

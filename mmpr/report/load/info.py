@@ -1,4 +1,4 @@
-"""What is known of a build before its rows: its manifest and plan; settings of other versions do no harm."""
+"""What is known of a dataset before its rows are read: for a build, its manifest and plan."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from mmpr.errors import OutputError
-from mmpr.plan import read_build
-from mmpr.report.nouns import Kind, Measure
-from mmpr.storage.manifest import read_manifest
-from mmpr.storage.shards import Split, Unit
+from mmpr.inputs.build import open_build, read_plan
+from mmpr.report.contents import Kind, LengthUnit
+from mmpr.storage.card import model_name
+from mmpr.storage.shards import MANIFEST, Split, Unit, add_counts
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """A finished build as its manifest tells it, or what is known of a release (``mmpr.report.release``).
+class DatasetInfo:
+    """What the manifest of a build says, or what is known of a release (``counts``, ``rows``, ``units`` are empty).
 
-    ``sources`` and ``heldout`` are names in the recipe's order. ``most_continued`` is how many responses of a question
-    are continued at most, by source; ``variants`` how many times each.
+    ``sources`` and ``heldout`` are names in the recipe's order. ``most_continued`` is the most continuations of a
+    question, by source, ``variants`` the continuations of a response. ``counts`` are the manifest's by stage, source
+    and name, ``rows`` those of each file. ``about`` is (name, text) of how the dataset was made.
     """
 
     out: Path
@@ -37,40 +38,34 @@ class Facts:
     kind: Kind = "build"
 
     @property
-    def measure(self) -> Measure:
-        """What the lengths of responses are given in."""
+    def length_unit(self) -> LengthUnit:
+        """The unit of the lengths of responses."""
         return "tokens" if self.kind == "build" else "characters"
 
-    def count(self, stage: str, what: str, sources: tuple[str, ...] | None = None) -> int:
-        """The manifest's count of ``what`` at a stage, over all or some sources."""
-        return self.named(stage, what, sources).get(what, 0)
+    def count(self, stage: str, what: str) -> int:
+        """The manifest's count of ``what`` at a stage, over all sources."""
+        return self.named(stage, what).get(what, 0)
 
-    def named(self, stage: str, prefix: str, sources: tuple[str, ...] | None = None) -> dict[str, int]:
-        """The manifest's counts at a stage whose names begin so, over all or some sources, sorted by name."""
+    def named(self, stage: str, prefix: str) -> dict[str, int]:
+        """The manifest's counts at a stage whose names begin with ``prefix``, sorted by name."""
         found: dict[str, int] = {}
-        for source, counts in self.counts.get(stage, {}).items():
-            if sources is None or source in sources:
-                for name, count in counts.items():
-                    if name.startswith(prefix):
-                        found[name] = found.get(name, 0) + count
+        for counts in self.counts.get(stage, {}).values():
+            add_counts(found, {name: count for name, count in counts.items() if name.startswith(prefix)})
         return dict(sorted(found.items()))
 
 
-def read_facts(out: Path) -> Facts:
-    """The facts of a finished build.
+def read_build_info(out: Path) -> DatasetInfo:
+    """What the manifest and the plan of a finished build say.
 
     Raises:
         OutputError: the folder holds no finished build, or its manifest lacks what every build has.
     """
-    manifest = read_manifest(out)
-    build = read_build(out)
-    if build is None:
-        raise OutputError(f"{out}: has a manifest and no plan (build.json); copy the whole build")
+    manifest, plan = open_build(out).manifest, read_plan(out)
     try:
         recipe = manifest["recipe"]
         dropout = recipe["dropout"]
         default = int(dropout["max_pairs"])
-        return Facts(
+        return DatasetInfo(
             out=out,
             name=str(recipe["name"]),
             recipe=recipe,
@@ -81,15 +76,15 @@ def read_facts(out: Path) -> Facts:
             most_continued={s["name"]: default and int(s["max_pairs"] or default) for s in recipe["sources"]},
             counts=manifest["counts"],
             rows={name: int(about["rows"]) for name, about in manifest["files"].items()},
-            units={"train": tuple(build.of("train")), "heldout": tuple(build.of("heldout"))},
+            units={"train": tuple(plan.of("train")), "heldout": tuple(plan.of("heldout"))},
             about=_about(manifest),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise OutputError(f"{out / 'manifest.json'}: is damaged ({error!r}); run the build again") from None
+        raise OutputError(f"{out / MANIFEST}: is damaged ({error!r}); run the build again") from None
 
 
 def _about(manifest: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """What the data was made with, for a reader."""
+    """How the dataset was made, as lines for the page."""
     recipe = manifest["recipe"]
     model, sampling, pairing = recipe["model"], recipe["sampling"], recipe["pairing"]
     versions = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
@@ -98,7 +93,7 @@ def _about(manifest: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         for v in recipe["dropout"]["variants"]
     )
     return (
-        ("model", f"{_model_name(str(model['path']))}, revision {manifest['model_revision']}"),
+        ("model", f"{model_name(str(model['path']))}, revision {manifest['model_revision']}"),
         ("engine", str(recipe["engine"]["type"])),
         (
             "sampling",
@@ -116,8 +111,3 @@ def _about(manifest: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 def _on(setting: bool) -> str:
     return "on" if setting else "off"
-
-
-def _model_name(path: str) -> str:
-    """A name on the hub as it is; of a folder its own name, not where it lies."""
-    return path.rstrip("/").rsplit("/", 1)[-1] if path.startswith((".", "/")) else path

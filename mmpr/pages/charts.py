@@ -1,8 +1,7 @@
-"""Histograms as inline SVG that takes its colours and fonts from the page (so it is right in light and dark).
+"""Histograms as inline SVG that takes colours and fonts from the page, light or dark.
 
-Matplotlib lays out; what it says about colours and fonts is taken off again, since a page's policy allows no inline
-style. What is left has classes: ``fill`` (the counts), ``tail``, ``grid``, ``axis``, ``middle`` (the
-median).
+Matplotlib does the layout. Its colours and fonts are removed, since a page's policy allows no inline style; elements
+get classes instead: ``fill`` (the counts), ``tail``, ``grid``, ``axis``, ``middle`` (the median).
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 _SVG = "{http://www.w3.org/2000/svg}"
-_POINTS = 72  # user units of an SVG in an inch of matplotlib's
+_POINTS = 72  # SVG units in an inch of matplotlib's
 _CLASSES = ("fill", "tail", "grid", "middle", "axis")
-# Geometry alone is kept of what matplotlib writes.
+# The attributes and elements that are kept: geometry alone.
 _KEPT = {"d", "x", "y", "transform", "viewBox"}
 _TAGS = {"svg", "g", "path", "text"}
 
@@ -31,8 +30,8 @@ _SMALL_WIDTH, _SMALL_HEIGHT = 120, 22
 def histogram(edges: Sequence[float], counts: Sequence[int], *, unit: str, label: str, middle: float | None) -> Markup:
     """A histogram with its axes, ``WIDTH`` by ``HEIGHT`` units.
 
-    ``label`` says in words what it shows, for those who cannot see it; ``middle`` is the median, drawn as a line. A
-    wide bin at an end, which gathers a long tail, is drawn as wide as the others, set apart and paler.
+    ``label`` describes it in words, for screen readers; ``middle`` is the median, drawn as a line. A wide bin at an
+    end, which holds a long tail, is drawn as wide as the others, apart from them and paler.
     """
     left, right = tails(edges)
     first, last = int(left), len(counts) - int(right)
@@ -77,7 +76,7 @@ def tails(edges: Sequence[float]) -> tuple[bool, bool]:
 
 
 def sparkline(counts: Sequence[int]) -> Markup:
-    """The outline of a histogram without axes, for a line of a table that says the numbers."""
+    """The outline of a histogram without axes, for a table row."""
     most = max(counts, default=0) or 1
     step = _SMALL_WIDTH / max(len(counts), 1)
     path = "".join(
@@ -91,7 +90,7 @@ def sparkline(counts: Sequence[int]) -> Markup:
 
 
 def short(value: float) -> str:
-    """A number for an axis: 1,500 is 1.5k."""
+    """A number as an axis shows it: 1.5k for 1,500."""
     for size, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:.3g}{name}"

@@ -1,8 +1,8 @@
-"""Texts of models and datasets, made fit to be looked at: bounded, escaped, with nothing hidden in them.
+"""Texts of models and datasets, made safe to show: escaped, bounded, with hidden characters made visible.
 
-Characters that a reader would not see, or that change what is seen (control characters, direction overrides, halves of
-surrogate pairs), are shown by their code points. A response falls into pieces: the prefix that it shares with
-another, its final answer, what differs from its partner.
+Characters that cannot be seen, or that change what is seen (control characters, direction overrides, unpaired
+surrogates), are shown by their code points. A response is cut into pieces by what they are: the prefix that it shares
+with another response, its final answer, what differs.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from itertools import pairwise
 from markupsafe import Markup, escape
 
 SHOWN_CHARS = 12_000
-"""No text on a page is longer; what is longer loses its middle."""
+"""The longest text on a page; of a longer one the middle is left out."""
 
 MAX_WORDS = 1_500
 MAX_WORK = 4_000_000
-"""Bounds of a comparison by words (see ``differing``)."""
+"""Bounds on a comparison by words (see ``differing``)."""
 
-# Joiners are part of ordinary Persian, Hindi and emoji, and change nothing but the shape of their neighbours.
+# Joiners are part of ordinary Persian, Hindi and emoji; they only change the shape of their neighbours.
 _ORDINARY = {"\n", "\t", "\u200c", "\u200d"}
-_NAMED = 4  # code points of a hidden run that are written out
+_NAMED = 4  # code points written out of a run of hidden characters
 
-# A word, or one sign of a script that has no spaces, with the space before it.
+# A word, or one character of a script without spaces, with the space before it.
 _WORD = re.compile(
     r"\s*(?:[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+|[^\w\s])|\s+"
 )
@@ -37,13 +37,13 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a text and what it is: any of ``prefix``, ``differs``, ``answer``; ``gap`` stands for what is cut."""
+    """A part of a text with its marks: any of ``prefix``, ``differs``, ``answer``, or ``gap`` for text left out."""
 
     text: str
     marks: tuple[str, ...] = ()
 
     def __html__(self) -> str:
-        """The piece as markup, its text escaped."""
+        """The piece as markup, with its text escaped."""
         if "gap" in self.marks:
             return Markup('<span class="gap">{}</span>').format(self.text)
         shown = visible(self.text)
@@ -54,7 +54,7 @@ class Piece:
 
 
 def visible(text: str | None, limit: int = SHOWN_CHARS) -> Markup:
-    """A text as markup: escaped, at most ``limit`` characters, hidden characters by their code points."""
+    """A text as markup: escaped, at most ``limit`` characters, hidden characters shown by their code points."""
     text = text or ""
     if len(text) > limit:
         cut = len(text) - limit
@@ -82,12 +82,12 @@ def visible(text: str | None, limit: int = SHOWN_CHARS) -> Markup:
 
 
 def gap_note(characters: int) -> str:
-    """What stands in place of text that is not shown."""
+    """The note in place of text that is left out."""
     return f" \u2026 {characters:,} characters not shown \u2026 "
 
 
 def pieces(text: str, *, prefix_chars: int = 0, answer: Span = (-1, -1), differs: tuple[Span, ...] = ()) -> list[Piece]:
-    """A text cut where what it is changes; spans outside the text are clipped, a very long text loses its middle."""
+    """Cut a text wherever its marks change. Spans are clipped to it; the middle of a very long text is left out."""
     spans = [("prefix", 0, prefix_chars), ("answer", *answer), *(("differs", *span) for span in differs)]
     size = len(text)
     spans = [(name, max(0, start), min(end, size)) for name, start, end in spans if 0 <= start < end and start < size]
@@ -106,11 +106,10 @@ def pieces(text: str, *, prefix_chars: int = 0, answer: Span = (-1, -1), differs
 
 
 def differing(a: str, b: str) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
-    """Where two texts differ, word by word, as spans of each; spaces alone make no difference.
+    """The spans of each text that differ from the other, by words; white space does not count.
 
-    What both begin and end with is set aside first. Of the rest, texts of more than ``MAX_WORDS`` words, or in which
-    words repeat so much that comparing them would take more than about ``MAX_WORK`` steps, differ as a whole: time is
-    bounded whatever a model wrote.
+    A common beginning and end are set aside first. The rest differs as a whole when it has more than ``MAX_WORDS``
+    words, or when comparing it would take more than about ``MAX_WORK`` steps, so that time is bounded.
     """
     a, b = a[:SHOWN_CHARS], b[:SHOWN_CHARS]
     ours, theirs = _words(a), _words(b)
@@ -137,12 +136,12 @@ def _is_cheap(ours: list[tuple[str, Span]], theirs: list[tuple[str, Span]]) -> b
     if max(len(ours), len(theirs)) > MAX_WORDS:
         return False
     counts = Counter(word for word, _ in theirs)
-    # One search looks at every pair of equal words, and there are at most as many searches as words.
+    # Each search looks at all pairs of equal words, and there are at most as many searches as words.
     return sum(counts[word] for word, _ in ours) * min(len(ours), len(theirs)) <= MAX_WORK
 
 
 def _words(text: str) -> list[tuple[str, Span]]:
-    """Words without the space before them, and where they stand."""
+    """The words, without the space before them, with their spans."""
     found = []
     for match in _WORD.finditer(text):
         word = match.group().strip()
@@ -152,7 +151,7 @@ def _words(text: str) -> list[tuple[str, Span]]:
 
 
 def _joined(words: list[tuple[str, Span]]) -> tuple[Span, ...]:
-    """One span from the first of consecutive words to the last."""
+    """One span over consecutive words; none for no words."""
     return ((words[0][1][0], words[-1][1][1]),) if words else ()
 
 

@@ -1,4 +1,4 @@
-"""Distributions that are counted while rows stream by: exact counts in fine fixed bins, whatever the number of rows."""
+"""Distributions that are counted while rows stream by, in memory that does not grow with them: fine, fixed bins."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmpr.report.nouns import Distribution, Group, Summary
-from mmpr.report.read import Ints
+from mmpr.report.contents import Distribution, Group, Summary
+from mmpr.report.load.units import Ints
+from mmpr.storage.counts import METHODS
 
 Floats = npt.NDArray[np.float64]
-
-METHODS = ("correctness", "format", "dropout")
 
 _EXACT = 2048  # whole numbers below have a bin each
 _STEP = 1.01  # bins above grow by a hundredth
 _TOP = 2.0**40
 _above = _EXACT * _STEP ** np.arange(1, int(np.log(_TOP / _EXACT) / np.log(_STEP)) + 2)
 COUNTS: Floats = np.concatenate([np.arange(_EXACT + 1, dtype=np.float64), _above])
-"""Fine edges for numbers from 0 on; quantiles are exact below 2,048 and to 1 % above."""
+"""Fine edges for numbers from 0 on: a bin for each whole number below 2,048, then bins that grow by 1 %."""
 SIGNED: Floats = np.concatenate([-COUNTS[:0:-1], COUNTS])
-"""The same for differences."""
+"""The same for numbers of both signs."""
 SHARES: Floats = np.append(np.linspace(0, 1, 1001), np.nextafter(1, 2))
-"""Fine edges for shares, to a thousandth; 1 has a bin of its own."""
+"""Fine edges for shares: bins of a thousandth, and one for 1 itself."""
 
-_SLACK = 1e-12  # a third of three is not less than one
+_SLACK = 1e-12  # added to values, so that rounding does not put 3 * (1 / 3) below 1
 _BINS = 30
 _TAIL = 0.995
 _LABELS = 20
@@ -36,7 +35,7 @@ OTHER = "other"
 
 
 class Histogram:
-    """How a number is distributed, by source and method."""
+    """Counts of a number's values by source and, where ``methods``, by pairing method."""
 
     def __init__(
         self, key: str, title: str, unit: str, things: str, edges: Floats, sources: Sequence[str], *, methods: bool
@@ -52,7 +51,7 @@ class Histogram:
         self._most = np.full(shape, -np.inf)
 
     def add(self, values: npt.NDArray[Any], source: Ints, method: Ints | None = None) -> None:
-        """Count values (N,) of things whose source and method have these numbers (N,)."""
+        """Count values (N,); ``source`` and ``method`` are positions (N,) in the sources and METHODS."""
         if not len(values):
             return
         method = np.zeros(len(values), dtype=np.int64) if method is None else method
@@ -67,13 +66,13 @@ class Histogram:
         np.maximum.at(self._most.reshape(-1), cell, numbers)
 
     def mean(self, *, source: int | None = None, method: int | None = None) -> float | None:
-        """The mean over all, a source or a method."""
+        """The mean over all, or over a source or a method; None when nothing was counted."""
         where = _cells(source, method)
         total = int(self._counts[where].sum())
         return float(self._sums[where].sum()) / total if total else None
 
     def distribution(self) -> Distribution:
-        """What was counted, in a few bins that are sums of the fine ones."""
+        """The distribution in about 30 bins, which are sums of the fine ones."""
         key, title, unit, things = self._about
         fine = self._shown_edges()
         groups = [self._group("all", "all", fine, None, None)]
@@ -104,7 +103,7 @@ class Histogram:
         return Group(by, name, total, shown, summary)
 
     def _shown_edges(self) -> list[int]:
-        """Positions of the edges that are shown: even steps over nearly everything, and one bin for a long tail."""
+        """Positions of the shown edges: even steps over 99.5 % of the values, and one bin for what lies beyond."""
         last = len(self._edges) - 1
         if self._edges is SHARES:
             return [*range(0, last - 1, 50), last]
@@ -125,7 +124,7 @@ class Histogram:
 
 
 class Categories:
-    """How often each label stands, by source and method."""
+    """Counts of labels by source and, where ``methods``, by pairing method."""
 
     def __init__(self, key: str, title: str, things: str, sources: Sequence[str], *, methods: bool = False) -> None:
         self._about = (key, title, things)
@@ -135,7 +134,7 @@ class Categories:
         self._known: set[str] = set()
 
     def add(self, labels: Sequence[str], codes: Ints, source: Ints, method: Ints | None = None) -> None:
-        """Count things (N,) that have label ``labels[codes[i]]`` and these sources and methods; code -1 has none."""
+        """Count things (N,) of label ``labels[codes[i]]``, source and method (positions); code -1 has no label."""
         method = np.zeros(len(codes), dtype=np.int64) if method is None else method
         seen = codes >= 0
         keys = (codes[seen] * len(self._sources) + source[seen]) * len(METHODS) + method[seen]
@@ -145,14 +144,14 @@ class Categories:
             self.count(labels[code], of_source, int(count), of_method)
 
     def count(self, label: str, source: int, by: int = 1, method: int = 0) -> None:
-        """Count a label; of very many different ones the later are ``other``."""
+        """Count a label ``by`` times; after 10,000 different labels, new ones are counted as ``other``."""
         if label not in self._known:
             label = label if len(self._known) < _MOST_LABELS else OTHER
             self._known.add(label)
         self._counts[label, source, method] += by
 
     def totals(self, source: int | None = None) -> Counter[str]:
-        """Counts by label, over all sources or of one."""
+        """Counts by label, over all sources or one."""
         sums: Counter[str] = Counter()
         for (label, of_source, _), count in self._counts.items():
             if source is None or of_source == source:
@@ -160,7 +159,7 @@ class Categories:
         return sums
 
     def distribution(self) -> Distribution:
-        """What was counted; the rarer labels of very many are shown as ``other``."""
+        """The distribution; of more than 20 labels, the rarest are shown together as ``other``."""
         key, title, things = self._about
         ranked = sorted(self.totals().items(), key=lambda item: (-item[1], item[0]))
         shown = [label for label, _ in ranked[:_LABELS]]

@@ -1,40 +1,49 @@
-"""Training questions that are also elsewhere: in the held-out split, or in a benchmark.
+"""Training questions that another set holds too: the held-out split, or a benchmark.
 
-The other sets are read first and kept as hashes (about 400 bytes a picture, 200 a question); the training questions
-then stream by once, pictures too.
+The other sets are read first and kept as hashes (about 400 bytes a picture, 200 a question); then the training
+questions are compared one by one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from mmpr.report.inputs import Asked
-from mmpr.report.nouns import Contamination, Hit, HitMethod, Overlap
-from mmpr.report.pictures import Fingerprint
-from mmpr.report.tally import BIT, Tally
-from mmpr.report.texts import keys, plain_question
+from mmpr.errors import SourceError
+from mmpr.report.contents import Contamination, Hit, MatchMethod, Overlap
+from mmpr.report.load.fingerprints import Fingerprint
+from mmpr.report.load.question_sets import read_questions
+from mmpr.report.load.units import HashedQuestion
+from mmpr.report.measure.statistics import BIT, Statistics
+from mmpr.report.measure.text_checks import plain_question, text_hashes
+from mmpr.schema import Reject
 
 HELDOUT = "held-out split"
-"""The name under which the held-out split is compared."""
+"""The name of the held-out split among the sets."""
 PERCEPTUAL_BITS = 6
-"""Perceptual hashes of 64 bits that differ in so many belong to pictures that look alike; the same picture compressed
-again or made smaller differs in 0 to 4."""
+"""Pictures look alike when their perceptual hashes (64 bits) differ in at most so many bits; the same picture,
+compressed again or made smaller, differs in 0 to 4."""
 THUMB_LEVELS = 24
-"""And no spot may differ in colour by more (of 255): the hashes see no colours, nor where a small thing stands."""
+"""And when no part of them differs in colour by more (of 255): the hashes see neither colours nor small details."""
 
 _HITS_LISTED = 200
 _TEXT_CHARS = 200
-_METHODS: tuple[HitMethod, ...] = ("question", "image", "perceptual", "text")
+_METHODS: tuple[MatchMethod, ...] = ("question", "image", "perceptual", "text")
 _TEXT_NOTE = "the same words may ask about another picture; generated questions repeat by nature"
 
 
 @dataclass(slots=True)
-class Others:
-    """A set of questions to compare with. ``add`` all of them, then ``match``."""
+class QuestionSet:
+    """A set of questions to compare with: ``add`` all of them, then ``match``.
+
+    Of each question, in the order of their being added: where it stands, the hash of its text (0 when only its pictures
+    are known), and whether it is ``bare``, without pictures. ``pictures`` maps a picture's key to the questions that
+    show it. ``rejected`` counts rows that could not be read.
+    """
 
     name: str
     wheres: list[str] = field(default_factory=list)
@@ -48,7 +57,7 @@ class Others:
     _thumbs: npt.NDArray[np.int16] | None = None
 
     def add(self, where: str, question: str | None, prints: Sequence[Fingerprint]) -> None:
-        """Take a question; None when only its pictures are known."""
+        """Add a question; its text is None when only its pictures are known."""
         row = len(self.wheres)
         self.wheres.append(where)
         text = 0 if question is None else text_key(question)
@@ -61,12 +70,12 @@ class Others:
                 self.prints.append(item)
             self.pictures.setdefault(item.key, []).append(row)
 
-    def match(self, text: int, prints: Sequence[Fingerprint]) -> dict[HitMethod, dict[int, int]]:
-        """By each method that finds it: the rows here that a question equals, and the distance in bits."""
-        found: dict[HitMethod, dict[int, int]] = {}
+    def match(self, text: int, prints: Sequence[Fingerprint]) -> dict[MatchMethod, dict[int, int]]:
+        """The questions of this set that match, with their distance in bits, by the method that finds them."""
+        found: dict[MatchMethod, dict[int, int]] = {}
         for item in prints:
             same = self.pictures.get(item.key)
-            method: HitMethod = "perceptual" if same is None else "image"
+            method: MatchMethod = "perceptual" if same is None else "image"
             for row, distance in self._alike(item) if same is None else ((row, 0) for row in same):
                 found.setdefault(method, {})[row] = distance
                 if self.texts[row] == text:
@@ -94,7 +103,7 @@ class Others:
 
 @dataclass(slots=True)
 class _Found:
-    """What one method finds of one set."""
+    """The matches with one set by one method: training questions, rows of the set, and those that are listed."""
 
     questions: int = 0
     rows: set[int] = field(default_factory=set)
@@ -102,44 +111,64 @@ class _Found:
 
 
 def text_key(question: str) -> int:
-    """64 bits of a question's text without marks, case, spaces and punctuation."""
-    return int(keys([plain_question(question)])[0])
+    """A 64-bit hash of a question's text without image marks, case, spaces and punctuation."""
+    return int(text_hashes([plain_question(question)])[0])
 
 
-def heldout(asked: Iterable[list[Asked]]) -> Others:
-    """The held-out split."""
-    others = Others(HELDOUT)
-    for batch in asked:
+def heldout_set(questions: Iterable[list[HashedQuestion]]) -> QuestionSet:
+    """The held-out split as a set to compare with."""
+    found = QuestionSet(HELDOUT)
+    for batch in questions:
         for row in batch:
-            others.add(row.id, row.question, row.prints)
-    return others
+            found.add(row.id, row.question, row.prints)
+    return found
+
+
+def read_question_set(path: Path, taken: Sequence[str] = ()) -> QuestionSet:
+    """The questions at a path (see ``read_questions``); rows that cannot be read are counted.
+
+    The set is named by the last part of the path, or by all of it when that name is ``taken``.
+
+    Raises:
+        SourceError: there are no questions, or no column looks like one.
+        OutputError: a shard of a build cannot be read.
+    """
+    found = QuestionSet(str(path) if not path.name or path.name in taken else path.name)
+    for row in read_questions(path):
+        if isinstance(row, Reject):
+            found.rejected += 1
+        else:
+            found.add(*row)
+    if not found.wheres:
+        raise SourceError(f"{path}: holds no question or picture that can be read ({found.rejected} rows cannot)")
+    return found
 
 
 class Overlaps:
-    """What training questions have in common with other sets; those of a set called ``HELDOUT`` mark questions."""
+    """Compares training questions with other sets; a match with the set named ``HELDOUT`` flags the question."""
 
-    def __init__(self, others: Sequence[Others]) -> None:
+    def __init__(self, others: Sequence[QuestionSet]) -> None:
         self._others = tuple(others)
         self._found = {(other.name, method): _Found() for other in others for method in _METHODS}
         self._ours = self._pictures = 0
 
-    def add(self, asked: Iterable[list[Asked]], tally: Tally) -> None:
-        """Take the unit that the tally has just counted; fills in its figures of pictures on the way."""
-        number = {name: at for at, name in enumerate(tally.sources)}
+    def add(self, questions: Iterable[list[HashedQuestion]], stats: Statistics) -> None:
+        """Compare the unit that ``stats`` has just counted; also adds the statistics of its pictures to ``stats``."""
+        number = {name: at for at, name in enumerate(stats.sources)}
         place = 0
-        for batch in asked:
+        for batch in questions:
             sources = np.array([number[row.source] for row in batch], dtype=np.int64)
             counts = np.array([len(row.prints) for row in batch], dtype=np.int64)
             sides = [max(item.width, item.height) for row in batch for item in row.prints]
-            tally.histograms["images_per_question"].add(counts, sources)
-            tally.histograms["image_side"].add(np.array(sides, dtype=np.int64), np.repeat(sources, counts))
+            stats.histograms["images_per_question"].add(counts, sources)
+            stats.histograms["image_side"].add(np.array(sides, dtype=np.int64), np.repeat(sources, counts))
             self._ours, self._pictures = self._ours + len(batch), self._pictures + int(counts.sum())
             for row in batch:
-                self._match(row, place, tally)
+                self._match(row, place, stats)
                 place += 1
 
     def found(self) -> Contamination:
-        """All overlaps."""
+        """All overlaps, after the last unit."""
         overlaps = [
             _overlap(other, method, self._found[other.name, method], self._ours, self._pictures)
             for other in self._others
@@ -149,17 +178,17 @@ class Overlaps:
         rejected = tuple((other.name, other.rejected) for other in self._others if other.rejected)
         return Contamination(tuple(overlaps), tuple(hits), rejected)
 
-    def _match(self, row: Asked, place: int, tally: Tally) -> None:
+    def _match(self, row: HashedQuestion, place: int, stats: Statistics) -> None:
         text = text_key(row.question)
         for other in self._others:
             matches = other.match(text, row.prints)
             if other.name == HELDOUT:
-                tally.flags[-1][place] |= _bits(matches)
+                stats.flags[-1][place] |= _bits(matches)
             for method, rows in matches.items():
                 _keep(self._found[other.name, method], other, method, row, rows)
 
 
-def _keep(found: _Found, other: Others, method: HitMethod, row: Asked, rows: dict[int, int]) -> None:
+def _keep(found: _Found, other: QuestionSet, method: MatchMethod, row: HashedQuestion, rows: dict[int, int]) -> None:
     found.questions += 1
     found.rows.update(rows)
     at, distance = next(iter(rows.items()))
@@ -168,7 +197,7 @@ def _keep(found: _Found, other: Others, method: HitMethod, row: Asked, rows: dic
         found.listed.append(Hit(other.name, method, row.id, row.source, other.wheres[at], distance, text))
 
 
-def _overlap(other: Others, method: HitMethod, found: _Found, ours: int, pictures: int) -> Overlap:
+def _overlap(other: QuestionSet, method: MatchMethod, found: _Found, ours: int, pictures: int) -> Overlap:
     by_picture = method in ("image", "perceptual")
     theirs = sum(not bare for bare in other.bare) if by_picture else sum(text != 0 for text in other.texts)
     known = len(found.rows)
@@ -180,6 +209,6 @@ def _overlap(other: Others, method: HitMethod, found: _Found, ours: int, picture
     return Overlap(other.name, method, mine, theirs, found.questions, known / theirs if theirs else 0.0, note)
 
 
-def _bits(matches: dict[HitMethod, dict[int, int]]) -> np.uint32:
+def _bits(matches: dict[MatchMethod, dict[int, int]]) -> np.uint32:
     bits = BIT["shared_images"] if "image" in matches or "perceptual" in matches else 0
     return np.uint32(bits | (BIT["heldout_overlap"] if "question" in matches else 0))

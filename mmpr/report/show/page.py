@@ -1,10 +1,7 @@
 """The page of a report: an overview, a gallery of questions, and an audit of the judge, as three files.
 
-    write_page(report, folder)  ->  folder/index.html, folder/gallery.html, folder/audit.html
-
-A release has no verdicts and so no audit. Each file stands alone (see ``mmpr.report.look``). Whatever the dataset
-holds, the files together stay under ``PAGE_BYTES``: lists are cut at a fixed length and questions are left out, and the
-page says how many.
+A release has no verdicts and so no audit. Each file needs no other file (``mmpr.pages.frame``). The files together stay
+under ``PAGE_BYTES`` whatever the dataset holds: long lists are cut, questions are left out, and the page says how many.
 """
 
 from __future__ import annotations
@@ -17,16 +14,18 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mmpr.report import cards, charts, look
-from mmpr.report.nouns import LEVELS, Distribution, Finding, Flow, FlowStage, Group, HitMethod, Kind, Report
+from mmpr.pages import charts, frame
+from mmpr.pages.responses import mark_response
+from mmpr.report.contents import LEVELS, Distribution, Finding, Flow, FlowStage, Group, Kind, MatchMethod, Report
+from mmpr.report.show import marked
 from mmpr.schema import content_id
 
 GALLERY_BYTES, AUDIT_BYTES = 12_000_000, 4_000_000
 PAGE_BYTES = 20_000_000
-"""All files together; the overview has a few hundred kilobytes."""
+"""All files together; the overview takes a few hundred kilobytes."""
 
 LISTED = 24
-"""Lines of a table; the rest is in report.json."""
+"""Rows shown of a table; the rest is in report.json."""
 _HITS = 200
 _BAR = 1000  # width of a flow's bar in its own units
 
@@ -41,7 +40,7 @@ _SECTIONS = (
     ("#contamination", "Contamination"),
 )
 
-_HIT_METHODS: dict[HitMethod, str] = {
+_MATCH_METHODS: dict[MatchMethod, str] = {
     "question": "same question",
     "image": "same picture",
     "perceptual": "similar picture",
@@ -50,19 +49,19 @@ _HIT_METHODS: dict[HitMethod, str] = {
 
 
 def write_page(report: Report, folder: Path) -> None:
-    """Write the files of a report's page into a folder that is there.
+    """Write the files of a report's page into an existing folder.
 
     Raises:
         OSError: the folder cannot be written.
     """
     pages = {"index.html": overview, "gallery.html": gallery, "audit.html": audit}
     for name, _ in LINKS[report.kind]:
-        # Half a surrogate pair cannot be written as UTF-8; where texts are shown it is shown by its code point.
+        # Unpaired surrogates cannot be written as UTF-8; texts on the page show them by their code points.
         (folder / name).write_text(pages[name](report), encoding="utf-8", errors="replace")
 
 
 def overview(report: Report) -> str:
-    """The first page: what to think of the dataset, and the numbers behind it."""
+    """The first page: findings, flow, distributions, contamination."""
     compared = (("#comparison", "Comparison"),) if report.comparison else ()
     shown = {key for question in report.gallery for key in question.findings}
     sections = {
@@ -73,7 +72,7 @@ def overview(report: Report) -> str:
         "contamination",
         *(f"distribution-{d.key}" for d in report.distributions),
     }
-    body = look.render(
+    body = frame.render(
         "overview.html",
         report=report,
         levels=[(level, sum(f.level == level for f in report.findings)) for level in LEVELS],
@@ -84,19 +83,19 @@ def overview(report: Report) -> str:
         listed=LISTED,
         hits=_HITS,
         ledger={"build": "the manifest", "release": "meta.json"}[report.kind],
-        methods=_HIT_METHODS,
+        methods=_MATCH_METHODS,
         moved=_grouped(report),
     )
     return _page(report, f"{report.name}: report", body, "index.html", links=(*_SECTIONS, *compared))
 
 
 def gallery(report: Report) -> str:
-    """Questions of the sample with their pictures, responses and pairs; filters and search."""
+    """The gallery: questions with their pictures, responses and pairs, with filters and search."""
     titles = {finding.key: finding.title for finding in report.findings}
-    all_cards = (look.render("question.html", card=card) for card in map(cards.question_card, report.gallery))
+    all_cards = (frame.render("question.html", card=card) for card in map(marked.mark_question, report.gallery))
     shown = _within(all_cards, GALLERY_BYTES)
     questions = report.gallery[: len(shown)]
-    items = [cards.filter_values(question) for question in questions]
+    items = [marked.filter_values(question) for question in questions]
     choices = [
         (name, label, _options(items, name, titles if name == "finding" else {}))
         for name, label in (
@@ -107,31 +106,29 @@ def gallery(report: Report) -> str:
             ("finding", "Finding"),
         )
     ]
-    body = look.render(
+    body = frame.render(
         "gallery.html",
         cards=shown,
         choices=choices,
         left_out=len(report.gallery) - len(shown),
         seed=report.seed,
     )
-    script = look.asset("gallery.js")
+    script = frame.asset("gallery.js")
     return _page(report, f"{report.name}: gallery", body, "gallery.html", script=script, data={"items": items})
 
 
 def audit(report: Report) -> str:
-    """Verdicts for a person to confirm or refuse."""
-    rendered = (
-        look.render("verdict.html", item=item, card=cards.response_card(item.response)) for item in report.audit
-    )
+    """The audit: verdicts for a person to confirm or refuse."""
+    rendered = (frame.render("verdict.html", item=item, card=mark_response(item.response)) for item in report.audit)
     shown = _within(rendered, AUDIT_BYTES)
     items = report.audit[: len(shown)]
-    body = look.render("audit.html", cards=shown, statuses=list(dict.fromkeys(item.response.status for item in items)))
+    body = frame.render("audit.html", cards=shown, statuses=list(dict.fromkeys(item.response.status for item in items)))
     data = {
         "build": report.name,
         "sample": content_id(*sorted(item.key for item in report.audit)),
         "items": [{"key": item.key, "status": item.response.status} for item in items],
     }
-    return _page(report, f"{report.name}: judge audit", body, "audit.html", script=look.asset("audit.js"), data=data)
+    return _page(report, f"{report.name}: judge audit", body, "audit.html", script=frame.asset("audit.js"), data=data)
 
 
 def _page(
@@ -139,19 +136,19 @@ def _page(
 ) -> str:
     drawn = "Pictures and verdicts were" if report.audit else "What the gallery shows was"
     footer = f"{drawn} drawn with seed {report.seed}. All numbers are in report.json."
-    return look.page(
+    return frame.page(
         title,
         body,
         links=(*LINKS[report.kind], *links),
         here=here,
         footer=footer,
-        style=look.asset("report.css"),
+        style=frame.asset("report.css"),
         **more,
     )
 
 
 def _within(parts: Iterable[Markup], limit: int) -> list[Markup]:
-    """The first of some parts of a page, as many as fit into so many bytes."""
+    """The first parts, as many as fit into ``limit`` bytes."""
     kept: list[Markup] = []
     for part in parts:
         limit -= len(part.encode("utf-8", "replace"))
@@ -162,7 +159,7 @@ def _within(parts: Iterable[Markup], limit: int) -> list[Markup]:
 
 
 def _options(items: list[dict[str, Any]], name: str, titles: dict[str, str]) -> list[tuple[str, str, int]]:
-    """(value, label, count) of everything that a filter can be set to, the commonest first."""
+    """(value, label, count) of each setting of a filter, the most frequent first."""
     counts: dict[str, int] = {}
     for value in chain.from_iterable(item[name] for item in items):
         counts[value] = counts.get(value, 0) + 1
@@ -172,7 +169,7 @@ def _options(items: list[dict[str, Any]], name: str, titles: dict[str, str]) -> 
 
 @dataclass(frozen=True, slots=True)
 class _FindingLine:
-    """A finding with where its number lies between its thresholds; positions are in [0, 100]."""
+    """A finding with its links, and the positions (0 to 100) of its number and thresholds on a line."""
 
     finding: Finding
     link: str
@@ -193,13 +190,13 @@ class _FindingLine:
 
 
 def _place(value: float | None, top: float) -> float | None:
-    """Where a value lies from 0 to ``top``, in percent."""
+    """The position of a value from 0 to ``top``, in percent."""
     return None if value is None or top <= 0 else round(100 * min(max(value / top, 0), 1), 1)
 
 
 @dataclass(frozen=True, slots=True)
 class _FlowBar:
-    """A stage as a bar: (part, x, width, style) in thousandths, and the ribbons (x, width) that become the next bar."""
+    """A stage as a bar: its parts (part, x, width, style), and ribbons (x, width) to the next bar, in thousandths."""
 
     stage: FlowStage
     bars: list[tuple[Any, float, float, str]]
@@ -208,9 +205,9 @@ class _FlowBar:
 
 
 def _stages(flow: Flow) -> Iterator[_FlowBar]:
-    """The stages in the order in which they are drawn; what a branch sets aside comes last.
+    """The stages in the order in which they are drawn: those at the end of a side branch come last.
 
-    A ribbon leads to the next bar when all that is in that bar came from this one.
+    A ribbon leads to the next bar only when everything in that bar came from this one.
     """
     titles = {stage.key: stage.title for stage in flow.stages}
     feeds = {stage.key: {part.to for part in stage.parts if part.to} for stage in flow.stages}
@@ -224,14 +221,8 @@ def _stages(flow: Flow) -> Iterator[_FlowBar]:
         seen = {True: 0, False: 0}
         for part in stage.parts:
             width = _BAR * part.count / stage.total if stage.total else 0.0
-            bars.append(
-                (
-                    part,
-                    place,
-                    width,
-                    f"{'kept' if part.kept else 'dropped'}-{seen[part.kept] % (4 if part.kept else 3)}",
-                )
-            )
+            style = f"kept-{seen[True] % 4}" if part.kept else f"dropped-{seen[False] % 3}"
+            bars.append((part, place, width, style))
             seen[part.kept] += 1
             if sole and after and part.to == after and width:
                 ribbons.append((place, width))
@@ -240,16 +231,16 @@ def _stages(flow: Flow) -> Iterator[_FlowBar]:
 
 
 def _histogram(distribution: Distribution) -> dict[str, Any]:
-    """What the template shows of a histogram."""
+    """The values of the template for a histogram."""
     whole = distribution.groups[0]
     middle = whole.summary.p50 if whole.summary else None
     things, unit = distribution.things, distribution.unit
     said = f"{distribution.title}: {whole.total:,} {things}"
     if whole.summary:
-        low, mid, high = (look.number(value, _unit(unit)) for value in (whole.summary.p05, middle, whole.summary.p95))
+        low, mid, high = (frame.number(value, _unit(unit)) for value in (whole.summary.p05, middle, whole.summary.p95))
         said += f"; median {mid}, 90 % between {low} and {high}"
     left, right = charts.tails(distribution.edges)
-    edges = [look.number(edge, _unit(unit)) for edge in distribution.edges]
+    edges = [frame.number(edge, _unit(unit)) for edge in distribution.edges]
     ends = [f"the first bar gathers {edges[0]} to {edges[1]}"] * left + [f"the last {edges[-2]} to {edges[-1]}"] * right
     chart = charts.histogram(distribution.edges, whole.counts, unit=_unit(unit), label=said, middle=middle)
     lines = [(group, charts.sparkline(group.counts)) for group in distribution.groups[:LISTED]]
@@ -264,7 +255,7 @@ def _histogram(distribution: Distribution) -> dict[str, Any]:
 
 
 def _categories(distribution: Distribution) -> dict[str, Any]:
-    """What the template shows of categories: a bar each, and the shares of each group."""
+    """The values of the template for categories: a bar for each, and the shares of each group."""
     whole = distribution.groups[0]
     order = sorted(range(len(distribution.labels)), key=lambda at: -whole.counts[at])
     shown = order[:LISTED]
@@ -288,12 +279,12 @@ def _share(count: int, group: Group) -> float | None:
 
 
 def _unit(unit: str) -> str:
-    """The kind of number that a distribution's unit stands for (``share of its responses`` is a share)."""
+    """How numbers of a distribution's unit are written: ``share of its responses`` as shares."""
     return "share" if unit.startswith("share") else ""
 
 
 def _grouped(report: Report) -> list[tuple[str, list[Any]]]:
-    """What moved, by group, in order."""
+    """The numbers that moved, by group, in order."""
     groups: dict[str, list[Any]] = {}
     for line in report.comparison.moved if report.comparison else ():
         groups.setdefault(line.group, []).append(line)

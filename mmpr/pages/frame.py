@@ -1,10 +1,10 @@
-"""The look that all of mmpr's pages share: one file a page, that opens from disk and asks the network for nothing.
+"""The frame of mmpr's pages: each is one file that opens from disk and needs no network.
 
     page("Title", body, links=[("index.html", "Overview")], here="index.html")
 
-A page carries its own style and script, and a Content-Security-Policy that allows these two by their hashes, pictures
-that are part of the page, and nothing else: text from data could not run even if it became markup. Templates escape
-always; scripts get data as JSON, in a block that no browser runs.
+A page holds its own style and script, and a Content-Security-Policy that allows these two by their hashes, and pictures
+inside the page. Nothing else may load or run, even if text from data became markup. Templates escape every value;
+scripts get data as JSON, in a block that browsers do not run.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from mmpr.report import display
+from mmpr.pages.safe_text import visible
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-# What could end a script block, or (line separators) a line of JavaScript.
+# Characters that could end a script block or, as line separators, a line of JavaScript.
 _JSON_ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
@@ -49,7 +49,7 @@ def page(
     Raises:
         ValueError: ``style`` or ``script`` would end its own element.
     """
-    style = asset("look.css") + style
+    style = asset("frame.css") + style
     for name, own in (("style", style), ("script", script)):
         if f"</{name}" in own.lower() or "<!--" in own:
             raise ValueError(f"the {name} of page {title!r} would end its element")
@@ -62,7 +62,7 @@ def page(
         "form-action 'none'",
     ]
     return render(
-        "base.html",
+        "frame.html",
         title=title,
         body=body,
         links=links,
@@ -76,19 +76,19 @@ def page(
 
 
 def render(template: str, **values: Any) -> Markup:
-    """A template of ours, filled in; every value that is not ``Markup`` is escaped."""
+    """A template filled in; every value that is not ``Markup`` is escaped."""
     return Markup(environment().get_template(template).render(**values))  # escaped by the template
 
 
 @functools.cache
 def asset(name: str) -> str:
-    """The text of a style or script that lies beside the templates."""
+    """The text of a style or script in the templates' folder."""
     return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
 @functools.cache
 def environment() -> Environment:
-    """Templates with escaping always on; a name that is not there is an error."""
+    """The templates, which always escape; an unknown name in one is an error."""
     made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -98,7 +98,7 @@ def environment() -> Environment:
     )
     made.filters.update(
         number=number,
-        visible=display.visible,
+        visible=visible,
         picture=picture_address,
         count=lambda value: f"{value:,}",
         plural=lambda value, noun: f"{value:,} {noun}" if value != 1 else f"1 {noun.removesuffix('s')}",
@@ -107,7 +107,7 @@ def environment() -> Environment:
 
 
 def number(value: float | None, unit: str) -> str:
-    """A number for a person: a ``share`` as a percentage, ``count`` and ``tokens`` with separators, others short."""
+    """A number as text: a ``share`` as a percentage, whole numbers with separators, others with few decimals."""
     if value is None:
         return "\u2013"
     if unit == "share":
@@ -120,7 +120,7 @@ def number(value: float | None, unit: str) -> str:
 
 
 def _percent(value: float) -> str:
-    """A percentage of which nothing that is not there is rounded to none, and nothing that lacks a part to all."""
+    """A percentage; only exactly 0 and 100 are written as 0% and 100%, never a number that rounds to them."""
     if value in (0, 100):
         return f"{value:.0f}%"
     if 0 < value < 0.005:
@@ -131,17 +131,17 @@ def _percent(value: float) -> str:
 
 
 def json_block(data: Mapping[str, Any]) -> Markup:
-    """JSON that may stand in ``<script type="application/json">``, whatever its strings hold."""
+    """JSON for ``<script type="application/json">``, safe whatever its strings hold."""
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-    return Markup(text.translate(_JSON_ESCAPES))  # what could be markup was escaped just now
+    return Markup(text.translate(_JSON_ESCAPES))  # escaped in this line
 
 
 def picture_address(data: bytes) -> str:
-    """A PNG or JPEG as an address that needs no file."""
+    """A PNG or JPEG as a ``data:`` address."""
     kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def _hash(content: str) -> str:
-    """The name under which a policy allows an inline style or script."""
+    """The hash by which the policy allows an inline style or script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(content.encode("utf-8")).digest()).decode("ascii")

@@ -1,6 +1,6 @@
-"""What a text is like: loops, leaked templates, its script, keys and sketches of it. Columns in, one value a text out.
+"""Checks of texts: loops, leaked templates, the script, near duplicates. Lists of texts in, an array of values out.
 
-Texts are model output: every check is linear in their length.
+Texts are model output, so every check takes time linear in their length.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mmpr.report.read import Bools, Ints
+from mmpr.report.load.units import Bools, Ints
 from mmpr.schema import IMAGE_MARK
 
-Keys = npt.NDArray[np.uint64]
+Hashes = npt.NDArray[np.uint64]
 
 LOOP_BYTES = 600
-"""A loop is looked for in windows of so many bytes: a few sentences."""
+"""Length in bytes of the windows in which loops are looked for: a few sentences."""
 LOOP_SHORTEST = 240
-"""Shorter texts (bytes) can hardly go round in circles, and compress badly whatever they say."""
+"""Texts of fewer bytes are not checked: they compress badly whatever they say."""
 LOOP_RATIO = 0.22
-"""A window that deflates to less says the same thing about five times; prose stays above 0.4, worked sums above 0.3."""
+"""A window that deflates to less repeats itself about five times; prose stays above 0.4, worked sums above 0.3."""
 
-# Control tokens of chat formats and of tokenizers, and turns that the model wrote for somebody else.
+# Control tokens of chat formats and of tokenizers, and turns that the model wrote in another role.
 _LEAK = re.compile(
     r"<\|[a-z0-9_]{2,30}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<image>|<IMG_CONTEXT>|<unk>|<pad>"
     r"|(?:^|\n)[ \t]{0,8}(?:### ?)?(?:User|Human|USER|Assistant|ASSISTANT|Instruction|Response|用户|助手)[ \t]?[:：]"
@@ -37,13 +37,13 @@ _LEAK_SIGNS = (
     *("<", "[", "User", "Human", "ssistant", "USER", "ASSISTANT", "Instruction", "Response"),
     *("用户", "助手", "user\n", "system\n", "$FINAL", "{question"),
 )
-_INSTRUCTION_CHARS = 40  # a line of a prompt that long is not said by chance
+_INSTRUCTION_CHARS = 40  # a response does not repeat so long a line of its prompt by chance
 
 SCRIPTS = ("", "latin", "cjk", "hangul", "cyrillic", "arabic", "other")
-"""Scripts by number; 0 is too little text to tell."""
+"""Names of scripts by number; 0 is too little text to tell."""
 _LETTERS_NEEDED = 10
 _FORMULA = re.compile(r"\$[^$]{0,400}\$|\\[A-Za-z]+|<[^<>]{0,40}>")
-# Greek is left out: it stands in formulas of every language.
+# Greek is left out: formulas in every language use it.
 _RANGES = (
     (1, ((0x41, 0x5A), (0x61, 0x7A), (0xC0, 0x24F), (0x1E00, 0x1EFF))),
     (2, ((0x3040, 0x30FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2FFFF))),
@@ -52,24 +52,24 @@ _RANGES = (
     (5, ((0x600, 0x6FF), (0x750, 0x77F))),
     (6, ((0x530, 0x5FF), (0x900, 0x10FF), (0x1200, 0x1CFF))),
 )
-_WORD_LETTERS = 4  # letters of an alphabet that say about as much as one Han character
+_WORD_LETTERS = 4  # letters of an alphabet that count as much as one Han character
 _CODE_POINTS = 0x30000
 
 _NUMBERS = re.compile(r"\d+")
 
 BANDS, SKETCH = 4, 16
-"""A sketch has 16 minima of hashed shingles; four bands of four find candidates."""
+"""A sketch is 16 minima of hashed shingles; texts that agree in one of four bands of four are compared."""
 _SHINGLE = 8  # bytes
 _ALIKE = 13  # of 16 minima: texts that share about 80 % of their shingles
 
 
-def keys(texts: Iterable[str]) -> Keys:
-    """64 bits of BLAKE2b of each text (N,)."""
+def text_hashes(texts: Iterable[str]) -> Hashes:
+    """64-bit BLAKE2b hashes of the texts (N,)."""
     digests = [hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest() for text in texts]
     return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
 
 
-def letters(text: str) -> str:
+def without_spaces(text: str) -> str:
     """A text without its white space."""
     return "".join(text.split())
 
@@ -78,13 +78,13 @@ _NOT_WORDS = re.compile(r"[\W_]+")
 
 
 def plain_question(text: str) -> str:
-    """A question as far as it matters for being the same: no pictures' marks, case, spaces or punctuation."""
+    """A question without image marks, case, spaces and punctuation, for comparison with others."""
     text = unicodedata.normalize("NFKC", text.replace(IMAGE_MARK, " ")).casefold()
-    return _NOT_WORDS.sub("", text) or letters(text)
+    return _NOT_WORDS.sub("", text) or without_spaces(text)
 
 
 def loops(texts: Sequence[str]) -> Bools:
-    """Whether a text goes round in circles: some window of it deflates to next to nothing."""
+    """Whether each text (N,) repeats itself over and over: some window of it deflates to next to nothing."""
     return np.fromiter((_loops(text.encode("utf-8", "replace")) for text in texts), dtype=np.bool_, count=len(texts))
 
 
@@ -100,7 +100,7 @@ def _loops(data: bytes) -> bool:
 
 
 def leaks(texts: Sequence[str], instructions: Sequence[str]) -> Bools:
-    """Whether a text holds control tokens, speaks for the user, or repeats an instruction of its prompt."""
+    """Whether each text (N,) holds control tokens, writes another role's turn, or repeats one of the instructions."""
 
     def leaks_one(text: str) -> bool:
         if any(sign in text for sign in _LEAK_SIGNS) and _LEAK.search(text):
@@ -111,13 +111,13 @@ def leaks(texts: Sequence[str], instructions: Sequence[str]) -> Bools:
 
 
 def instruction_lines(prompt: str, question: str) -> list[str]:
-    """The lines that the template added to a question, those that are long enough to be recognised."""
+    """The lines that the template added to a question and that are long enough to be recognised in a response."""
     lines = (line.strip() for line in prompt.replace(question, "\n").splitlines())
     return [line for line in lines if len(line) >= _INSTRUCTION_CHARS]
 
 
 def scripts(texts: Sequence[str]) -> Ints:
-    """The script that a text is written in (N,), as a position in ``SCRIPTS``; formulas and tags do not count."""
+    """The script of each text (N,) as a position in ``SCRIPTS``; formulas and tags do not count."""
     return np.fromiter(map(_script, texts), dtype=np.int64, count=len(texts))
 
 
@@ -142,17 +142,17 @@ def _script(text: str) -> int:
     return script if counts[script] >= _LETTERS_NEEDED else 0
 
 
-def sketches(texts: Sequence[str]) -> tuple[Keys, Keys]:
-    """MinHash by one permutation of byte shingles: band keys (N, 4) and sketches (N,) of 16 × 4 bits.
+def sketches(texts: Sequence[str]) -> tuple[Hashes, Hashes]:
+    """One-permutation MinHash of byte shingles: band hashes (N, 4) and sketches (N,) of 16 × 4 bits.
 
     A shingle falls into one of 16 buckets by its hash, and each bucket keeps the smallest. Two texts that share a
-    fraction J of their shingles agree in about 16·J of the buckets. Bands of texts with other numbers differ.
+    fraction J of their shingles agree in about 16·J buckets. The numbers in a text are part of its band hashes.
     """
     encoded = [text.encode("utf-8", "replace").ljust(_SHINGLE) for text in texts]
     bands = np.zeros((len(texts), BANDS), dtype=np.uint64)
     sketch = np.zeros(len(texts), dtype=np.uint64)
     start = 0
-    while start < len(encoded):  # a few megabytes at a time, whatever the unit holds
+    while start < len(encoded):  # a few megabytes at a time
         end, size = start, 0
         while end < len(encoded) and (end == start or size + len(encoded[end]) < 1 << 21):
             size += len(encoded[end])
@@ -162,34 +162,34 @@ def sketches(texts: Sequence[str]) -> tuple[Keys, Keys]:
         for band in range(BANDS):
             mixed = np.full(end - start, band + 1, dtype=np.uint64)
             for bucket in range(band * per_band, (band + 1) * per_band):
-                mixed = mix(mixed ^ minima[:, bucket])
+                mixed = mix_bits(mixed ^ minima[:, bucket])
             bands[start:end, band] = mixed
         nibbles = minima & np.uint64(15)
         shifts = np.arange(SKETCH, dtype=np.uint64) * np.uint64(4)
         sketch[start:end] = np.bitwise_or.reduce(nibbles << shifts, axis=1)
         start = end
-    # Worked sums differ in their numbers and in nothing else: texts with other numbers are no candidates.
-    bands ^= keys(" ".join(_NUMBERS.findall(text)) for text in texts)[:, None]
+    # Worked sums differ in nothing but their numbers: texts with other numbers are not duplicates.
+    bands ^= text_hashes(" ".join(_NUMBERS.findall(text)) for text in texts)[:, None]
     return bands, sketch
 
 
-def _minima(encoded: Sequence[bytes]) -> Keys:
-    """The smallest hash of each bucket's shingles, (N, 16)."""
+def _minima(encoded: Sequence[bytes]) -> Hashes:
+    """The smallest hash in each bucket (N, 16)."""
     data = b"".join(encoded) + b"\0" * _SHINGLE
     lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
     shingles = np.ndarray((len(data) - _SHINGLE,), dtype="<u8", buffer=data, strides=(1,))
     owner = np.repeat(np.arange(len(encoded)), lengths)
     ends = np.repeat(np.cumsum(lengths), lengths)
     whole = np.arange(len(owner)) + _SHINGLE <= ends
-    hashed = mix(shingles[: len(owner)][whole].astype(np.uint64))
+    hashed = mix_bits(shingles[: len(owner)][whole].astype(np.uint64))
     cell = owner[whole] * SKETCH + (hashed >> np.uint64(60)).astype(np.int64)
     minima = np.full(len(encoded) * SKETCH, np.iinfo(np.uint64).max, dtype=np.uint64)
     np.minimum.at(minima, cell, hashed & np.uint64((1 << 60) - 1))
     return minima.reshape(-1, SKETCH)
 
 
-def mix(values: Keys) -> Keys:
-    """The finaliser of splitmix64."""
+def mix_bits(values: Hashes) -> Hashes:
+    """The finaliser of splitmix64: mixes the bits of each value."""
     mixed = values + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -197,15 +197,15 @@ def mix(values: Keys) -> Keys:
 
 
 class NearDuplicates:
-    """Which texts are said again, or nearly, for another question. 52 bytes a text are kept."""
+    """Finds texts that are nearly the same as one of another question; keeps 52 bytes a text."""
 
     def __init__(self) -> None:
-        self._bands: list[Keys] = []
-        self._sketches: list[Keys] = []
+        self._bands: list[Hashes] = []
+        self._sketches: list[Hashes] = []
         self._owners: list[npt.NDArray[np.uint32]] = []
 
     def add(self, texts: Sequence[str], owners: Ints) -> None:
-        """Take texts (N,) of the questions with these numbers (N,)."""
+        """Add texts (N,); ``owners`` (N,) are the numbers of their questions."""
         if len(texts):
             bands, sketch = sketches(texts)
             self._bands.append(bands)
@@ -213,10 +213,10 @@ class NearDuplicates:
             self._owners.append(owners.astype(np.uint32))
 
     def found(self) -> tuple[Ints, Bools]:
-        """The owners of all texts (N,), and whether another question has one like it (N,).
+        """The owners of all texts (N,), and whether another question has a similar text (N,).
 
-        Texts with a band in common are candidates; a candidate counts when 13 of 16 minima agree with a neighbour's in
-        the band's order. It may miss a few of a very large cluster's members, and makes up none.
+        Texts that agree in a band are sorted and compared with some neighbours; 13 of 16 equal minima make a duplicate.
+        A few members of a very large cluster may be missed; nothing else is reported as a duplicate.
         """
         if not self._owners:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
@@ -237,8 +237,8 @@ class NearDuplicates:
         return owners.astype(np.int64), alike
 
 
-def _agreeing(difference: Keys) -> Ints:
-    """How many of 16 nibbles are zero."""
+def _agreeing(difference: Hashes) -> Ints:
+    """How many of the 16 nibbles are zero."""
     folded = difference | (difference >> np.uint64(1))
     folded |= folded >> np.uint64(2)
     ones = np.bitwise_count(folded & np.uint64(0x1111111111111111))
@@ -247,11 +247,11 @@ def _agreeing(difference: Keys) -> Ints:
 
 
 YES_NO = {"yes": "yes", "no": "no", "true": "yes", "false": "no", "是": "yes", "否": "no", "对": "yes", "错": "no"}
-"""Words of yes and no."""
+"""Words for yes and no."""
 
 
 def answer_kind(answer: str | None) -> str:
-    """What kind of thing a true answer is, in a word or two."""
+    """The kind of a true answer, in a word or two."""
     if answer is None:
         return "open-ended"
     text = answer.strip()
