@@ -1,20 +1,21 @@
-"""An evaluation from end to end: store the questions, ask the models, count, compare, show."""
+"""An evaluation from end to end: store the questions, ask the models, score, compare, write the page."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from mmpr.command import printable
-from mmpr.evaluate.data import find_data
-from mmpr.evaluate.nouns import Evaluation, Style
-from mmpr.evaluate.plan import Asking, base_recipe, name_models, plan_runs
+from mmpr.evaluate.questions import find_data
+from mmpr.evaluate.recipes import PlannedRun, base_recipe, name_models, plan_runs
+from mmpr.evaluate.results import Evaluation, Style
 from mmpr.evaluate.store import check_folder, claim, store_questions
 from mmpr.models import say_remote_code
 from mmpr.stages import Job
-from mmpr.storage.shards import ATTEMPTS, Stage, add_counts, is_done, locked, remove_temporaries, write_json, write_text
+from mmpr.storage.shards import ATTEMPTS, Stage, done, locked, remove_temporaries, write_json, write_text
 from mmpr.storage.tables import read_counts
 
 STAGES: tuple[Stage, ...] = ("ingest", "sample", "verify")
@@ -30,9 +31,9 @@ def evaluate(
     template: str | None = None,
     overrides: Sequence[str] = (),
 ) -> Evaluation:
-    """Evaluate models into ``root``, or go on with what is there; returns everything that lies there then.
+    """Evaluate models in the folder ``root``, or continue there; returns the results of everything in the folder.
 
-    ``samples`` None asks greedily. Words are those of the command line (see ``python -m mmpr.evaluate --help``).
+    ``samples`` None asks greedily. The arguments are those of the command line (``python -m mmpr.evaluate --help``).
 
     Raises:
         RecipeError: settings or models are wrong; all problems are named.
@@ -53,47 +54,45 @@ def evaluate(
         check_folder(root)
         remove_temporaries(root)
         stored = store_questions(found, recipe, root, lambda line: print(printable(line), file=sys.stderr))
-        asking = plan_runs(recipe, named, styles, stored, root)
-        for one in asking:
+        runs = plan_runs(recipe, named, styles, stored, root)
+        for one in runs:
             claim(one.run)
-        unfinished = [one for one in asking if not one.run.is_finished()]
+        unfinished = [one for one in runs if not one.run.is_finished()]
         if unfinished:
             _ask(unfinished, root)
         remove_temporaries(root)
         if found.benchmark is not None:
-            for one in asking:
+            for one in runs:
                 write_metrics(one.run, found.benchmark)
-        evaluation = read_evaluation(root, [one.run.folder for one in asking])
+        evaluation = read_evaluation(root, [one.run.folder for one in runs])
         write_json(root / "report.json", {"format": 1, **as_json(evaluation, without=("data",))})
         write_text(root / "index.html", page(evaluation, root))
     return evaluation
 
 
-def _ask(asking: Sequence[Asking], root: Path) -> None:
-    """Whatever is not there yet, run by run, in one session of Ray."""
+def _ask(runs: Sequence[PlannedRun], root: Path) -> None:
+    """Ask and judge what is missing, run by run, in one session of Ray."""
     from mmpr import cluster
     from mmpr.progress import BuildProgress
 
     with cluster.session(root / "logs" / "ray.log") as terminal:
-        for one in asking:
-            run, job = one.run, job_of(one)
+        for one in runs:
+            run, job, engine = one.run, job_of(one), one.recipe.engine
             units = run.stored.all_units()
-            to_sample = [unit for unit in units if not is_done(run.folder, "sample", unit)]
-            sampled = [unit for unit in units if unit not in set(to_sample)]
-            to_judge = [unit for unit in sampled if not is_done(run.folder, "verify", unit)]
-            totals: dict[str, int] = {}
-            for unit in to_sample:
-                add_counts(totals, read_counts(job.asked(unit)))
-            questions = sum(totals.values())
+            sampled = done(run.folder, "sample", units)
+            judged = done(run.folder, "verify", units)
+            to_sample = units.where([not there for there in sampled])
+            to_judge = units.where([s and not j for s, j in zip(sampled, judged, strict=True)])
+            questions = sum(sum(read_counts(job.asked(unit)).values()) for unit in to_sample)
             totals = {"questions": questions, "to_judge": questions * one.recipe.sampling.samples}
-            going_on = f", {len(sampled)} of {len(units)} units are there" if sampled else ""
-            asked = f"{run.about['model']}, {run.about['style']}, {run.about['way']}{going_on}"
-            print(printable(asked), file=terminal)
+            finished = len(units) - len(to_sample)
+            going_on = f", {finished} of {len(units)} units are there" if finished else ""
+            about = f"{run.about['model']}, {run.about['style']}, {run.about['way']}{going_on}"
+            print(printable(about), file=terminal)
             if to_sample:
-                cluster.check_room(one.recipe.engine, terminal)
+                cluster.check_room(engine, terminal)
             meter = cluster.start_meter()
-            engines = one.recipe.engine.actors
-            with BuildProgress(lambda meter=meter: cluster.read_meter(meter), totals, engines, terminal) as bars:  # type: ignore[misc]
+            with BuildProgress(partial(cluster.read_meter, meter), totals, engine.actors, terminal) as bars:
                 cluster.run(
                     job,
                     one.model.path,
@@ -106,6 +105,6 @@ def _ask(asking: Sequence[Asking], root: Path) -> None:
             shutil.rmtree(run.folder / ATTEMPTS, ignore_errors=True)
 
 
-def job_of(one: Asking) -> Job:
-    """What the workers of a run must know."""
+def job_of(one: PlannedRun) -> Job:
+    """The job that the workers of a run get."""
     return Job(one.recipe, one.run.folder, one.model.revision, questions=one.run.stored.folder, stages=STAGES)

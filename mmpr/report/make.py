@@ -19,9 +19,9 @@ from mmpr.report.load.dataset import Dataset, open_dataset
 from mmpr.report.load.info import DatasetInfo
 from mmpr.report.measure.comparison import compare
 from mmpr.report.measure.contamination import HELDOUT, Overlaps, QuestionSet, heldout_set, read_question_set
+from mmpr.report.measure.dataset_statistics import BIT, FLAGS, Statistics
 from mmpr.report.measure.findings import Basis, example_numbers, make_findings
 from mmpr.report.measure.flow import make_flow
-from mmpr.report.measure.statistics import BIT, FLAGS, Statistics
 from mmpr.report.show.gallery import audit, choose, gallery, question_ids, read_shown_rows
 from mmpr.storage.counts import JUDGED, METHODS
 from mmpr.storage.shards import MANIFEST, writing

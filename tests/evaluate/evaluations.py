@@ -10,14 +10,14 @@ from unittest import mock
 
 from mmpr.engine.replay import ReplayEngine
 from mmpr.evaluate import run
-from mmpr.evaluate.nouns import Evaluation
-from mmpr.evaluate.plan import Asking
+from mmpr.evaluate.recipes import PlannedRun
+from mmpr.evaluate.results import Evaluation
 from mmpr.stages import sample_unit, verify_unit
 
 REPLAY = ("engine.type=replay", "engine.args.answers=[1, 2, 3, 4, B, yes]")
 
 
-def ask_here(asking: Sequence[Asking], root: Path) -> None:
+def ask_here(asking: Sequence[PlannedRun], root: Path) -> None:
     """What Ray would do, one unit after the other."""
     for one in asking:
         job, engine = run.job_of(one), ReplayEngine(one.recipe)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mmpr.answers import extract
-from mmpr.evaluate.data import LETTER, WORD, with_instruction
+from mmpr.evaluate.benchmarks.options import LETTER
+from mmpr.evaluate.questions import WORD, with_instruction
 from mmpr.prompts import load_template, strip_short_answer
 from mmpr.schema import Question, Response, Rollout
 from mmpr.stages import judge

@@ -16,10 +16,10 @@ from mmpr.config import ImagesSpec
 from mmpr.engine import Request
 from mmpr.engine.replay import ReplayEngine
 from mmpr.errors import OutputError, RecipeError, SourceError
-from mmpr.evaluate.nouns import Answered, Metric
+from mmpr.evaluate.results import Answered, Metric
 from mmpr.evaluate.score import read_answers, read_evaluation
-from mmpr.evaluate.show import show
 from mmpr.evaluate.store import finished_runs
+from mmpr.evaluate.terminal import show
 from mmpr.schema import Question, Reject, Response, Rollout, Verdicts, sample_seed
 from mmpr.storage.shards import locked
 from mmpr.storage.tables import read_rows

@@ -11,8 +11,8 @@ from mmpr.report.contents import Flow
 from mmpr.report.load.build import rejected_rows
 from mmpr.report.load.info import read_build_info
 from mmpr.report.load.units import read_unit
+from mmpr.report.measure.dataset_statistics import Statistics
 from mmpr.report.measure.flow import build_flow
-from mmpr.report.measure.statistics import Statistics
 from mmpr.schema import PreferenceRow, Reject, Verdicts
 from mmpr.storage.shards import write_json
 from mmpr.storage.tables import read_rows

@@ -142,7 +142,7 @@ def test_a_failure_leaves_the_earlier_report(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mmpr.report.page.write_page", fail)
+    monkeypatch.setattr("mmpr.report.show.page.write_page", fail)
     assert main([str(out)]) == 1
     assert (out / "report" / "index.html").read_text() == "earlier"
     assert [path for path in out.iterdir() if path.name.startswith(".report")] == []

@@ -15,18 +15,17 @@ from typing import Any
 
 from mmpr.config import Columns
 from mmpr.errors import RowError
-from mmpr.evaluate.benchmarks.layout import Layout
+from mmpr.evaluate.benchmarks.layout import Layout, make_row
 from mmpr.evaluate.benchmarks.options import option_columns, with_options
 from mmpr.evaluate.benchmarks.scores import facts, kinds, mean_of, means_by
-from mmpr.evaluate.nouns import Answered, Metric
+from mmpr.evaluate.results import Answered, Metric
 from mmpr.schema import SourceRow
-from mmpr.sources import cells
 
 _COLUMNS = Columns(images=None, id="index", kind="category")
 
 
 def _row(record: Mapping[str, Any], where: str) -> SourceRow:
-    row = cells.make_row(record, _COLUMNS, where, question=None, refer=lambda _, picture: str(picture))
+    row = make_row(record, _COLUMNS, where)
     cycle = record.get("cycle_category")
     if cycle is None:
         raise RowError("missing_field", "no 'cycle_category'")

@@ -20,10 +20,10 @@ from mmpr.answers.amounts import Amount
 from mmpr.answers.quantity import parse_amount
 from mmpr.config import Columns
 from mmpr.errors import RowError
-from mmpr.evaluate.benchmarks.layout import Layout
+from mmpr.evaluate.benchmarks.layout import Layout, make_row
 from mmpr.evaluate.benchmarks.options import option_columns, with_options
 from mmpr.evaluate.benchmarks.scores import facts, mean, means_by, share
-from mmpr.evaluate.nouns import Answered, Metric
+from mmpr.evaluate.results import Answered, Metric
 from mmpr.schema import SourceRow, Verdict
 from mmpr.sources import cells
 
@@ -40,7 +40,7 @@ _LIST = re.compile(r"[\[(]?\s*-?\d+(?:\.\d+)?(?:(?:\s*,\s*(?:and\s+)?|\s+and\s+)
 
 def _row(record: Mapping[str, Any], where: str) -> SourceRow:
     columns = Columns(images=None, id="pid" if record.get("pid") is not None else "index")
-    row = cells.make_row(record, columns, where, question=None, refer=lambda _, picture: str(picture))
+    row = make_row(record, columns, where)
     kind, unit = _plain(record, "question_type"), _plain(record, "unit")
     if kind not in ("multi_choice", "free_form"):
         raise RowError("missing_field", f"'question_type' is {kind[:40]!r}, multi_choice or free_form is expected")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mmpr.evaluate.intervals import interval
-from mmpr.evaluate.nouns import Answered, Metric
+from mmpr.evaluate.results import Answered, Metric
 
 Score = Callable[[Answered], float]
 

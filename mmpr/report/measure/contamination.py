@@ -18,7 +18,7 @@ from mmpr.report.contents import Contamination, Hit, MatchMethod, Overlap
 from mmpr.report.load.fingerprints import Fingerprint
 from mmpr.report.load.question_sets import read_questions
 from mmpr.report.load.units import HashedQuestion
-from mmpr.report.measure.statistics import BIT, Statistics
+from mmpr.report.measure.dataset_statistics import BIT, Statistics
 from mmpr.report.measure.text_checks import plain_question, text_hashes
 from mmpr.schema import Reject
 

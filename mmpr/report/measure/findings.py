@@ -13,9 +13,9 @@ import numpy as np
 from mmpr.report.contents import LEVELS, Contamination, Finding, Flow, Kind, Level, MatchMethod, NumberUnit, Overlap
 from mmpr.report.load.info import DatasetInfo
 from mmpr.report.measure.contamination import HELDOUT, PERCEPTUAL_BITS
+from mmpr.report.measure.dataset_statistics import BIT, LONG_TEXT_CHARS, Statistics
 from mmpr.report.measure.flow import reason_text
 from mmpr.report.measure.sampling import random_numbers
-from mmpr.report.measure.statistics import BIT, LONG_TEXT_CHARS, Statistics
 
 FEW_PAIRS = (2_000, 300)
 """Pairs. At the paper's batch of 256, 2,000 are eight steps and 300 are one."""

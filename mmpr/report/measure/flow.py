@@ -10,7 +10,7 @@ from mmpr.report.load.build import RejectCounts, index_rows, rejected_by
 from mmpr.report.load.dataset import Dataset
 from mmpr.report.load.info import DatasetInfo
 from mmpr.report.load.release import ReleaseDataset
-from mmpr.report.measure.statistics import OUTCOMES, Statistics
+from mmpr.report.measure.dataset_statistics import OUTCOMES, Statistics
 from mmpr.storage.counts import JUDGED, METHODS, STATUSES
 
 _REASONS = {

@@ -14,9 +14,9 @@ from mmpr.pages.responses import SHORTENED_HEAD, SHORTENED_TAIL, ShownResponse, 
 from mmpr.report.contents import AuditItem, GalleryQuestion, ShownPair
 from mmpr.report.load.dataset import Dataset
 from mmpr.report.load.units import StoredRow
+from mmpr.report.measure.dataset_statistics import FLAGS, OUTCOMES, Statistics
 from mmpr.report.measure.findings import example_numbers
 from mmpr.report.measure.sampling import random_numbers
-from mmpr.report.measure.statistics import FLAGS, OUTCOMES, Statistics
 
 GALLERY = 160
 _EXAMPLES_EACH = 6

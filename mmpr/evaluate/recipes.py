@@ -1,4 +1,4 @@
-"""From the words of a command to runs: a recipe for each model and way of asking, as a build would have it."""
+"""A recipe for each model and style that a command names."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 from mmpr.config import ModelSpec, Recipe, SamplingSpec, fingerprint, parse_recipe
 from mmpr.errors import MmprError, RecipeError
-from mmpr.evaluate.data import Data
-from mmpr.evaluate.nouns import Style
-from mmpr.evaluate.store import UNIT_QUESTIONS, Run, Stored
+from mmpr.evaluate.questions import QuestionSource
+from mmpr.evaluate.results import Style
+from mmpr.evaluate.store import UNIT_QUESTIONS, Run, StoredQuestions
 from mmpr.models import FoundModel, find_model
 from mmpr.prompts import load_template
 
@@ -23,25 +23,25 @@ _NAMED = {"sampling.samples": "--samples", "model.path": "--model", "data.templa
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that was named: what it is called here, and where it is."""
+    """A model with the name by which results call it."""
 
     label: str
     spec: ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """A run with what its workers need."""
+class PlannedRun:
+    """A run with its recipe and its model."""
 
     run: Run
     recipe: Recipe
     model: FoundModel
 
 
-def base_recipe(data: Data, samples: int | None, template: str | None, overrides: Sequence[str]) -> Recipe:
-    """The recipe that all runs have in common; its model is still to be put in.
+def base_recipe(data: QuestionSource, samples: int | None, template: str | None, overrides: Sequence[str]) -> Recipe:
+    """The recipe that all runs share, without their model.
 
-    ``samples`` None asks greedily. ``template`` None leaves each source its own.
+    ``samples`` None asks greedily. ``template`` None keeps the template of each source.
 
     Raises:
         RecipeError: with every problem found.
@@ -79,14 +79,14 @@ def base_recipe(data: Data, samples: int | None, template: str | None, overrides
 
 
 def way_of(sampling: SamplingSpec) -> str:
-    """How a question's answers are drawn, as a name."""
+    """How a question's answers are drawn: ``greedy``, or ``8x`` for eight samples."""
     return "greedy" if sampling.temperature == 0 else f"{sampling.samples}x"
 
 
 def name_models(words: Sequence[str], common: ModelSpec) -> list[Model]:
-    """The models that words of the command line mean: ``[NAME=]FOLDER`` or ``[NAME=]HUB-NAME[@REVISION]``.
+    """The models of the command line: ``[NAME=]FOLDER`` or ``[NAME=]HUB-NAME[@REVISION]``.
 
-    Without a name of its own a model has the shortest end of its path that tells it from the others.
+    A model without a NAME gets the shortest end of its path that no other model has.
 
     Raises:
         RecipeError: two have the same name.
@@ -114,31 +114,33 @@ def name_models(words: Sequence[str], common: ModelSpec) -> list[Model]:
 
 
 def plan_runs(
-    recipe: Recipe, models: Sequence[Model], styles: Sequence[Style], stored: Stored, root: Path
-) -> list[Asking]:
-    """Every model with every style, model by model.
+    recipe: Recipe, models: Sequence[Model], styles: Sequence[Style], stored: StoredQuestions, root: Path
+) -> list[PlannedRun]:
+    """A run for every model and style, model by model.
 
     Raises:
-        RecipeError: with every model that is nowhere to be found, and every template.
+        RecipeError: with every model and template that cannot be found.
     """
-    problems, asking = [], []
+    problems, runs = [], []
     for model in models:
         own = recipe.model_copy(update={"model": model.spec})
         try:
             found = find_model(own)
-            asking += [_asking(own, model, found, style, stored, root) for style in styles]
+            runs += [_planned_run(own, model, found, style, stored, root) for style in styles]
         except MmprError as error:
             problems.append(str(error))
-    folders = [one.run.folder for one in asking]
-    alike = [str(one.run.about["model"]) for one in asking if folders.count(one.run.folder) > 1]
+    folders = [one.run.folder for one in runs]
+    alike = [str(one.run.about["model"]) for one in runs if folders.count(one.run.folder) > 1]
     if alike:
         problems.append(f"--model: these have the same weights: {', '.join(dict.fromkeys(alike))}; name one of them")
     if problems:
         raise RecipeError(WHERE, list(dict.fromkeys(problems)))
-    return asking
+    return runs
 
 
-def _asking(recipe: Recipe, model: Model, found: FoundModel, style: Style, stored: Stored, root: Path) -> Asking:
+def _planned_run(
+    recipe: Recipe, model: Model, found: FoundModel, style: Style, stored: StoredQuestions, root: Path
+) -> PlannedRun:
     if style == "direct":
         direct = tuple(spec.model_copy(update={"template": "direct"}) for spec in recipe.sources)
         recipe = recipe.model_copy(update={"sources": direct})
@@ -170,14 +172,14 @@ def _asking(recipe: Recipe, model: Model, found: FoundModel, style: Style, store
         "how": tree["engine"],
     }
     known = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(recipe.model.path).name).strip("-.")[:60] or "model"
-    # A replayed model has no weights: its name is all that tells it from another.
+    # A replayed model has no weights, so its name counts.
     weights = fingerprint([found.revision, recipe.model.path if found.revision == "replay" else ""])[:8]
     folder = root / "runs" / stored.folder.name / f"{known}-{weights}" / f"{style}-{about['way']}"
-    return Asking(Run(folder, stored, about), recipe, found)
+    return PlannedRun(Run(folder, stored, about), recipe, found)
 
 
 def _shortest(paths: Sequence[str]) -> list[str]:
-    """For each path the shortest end of it that no other path has."""
+    """The shortest end of each path that no other path has."""
     parts = [[part for part in path.split("/") if part not in ("", ".", "..")] or [path] for path in paths]
 
     def tail(at: int, length: int) -> str:

@@ -9,8 +9,8 @@ import pytest
 
 from mmpr.config import ModelSpec
 from mmpr.errors import MmprError, OutputError, RecipeError, SourceError
-from mmpr.evaluate.data import find_data
-from mmpr.evaluate.plan import base_recipe, name_models, way_of
+from mmpr.evaluate.questions import find_data
+from mmpr.evaluate.recipes import base_recipe, name_models, way_of
 from tests.conftest import SmallBuild
 
 
@@ -138,7 +138,7 @@ def test_a_build_without_held_out_questions_is_refused(tmp_path: Path, small_bui
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    from mmpr.evaluate.data import read_questions
+    from mmpr.evaluate.questions import read_questions
 
     data = find_data(str(tmp_path / "gone.jsonl"))
     with pytest.raises(SourceError, match="no such file"):

@@ -1,14 +1,14 @@
-"""An evaluation in the terminal: a line a run, the kinds of questions side by side, and who is better than whom."""
+"""An evaluation as tables in the terminal: runs, kinds of questions, metrics of benchmarks, differences of models."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich import box
 from rich.table import Table
 
 from mmpr.command import printable
-from mmpr.evaluate.nouns import Difference, Evaluation, Result, Scores
+from mmpr.evaluate.results import Difference, Evaluation, Result, Scores
 from mmpr.progress import print_tables
 
 _COLUMNS, _WITH_ENDS = 8, 3  # runs side by side, and with their intervals
@@ -29,9 +29,8 @@ def points(value: float) -> str:
     return f"{100 * value:+.1f}"
 
 
-def ends(low: float | None, high: float | None, of: object = share) -> str:
-    """An interval."""
-    write = points if of is points else share
+def ends(low: float | None, high: float | None, write: Callable[[float], str] = share) -> str:
+    """An interval as text, by ``share`` or ``points``; empty when there is none."""
     return "" if low is None or high is None else f"[{write(low)}, {write(high)}]"
 
 

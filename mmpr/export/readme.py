@@ -1,4 +1,4 @@
-"""What stands beside exported pairs: a README with the lines that read them, and LLaMA-Factory's dataset_info.json."""
+"""Texts beside the exported pairs: a README that says how to read them, and LLaMA-Factory's dataset_info.json."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ The last of `messages` is the chosen answer, `rejected_response` the other one."
 
 
 def readme(about: dict[str, Any]) -> str:
-    """The page that tells a person what an export is and how its reader takes it."""
+    """The README: what the export holds, and how its reader takes it."""
     format, counts = about["format"], about["counts"]
     how = {
         "trl": _TRL_BYTES if about["images"] == "bytes" else _TRL_FILES,
@@ -70,7 +70,7 @@ def dataset_info(name: str) -> dict[str, Any]:
 
 
 def dataset_name(name: str) -> str:
-    """A name that a command line takes as one word; LLaMA-Factory splits at commas."""
+    """The name as one word of a command line; LLaMA-Factory splits at commas."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", name) or "mmpr"
 
 
