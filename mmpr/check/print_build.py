@@ -1,4 +1,4 @@
-"""A build for the eye: schema, counts, random pairs. Whatever a model wrote is made safe for the terminal."""
+"""Print a build: schema, counts, random pairs. Text of models and datasets is made safe for the terminal."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from mmpr.errors import OutputError
 from mmpr.progress import print_tables, reasons_table, summary_table
 from mmpr.schema import Pair, PreferenceRow
 from mmpr.storage.manifest import read_manifest
+from mmpr.storage.shards import MANIFEST
 from mmpr.storage.tables import arrow_schema, read_counts, read_rows
 
 _LONGEST = 1500
 
 
-def show(out: Path, pairs: int, seed: int) -> None:
-    """Print a build.
+def print_build(out: Path, pairs: int, seed: int) -> None:
+    """Print a build with ``pairs`` random pairs.
 
     Raises:
         OutputError: there is no finished build.
@@ -33,7 +34,7 @@ def show(out: Path, pairs: int, seed: int) -> None:
         print(printable(_head(out, manifest)))
         print_tables(_schema_table(manifest), summary_table(manifest), reasons_table(manifest))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise OutputError(f"{out / 'manifest.json'}: is damaged ({error!r}); restore it from a copy") from None
+        raise OutputError(f"{out / MANIFEST}: is damaged ({error!r}); restore it from a copy") from None
     for where, row, pair in random_pairs(out, manifest, pairs, seed):
         print(printable(_pair_text(where, row, pair)))
 
@@ -41,7 +42,7 @@ def show(out: Path, pairs: int, seed: int) -> None:
 def random_pairs(
     out: Path, manifest: dict[str, Any], count: int, seed: int
 ) -> Iterator[tuple[str, PreferenceRow, Pair]]:
-    """``count`` different pairs with where they stand, the same ones for the same seed; reads only their shards."""
+    """``count`` different pairs with the names of their shards, the same for the same seed; reads only these shards."""
     shards = sorted(name for name in manifest["files"] if name.startswith("pairs/"))
     ends: list[int] = []
     for name in shards:
