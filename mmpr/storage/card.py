@@ -9,6 +9,7 @@ import yaml
 
 from mmpr.schema import PreferenceRow, Question, Rollout
 from mmpr.storage.counts import METHODS, total
+from mmpr.storage.shards import MANIFEST
 from mmpr.storage.tables import hub_features
 
 CARD = "README.md"
@@ -73,7 +74,7 @@ continuation), sampled from `{model_name(recipe["model"]["path"])}` (revision `{
 
 A row of `pairs/` is a question with its pairs: `images` and `responses` stand in it once, `pairs` holds positions in
 `responses`. `mmpr.load_pairs(folder)` gives one row a pair. `rollouts/` holds every sampled response,
-`rejects/` everything that was dropped, with its reason; `manifest.json` the recipe, all counts and checksums.
+`rejects/` everything that was dropped, with its reason; `{MANIFEST}` the recipe, all counts and checksums.
 
 Pictures and questions keep the licences of their sources.
 """
