@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -95,8 +96,7 @@ def write_report(report: Report, folder: Path) -> Path:
         with writing(folder):
             shutil.rmtree(making, ignore_errors=True)
             making.mkdir(parents=True)
-            tree = as_json(report, without=("data", "pictures"))
-            text = json.dumps(tree, ensure_ascii=True, indent=1, allow_nan=False)
+            text = json.dumps(report_json(report), ensure_ascii=True, indent=1, allow_nan=False)
             # A page that holds this JSON in a script must not be ended by it.
             (making / "report.json").write_text(text.replace("<", "\\u003c") + "\n", encoding="ascii")
             write_page(report, making)
@@ -107,6 +107,11 @@ def write_report(report: Report, folder: Path) -> Path:
         for left in (making, old):
             shutil.rmtree(left, ignore_errors=True)
     return folder / "index.html"
+
+
+def report_json(report: Report) -> Any:
+    """The report as a JSON tree, without its pictures."""
+    return as_json(report, without=("pictures",))
 
 
 def _report(dataset: Dataset, others: Sequence[QuestionSet], seed: int, say: Say, *, with_samples: bool) -> Report:

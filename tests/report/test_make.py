@@ -12,8 +12,7 @@ import pytest
 
 from mmpr.report.__main__ import main
 from mmpr.report.contents import Report
-from mmpr.report.make import make_report
-from mmpr.storage.trees import as_json
+from mmpr.report.make import make_report, report_json
 from tests.conftest import SmallBuild
 from tests.helpers import build_without_ray, small_recipe
 
@@ -25,7 +24,7 @@ def report(small_build: SmallBuild) -> Report:
 
 def test_a_report_is_a_function_of_build_and_seed(report: Report, small_build: SmallBuild) -> None:
     again, other = make_report(small_build.out), make_report(small_build.out, seed=1)
-    assert as_json(again) == as_json(report)
+    assert report_json(again) == report_json(report)
     assert [item.key for item in other.audit] != [item.key for item in report.audit]
     assert other.findings[0].number == report.findings[0].number
 

@@ -26,7 +26,7 @@ from mmpr.storage.tables import read_rows
 from tests.conftest import SmallBuild
 from tests.evaluate.evaluations import REPLAY, evaluate_here
 from tests.report.reports import HIDDEN, LONG, MARKUP
-from tests.report.test_page import Elements
+from tests.report.show.test_page import Elements
 
 
 def contents(root: Path) -> dict[str, str]:

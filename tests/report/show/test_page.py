@@ -5,25 +5,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import json
 import re
-import time
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
-from markupsafe import Markup
 
-from mmpr.pages import charts, frame, safe_text
+from mmpr.pages import safe_text
 from mmpr.report.contents import Flow, FlowPart, FlowStage
 from mmpr.report.show import page
 from mmpr.report.show.marked import mark_pair
-from tests.report.reports import HIDDEN, LONG, made_report, response
+from tests.report.reports import LONG, made_report, response
 
 anything = st.text(st.characters(exclude_categories=()), max_size=80)
 
@@ -211,137 +206,7 @@ def test_pages_are_bounded(tmp_path: Path) -> None:
     assert "2,976 more sources" in (tmp_path / "index.html").read_text(encoding="utf-8").replace("2976", "2,976")
 
 
-@pytest.mark.parametrize(
-    ("value", "unit", "said"),
-    [
-        (None, "share", "–"),
-        (0.0, "share", "0%"),
-        (1.0, "share", "100%"),
-        (0.5, "share", "50.0%"),
-        (0.9998, "share", "99.98%"),
-        (0.99999, "share", ">99.99%"),
-        (0.0002, "share", "0.02%"),
-        (0.0000001, "share", "<0.01%"),
-        (-0.031, "share", "−3.1%"),
-        (1234567, "count", "1,234,567"),
-        (1.315, "ratio", "1.31"),
-        (-20.0, "tokens", "−20"),
-        (1234.5, "tokens", "1,234"),
-    ],
-)
-def test_number(value: float | None, unit: str, said: str) -> None:
-    assert frame.number(value, unit) == said
-
-
-@given(st.recursive(anything, lambda inner: st.lists(inner) | st.dictionaries(anything, inner), max_leaves=8))
-def test_json_block_holds_data_and_no_markup(value: object) -> None:
-    block = frame.json_block({"value": value})
-    assert not set(block) & set("<>&\u2028\u2029")
-    assert json.loads(block) == {"value": value}
-
-
-@pytest.mark.parametrize("own", [{"script": "x = '</script>'"}, {"style": "</STYLE>"}, {"script": "<!--"}])
-def test_a_script_cannot_end_itself(own: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="would end its element"):
-        frame.page("title", Markup(), **own)
-
-
-@given(anything)
-def test_visible_hides_nothing(text: str) -> None:
-    shown = safe_text.visible(text)
-    assert re.fullmatch(r'(?:[^<>]|<span class="code-point">[U+0-9A-F ]+(?:and [\d,]+ more)?</span>)*', shown, re.S)
-    plain = html.unescape(re.sub(r"<span[^>]*>.*?</span>", "", shown))
-    hidden = [c for c in text.replace("\r\n", "\n") if safe_text._is_hidden(c)]
-    assert plain == "".join(c for c in text.replace("\r\n", "\n") if c not in hidden)
-    assert hidden or "<span" not in shown
-
-
-def test_visible_names_what_is_hidden() -> None:
-    assert safe_text.visible(HIDDEN) == (
-        'evil <span class="code-point">U+202E</span>reversed<span class="code-point">U+202C</span> '
-        '<span class="code-point">U+0000 U+0007 U+001B</span>[31m '
-        '<span class="code-point">U+200B U+2066</span> end <span class="code-point">U+D800</span>'
-    )
-    assert safe_text.visible("\x00" * 9) == '<span class="code-point">U+0000 U+0000 U+0000 U+0000 and 5 more</span>'
-    assert safe_text.visible("e\u0301 日本\tनि\u200d 😀\n\u00a0") == "e\u0301 日本\tनि\u200d 😀\n\u00a0"
-
-
-def test_visible_is_bounded() -> None:
-    shown = safe_text.visible("ab" * 500_000, 100)
-    assert "999,900 characters not shown" in shown
-    assert len(shown) < 300
-
-
-@given(st.text(max_size=60), st.integers(0, 70), st.integers(-1, 60), st.integers(-1, 60))
-def test_pieces_make_up_the_text(text: str, prefix: int, start: int, end: int) -> None:
-    found = safe_text.pieces(text, prefix_chars=prefix, answer=(start, end))
-    assert "".join(piece.text for piece in found) == text
-    assert "".join(piece.text for piece in found if "prefix" in piece.marks) == text[:prefix]
-    expected = text[start:end] if 0 <= start < end else ""
-    assert "".join(piece.text for piece in found if "answer" in piece.marks) == expected
-
-
-def test_pieces_of_a_long_text_keep_its_ends() -> None:
-    text = "a" * 20_000 + " 42"
-    found = safe_text.pieces(text, answer=(20_001, 20_003))
-    assert [piece.marks for piece in found] == [(), ("gap",), (), ("answer",)]
-    assert sum(len(piece.text) for piece in found if not piece.marks) <= safe_text.SHOWN_CHARS
-    assert "8,003 characters not shown" in found[1].text
-    assert found[-1].text == "42"
-
-
-def words(text: str) -> list[str]:
-    return [word for word, _ in safe_text._words(text)]
-
-
-def without(text: str, spans: tuple[safe_text.Span, ...]) -> str:
-    for start, end in reversed(spans):
-        assert 0 <= start < end <= len(text)
-        text = text[:start] + " " + text[end:]
-    return text
-
-
 sentences = st.lists(st.sampled_from(["the", "sum", "is", "7", "8", "+", ".", "答案", "\n"]), max_size=30).map(" ".join)
-
-
-@given(sentences | anything, sentences | anything)
-def test_what_does_not_differ_is_the_same(a: str, b: str) -> None:
-    ours, theirs = safe_text.differing(a, b)
-    assert words(without(a, ours)) == words(without(b, theirs))
-    if words(a) == words(b):
-        assert (ours, theirs) == ((), ())
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "ours", "theirs"),
-    [
-        ("I see 7 cats.", "I see 9 cats.", ["7"], ["9"]),
-        ("same", "same ", [], []),
-        ("", "new words", [], ["new words"]),
-        ("他有3只猫", "他有3只狗", ["猫"], ["狗"]),
-        ("The largest is 7. Answer: 7", "The smallest is 7. Answer: 1", ["largest", "7"], ["smallest", "1"]),
-    ],
-)
-def test_differing(a: str, b: str, ours: list[str], theirs: list[str]) -> None:
-    left, right = safe_text.differing(a, b)
-    assert [a[start:end] for start, end in left] == ours
-    assert [b[start:end] for start, end in right] == theirs
-
-
-@pytest.mark.parametrize(
-    ("a", "b"),
-    [
-        ("a b " * 100_000, "b a " * 100_000),
-        (" " * 1_000_000 + "x", "x" + " " * 1_000_000),
-        ("a" * 1_000_000, "b" * 1_000_000),
-        (" ".join(str(n % 37) for n in range(1400)), " ".join(str(n % 41) for n in range(1400))),
-        (" ".join(str(n * n % 401) for n in range(1400)), " ".join(str(n * n * n % 401) for n in range(1400))),
-    ],
-)
-def test_differing_takes_bounded_time(a: str, b: str) -> None:
-    before = time.process_time()
-    safe_text.differing(a, b)
-    assert time.process_time() - before < 2
 
 
 def test_pair_marks_prefix_answer_and_difference() -> None:
@@ -356,75 +221,3 @@ def test_pair_marks_prefix_answer_and_difference() -> None:
     assert (
         str(safe_text.Piece("<7>", ("answer", "differs")).__html__()) == '<mark class="answer differs">&lt;7&gt;</mark>'
     )
-
-
-def test_histogram_draws_its_counts() -> None:
-    drawn = charts.histogram([0, 10, 20, 30], [1, 4, 2], unit="tokens", label='<b>"', middle=12)
-    root = ElementTree.fromstring(drawn)
-    assert root.attrib["aria-label"] == '<b>"'
-    names = {element.tag for element in root.iter()}
-    assert names <= {"svg", "g", "path", "text"}
-    assert {key for element in root.iter() for key in element.attrib} <= {
-        "viewBox",
-        "class",
-        "role",
-        "aria-label",
-        "d",
-        "x",
-        "y",
-        "transform",
-        "text-anchor",
-    }
-    (fill,) = [g.find("path") for g in root.iter("g") if g.get("class") == "fill"]
-    assert fill is not None
-    tops = [float(y) for y in re.findall(r"L [\d.]+ ([\d.]+)", fill.get("d", ""))]
-    base = tops[-1]
-    heights = list(dict.fromkeys(round(base - y, 2) for y in tops[:-1]))
-    assert heights[1] == pytest.approx(4 * heights[0], rel=0.01)
-    assert heights[2] == pytest.approx(2 * heights[0], rel=0.01)
-    assert [text.text for text in root.iter("text")][:4] == ["0", "5", "10", "15"]
-
-
-@pytest.mark.parametrize(
-    ("edges", "expected"),
-    [
-        ([0, 1, 2, 3, 4], (False, False)),
-        ([0, 1, 2, 3, 400], (False, True)),
-        ([-400, 0, 1, 2, 3, 400], (True, True)),
-        ([0, 1], (False, False)),
-    ],
-)
-def test_tails(edges: list[float], expected: tuple[bool, bool]) -> None:
-    assert charts.tails(edges) == expected
-    drawn = charts.histogram(edges, [1] * (len(edges) - 1), unit="", label="x", middle=None)
-    assert drawn.count('class="tail"') == sum(expected)
-
-
-def test_an_empty_histogram_is_drawn() -> None:
-    assert "<svg" in charts.histogram([0, 1], [0], unit="share", label="nothing", middle=None)
-    assert "NaN" not in charts.sparkline([0, 0])
-
-
-def luminance(colour: str) -> float:
-    digits = colour.lstrip("#")
-    digits = digits if len(digits) == 6 else "".join(2 * digit for digit in digits)
-    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-@pytest.mark.parametrize("scheme", [0, 1, 2], ids=["light", "dark", "print"])
-def test_contrast(scheme: int) -> None:
-    blocks = re.findall(r":root \{(.*?)\}", frame.asset("frame.css"), re.S)
-    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]+)", blocks[scheme]))
-    grounds = {
-        "paper": ("ink", "muted", "accent", "ok", "look", "bad", "chosen", "rejected"),
-        "accent-soft": ("ink", "muted", "accent"),
-        "chosen-soft": ("ink",),
-        "rejected-soft": ("ink",),
-        "answer-soft": ("ink",),
-    }
-    for ground, inks in grounds.items():
-        for ink in inks:
-            dark, light = sorted((luminance(colours[ground]), luminance(colours[ink])))
-            assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, ground)

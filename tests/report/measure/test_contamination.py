@@ -6,14 +6,12 @@ import io
 import json
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from mmpr.errors import SourceError
-from mmpr.pages.pictures import SHOWN_SIDE, small_copy
 from mmpr.report.contents import MatchMethod, Report
 from mmpr.report.load.fingerprints import fingerprint
 from mmpr.report.make import make_report
@@ -161,16 +159,3 @@ def test_text_alone_is_the_same_question_only_without_pictures(tmp_path: Path) -
     assert [*others.match(text_key("how many"), [])] == ["text"]
     assert {*others.match(text_key("what is 2+2"), [])} == {"text", "question"}
     assert {*others.match(text_key("How many?"), prints)} == {"image", "question", "text"}
-
-
-def test_pictures_on_the_page_are_small() -> None:
-    photo = photograph()
-    assert photo.size == (640, 427)
-    for kind in ("PNG", "JPEG"):
-        small = small_copy(encoded(photo, kind))
-        with Image.open(io.BytesIO(small.data)) as image:
-            assert max(image.size) == SHOWN_SIDE
-        assert (small.width, small.height) == photo.size
-        assert len(small.data) < 80_000
-    tiny = encoded(Image.fromarray(np.zeros((9, 9, 3), dtype=np.uint8)), "PNG")
-    assert small_copy(tiny).data == tiny

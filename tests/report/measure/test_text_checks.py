@@ -7,12 +7,8 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mmpr.pages.responses import find_answer, shorten
-from mmpr.report.measure.histograms import COUNTS, SHARES, SIGNED, Categories, Histogram
-from mmpr.report.measure.sampling import VerdictSample, random_numbers
 from mmpr.report.measure.text_checks import (
     SCRIPTS,
     NearDuplicates,
@@ -137,70 +133,6 @@ def test_hostile_texts_take_no_time(hostile: str) -> None:
     assert time.process_time() - before < 3
 
 
-@given(st.lists(st.integers(-5_000, 5_000), min_size=1, max_size=200))
-def test_histograms_agree_with_numpy(values: list[int]) -> None:
-    numbers = np.array(values)
-    for edges, some in ((SIGNED, numbers), (COUNTS, np.abs(numbers)), (SHARES, np.abs(numbers) / 5_000)):
-        counted = Histogram("k", "t", "u", "things", edges, ("a", "b"), methods=False)
-        half = len(some) // 2
-        counted.add(some[:half], np.zeros(half, dtype=np.int64))
-        counted.add(some[half:], np.ones(len(some) - half, dtype=np.int64))
-        shown = counted.distribution()
-        whole = shown.groups[0]
-        assert whole.total == len(some) == sum(whole.counts)
-        assert sum(group.total for group in shown.groups[1:]) == len(some)
-        assert list(shown.edges) == sorted(set(shown.edges))
-        slack = 1e-9 if edges is SHARES else 0
-        expected = [
-            int(((some >= low - slack) & (some < high - slack)).sum())
-            for low, high in zip(shown.edges, [*shown.edges[1:-1], np.inf], strict=False)
-        ]
-        assert list(whole.counts) == expected
-        assert whole.summary is not None
-        assert (whole.summary.least, whole.summary.most) == (some.min(), some.max())
-        assert whole.summary.mean == pytest.approx(some.mean())
-        exact = np.quantile(some, [0.05, 0.5, 0.95], method="inverted_cdf")
-        found = [whole.summary.p05, whole.summary.p50, whole.summary.p95]
-        assert found == pytest.approx(exact, rel=0.011, abs=0.0011)
-
-
-def test_rare_labels_are_shown_together() -> None:
-    counted = Categories("k", "t", "things", ("a",))
-    for number in range(40):
-        counted.count(f"label {number:02}", 0, by=100 - number)
-    shown = counted.distribution()
-    assert len(shown.labels) == 21
-    assert shown.labels[-1] == "other"
-    assert sum(shown.groups[0].counts) == sum(100 - number for number in range(40))
-
-
-@pytest.mark.parametrize(
-    ("text", "answer", "where"),
-    [
-        ("3 and 3.\nFinal answer: 3", "3", 23),
-        ("13\nFinal answer: 13", "3", 18),  # within a word, when nowhere else
-        ("a banana", "a", 0),
-        ("nothing", "7", -1),
-        ("nothing", None, -1),
-        (r"so \boxed{x^2}", "x^2", 10),
-    ],
-)
-def test_where_the_answer_stands(text: str, answer: str | None, where: int) -> None:
-    start, end = find_answer(text, answer)
-    assert start == where
-    if answer and where >= 0:
-        assert text[start:end] == answer
-
-
-def test_long_texts_lose_their_middle() -> None:
-    text = "a" * 5_000 + "b" * 5_000
-    short, left_out = shorten(text)
-    assert left_out == 4_000
-    assert short.startswith("a" * 4_000)
-    assert short.endswith("b" * 2_000)
-    assert shorten("short") == ("short", 0)
-
-
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
@@ -217,17 +149,3 @@ def test_long_texts_lose_their_middle() -> None:
 )
 def test_answer_kinds(answer: str | None, kind: str) -> None:
     assert answer_kind(answer) == kind
-
-
-def test_verdicts_are_drawn_evenly_and_whatever_the_units() -> None:
-    def drawn(cuts: int) -> list[tuple[int, int]]:
-        sample = VerdictSample(7)
-        for part in np.array_split(np.arange(9_000), cuts):
-            sample.add(["rare", "often"], (part % 30 > 0).astype(np.int64), part // 8, part % 8)
-        return sample.chosen()
-
-    chosen = drawn(1)
-    assert chosen == drawn(13)
-    assert len(set(chosen)) == 200
-    assert sum((question * 8 + at) % 30 == 0 for question, at in chosen) == 100
-    assert len(np.unique(random_numbers(1, np.arange(10_000)))) == 10_000
