@@ -65,7 +65,7 @@ def evaluate(
             for one in runs:
                 write_metrics(one.run, found.benchmark)
         evaluation = read_evaluation(root, [one.run.folder for one in runs])
-        write_json(root / "report.json", {"format": 1, **as_json(evaluation, without=("data",))})
+        write_json(root / "report.json", {"format": 1, **as_json(evaluation)})
         write_text(root / "index.html", page(evaluation, root))
     return evaluation
 
