@@ -29,7 +29,7 @@ from mmpr.command import run_command
 from mmpr.config import Columns
 from mmpr.errors import RowError, SourceError
 from mmpr.evaluate.benchmarks.layout import Layout, LocalBenchmark, make_row
-from mmpr.evaluate.benchmarks.scores import facts
+from mmpr.evaluate.benchmarks.scores import row_meta
 from mmpr.evaluate.intervals import interval
 from mmpr.evaluate.results import Answered, Metric
 from mmpr.schema import Question, Rollout, SourceRow, content_id
@@ -145,7 +145,7 @@ class JudgedBenchmark(LocalBenchmark):
         replies = read_replies(sorted(self._folder.glob("judge*.jsonl")))
         judged: list[tuple[str, int | None]] = []
         for one in answered:
-            index = facts(one)["index"]
+            index = row_meta(one)["index"]
             texts = [replies.get(judgement_id(index, response.text)) for response in one.responses] or [None]
             judged += [(one.question.kind, None if text is None else grade(text, index)) for text in texts]
         if not replies or all(score is None for _, score in judged):

@@ -17,7 +17,7 @@ from typing import Any
 from mmpr.config import Columns
 from mmpr.evaluate.benchmarks.layout import Layout, make_row
 from mmpr.evaluate.benchmarks.options import option_columns, read_options, with_options, with_request
-from mmpr.evaluate.benchmarks.scores import facts, kinds, mean, mean_of, means_by
+from mmpr.evaluate.benchmarks.scores import kinds, mean, mean_of, means_by, row_meta
 from mmpr.evaluate.results import Answered, Metric
 from mmpr.schema import SourceRow
 
@@ -35,7 +35,7 @@ def _row(record: Mapping[str, Any], where: str) -> SourceRow:
 
 def _metrics(answered: Sequence[Answered]) -> list[Metric]:
     categories = means_by(answered, kinds)
-    finer = means_by(answered, lambda one: [f"{one.question.kind}: {facts(one)['l2_category']}"])
+    finer = means_by(answered, lambda one: [f"{one.question.kind}: {row_meta(one)['l2_category']}"])
     return [mean(answered), mean_of(categories, "mean of categories"), *categories, *finer]
 
 
