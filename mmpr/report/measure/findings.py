@@ -65,13 +65,13 @@ _ADVICE: dict[Kind, dict[str, str]] = {
         "dominating_source": "max_questions, repeat_time and max_pairs of sources balance them.",
         "no_answer": "Judge again: python -m mmpr.build ... --from verify.",
         "equal_pairs": "Up to white space. Pair again: --from pair.",
-        "reject_rate": "rejects/ has each with its reason.",
+        "reject_rate": "rejects/ lists each with its reason.",
         "unaccounted": "The shards are not those of the manifest.",
     },
     "release": {
-        "few_pairs": "Each counts once, whatever its repeat_time.",
+        "few_pairs": "Each pair counts once, whatever its repeat_time.",
         "dominating_source": "repeat_time of the entries and data.source_weights of a training recipe balance them.",
-        "no_answer": "None was found in it, so that nothing shows that it is right.",
+        "no_answer": "No final answer was found in it, so nothing shows that it is right.",
         "equal_pairs": "Up to white space. There is nothing to learn from them.",
         "reject_rate": "The first of each reason are listed.",
         "unaccounted": "The files are not whole, or not those of meta.json.",
@@ -97,15 +97,15 @@ _KINDS = {
     "longer_wins": _Kind("Chosen is the longer one", "share", LONGER_WINS, "distribution-margin_length"),
     "letter_bias": _Kind("Most frequent option letter", "ratio", LETTER_SKEW, "distribution-chosen_letters"),
     "yes_no_bias": _Kind("More frequent of yes and no", "share", YES_NO_SKEW, "distribution-chosen_yes_no"),
-    "near_duplicates": _Kind("Chosen said again for another question", "share", NEAR_DUPLICATES, "gallery"),
-    "loops": _Kind("Chosen goes round in circles", "share", LOOPS, "gallery"),
+    "near_duplicates": _Kind("Chosen repeats that of another question", "share", NEAR_DUPLICATES, "gallery"),
+    "loops": _Kind("Chosen repeats itself over and over", "share", LOOPS, "gallery"),
     "leakage": _Kind("Template or control tokens in chosen", "share", LEAKAGE, "gallery"),
     "no_answer": _Kind("Chosen names no answer", "share", NO_ANSWER["build"], "gallery"),
     "language": _Kind("Chosen in another language", "share", LANGUAGE, "gallery"),
     "equal_pairs": _Kind("Rejected equals chosen", "share", EQUAL_PAIRS, "gallery"),
     "truncated": _Kind("Responses cut at the token limit", "share", TRUNCATED, "distribution-finish_reasons"),
     "reject_rate": _Kind("Rows that could not be used", "share", REJECTED_ROWS, "flow"),
-    "judge_timeouts": _Kind("Verdicts that nobody knows", "share", UNJUDGED, "distribution-statuses"),
+    "judge_timeouts": _Kind("Verdicts lost to timeouts and failures", "share", UNJUDGED, "distribution-statuses"),
     "unaccounted": _Kind("Numbers that do not add up", "count", UNACCOUNTED, "flow"),
     "shared_images": _Kind("Held-out pictures in training", "share", SHARED_IMAGES, "contamination"),
     "heldout_overlap": _Kind("Held-out questions in training", "share", OVERLAP, "contamination"),
@@ -268,10 +268,10 @@ def _texts(basis: Basis) -> Iterator[Finding]:
         return sum(stats.counts[f"{name}/{source}"] for source in sources)
 
     for key, sentence in (
-        ("loops", f"So do the rejected of {count('loops_rejected'):,} pairs."),
+        ("loops", f"The rejected of {count('loops_rejected'):,} pairs does, too."),
         ("leakage", "Look at chat format and stop tokens."),
         ("no_answer", basis.advice("no_answer")),
-        ("language", "Told by the script of question, prompt and chosen."),
+        ("language", "Judged by the script in which question, prompt and chosen are written."),
         ("equal_pairs", basis.advice("equal_pairs")),
     ):
         found = count(key)
@@ -299,7 +299,7 @@ def _losses(basis: Basis) -> Iterator[Finding]:
         yield basis.finding("judge_timeouts", unknown / judged if judged else None, sentence)
     wrong = [check.title for check in basis.flow.checks if not check.agrees]
     wrong += [s.title for s in basis.flow.stages if s.total != sum(part.count for part in s.parts)]
-    sentence = f"{len(basis.flow.checks)} numbers are the same where they are told and where they are counted."
+    sentence = f"{len(basis.flow.checks)} numbers that the dataset states agree with counts of its rows."
     if wrong:
         sentence = f"These differ: {'; '.join(wrong[:5])}. {basis.advice('unaccounted')}"
     yield basis.finding("unaccounted", float(len(wrong)), sentence)
