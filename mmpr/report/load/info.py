@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +18,23 @@ from mmpr.storage.shards import MANIFEST, Split, Unit, add_counts
 class DatasetInfo:
     """What the manifest of a build says, or what is known of a release (``counts``, ``rows``, ``units`` are empty).
 
-    ``sources`` and ``heldout`` are names in the recipe's order. ``most_continued`` is the most continuations of a
+    ``sources`` are names in the recipe's order. ``most_continued`` is the most continuations of a
     question, by source, ``variants`` the continuations of a response. ``counts`` are the manifest's by stage, source
     and name, ``rows`` those of each file. ``about`` is (name, text) of how the dataset was made.
     """
 
     out: Path
     name: str
-    recipe: Mapping[str, Any]
     sources: tuple[str, ...]
-    heldout: tuple[str, ...]
-    format_pairs: bool
-    variants: int
     most_continued: Mapping[str, int]
-    counts: Mapping[str, Mapping[str, Mapping[str, int]]]
-    rows: Mapping[str, int]
-    units: Mapping[Split, tuple[Unit, ...]]
     about: tuple[tuple[str, str], ...]
     kind: Kind = "build"
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    format_pairs: bool = False
+    variants: int = 0
+    counts: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
+    units: Mapping[Split, tuple[Unit, ...]] = field(default_factory=dict)
 
     @property
     def length_unit(self) -> LengthUnit:
@@ -70,7 +69,6 @@ def read_build_info(out: Path) -> DatasetInfo:
             name=str(recipe["name"]),
             recipe=recipe,
             sources=tuple(source["name"] for source in recipe["sources"]),
-            heldout=tuple(source["name"] for source in recipe["heldout"]),
             format_pairs=bool(recipe["pairing"]["format_pairs"]),
             variants=len(dropout["variants"]),
             most_continued={s["name"]: default and int(s["max_pairs"] or default) for s in recipe["sources"]},

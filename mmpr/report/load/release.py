@@ -154,18 +154,11 @@ def _info(path: Path, release: Release) -> DatasetInfo:
     sources = release.sources
     weights = ", ".join(f"{name} {release.repeat_time(name):g}" for name in sources)
     return DatasetInfo(
-        kind="release",
         out=path,
         name=release_name(path),
-        recipe={},
         sources=sources,
-        heldout=(),
-        format_pairs=False,
-        variants=0,
         most_continued=dict.fromkeys(sources, 0),
-        counts={},
-        rows={},
-        units={},
+        kind="release",
         about=(
             ("release", f"{len(sources)} entries, {sum(release.lines.values()):,} lines"),
             ("meta.json", f"sha256 {file_sha256(meta_file(path))}"),

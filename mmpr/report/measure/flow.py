@@ -67,106 +67,58 @@ def _release_flow(dataset: ReleaseDataset, stats: Statistics) -> Flow:
 
 def _stages(info: DatasetInfo, stats: Statistics, rejected: RejectCounts) -> Iterator[FlowStage]:
     counts = stats.counts
-    taken, kept_out = index_rows(info, "train"), index_rows(info, "heldout")
-    heldout = sum(rows for name, rows in info.rows.items() if name.startswith("heldout/"))
+    taken, held_out = index_rows(info, "train"), index_rows(info, "heldout")
     not_selected = info.count("index", "not_selected")
     at_index = rejected_by(rejected, "index-train", "index-heldout")
-    yield FlowStage(
-        "rows",
-        "Rows of the sources",
-        "rows",
-        taken + kept_out + not_selected + sum(at_index.values()),
-        (
-            FlowPart("taken", "taken to be asked", taken, True, "taken"),
-            FlowPart("heldout", "kept for evaluation", kept_out, True, "heldout"),
-            *_dropped({"not_selected": not_selected}),
-            *_dropped(at_index),
-        ),
-    )
-    yield FlowStage(
-        "heldout",
-        "Held-out rows",
-        "rows",
-        kept_out,
-        (
-            FlowPart("heldout_questions", "questions for evaluation", heldout, True),
-            *_dropped(rejected_by(rejected, "ingest-heldout")),
-        ),
-    )
-    yield FlowStage(
-        "taken",
-        "Rows to ask",
-        "rows",
-        taken,
-        (
-            FlowPart("questions", "questions", counts["questions"], True, "questions"),
-            *_dropped(rejected_by(rejected, "ingest-train")),
-        ),
-    )
-    yield FlowStage(
-        "questions",
-        "Questions",
-        "questions",
-        counts["questions"],
-        (
-            FlowPart("asked", "asked", counts["rollouts"], True, "asked"),
-            *_dropped(rejected_by(rejected, "sample-train")),
-        ),
-    )
-    outcomes = {name: counts[f"outcome/{name}"] for name in OUTCOMES if name not in ("paired", "not_asked")}
-    yield FlowStage(
-        "asked",
-        "Questions asked",
-        "questions",
-        counts["rollouts"],
-        (FlowPart("paired", "have pairs", counts["outcome/paired"], True), *_dropped(outcomes)),
-    )
+    rows = taken + held_out + not_selected + sum(at_index.values())
+    parts = [
+        FlowPart("taken", "taken to be asked", taken, True, "taken"),
+        FlowPart("heldout", "kept for evaluation", held_out, True, "heldout"),
+    ]
+    dropped = (*_dropped({"not_selected": not_selected}), *_dropped(at_index))
+    yield FlowStage("rows", "Rows of the sources", "rows", rows, (*parts, *dropped))
+
+    part = FlowPart("heldout_questions", "questions for evaluation", _heldout_rows(info), True)
+    dropped = _dropped(rejected_by(rejected, "ingest-heldout"))
+    yield FlowStage("heldout", "Held-out rows", "rows", held_out, (part, *dropped))
+
+    part = FlowPart("questions", "questions", counts["questions"], True, "questions")
+    dropped = _dropped(rejected_by(rejected, "ingest-train"))
+    yield FlowStage("taken", "Rows to ask", "rows", taken, (part, *dropped))
+
+    part = FlowPart("asked", "asked", counts["rollouts"], True, "asked")
+    dropped = _dropped(rejected_by(rejected, "sample-train"))
+    yield FlowStage("questions", "Questions", "questions", counts["questions"], (part, *dropped))
+
+    part = FlowPart("paired", "have pairs", counts["outcome/paired"], True)
+    dropped = _dropped({name: counts[f"outcome/{name}"] for name in OUTCOMES if name not in ("paired", "not_asked")})
+    yield FlowStage("asked", "Questions asked", "questions", counts["rollouts"], (part, *dropped))
+
     statuses = stats.categories["statuses"].totals()
-    judged = sum(statuses.values())
-    yield FlowStage(
-        "responses",
-        "Responses",
-        "responses",
-        counts["responses"],
-        (
-            *(
-                FlowPart(
-                    status, reason_text(status), statuses[status], status in JUDGED, "possible" * (status in JUDGED)
-                )
-                for status in STATUSES
-                if statuses[status] or status in JUDGED[:2]
-            ),
-            FlowPart("open_ended", "open-ended", _open(counts), True, "open_ended"),
-        ),
-    )
-    yield FlowStage(
-        "open_ended",
-        "Open-ended responses",
-        "responses",
-        counts["responses"] - judged,
-        (
-            FlowPart("continued", "continued without the picture", counts["open/continued"], True, "possible"),
-            *_dropped({name: counts[f"open/{name}"] for name in ("same_text", "truncated", "empty")}),
-            *_dropped({"over the cap of continuations": counts["open/capped"]}),
-            *_dropped({"refused by the engine": counts["open/refused"]}),
-        ),
-    )
-    pairs = {method: counts[f"pairs/{method}"] for method in METHODS}
-    skipped = {name.removeprefix("skipped/"): by for name, by in info.named("pair", "skipped/").items()}
-    yield FlowStage(
-        "possible",
-        "Possible pairs",
-        "pairs",
-        counts["possible/correctness"] + counts["possible/format"] + counts["continuations"],
-        (
-            *(FlowPart(method, f"{method} pairs", by, True) for method, by in pairs.items()),
-            *_dropped(skipped),
-        ),
-    )
+    parts = [
+        FlowPart(name, reason_text(name), statuses[name], name in JUDGED, "possible" if name in JUDGED else "")
+        for name in STATUSES
+        if statuses[name] or name in ("correct", "incorrect")
+    ]
+    open_ended = sum(count for name, count in counts.items() if name.startswith("open/"))
+    part = FlowPart("open_ended", "open-ended", open_ended, True, "open_ended")
+    yield FlowStage("responses", "Responses", "responses", counts["responses"], (*parts, part))
+
+    part = FlowPart("continued", "continued without the picture", counts["open/continued"], True, "possible")
+    reasons = {name: counts[f"open/{name}"] for name in ("same_text", "truncated", "empty")}
+    reasons["over the cap of continuations"] = counts["open/capped"]
+    reasons["refused by the engine"] = counts["open/refused"]
+    total = counts["responses"] - sum(statuses.values())
+    yield FlowStage("open_ended", "Open-ended responses", "responses", total, (part, *_dropped(reasons)))
+
+    parts = [FlowPart(method, f"{method} pairs", counts[f"pairs/{method}"], True) for method in METHODS]
+    skipped = {name.removeprefix("skipped/"): count for name, count in info.named("pair", "skipped/").items()}
+    total = counts["possible/correctness"] + counts["possible/format"] + counts["continuations"]
+    yield FlowStage("possible", "Possible pairs", "pairs", total, (*parts, *_dropped(skipped)))
 
 
-def _open(counts: Counter[str]) -> int:
-    return sum(by for name, by in counts.items() if name.startswith("open/"))
+def _heldout_rows(info: DatasetInfo) -> int:
+    return sum(rows for name, rows in info.rows.items() if name.startswith("heldout/"))
 
 
 def _dropped(reasons: dict[str, int]) -> tuple[FlowPart, ...]:
@@ -180,8 +132,7 @@ def _checks(info: DatasetInfo, stats: Statistics, rejected: RejectCounts) -> Ite
         "rows taken", info.count("index", "selected"), index_rows(info, "train") + index_rows(info, "heldout")
     )
     yield FlowCheck("questions", info.count("ingest", "questions"), counts["questions"])
-    heldout = sum(rows for name, rows in info.rows.items() if name.startswith("heldout/"))
-    yield FlowCheck("held-out questions", info.count("heldout", "questions"), heldout)
+    yield FlowCheck("held-out questions", info.count("heldout", "questions"), _heldout_rows(info))
     for stage, at in (
         ("index", ("index-train", "index-heldout")),
         ("ingest", ("ingest-train",)),
