@@ -15,9 +15,11 @@ PY       := $(VENV)/bin/python
 INSTALL  := $(PY) -m pip install --quiet --disable-pip-version-check --no-deps
 RUNTIME  := $(VENV)/.installed-$(EXTRA)
 DEV      := $(VENV)/.installed-dev
+SITE     := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build-mmpr report train evaluate prove demo-model scale torture fuzz test test-install check-gpu-lock lint format clean
+.PHONY: help setup build-mmpr report train evaluate prove demo-model scale torture fuzz test test-fast test-install check-gpu-lock lint docs \
+	format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,6 +62,9 @@ check-gpu-lock:  ## install locks/gpu.txt into a folder that goes again, import 
 test: $(RUNTIME) $(DEV)  ## run the whole suite
 	@$(PY) -m pytest $(ARGS)
 
+test-fast: $(RUNTIME) $(DEV)  ## run the quick tests: those without Ray, vLLM or a browser
+	@$(PY) -m pytest -m "not slow and not ray and not vllm and not browser" $(ARGS)
+
 torture: $(RUNTIME)  ## builds under 200 faults on a cluster of namespaces, and the proof (Linux, root; ARGS=--short)
 	@$(PY) -m benchmarks.torture $(ARGS)
 
@@ -68,11 +73,15 @@ lint: $(RUNTIME) $(DEV)  ## ruff and mypy
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
+docs: $(RUNTIME) $(DEV) $(SITE)  ## build the documentation's site into site/; a broken link fails
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	@echo "site/index.html"
+
 format: $(DEV)  ## let ruff format the code
 	@$(PY) -m ruff format .
 
-clean:  ## remove .venv and caches; builds stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+clean:  ## remove .venv, site and caches; builds stay
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
 $(PY):
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or \
@@ -87,4 +96,8 @@ $(RUNTIME): locks/$(EXTRA).txt locks/install.py pyproject.toml | $(PY)
 
 $(DEV): locks/dev.txt | $(RUNTIME)
 	@$(INSTALL) -r locks/dev.txt
+	@touch $@
+
+$(SITE): locks/docs.txt | $(DEV)
+	@$(INSTALL) -r locks/docs.txt
 	@touch $@
