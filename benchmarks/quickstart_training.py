@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -90,6 +93,16 @@ def score(recipe: Recipe, model: str, questions: Sequence[Question], log: Path) 
     return dict(counts)
 
 
+def end_with_parent() -> None:
+    """Have Linux kill this process when its parent ends, however the parent ends."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+if __name__ == "__mp_main__":  # vLLM's process, where it is spawned
+    end_with_parent()
+
+
 def score_apart(arguments: argparse.Namespace, model: Path, out: Path) -> dict[str, list[int]]:
     """`score` in a process of its own; the engine takes over its process's output."""
     command = [sys.executable, __file__, "--score", str(model), "--json", str(out), "--data", str(arguments.data)]
@@ -140,6 +153,7 @@ def main() -> None:
     arguments = parser.parse_intermixed_args()
 
     if arguments.score:
+        os.register_at_fork(after_in_child=end_with_parent)  # vLLM's process, where it is forked
         recipe = load_recipe(BUILD_RECIPE, ["sampling.temperature=0.0", "sampling.samples=1"])
         questions = to_tune_on(arguments.questions or 1200) if arguments.tune else held_out(arguments.data)
         log = arguments.json.with_suffix(".log")

@@ -19,7 +19,7 @@ from mmpr.judging import judge
 from mmpr.schema import Completions, PreferenceRow, Question, Reject, Rollout, Verdicts
 
 if TYPE_CHECKING:
-    from mmpr.evaluate.nouns import Evaluation, Style
+    from mmpr.evaluate.results import Evaluation, Style
     from mmpr.export.formats import Format, Images
     from mmpr.storage.integrity import Problem
     from mmpr.storage.shards import Stage

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmpr.check.__main__ import main
-from mmpr.check.show import random_pairs
+from mmpr.check.print_build import random_pairs
+from mmpr.check.verify import RowCounts
 from mmpr.command import printable
 from mmpr.errors import OutputError
 from mmpr.schema import Completions, Pair, PreferenceRow, Question, Reject, Rollout
@@ -52,6 +54,20 @@ def named_problems(out: Path) -> set[str]:
         return {problem.where for problem in check_files(out)}
     except OutputError:
         return {"manifest.json"}
+
+
+def test_ids_are_known_again_without_being_kept_in_memory() -> None:
+    rows = RowCounts()
+    tracemalloc.start()
+    try:
+        assert all(rows.is_new("questions", f"{number:032x}") for number in range(20_000))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 200_000  # a set of these ids takes 3 MB
+    assert not rows.is_new("questions", f"{7:032x}")
+    assert rows.is_new("pairs", f"{7:032x}")
+    assert [rows.is_new("questions", id) for id in ("no hex digits", "", "no hex digits")] == [True, True, False]
 
 
 def test_a_clean_build_is_proved(small_build: SmallBuild, capsys: pytest.CaptureFixture[str]) -> None:

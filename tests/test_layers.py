@@ -36,6 +36,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("progress",),
     ("runners",),
     ("hub",),
+    ("inputs", "pages"),
     ("report", "export", "check"),
     ("build", "evaluate"),
     ("train",),

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.prove.arms import BASE
 from benchmarks.prove.results import bootstrap
-from mmpr.evaluate.score import tally
+from mmpr.evaluate.score import count_run
 from mmpr.evaluate.store import finished_runs
 from mmpr.sources.digits import Digits
 from mmpr.sources.easy_vqa_questions import EasyVqa
@@ -55,7 +55,7 @@ def write(path: Path) -> None:
 
 def compare(root: Path) -> list[dict[str, Any]]:
     """All questions and each kind: right before, right in the mean of the other models, and the difference."""
-    right = {run.about["model"]: tally(run) for run in finished_runs(root)}
+    right = {run.about["model"]: count_run(run) for run in finished_runs(root)}
     base = right.pop(BASE)
     found = []
     for by, _, kind, at in base.groups():

@@ -17,8 +17,8 @@ from benchmarks.prove.arms import BASE, Arm
 from benchmarks.prove.jobs import Setup
 from mmpr.errors import OutputError
 from mmpr.evaluate.intervals import CONFIDENCE, RESAMPLES, Floats, Ints
-from mmpr.evaluate.nouns import STYLES, Style
-from mmpr.evaluate.score import Tally, tally
+from mmpr.evaluate.results import STYLES, Style
+from mmpr.evaluate.score import RunCounts, count_run
 from mmpr.evaluate.store import Run, finished_runs
 
 SEED = 0
@@ -30,7 +30,7 @@ class Measured:
 
     arm: str
     seed: int | None
-    answers: Mapping[Style, Tally]
+    answers: Mapping[Style, RunCounts]
     training: Mapping[str, Any] | None
 
 
@@ -88,7 +88,7 @@ def read(arms: Sequence[Arm], seeds: Sequence[int], setup: Setup) -> list[Measur
 
 
 def _read_one(arm: str, seed: int | None, runs: Sequence[Run], setup: Setup) -> Measured:
-    answers: dict[Style, Tally] = {run.about["style"]: tally(run) for run in runs if run.about["model"] == arm}
+    answers: dict[Style, RunCounts] = {run.about["style"]: count_run(run) for run in runs if run.about["model"] == arm}
     if set(answers) != set(STYLES):
         raise OutputError(f"{setup.of(seed) / 'evaluation'}: {arm} is not finished")
     if seed is None:
@@ -199,7 +199,7 @@ def _right(measured: Sequence[Measured], arm: str, style: Style) -> Floats:
     return np.stack([one.answers[style].column("correct") for one in measured if one.arm == arm]).astype(np.float64)
 
 
-def _groups(answers: Tally) -> Iterator[tuple[str, Any]]:
+def _groups(answers: RunCounts) -> Iterator[tuple[str, Any]]:
     """Names and positions of questions: all, then each kind of a source."""
     for by, source, kind, at in answers.groups():
         if by == "all":
@@ -208,5 +208,5 @@ def _groups(answers: Tally) -> Iterator[tuple[str, Any]]:
             yield f"{source}: {kind}", at
 
 
-def _mean_of(answers: Tally, name: str) -> float:
+def _mean_of(answers: RunCounts, name: str) -> float:
     return float(answers.column(name).mean())

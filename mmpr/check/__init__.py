@@ -1,1 +1,1 @@
-"""What a build holds and whether it is whole: ``python -m mmpr.check OUT [--verify]``."""
+"""Print what a build holds, and check that it is whole: ``python -m mmpr.check OUT [--verify]``."""

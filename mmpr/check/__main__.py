@@ -1,4 +1,4 @@
-"""``python -m mmpr.check OUT``: schema, counts, a few random pairs, and whether every byte is as it was written."""
+"""``python -m mmpr.check OUT``: print schema, counts and some pairs of a build, and check its files."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> int:
         if not args.verify:
-            from mmpr.check.show import show
+            from mmpr.check.print_build import print_build
 
-            show(args.out, args.pairs, args.seed)
+            print_build(args.out, args.pairs, args.seed)
         return _check(args.out, args.verify)
 
     return run_command(work, stopped="stopped")
@@ -49,7 +49,7 @@ def _arguments() -> argparse.ArgumentParser:
 
 
 def _check(out: Path, everything: bool) -> int:
-    """Check checksums, or all that can be checked; print what is wrong."""
+    """Check the checksums, or everything, and print the problems; returns the exit status."""
     from mmpr.check.verify import verify
     from mmpr.progress import Steps
     from mmpr.storage.integrity import check_files
@@ -67,7 +67,7 @@ def _check(out: Path, everything: bool) -> int:
 
 
 def _tell(problems: Iterable[Problem]) -> int:
-    """Print problems as they are found; returns how many there are."""
+    """Print the first problems as they are found; returns how many there are."""
     rest = iter(problems)
     shown = 0
     for problem in islice(rest, _SHOWN):

@@ -1,4 +1,4 @@
-"""The proof of a build: what is stored is what the manifest says, and every pair is right by the judge of today.
+"""Verify a build: its files are those of the manifest, and every pair is right by the judge of this version.
 
 checksums ─▶ unit by unit: pictures decode, ids are unique, pairs follow from the responses, judged again ─▶ counts
 """
@@ -27,28 +27,31 @@ from mmpr.schema import (
     Response,
     Rollout,
     Verdicts,
+    content_id,
     sample_seed,
 )
+from mmpr.sources.ids import Seen
 from mmpr.stages import judge_rollout
 from mmpr.storage.images import clean_image
 from mmpr.storage.integrity import Problem, check_files
 from mmpr.storage.manifest import read_manifest
-from mmpr.storage.shards import Stage, Unit, index_shard, rejects_shard, shard
+from mmpr.storage.shards import MANIFEST, PLAN, Stage, Unit, index_shard, rejects_shard, shard
 from mmpr.storage.tables import read_rows
 
 Count = tuple[str, str, str]
+"""Stage, source, and what is counted."""
 
 _DECODERS = 2
 _REBUILD = "build again into another folder"
 _REPAIR = "run the build command again with --from pair"
 _REJUDGE = "run the build command again with --from verify"
-# Sums that only the stage itself can tell; nothing stored says them.
+# Counts that only the stage itself knows: they cannot be counted again from what is stored.
 _UNSTORED = ("not_selected", "skipped/", "questions/")
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """What the recipe asks for: its seed, by source the responses a question and the rule, and the pictures' limits."""
+class _Settings:
+    """The recipe's settings: seed, limits of pictures, and by source the samples a question and the matcher's rule."""
 
     seed: int
     samples: Mapping[str, int]
@@ -57,20 +60,21 @@ class _Asked:
 
 
 @dataclass(slots=True)
-class _Tally:
-    """What the rows add up to, by (stage, source, what), and all ids seen."""
+class RowCounts:
+    """Counts of the rows, and the ids that were there before; memory does not grow with the number of ids."""
 
     counts: dict[Count, int] = field(default_factory=dict)
-    ids: dict[str, set[str]] = field(default_factory=dict)
+    ids: dict[str, Seen] = field(default_factory=dict)
 
     def count(self, stage: str, source: str, what: str, by: int = 1) -> None:
+        """Add to a count."""
         self.counts[stage, source, what] = self.counts.get((stage, source, what), 0) + by
 
     def is_new(self, table: str, id: str) -> bool:
-        known = self.ids.setdefault(table, set())
-        new = id not in known
-        known.add(id)
-        return new
+        """Whether a table had no row of this id before."""
+        if table not in self.ids:
+            self.ids[table] = Seen()
+        return self.ids[table].add(content_id(id))  # a damaged shard may hold any text as an id
 
 
 def verify(out: Path, steps: Steps) -> Iterator[Problem]:
@@ -85,7 +89,7 @@ def verify(out: Path, steps: Steps) -> Iterator[Problem]:
     yield from check_files(out, lambda _: steps.advance())
     try:
         recipe = manifest["recipe"]
-        asked = _Asked(
+        settings = _Settings(
             int(recipe["seed"]),
             {str(spec["name"]): int(spec["samples"] or recipe["sampling"]["samples"]) for spec in recipe["sources"]},
             {str(spec["name"]): str(spec["rule"]) for spec in recipe["sources"]},
@@ -99,55 +103,55 @@ def verify(out: Path, steps: Steps) -> Iterator[Problem]:
         }
         build = read_build(out)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        yield Problem("manifest.json", f"is damaged ({error!r})", "restore it from a copy")
+        yield Problem(MANIFEST, f"is damaged ({error!r})", "restore it from a copy")
         return
     except OutputError as error:
-        yield Problem("build.json", str(error), "restore it from a copy")
+        yield Problem(PLAN, str(error), "restore it from a copy")
         return
     if build is None:
         return  # check_files has missed it
-    tally = _Tally()
+    rows = RowCounts()
     steps.begin("rows", sum(build.units.values()))
     for split in ("train", "heldout"):
         for unit in build.of(split):
-            yield from _guarded(unit.file, _unit(out, unit, asked, tally))
+            yield from _guarded(unit.file, _unit(out, unit, settings, rows))
             steps.advance()
-    yield from _guarded("rejects", _rejects(out, tally))
-    yield from _compare(told, tally.counts)
+    yield from _guarded("rejects", _rejects(out, rows))
+    yield from _compare(told, rows.counts)
 
 
 def _guarded(where: str, check: Iterable[Problem]) -> Iterator[Problem]:
-    """The problems of a unit; a shard that cannot be read is one of them."""
+    """The problems of a unit, or that a shard of it cannot be read."""
     try:
         yield from check
     except OutputError as error:
         yield Problem(where, str(error), "restore it from a copy")
 
 
-def _unit(out: Path, unit: Unit, asked: _Asked, tally: _Tally) -> Iterator[Problem]:
-    """All rows of a unit in all folders."""
+def _unit(out: Path, unit: Unit, settings: _Settings, rows: RowCounts) -> Iterator[Problem]:
+    """Problems in the rows of a unit, in all folders."""
     stage = "ingest" if unit.split == "train" else "heldout"
     indexed = {row.id for row in read_rows(index_shard(out, unit), IndexedRow)}
     for row in read_rows(index_shard(out, unit), IndexedRow):
-        tally.count("index", row.source, "selected")
+        rows.count("index", row.source, "selected")
     questions: dict[str, Question] = {}
     where = shard(out, "ingest", unit).relative_to(out).as_posix()
     for question in read_rows(out / where, Question):
-        tally.count(stage, question.source, "questions")
-        if not tally.is_new("questions", question.id):
+        rows.count(stage, question.source, "questions")
+        if not rows.is_new("questions", question.id):
             yield Problem(f"{where} row {question.id}", "this id stands in the build twice", _REBUILD)
         if question.id not in indexed:
             yield Problem(f"{where} row {question.id}", "is not in the index of its unit", _REBUILD)
         questions[question.id] = question
     for id in sorted(indexed - questions.keys() - _rejected(out, "ingest", unit)):
         yield Problem(f"{where} row {id}", "is in the index of its unit, but neither here nor in rejects/", _REBUILD)
-    yield from _pictures(where, questions.values(), asked.limits)
+    yield from _pictures(where, questions.values(), settings.limits)
     if unit.split == "train":
-        yield from _answers(out, unit, questions, asked, tally)
+        yield from _answers(out, unit, questions, settings, rows)
 
 
 def _pictures(where: str, questions: Iterable[Question], limits: ImagesSpec) -> Iterator[Problem]:
-    """Every picture decodes, and there is one mark for each."""
+    """Questions with a picture that does not decode, or without one mark for each picture."""
 
     def problem(question: Question) -> Problem | None:
         row = f"{where} row {question.id}"
@@ -165,26 +169,27 @@ def _pictures(where: str, questions: Iterable[Question], limits: ImagesSpec) -> 
 
 
 def _rejected(out: Path, stage: str, unit: Unit) -> set[str]:
-    """Ids of the questions that a stage has dropped; ingest tells where they stand behind the id."""
+    """Ids of the questions that a stage dropped; ingest writes their file and row behind the id."""
     path = rejects_shard(out, stage, unit)
     return {reject.id.split(" ")[0] for reject in read_rows(path, Reject)} if path.exists() else set()
 
 
-def _samples(rollout: Rollout, asked: _Asked) -> Iterator[str]:
-    """What is wrong with the number or the seeds of a question's responses."""
-    want = asked.samples.get(rollout.source, 0)
+def _samples(rollout: Rollout, settings: _Settings) -> Iterator[str]:
+    """What is wrong with the number or the seeds of a question's responses, if anything."""
+    want = settings.samples.get(rollout.source, 0)
     if len(rollout.responses) != want:
         yield f"has {len(rollout.responses)} responses, the recipe asks for {want}"
     elif any(
-        response.seed != sample_seed(asked.seed, rollout.id, place) for place, response in enumerate(rollout.responses)
+        response.seed != sample_seed(settings.seed, rollout.id, place)
+        for place, response in enumerate(rollout.responses)
     ):
         yield "has responses of other seeds than the recipe's"
 
 
 def _answers(
-    out: Path, unit: Unit, questions: Mapping[str, Question], asked: _Asked, tally: _Tally
+    out: Path, unit: Unit, questions: Mapping[str, Question], settings: _Settings, rows: RowCounts
 ) -> Iterator[Problem]:
-    """Rollouts, completions, verdicts and pairs of a unit."""
+    """Problems in the rollouts, completions, verdicts and pairs of a unit."""
 
     def path(stage: Stage) -> Path:
         return shard(out, stage, unit)
@@ -197,31 +202,31 @@ def _answers(
     for id in sorted(questions.keys() - rollouts.keys() - _rejected(out, "sample", unit)):
         yield Problem(f"rollouts/{unit.file} row {id}", "has no responses, and is not in rejects/", _REBUILD)
     for rollout in rollouts.values():
-        for what in _samples(rollout, asked):
+        for what in _samples(rollout, settings):
             yield Problem(f"rollouts/{unit.file} row {rollout.id}", what, _REBUILD)
-        tally.count("sample", rollout.source, "responses", len(rollout.responses))
-        tally.count("sample", rollout.source, "tokens", sum(response.tokens for response in rollout.responses))
-        tally.count("sample", rollout.source, "prompt_tokens", rollout.prompt_tokens)
+        rows.count("sample", rollout.source, "responses", len(rollout.responses))
+        rows.count("sample", rollout.source, "tokens", sum(response.tokens for response in rollout.responses))
+        rows.count("sample", rollout.source, "prompt_tokens", rollout.prompt_tokens)
         for response in rollout.responses:
-            tally.count("sample", rollout.source, f"finish/{response.finish_reason}")
+            rows.count("sample", rollout.source, f"finish/{response.finish_reason}")
     completions = {row.id: row for row in read_rows(path("complete"), Completions)}
     for row in completions.values():
         if row.completions:
-            tally.count("complete", row.source, "continuations", len(row.completions))
-            tally.count("complete", row.source, "tokens", sum(item.continuation.tokens for item in row.completions))
+            rows.count("complete", row.source, "continuations", len(row.completions))
+            rows.count("complete", row.source, "tokens", sum(item.continuation.tokens for item in row.completions))
     for verdicts in read_rows(path("verify"), Verdicts):
         for verdict in verdicts.verdicts:
-            tally.count("verify", verdicts.source, verdict.status)
+            rows.count("verify", verdicts.source, verdict.status)
     for folder, ids in (("rollouts", rollouts), ("completions", completions)):
         for id in ids.keys() - questions.keys():
             yield Problem(f"{folder}/{unit.file} row {id}", "answers no question of its unit", _REBUILD)
 
     for pairs in read_rows(path("pair"), PreferenceRow):
         where = f"pairs/{unit.file} row {pairs.id}"
-        tally.count("pair", pairs.source, "questions/paired")
+        rows.count("pair", pairs.source, "questions/paired")
         for pair in pairs.pairs:
-            tally.count("pair", pairs.source, f"pairs/{pair.method}")
-        if not tally.is_new("pairs", pairs.id):
+            rows.count("pair", pairs.source, f"pairs/{pair.method}")
+        if not rows.is_new("pairs", pairs.id):
             yield Problem(where, "this id stands in pairs/ twice", _REPAIR)
         question, rollout_of = questions.get(pairs.id), rollouts.get(pairs.id)
         if question is None or rollout_of is None:
@@ -232,12 +237,12 @@ def _answers(
             *_from_responses(pairs, rollout_of, completions.get(pairs.id)),
         ]
         if not problems:
-            problems = [*_judged(pairs, question, rollout_of, asked.rules.get(pairs.source, "default"))]
+            problems = [*_judged(pairs, question, rollout_of, settings.rules.get(pairs.source, "default"))]
         yield from (replace(problem, where=where) for problem in problems)
 
 
 def _same(row: PreferenceRow, question: Question, rollout: Rollout) -> Iterator[Problem]:
-    """What a row of pairs/ repeats is what the other folders hold."""
+    """Differences between a row of pairs/ and what the other folders say of its question."""
     for name in ("source", "kind", "question", "answer", "images"):
         if getattr(row, name) != getattr(question, name):
             yield Problem("", f"its {name} is not that of questions/", _REPAIR)
@@ -246,7 +251,7 @@ def _same(row: PreferenceRow, question: Question, rollout: Rollout) -> Iterator[
 
 
 def _from_responses(row: PreferenceRow, rollout: Rollout, completions: Completions | None) -> Iterator[Problem]:
-    """Every response is one that was sampled or continued, and every pair names two of them."""
+    """Responses that were neither sampled nor continued, and pairs that do not name two of the responses."""
     written = {
         (item.response, len(item.prefix), _joined(item)) for item in (completions.completions if completions else ())
     }
@@ -266,18 +271,18 @@ def _from_responses(row: PreferenceRow, rollout: Rollout, completions: Completio
 
 
 def _sampled(paired: PairedResponse) -> Response:
-    """A response of a pair as rollouts/ holds it."""
+    """A response of a pair as rollouts/ has it."""
     return Response(paired.text, paired.seed, paired.finish_reason, paired.tokens)
 
 
 def _joined(item: Completion) -> Response:
-    """A beginning that was kept with its continuation, as one response."""
+    """The kept beginning of a response and its continuation, as one response."""
     end = item.continuation
     return Response(item.prefix + end.text, end.seed, end.finish_reason, item.prefix_tokens + end.tokens)
 
 
 def _judged(row: PreferenceRow, question: Question, rollout: Rollout, rule: str) -> Iterator[Problem]:
-    """Chosen is right and rejected is not, by the judge of today; dropout pairs share their beginning."""
+    """Pairs that are wrong when judged again, and dropout pairs that do not share their beginning."""
     statuses: list[str] = []
     if question.answer is not None:
         again = tuple(_sampled(response) for response in row.responses)
@@ -315,21 +320,21 @@ def _dropout(row: PreferenceRow, pair: Pair) -> str:
     return ""
 
 
-def _rejects(out: Path, tally: _Tally) -> Iterator[Problem]:
-    """Count what was dropped; the name of a file begins with its stage."""
+def _rejects(out: Path, rows: RowCounts) -> Iterator[Problem]:
+    """Count the rows of rejects/, whose files are named by their stage."""
     for path in sorted((out / "rejects").glob("*.parquet")):
         stage, split = path.name.split("-")[:2]
         for reject in read_rows(path, Reject):
             what = f"rejected/{reject.reason}"
-            tally.count("heldout" if (stage, split) == ("ingest", "heldout") else stage, reject.source, what)
+            rows.count("heldout" if (stage, split) == ("ingest", "heldout") else stage, reject.source, what)
     yield from ()
 
 
 def _compare(told: Mapping[Count, int], found: Mapping[Count, int]) -> Iterator[Problem]:
-    """The manifest's counts against those of the rows."""
+    """Differences between the counts of the manifest and those of the rows."""
     for count in sorted({*told, *found}):
         says, sum_ = told.get(count, 0), found.get(count, 0)
         unstored = count[2].startswith(_UNSTORED) and count[2] != "questions/paired"
         if says != sum_ and not unstored:
             sums = f"says {says} for {'/'.join(count)}, the rows add up to {sum_}"
-            yield Problem("manifest.json", sums, _REBUILD)
+            yield Problem(MANIFEST, sums, _REBUILD)

@@ -1,4 +1,4 @@
-"""``python -m mmpr.evaluate --model M [--model M2 …] --data D --out R``: how good models are, and which is better."""
+"""``python -m mmpr.evaluate --model M [--model M2 …] --data D --out R``: measure models, and compare them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def main(argv: list[str] | None = None) -> int:
     args = _arguments().parse_intermixed_args(argv)
 
     def work() -> None:
-        from mmpr.evaluate.nouns import STYLES
+        from mmpr.evaluate.results import STYLES
         from mmpr.evaluate.run import evaluate
-        from mmpr.evaluate.show import show
+        from mmpr.evaluate.terminal import show
 
         evaluation = evaluate(
             args.model,

@@ -1,7 +1,7 @@
-"""The arithmetic of an evaluation: means with intervals, pass@k, and two models on the same questions.
+"""The statistics of an evaluation: bootstrap intervals, pass@k, and McNemar's test.
 
-Everything is a function of per-question numbers. A question with K samples is one cluster: its samples are not
-independent of each other, so intervals come from drawing whole questions again.
+All take one number a question. The K samples of a question are not independent, so the bootstrap resamples whole
+questions.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ def interval(values: Floats, seed: int = 0) -> tuple[float, float] | None:
 
 
 def pass_at(samples: Ints, correct: Ints, k: int) -> float | None:
-    """The mean over questions (N,) of the chance that at least one of k samples is right; None of no question.
+    """The mean over questions (N,) of the chance that at least one of k samples is right; None without questions.
 
-    Unbiased, from ``correct`` of ``samples`` drawn: 1 - C(n - c, k) / C(n, k) (Chen et al. 2021, arXiv 2107.03374).
+    The unbiased estimate from ``correct`` of ``samples`` drawn: 1 - C(n - c, k) / C(n, k) (Chen et al. 2021, arXiv
+    2107.03374).
 
     Raises:
         ValueError: a question has fewer than k samples.
@@ -57,10 +58,9 @@ def pass_at(samples: Ints, correct: Ints, k: int) -> float | None:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """The exact two-sided p-value that two models are right equally often (McNemar).
+    """The exact two-sided p-value of McNemar's test that two models are right equally often.
 
-    ``only_first`` and ``only_second`` count the questions that one of them alone got right. Without any, nothing tells
-    the models apart: 1.
+    ``only_first`` and ``only_second`` count the questions that only one of them got right; without any, it is 1.
     """
     differing = only_first + only_second
     if not differing:

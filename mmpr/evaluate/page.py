@@ -1,7 +1,7 @@
-"""The page of an evaluation: scores, kinds, differences, and the questions that two models did differently.
+"""The page of an evaluation: scores, kinds of questions, differences, and questions whose scores differ.
 
-One file in the look of the reports (see ``mmpr.report.look``). Whatever was evaluated it stays below some 15 MB: of
-many questions and models the first are shown, and the page says how many there are.
+It is one file and stays below about 15 MB: of many questions and models only the first are shown, and the page says how
+many there are.
 """
 
 from __future__ import annotations
@@ -13,30 +13,29 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mmpr.evaluate.nouns import Difference, Evaluation, Paired, Result, Scores
-from mmpr.evaluate.show import ends, points, share
-from mmpr.evaluate.store import Stored, read_stored
+from mmpr.evaluate.results import Difference, Evaluation, Paired, Result, Scores
+from mmpr.evaluate.store import StoredQuestions, read_stored
+from mmpr.evaluate.terminal import ends, points, share
+from mmpr.pages import frame
+from mmpr.pages.pictures import Picture, small_copy
+from mmpr.pages.responses import MarkedResponse, ShownResponse, judged_response, mark_response, shorten
+from mmpr.pages.safe_text import differing
 from mmpr.prompts import strip_short_answer
-from mmpr.report import cards, look
-from mmpr.report.display import differing
-from mmpr.report.nouns import Picture, ShownResponse
-from mmpr.report.pictures import shown
-from mmpr.report.read import one, read_columns, read_selected
-from mmpr.report.sample import judged, shorten
+from mmpr.storage.columns import column_of, read_columns, read_selected
 from mmpr.storage.shards import Stage, shard
 
 EXAMPLE_BYTES = 12_000_000
-"""All shown questions together."""
+"""The size of all shown questions together."""
 
 MODELS_LISTED, PAIRS_LISTED, KINDS_LISTED = 24, 24, 60
 
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """What one model said: a response, how many of its samples are right, and which side of the colours it is on."""
+    """One model's answer: a response, how many of its ``samples`` are right, and its colour (chosen or rejected)."""
 
     model: str
-    card: cards.ResponseCard | None
+    card: MarkedResponse | None
     right: int
     samples: int
     tone: str
@@ -44,7 +43,7 @@ class _Side:
 
 @dataclass(frozen=True, slots=True)
 class _Example:
-    """A question that two models did differently."""
+    """A question on which two models' scores differ."""
 
     id: str
     source: str
@@ -56,7 +55,7 @@ class _Example:
 
 
 def page(evaluation: Evaluation, root: Path) -> str:
-    """The page of what lies in ``root``.
+    """The page of the evaluation in ``root``, as HTML.
 
     Raises:
         OutputError: a shard that is shown cannot be read.
@@ -66,13 +65,13 @@ def page(evaluation: Evaluation, root: Path) -> str:
     for paired in evaluation.paired[:PAIRS_LISTED]:
         articles: list[Markup] = []
         for example in _examples(paired, root):
-            article = look.render("differing.html", example=example)
+            article = frame.render("differing.html", example=example)
             if len(article) > left:
                 break
             left -= len(article)
             articles.append(article)
         compared.append((paired, articles))
-    body = look.render(
+    body = frame.render(
         "evaluation.html",
         evaluation=evaluation,
         tables=list(_tables(evaluation)),
@@ -88,12 +87,12 @@ def page(evaluation: Evaluation, root: Path) -> str:
     )
     sections = [("#scores", "Scores")] + ([("#differences", "Differences")] if compared else [])
     footer = "Intervals are 95 %, by drawing questions again. All numbers are in report.json, all responses in runs/."
-    style = look.asset("report.css") + look.asset("evaluation.css")
-    return look.page("Evaluation", body, links=sections, footer=footer, style=style)
+    style = frame.asset("report.css") + frame.asset("evaluation.css")
+    return frame.page("Evaluation", body, links=sections, footer=footer, style=style)
 
 
 def _tables(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
-    """A table for each set of questions and way of asking: its models, and the kinds side by side."""
+    """The values of a table for each set of questions, style and way: its models, and their scores by kind."""
     alike: dict[tuple[str, str, str], list[Result]] = {}
     for result in evaluation.results:
         alike.setdefault((result.data, result.style, result.way), []).append(result)
@@ -131,7 +130,7 @@ def _span(difference: Difference, widest: float) -> Markup:
 
 
 def widest(differences: Iterable[Difference]) -> float:
-    """The half width of a line that holds all intervals."""
+    """The largest distance from 0 in any of the intervals, at least 0.05."""
     return max([0.05, *(abs(v) for d in differences for v in (d.low, d.high, d.difference) if v is not None)])
 
 
@@ -147,7 +146,7 @@ def _drawn(at: float, low: float, high: float, zero: bool = False) -> Markup:
 
 
 def _examples(paired: Paired, root: Path) -> Iterator[_Example]:
-    """The questions that are named in a comparison, in its order."""
+    """The questions that a comparison names, in its order."""
     if not paired.examples:
         return
     stored = read_stored(root / "data" / paired.data)
@@ -175,7 +174,7 @@ def _examples(paired: Paired, root: Path) -> Iterator[_Example]:
             id=id,
             source=question["source"],
             kind=question["kind"],
-            pictures=tuple(shown(image["bytes"]) for image in question["images"]),
+            pictures=tuple(small_copy(image["bytes"]) for image in question["images"]),
             question=shorten(text if paired.style == "direct" else strip_short_answer(text))[0],
             answer=question["answer"] or "",
             sides=_sides(answers),
@@ -187,19 +186,19 @@ _Said = tuple[str, list[Mapping[str, Any]], list[Mapping[str, Any]]]
 
 
 def _sides(answers: list[_Said]) -> tuple[_Side, _Side]:
-    """Both models: of the better one a right response, of the other one a wrong one."""
+    """Both models' sides: a right response of the better one, a wrong one of the other."""
     right = [sum(verdict["status"] == "correct" for verdict in verdicts) for _, _, verdicts in answers]
     better = 0 if right[0] > right[1] else 1
     picked: list[ShownResponse | None] = []
     for place, (_, responses, verdicts) in enumerate(answers):
         wanted = [at for at, v in enumerate(verdicts) if (v["status"] == "correct") == (place == better)]
         at = wanted[0] if wanted else 0
-        picked.append(judged(responses[at], at, verdicts[at] if verdicts else None) if responses else None)
+        picked.append(judged_response(responses[at], at, verdicts[at] if verdicts else None) if responses else None)
     differs = differing(*(response.text if response else "" for response in picked))
     first, second = (
         _Side(
             model=model,
-            card=cards.response_card(response, differs=spans) if response else None,
+            card=mark_response(response, differs=spans) if response else None,
             right=count,
             samples=len(responses),
             tone="chosen" if place == better else "rejected",
@@ -212,12 +211,12 @@ def _sides(answers: list[_Said]) -> tuple[_Side, _Side]:
 
 
 def _selected(
-    stored: Stored, folder: Path, stage: Stage, ids: tuple[str, ...], columns: tuple[str, ...]
+    stored: StoredQuestions, folder: Path, stage: Stage, ids: tuple[str, ...], columns: tuple[str, ...]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Some rows of a stage, by id; units that hold none of them are not read."""
+    """Rows of a stage by id; units that hold none of the ids are not read."""
     wanted = frozenset(ids)
     for unit in stored.all_units():
         path = shard(folder, stage, unit)
-        mine = [id for id in one(read_columns(path, ["id"]), "id").to_pylist() if id in wanted]
+        mine = [id for id in column_of(read_columns(path, ["id"]), "id").to_pylist() if id in wanted]
         if mine:
             yield from read_selected(path, columns, mine).items()

@@ -1,4 +1,4 @@
-"""An evaluation from end to end: store the questions, ask the models, count, compare, show."""
+"""An evaluation from end to end: store the questions, ask the models, score, compare, write the page."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmpr.command import printable
-from mmpr.evaluate.data import find_data
-from mmpr.evaluate.nouns import Evaluation, Style
-from mmpr.evaluate.plan import Asking, base_recipe, name_models, plan_runs
+from mmpr.evaluate.questions import find_data
+from mmpr.evaluate.recipes import PlannedRun, base_recipe, name_models, plan_runs
+from mmpr.evaluate.results import Evaluation, Style
 from mmpr.evaluate.store import check_folder, claim, store_questions
 from mmpr.models import say_remote_code
 from mmpr.runners import RunnerName, start_runner
@@ -19,7 +19,6 @@ from mmpr.storage.shards import (
     ATTEMPTS,
     Stage,
     Units,
-    add_counts,
     done,
     locked,
     remove_temporaries,
@@ -43,9 +42,9 @@ def evaluate(
     overrides: Sequence[str] = (),
     runner: RunnerName = "ray",
 ) -> Evaluation:
-    """Evaluate models into ``root``, or go on with what is there; returns everything that lies there then.
+    """Evaluate models in the folder ``root``, or continue there; returns the results of everything in the folder.
 
-    ``samples`` None asks greedily. Words are those of the command line (see ``python -m mmpr.evaluate --help``).
+    ``samples`` None asks greedily. The arguments are those of the command line (``python -m mmpr.evaluate --help``).
 
     Raises:
         RecipeError: settings or models are wrong; all problems are named.
@@ -55,7 +54,7 @@ def evaluate(
     """
     from mmpr.evaluate.page import page
     from mmpr.evaluate.score import read_evaluation, write_metrics
-    from mmpr.report.nouns import as_json
+    from mmpr.storage.trees import as_json
 
     root = root.absolute()
     found = find_data(data)
@@ -66,52 +65,50 @@ def evaluate(
         check_folder(root)
         remove_temporaries(root)
         stored = store_questions(found, recipe, root, lambda line: print(printable(line), file=sys.stderr))
-        asking = plan_runs(recipe, named, styles, stored, root)
-        for one in asking:
+        runs = plan_runs(recipe, named, styles, stored, root)
+        for one in runs:
             claim(one.run)
-        unfinished = [one for one in asking if not one.run.is_finished()]
+        unfinished = [one for one in runs if not one.run.is_finished()]
         if unfinished:
             ask(unfinished, root, runner)
         remove_temporaries(root)
         if found.benchmark is not None:
-            for one in asking:
+            for one in runs:
                 write_metrics(one.run, found.benchmark)
-        evaluation = read_evaluation(root, [one.run.folder for one in asking])
+        evaluation = read_evaluation(root, [one.run.folder for one in runs])
         write_json(root / "report.json", {"format": 1, **as_json(evaluation)})
         write_text(root / "index.html", page(evaluation, root))
     return evaluation
 
 
-def ask(asking: Sequence[Asking], root: Path, runner: RunnerName) -> None:
-    """Whatever is not there yet, run by run, with one runner for all."""
+def ask(runs: Sequence[PlannedRun], root: Path, runner: RunnerName) -> None:
+    """Ask and judge what is missing, run by run, with one runner for all."""
     with start_runner(runner, root / "logs" / "ray.log") as running:
-        for one in asking:
+        for one in runs:
             run, job = one.run, job_of(one)
-            left, there = _left(job, run.stored.all_units(), one.recipe.sampling.samples)
-            going_on = f", {there} of {there + len(left.to_sample)} units are there" if there else ""
-            told = f"{run.about['model']}, {run.about['style']}, {run.about['way']}{going_on}"
-            print(printable(told), file=running.terminal)
+            units = run.stored.all_units()
+            left = _left(job, units, one.recipe.sampling.samples)
+            finished = len(units) - len(left.to_sample)
+            going_on = f", {finished} of {len(units)} units are there" if finished else ""
+            about = f"{run.about['model']}, {run.about['style']}, {run.about['way']}{going_on}"
+            print(printable(about), file=running.terminal)
             running.run(job, one.model.path, left)
             shutil.rmtree(run.folder / ATTEMPTS, ignore_errors=True)
 
 
-def _left(job: Job, units: Units, samples: int) -> tuple[Left, int]:
-    """What a run has still to sample and to judge, and how many of its units are sampled."""
+def _left(job: Job, units: Units, samples: int) -> Left:
+    """What a run has still to sample, and to judge."""
     sampled, judged = (done(job.out, stage, units) for stage in ("sample", "verify"))
     to_sample = units.where([not there for there in sampled])
-    totals: dict[str, int] = {}
-    for unit in to_sample:
-        add_counts(totals, read_counts(job.asked(unit)))
-    questions = sum(totals.values())
-    left = Left(
+    questions = sum(sum(read_counts(job.asked(unit)).values()) for unit in to_sample)
+    return Left(
         to_sample=to_sample,
-        to_judge=units.where([there and not known for there, known in zip(sampled, judged, strict=True)]),
+        to_judge=units.where([s and not j for s, j in zip(sampled, judged, strict=True)]),
         heldout=Units("heldout", len(units), ()),
         totals={"questions": questions, "to_judge": questions * samples},
     )
-    return left, sum(sampled)
 
 
-def job_of(one: Asking) -> Job:
-    """What the workers of a run must know."""
+def job_of(one: PlannedRun) -> Job:
+    """The job that the workers of a run get."""
     return Job(one.recipe, one.run.folder, one.model.revision, questions=one.run.stored.folder, stages=STAGES)

@@ -1,4 +1,4 @@
-"""From stored responses and verdicts to numbers: each run, and every two models on the same questions."""
+"""Scores of runs, and of every two models on the same questions, from stored responses and verdicts."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from typing import Any
 import numpy as np
 
 from mmpr.errors import OutputError
+from mmpr.evaluate.benchmarks.layout import LocalBenchmark
 from mmpr.evaluate.intervals import Ints, interval, mcnemar, pass_at
-from mmpr.evaluate.nouns import (
+from mmpr.evaluate.results import (
     STYLES,
     Answered,
-    Asked,
-    Benchmark,
     Difference,
     Evaluation,
     GroupBy,
     Metric,
     Paired,
+    QuestionSet,
     Result,
     Scores,
     Style,
 )
 from mmpr.evaluate.store import Run, finished_runs
-from mmpr.report.texts import loops
+from mmpr.report.measure.text_checks import loops
 from mmpr.schema import Question, Rollout, Verdicts, content_id
 from mmpr.storage.shards import Unit, shard, write_json
 from mmpr.storage.tables import read_rows
 
 EXAMPLES = 48
-"""Questions that two models did differently, named of each pair of models."""
+"""Questions whose scores differ that are named for each two models."""
 
 _COUNTED = ("drawn", "correct", "unparseable", "undecided", "truncated", "looping", "tokens")
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """A run in numbers: one entry a question with a truth, in the order of the questions.
+class RunCounts:
+    """The counts of a run: one entry for each question with a truth, in the order of the questions.
 
-    ``samples`` of each were asked for; ``counts`` (Q, 7) says what became of them, a column for each of ``_COUNTED``.
+    ``samples`` responses were asked for each; ``counts`` (Q, 7) has a column for each of ``_COUNTED``.
     """
 
     ids: tuple[str, ...]
@@ -79,7 +79,7 @@ def read_answers(run: Run) -> Iterator[Answered]:
 
 
 def unit_answers(run: Run, unit: Unit) -> Iterator[Answered]:
-    """The questions of one unit."""
+    """The questions of one unit, with their responses and verdicts."""
     rollouts = {row.id: row for row in read_rows(shard(run.folder, "sample", unit), Rollout)}
     verdicts = {row.id: row for row in read_rows(shard(run.folder, "verify", unit), Verdicts)}
     for question in read_rows(shard(run.stored.folder, "ingest", unit), Question, without=("images",)):
@@ -92,8 +92,8 @@ def unit_answers(run: Run, unit: Unit) -> Iterator[Answered]:
         )
 
 
-def tally(run: Run) -> Tally:
-    """Count a run. Memory: its texts unit by unit, some numbers a question."""
+def count_run(run: Run) -> RunCounts:
+    """Count a run; memory holds the texts of a unit, and a few numbers a question."""
     ids, sources, kinds, counts = [], [], [], []
     for unit in run.stored.all_units():
         answers = [answered for answered in unit_answers(run, unit) if answered.question.answer is not None]
@@ -116,16 +116,16 @@ def tally(run: Run) -> Tally:
                 )
             )
     table = np.array(counts, dtype=np.int64).reshape(len(counts), len(_COUNTED))
-    return Tally(tuple(ids), tuple(sources), tuple(kinds), run.about["settings"]["sampling"]["samples"], table)
+    return RunCounts(tuple(ids), tuple(sources), tuple(kinds), run.about["settings"]["sampling"]["samples"], table)
 
 
-def scores(of: Tally) -> tuple[Scores, ...]:
-    """Every group of a run."""
+def scores(of: RunCounts) -> tuple[Scores, ...]:
+    """The scores of every group of a run."""
     return tuple(_scores(of, by, source, kind, at) for by, source, kind, at in of.groups())
 
 
-def differences(first: Tally, second: Tally) -> tuple[Difference, ...]:
-    """Two runs of the same questions, group by group.
+def differences(first: RunCounts, second: RunCounts) -> tuple[Difference, ...]:
+    """The differences between two runs of the same questions, group by group.
 
     Raises:
         ValueError: they are not of the same questions.
@@ -135,17 +135,17 @@ def differences(first: Tally, second: Tally) -> tuple[Difference, ...]:
     return tuple(_difference(first, second, *group) for group in first.groups() if len(group[3]))
 
 
-def write_metrics(run: Run, benchmark: Benchmark) -> None:
-    """Put a benchmark's own numbers beside a run."""
+def write_metrics(run: Run, benchmark: LocalBenchmark) -> None:
+    """Write a benchmark's own metrics into the folder of a run."""
     metrics = benchmark.metrics(list(read_answers(run)))
     write_json(run.folder / "metrics.json", [asdict(metric) for metric in metrics])
 
 
 def read_evaluation(root: Path, latest: Sequence[Path] = ()) -> Evaluation:
-    """All that is finished in a folder.
+    """The results of all finished runs in a folder.
 
-    Models stand in the order in which they came, those whose run folders are ``latest`` behind the others in the order
-    given: in a comparison the later one is the second.
+    Models come in the order in which they were first run, then those whose run folders are ``latest``, in their order:
+    in a comparison the later one is the second.
 
     Raises:
         OutputError: something in it is damaged.
@@ -155,7 +155,7 @@ def read_evaluation(root: Path, latest: Sequence[Path] = ()) -> Evaluation:
     labels = _labels(runs)
     results, paired = [], []
     for _, alike in groupby(runs, key=_asked_alike):
-        counted = [(run, tally(run)) for run in alike]
+        counted = [(run, count_run(run)) for run in alike]
         results += [_result(root, run, of, labels[run.folder]) for run, of in counted]
         paired += [
             _paired(root, run, of, other, of_other, labels) for (run, of), (other, of_other) in combinations(counted, 2)
@@ -163,7 +163,7 @@ def read_evaluation(root: Path, latest: Sequence[Path] = ()) -> Evaluation:
     data = {run.stored.folder: run.stored for run in runs}
     return Evaluation(
         tuple(
-            Asked(folder.name, one.origin, one.fingerprint, one.questions, tuple(one.left_out.items()))
+            QuestionSet(folder.name, one.origin, one.fingerprint, one.questions, tuple(one.left_out.items()))
             for folder, one in data.items()
         ),
         tuple(results),
@@ -171,7 +171,7 @@ def read_evaluation(root: Path, latest: Sequence[Path] = ()) -> Evaluation:
     )
 
 
-def _scores(of: Tally, by: GroupBy, source: str, kind: str, at: Ints) -> Scores:
+def _scores(of: RunCounts, by: GroupBy, source: str, kind: str, at: Ints) -> Scores:
     def total(name: str) -> int:
         return int(of.column(name)[at].sum())
 
@@ -203,7 +203,7 @@ def _ks(samples: int) -> list[int]:
     return sorted({*(1 << power for power in range(samples.bit_length())), samples}) if samples > 1 else []
 
 
-def _difference(first: Tally, second: Tally, by: GroupBy, source: str, kind: str, at: Ints) -> Difference:
+def _difference(first: RunCounts, second: RunCounts, by: GroupBy, source: str, kind: str, at: Ints) -> Difference:
     ours, theirs = first.column("correct")[at], second.column("correct")[at]
     gained = (theirs - ours) / first.samples
     ends = interval(gained)
@@ -225,8 +225,8 @@ def _difference(first: Tally, second: Tally, by: GroupBy, source: str, kind: str
     )
 
 
-def _examples(first: Tally, second: Tally) -> tuple[str, ...]:
-    """Ids of questions with the largest differences, each model the better one by turns; equals in a fixed disorder."""
+def _examples(first: RunCounts, second: RunCounts) -> tuple[str, ...]:
+    """Ids of the questions with the largest differences, each model the better one in turn."""
     gained = second.column("correct") - first.column("correct")
     ranked = sorted(np.flatnonzero(gained), key=lambda at: (-abs(gained[at]), content_id("example", first.ids[at])))
     won, lost = [at for at in ranked if gained[at] > 0], [at for at in ranked if gained[at] < 0]
@@ -234,7 +234,7 @@ def _examples(first: Tally, second: Tally) -> tuple[str, ...]:
     return tuple(first.ids[at] for at in turns[:EXAMPLES])
 
 
-def _result(root: Path, run: Run, of: Tally, label: str) -> Result:
+def _result(root: Path, run: Run, of: RunCounts, label: str) -> Result:
     about = run.about
     return Result(
         data=run.stored.folder.name,
@@ -250,7 +250,7 @@ def _result(root: Path, run: Run, of: Tally, label: str) -> Result:
     )
 
 
-def _paired(root: Path, run: Run, of: Tally, other: Run, of_other: Tally, labels: dict[Path, str]) -> Paired:
+def _paired(root: Path, run: Run, of: RunCounts, other: Run, of_other: RunCounts, labels: dict[Path, str]) -> Paired:
     return Paired(
         data=run.stored.folder.name,
         style=run.about["style"],
@@ -264,13 +264,13 @@ def _paired(root: Path, run: Run, of: Tally, other: Run, of_other: Tally, labels
 
 
 def _asked_alike(run: Run) -> tuple[str, int, str]:
-    """What runs have in common whose models may be compared."""
+    """A key that runs share whose models may be compared: questions, style and way."""
     style: Style = run.about["style"]
     return run.stored.folder.name, STYLES.index(style), run.about["way"]
 
 
 def _labels(runs: Sequence[Run]) -> dict[Path, str]:
-    """The models' names; two models of the same name get the ends of their folders' names."""
+    """The name of each run's model; two models of one name get the ends of their folders' names too."""
     models: dict[str, set[str]] = {}
     for run in runs:
         models.setdefault(run.about["model"], set()).add(run.folder.parent.name)

@@ -1,12 +1,12 @@
-"""The folder of an evaluation: questions once, and a run for each model and way of asking.
+"""The folder of an evaluation: its questions, and a run for each model and style.
 
     R/data/NAME-FINGERPRINT/     questions/ (their pictures with them), rejects/, data.json
     R/runs/NAME-FINGERPRINT/MODEL-REVISION/STYLE-WAY/
                                  rollouts/, verdicts/, rejects/, logs/, run.json, metrics.json
-    R/report.json, R/index.html  what follows from all finished runs
+    R/report.json, R/index.html  the results of all finished runs
 
-Every shard is whole or absent, and what lies here is never asked twice: the same command goes on, and other models,
-questions or ways of asking lie beside.
+Every shard is whole or absent, and nothing is asked twice: the same command continues, and other models, questions or
+styles are added to the folder.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from typing import Any
 
 from mmpr.config import Recipe
 from mmpr.errors import OutputError, SourceError
-from mmpr.evaluate.data import Data, fingerprint_of, read_questions, with_instruction
+from mmpr.evaluate.questions import QuestionSource, fingerprint_of, read_questions, with_instruction
 from mmpr.schema import Question, Reject
-from mmpr.storage.shards import Unit, Units, is_done, shard, write_json, write_shard
+from mmpr.storage.shards import Unit, Units, done, shard, write_json, write_shard
+from mmpr.storage.trees import differing_settings, read_object
 
 UNIT_QUESTIONS = 64
 OURS = {".lock", "data", "runs", "logs", "report.json", "index.html"}
@@ -32,8 +33,8 @@ OURS = {".lock", "data", "runs", "logs", "report.json", "index.html"}
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """Questions that lie in the folder of an evaluation, in ``units`` units; ``left_out`` counts by reason."""
+class StoredQuestions:
+    """Questions stored in the folder of an evaluation; ``left_out`` counts unusable rows by reason."""
 
     folder: Path
     name: str
@@ -49,7 +50,7 @@ class Stored:
 
 
 def check_folder(root: Path) -> None:
-    """See that a folder is empty or holds an evaluation.
+    """Check that a folder is empty or holds an evaluation.
 
     Raises:
         OutputError: it holds something else.
@@ -59,8 +60,8 @@ def check_folder(root: Path) -> None:
         raise OutputError(f"{root}: is not empty and holds no evaluation ({strangers[0]}); use another --out")
 
 
-def store_questions(data: Data, recipe: Recipe, root: Path, say: Callable[[str], None]) -> Stored:
-    """The questions of ``data`` as they lie in the folder, read and put there unless they are.
+def store_questions(data: QuestionSource, recipe: Recipe, root: Path, say: Callable[[str], None]) -> StoredQuestions:
+    """Store the questions of ``data`` in the folder, unless they are there.
 
     Raises:
         SourceError: there is nothing that can be asked.
@@ -102,36 +103,36 @@ def store_questions(data: Data, recipe: Recipe, root: Path, say: Callable[[str],
     return read_stored(folder)
 
 
-def read_stored(folder: Path) -> Stored:
-    """Questions that were stored.
+def read_stored(folder: Path) -> StoredQuestions:
+    """Questions that were stored earlier.
 
     Raises:
         OutputError: ``data.json`` is damaged.
     """
-    return Stored(folder=folder, **_read_json(folder / "data.json", ("units", "fingerprint", "left_out")))
+    return StoredQuestions(folder=folder, **_read_json(folder / "data.json", ("units", "fingerprint", "left_out")))
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A model, a set of questions and a way of asking them. ``about`` is ``run.json``; see ``claim``."""
+    """A model, a set of questions and how they are asked; ``about`` is the content of ``run.json``."""
 
     folder: Path
-    stored: Stored
+    stored: StoredQuestions
     about: dict[str, Any]
 
     def is_finished(self) -> bool:
-        """Whether every response is there and judged."""
-        return all(is_done(self.folder, "verify", unit) for unit in self.stored.all_units())
+        """Whether every response was sampled and judged."""
+        return all(done(self.folder, "verify", self.stored.all_units()))
 
 
 def claim(run: Run) -> None:
-    """Write down what a run is, or see that it is what lies there.
+    """Write ``run.json``, or check that the one in the folder has the same settings.
 
-    ``about["settings"]`` is what its responses follow from. Runs are numbered in the order of their being claimed; the
-    model's name is the one that it was last given.
+    ``about["settings"]`` is everything that the responses depend on. Runs are numbered in the order in which they were
+    claimed. A new name of the model replaces the old one.
 
     Raises:
-        OutputError: the folder holds a run with other settings; the text names them and the remedy.
+        OutputError: the folder holds a run with other settings; the message names them and the remedy.
     """
     path = run.folder / "run.json"
     if not path.exists():
@@ -139,10 +140,12 @@ def claim(run: Run) -> None:
         write_json(path, {**run.about, "number": 1 + max((read_run(other)["number"] for other in others), default=0)})
         return
     there = read_run(path)
-    before, now = dict(_leaves("", there["settings"])), dict(_leaves("", run.about["settings"]))
-    changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    changed = [
+        f"{name} was {before or 'not set'}, is {now or 'not set'}"
+        for name, before, now in differing_settings(there["settings"], run.about["settings"], _as_text)
+    ]
     if changed:
-        told = "; ".join(f"{name} was {before.get(name, 'not set')}, is {now.get(name, 'not set')}" for name in changed)
+        told = "; ".join(changed)
         raise OutputError(f"{run.folder}: was evaluated with other settings ({told}); use another --out, or delete it")
     if there["model"] != run.about["model"]:
         write_json(path, {**there, "model": run.about["model"]})
@@ -158,7 +161,7 @@ def read_run(path: Path) -> dict[str, Any]:
 
 
 def finished_runs(root: Path) -> list[Run]:
-    """Every finished run of a folder, in the order in which they were claimed."""
+    """The finished runs of a folder, in the order in which they were claimed."""
     runs = []
     for path in sorted(root.glob("runs/*/*/*/run.json")):
         data = root / "data" / path.parents[2].name
@@ -171,18 +174,10 @@ def finished_runs(root: Path) -> list[Run]:
 
 def _read_json(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(tree, dict) and all(key in tree for key in keys):
-            return tree
-        reason = "it is of another format"
+        return read_object(path, keys)
     except (OSError, ValueError) as error:
-        reason = str(error)
-    raise OutputError(f"{path}: cannot be read ({reason}); delete {path.parent} and run again")
+        raise OutputError(f"{path}: cannot be read ({error}); delete {path.parent} and run again") from None
 
 
-def _leaves(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        for key, part in value.items():
-            yield from _leaves(f"{name}.{key}" if name else str(key), part)
-    else:
-        yield name, json.dumps(value, ensure_ascii=False)
+def _as_text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""One pair in each format (``docs/formats.md`` shows them), and the words that tell a person how to read it."""
+"""One pair in each format; ``docs/formats.md`` shows them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IMAGES: dict[Format, tuple[Images, ...]] = {
     "llama-factory": ("files",),
     "ms-swift": ("files", "bytes"),
 }
-"""How each format can hold pictures, the usual way first."""
+"""How each format can hold pictures, its default first."""
 
 _MEDIA = (IMAGE_MARK, "<video>", "<audio>")
 _RESERVED: dict[Format, tuple[str, ...]] = {
@@ -34,7 +34,7 @@ _RESERVED: dict[Format, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a message's content: ``text``, or ``image`` (whose text is None)."""
+    """A part of a message's content: of type ``text``, or of type ``image`` without a text."""
 
     type: str
     text: str | None = None
@@ -50,7 +50,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class TrlRow:
-    """A row of TRL's vision preference format, with pictures in it."""
+    """A row of TRL's vision preference format, with its pictures."""
 
     id: str
     source: str
@@ -63,16 +63,16 @@ class TrlRow:
 
 
 def reserved_mark(format: Format, row: PreferenceRow, pair: Pair) -> str | None:
-    """A mark in the pair's text that the format's reader would take for a picture or a command; None when all is well.
+    """A mark in the pair's text that the format's reader would take for a picture or a command; None without one.
 
-    Such a row does not only read wrongly: a number of marks that differs from that of the pictures ends a training.
+    Such a row is not only misread: training stops when the number of marks is not that of the pictures.
     """
     texts = (row.prompt.replace(IMAGE_MARK, ""), row.responses[pair.chosen].text, row.responses[pair.rejected].text)
     return next((mark for mark in _RESERVED[format] if any(mark in text for text in texts)), None)
 
 
 def trl_row(row: PreferenceRow, pair: Pair) -> TrlRow:
-    """A pair as TRL takes it, its pictures in it."""
+    """A pair in TRL's format, with its pictures."""
     chosen, rejected = _texts(row, pair)
     return TrlRow(
         id=row.id,
@@ -87,11 +87,11 @@ def trl_row(row: PreferenceRow, pair: Pair) -> TrlRow:
 
 
 def record(format: Format, row: PreferenceRow, pair: Pair, pictures: Sequence[str]) -> dict[str, Any]:
-    """A pair as a JSON object; ``pictures`` are paths, or what ``data_uri`` makes."""
+    """A pair as a JSON object; ``pictures`` are paths or data URIs."""
     chosen, rejected = _texts(row, pair)
     if format == "trl":
         flat = dataclasses.asdict(trl_row(dataclasses.replace(row, images=()), pair))
-        # Of a column of this name `datasets` makes one called `images`, which holds the pictures themselves.
+        # `datasets` turns a column of this name into one called `images`, which holds the pictures themselves.
         flat["images_file_names"] = list(pictures)
         return {name: value for name, value in flat.items() if name != "images"}
     if format == "llama-factory":
@@ -124,13 +124,13 @@ def record(format: Format, row: PreferenceRow, pair: Pair, pictures: Sequence[st
 
 
 def picture_path(data: bytes) -> str:
-    """Where a picture goes: named by its content, so that it is stored once however many questions show it."""
+    """The path of a picture, named by its content, so that it is stored once however many questions show it."""
     digest = hashlib.sha256(data).hexdigest()[:32]
     return f"images/{digest[:2]}/{digest}.{_suffix(data)}"
 
 
 def data_uri(data: bytes) -> str:
-    """A picture as text."""
+    """A picture as a data URI."""
     kind = {"jpg": "jpeg"}.get(_suffix(data), _suffix(data))
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 

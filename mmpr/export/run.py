@@ -1,4 +1,4 @@
-"""An export: part after part, each whole or absent, then what the format's reader wants beside them.
+"""An export: part after part, each whole or absent, then the other files that the format's reader wants.
 
 DIR/export.json    what is exported and how; with its counts once it is finished
 DIR/pairs/         one file a part (trl with bytes, llama-factory, ms-swift)
@@ -35,10 +35,11 @@ from mmpr.export.formats import (
     reserved_mark,
     trl_row,
 )
-from mmpr.export.inputs import Input, OnReject, check_input, open_input
-from mmpr.export.texts import dataset_info, readme
+from mmpr.export.parts import Parts, check_source, open_parts
+from mmpr.export.readme import dataset_info, readme
 from mmpr.progress import Steps
 from mmpr.schema import Pair, PreferenceRow, Reject
+from mmpr.sources.mmpr_pairs import OnReject
 from mmpr.storage.shards import locked, remove_temporaries, whole_or_absent, write_json, write_text
 from mmpr.storage.tables import write_parquet
 
@@ -46,7 +47,7 @@ _OURS = {".lock", "export.json", "pairs", "parts", "images", "rejects", "annotat
 
 
 def export(source: Path, format: Format, to: Path, images: Images | None = None) -> dict[str, Any]:
-    """Write ``source`` (a build or a release) to ``to``, or go on with it; returns what ``export.json`` says.
+    """Write ``source`` (a build or a release) to ``to``, or continue; returns the contents of ``export.json``.
 
     Raises:
         OutputError: ``to`` holds something else, is in use or cannot be written, or the build is damaged.
@@ -55,7 +56,7 @@ def export(source: Path, format: Format, to: Path, images: Images | None = None)
     images = images or IMAGES[format][0]
     if images not in IMAGES[format]:
         raise OutputError(f"{format} reads pictures as {IMAGES[format][0]} only; leave out --images {images}")
-    check_input(source)
+    check_source(source)
     inside = source.resolve() if source.is_dir() else source.resolve().parent
     if inside in (to.resolve(), *to.resolve().parents):
         raise OutputError(f"{to}: lies in what is exported; name a folder elsewhere with --to")
@@ -63,21 +64,21 @@ def export(source: Path, format: Format, to: Path, images: Images | None = None)
         begun = _begun(to)
         remove_temporaries(to)
         with _reject_lines(to / "rejects" / "reading.jsonl") as tell:
-            given = open_input(source, tell)
+            parts = open_parts(source, tell)
         about = {
             "mmpr": mmpr.__version__,
             "format": format,
             "images": images,
-            "from": {"name": given.name, "sha256": given.sha256},
-            "parts": given.parts,
+            "from": {"name": parts.name, "sha256": parts.sha256},
+            "parts": parts.count,
         }
         _check_begun(to, begun, about)
         if begun is None or "counts" not in begun:
-            if not given.parts:
+            if not parts.count:
                 raise OutputError(f"{source}: holds no pairs")
             write_json(to / "export.json", about)
-            _write_parts(given, to, format, images)
-            counts = _finish(given, to, format, images)
+            _write_parts(parts, to, format, images)
+            counts = _finish(parts, to, format, images)
             about["counts"] = {"pairs": sum(counts.values()), "sources": counts, "rejects": _count_rejects(to)}
             write_text(to / "README.md", readme(about))
             write_json(to / "export.json", about)
@@ -89,7 +90,7 @@ def export(source: Path, format: Format, to: Path, images: Images | None = None)
 
 
 def _begun(to: Path) -> dict[str, Any] | None:
-    """What an earlier run of this command said; None for a new folder."""
+    """What ``export.json`` says of an earlier run; None for a new folder."""
     path = to / "export.json"
     if not path.exists():
         strangers = [item.name for item in to.iterdir() if item.name not in _OURS]
@@ -104,28 +105,28 @@ def _begun(to: Path) -> dict[str, Any] | None:
 
 
 def _check_begun(to: Path, begun: dict[str, Any] | None, about: dict[str, Any]) -> None:
-    """The folder must belong to this very export."""
+    """Raise an OutputError when the folder holds another export."""
     for name in ("format", "images", "from", "parts", "mmpr"):
         if begun is not None and begun.get(name) != about[name]:
             what = {"from": "from another build", "parts": "from another build"}.get(name, f"with another {name}")
             raise OutputError(f"{to}: was exported {what}; name a new folder with --to, or delete this one")
 
 
-def _write_parts(given: Input, to: Path, format: Format, images: Images) -> None:
-    """Whatever parts are not there yet. A part's rejects are there before it is."""
+def _write_parts(parts: Parts, to: Path, format: Format, images: Images) -> None:
+    """Write the parts that are missing; the rejects of a part are written before it."""
     parquet = format == "trl" and images == "bytes"
     folder = to / ("parts" if _is_joined(format, images) else "pairs")
-    names = [f"part-{part:05d}-of-{given.parts:05d}" for part in range(given.parts)]
+    names = [f"part-{part:05d}-of-{parts.count:05d}" for part in range(parts.count)]
     suffix = "parquet" if parquet else "jsonl"
     missing = [part for part, name in enumerate(names) if not (folder / f"{name}.{suffix}").exists()]
     with Steps(sys.stderr) as steps:
-        steps.begin("export", given.parts, given.parts - len(missing))
+        steps.begin("export", parts.count, parts.count - len(missing))
         for part in missing:
             with (
                 whole_or_absent(folder / f"{names[part]}.{suffix}") as target,
                 _reject_lines(to / "rejects" / f"{names[part]}.jsonl") as tell,
             ):
-                pairs = _pairs(given.rows(part, tell), format, tell)
+                pairs = _pairs(parts.rows(part, tell), format, tell)
                 if parquet:
                     write_parquet(target, TrlRow, (trl_row(row, pair) for row, pair in pairs), {})
                 else:
@@ -134,7 +135,7 @@ def _write_parts(given: Input, to: Path, format: Format, images: Images) -> None
 
 
 def _pairs(rows: Iterator[PreferenceRow], format: Format, tell: OnReject) -> Iterator[tuple[PreferenceRow, Pair]]:
-    """All pairs of the rows that the format can hold."""
+    """The pairs that the format can hold; ``tell`` is told of the others."""
     for row in rows:
         for pair in row.pairs:
             mark = reserved_mark(format, row, pair)
@@ -150,7 +151,7 @@ def _pairs(rows: Iterator[PreferenceRow], format: Format, tell: OnReject) -> Ite
 def _write_lines(
     target: Path, pairs: Iterator[tuple[PreferenceRow, Pair]], to: Path, format: Format, images: Images
 ) -> None:
-    """One JSON object a line. Pictures of a question are written when its first pair comes."""
+    """Write pairs as JSON lines, and the pictures of each question with its first pair."""
     last: PreferenceRow | None = None
     pictures: list[str] = []
     with target.open("wb") as file:
@@ -162,7 +163,7 @@ def _write_lines(
 
 
 def _store(to: Path, data: bytes) -> str:
-    """A picture as a file under ``to``; returns its path there."""
+    """Write a picture as a file under ``to``; returns its path there."""
     name = picture_path(data)
     path = to / name
     if not (path.exists() and path.read_bytes() == data):
@@ -171,27 +172,27 @@ def _store(to: Path, data: bytes) -> str:
     return name
 
 
-def _finish(given: Input, to: Path, format: Format, images: Images) -> dict[str, int]:
-    """Join parts where the format wants one file, and write what stands beside them; returns pairs by source."""
+def _finish(parts: Parts, to: Path, format: Format, images: Images) -> dict[str, int]:
+    """Join parts where the format wants one file, and write the files beside them; returns pairs by source."""
     if format == "mmpr":
-        return _join_by_source(given, to)
+        return _join_by_source(parts, to)
     if _is_joined(format, images):
         with whole_or_absent(to / "metadata.jsonl") as target, target.open("wb") as file:
             for part in sorted((to / "parts").glob("*.jsonl")):
                 with part.open("rb") as lines:
                     shutil.copyfileobj(lines, file)
-        return {given.name: _rows_of(to / "metadata.jsonl")}
+        return {parts.name: _rows_of(to / "metadata.jsonl")}
     if format == "llama-factory":
-        write_json(to / "dataset_info.json", dataset_info(given.name))
+        write_json(to / "dataset_info.json", dataset_info(parts.name))
     counts = {path: _rows_of(path) for path in sorted((to / "pairs").iterdir())}
     for path, count in counts.items():
         if not count and any(counts.values()):
             path.unlink()  # ms-swift stops at an empty file
-    return {given.name: sum(counts.values())}
+    return {parts.name: sum(counts.values())}
 
 
-def _join_by_source(given: Input, to: Path) -> dict[str, int]:
-    """MMPR's annotations/ and meta.json."""
+def _join_by_source(parts: Parts, to: Path) -> dict[str, int]:
+    """Write MMPR's annotations/ and meta.json; returns pairs by source."""
     counts: dict[str, int] = {}
     names: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
@@ -211,7 +212,7 @@ def _join_by_source(given: Input, to: Path) -> dict[str, int]:
             "root": "images",
             "annotation": f"annotations/{names[source]}",
             "data_augment": False,
-            "repeat_time": given.repeat_time(source),
+            "repeat_time": parts.repeat_time(source),
             "length": count,
         }
         for source, count in counts.items()
@@ -221,7 +222,7 @@ def _join_by_source(given: Input, to: Path) -> dict[str, int]:
 
 
 def _file_name(source: str, taken: Any) -> str:
-    """A name for a source's file, whatever the source is called."""
+    """A file name for a source that none of the others has."""
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", source).lstrip(".")[:100] or "source"
     names = (f"{plain}{f'-{number}' if number else ''}.jsonl" for number in range(len(taken) + 1))
     return next(name for name in names if name not in taken)
@@ -233,7 +234,7 @@ def _is_joined(format: Format, images: Images) -> bool:
 
 @contextlib.contextmanager
 def _reject_lines(path: Path) -> Iterator[Callable[[Reject], None]]:
-    """A file that holds a JSON line for every reject told; none when there is nothing to tell."""
+    """A function that writes rejects as JSON lines; the file is removed when there are none."""
     with whole_or_absent(path) as temporary, temporary.open("wb") as file:
 
         def tell(reject: Reject) -> None:

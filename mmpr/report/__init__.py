@@ -1,9 +1,7 @@
-"""The report of a build or a release: ``python -m mmpr.report DATA`` makes ``index.html`` and ``report.json``.
+"""The report of a build or a release: ``python -m mmpr.report DATA`` writes ``index.html`` and ``report.json``.
 
-    a build's shards, or MMPR's meta.json ─▶ units of text columns and pictures (``mmpr.report.inputs``)
-    units  ─▶ tally (all rows, bounded memory) ─▶ flow, distributions, findings ─┐
-           ─▶ sample (seeded) ─▶ gallery, audit ─────────────────────────────────┼─▶ Report ─▶ page, report.json
-           ─▶ hashes ─▶ contamination ───────────────────────────────────────────┘
-
-``mmpr.report.nouns`` says what a Report holds; ``mmpr.report.page.write_page(report, folder)`` shows it.
+load/      a build's shards, or MMPR's meta.json ─▶ units: text columns, fingerprints of pictures
+measure/   units ─▶ statistics (all rows, bounded memory) ─▶ flow, distributions, findings; contamination
+show/      a seeded sample ─▶ gallery and audit; the page
+make.py    all of it, from a path to a Report (``contents.py``) and its files
 """

@@ -1,4 +1,4 @@
-"""``python -m mmpr.report DATA``: look at a build or a release of MMPR before spending GPU hours on it."""
+"""``python -m mmpr.report DATA``: write the report of a build or of a release of MMPR."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mmpr.command import printable, run_command
 
 if TYPE_CHECKING:
-    from mmpr.report.nouns import Finding, Report
+    from mmpr.report.contents import Finding, Report
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -65,7 +65,7 @@ def _arguments() -> argparse.ArgumentParser:
 
 
 def _show(report: Report, page: Path) -> None:
-    """The findings as a table, and where the page is."""
+    """Print the findings as a table, and where the page is."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

@@ -1,4 +1,4 @@
-"""From a finished build or a release to its Report, and from a Report to the files of its page."""
+"""Make the report of a finished build or a release, and write its files."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mmpr.errors import OutputError
-from mmpr.report.against import read_against
-from mmpr.report.compare import compare
-from mmpr.report.contamination import HELDOUT, Others, Overlaps, heldout
-from mmpr.report.facts import Facts
-from mmpr.report.findings import Basis, example_numbers, make_findings
-from mmpr.report.histogram import METHODS
-from mmpr.report.inputs import Input
-from mmpr.report.nouns import Distribution, Report, SourceLine, as_json
-from mmpr.report.release import ReleaseInput
-from mmpr.report.sample import Rows, audit, choose, gallery, question_ids
-from mmpr.report.shards import BuildInput
-from mmpr.report.tally import BIT, FLAGS, Tally
-from mmpr.sources.mmpr_pairs import is_release
-from mmpr.storage.shards import writing
+from mmpr.inputs.kinds import kind_of
+from mmpr.inputs.release import release_name
+from mmpr.report.contents import Distribution, Report, SourceLine
+from mmpr.report.load.dataset import Dataset, open_dataset
+from mmpr.report.load.info import DatasetInfo
+from mmpr.report.measure.comparison import compare
+from mmpr.report.measure.contamination import HELDOUT, Overlaps, QuestionSet, heldout_set, read_question_set
+from mmpr.report.measure.dataset_statistics import BIT, FLAGS, Statistics
+from mmpr.report.measure.findings import Basis, example_numbers, make_findings
+from mmpr.report.measure.flow import make_flow
+from mmpr.report.show.gallery import audit, choose, gallery, question_ids, read_shown_rows
+from mmpr.storage.counts import JUDGED, METHODS
+from mmpr.storage.shards import MANIFEST, writing
+from mmpr.storage.trees import as_json
 
 Say = Callable[[str], None]
 
@@ -39,69 +40,55 @@ def make_report(
 
     Args:
         path: the build's folder, or ``meta.json`` or its folder.
-        against: other people's questions, to look for among the training questions.
+        against: sets of questions to look for among the training questions.
         other: a build or release to compare with.
-        seed: what is shown is drawn by it.
-        say: is told what is being done, a line at a time.
+        seed: draws what is shown.
+        say: called with a line for each step.
 
     Raises:
         OutputError: ``path`` or ``other`` is no finished build, or a shard cannot be read.
         SourceError: a release or one of ``against`` cannot be read.
     """
     say(f"reading {path}")
-    given = open_input(path)
-    others: list[Others] = []
+    dataset = open_dataset(path)
+    sets: list[QuestionSet] = []
     for elsewhere in against:
         say(f"reading {elsewhere}")
-        others.append(read_against(elsewhere, taken=[HELDOUT, *(other.name for other in others)]))
-    report = _report(given, others, seed, say, with_samples=True)
+        sets.append(read_question_set(elsewhere, taken=[HELDOUT, *(one.name for one in sets)]))
+    report = _report(dataset, sets, seed, say, with_samples=True)
     if other is None:
         return report
     say(f"comparing with {other}")
-    theirs = open_input(other)
-    that = _report(theirs, others, seed, say, with_samples=False)
-    return replace(report, comparison=compare(report, that, (given.facts, theirs.facts)))
-
-
-def open_input(path: Path) -> Input:
-    """A finished build, or a release of MMPR (``meta.json`` or its folder).
-
-    Raises:
-        OutputError: it is a folder without a finished build.
-        SourceError: it is a release that cannot be read.
-    """
-    if not (path / "manifest.json").is_file() and is_release(path):
-        return ReleaseInput(path)
-    return BuildInput(path)
+    theirs = open_dataset(other)
+    that = _report(theirs, sets, seed, say, with_samples=False)
+    return replace(report, comparison=compare(report, that, (dataset.info, theirs.info)))
 
 
 def report_folder(path: Path) -> Path:
-    """Where the report of a build or a release goes unless told: into a build, but beside the work for a release."""
-    if not (path / "manifest.json").is_file() and is_release(path):
-        return Path("reports") / (path if path.is_dir() else path.parent).resolve().name
-    return path / "report"
+    """Where a report goes by default: inside a build, or ``reports/NAME`` for a release."""
+    return Path("reports") / release_name(path) if kind_of(path) == "release" else path / "report"
 
 
 def check_folder(folder: Path) -> None:
-    """See that a report may be put there: where there is nothing, or an earlier report.
+    """Check that a report may be written to a folder: it is new, empty, or holds an earlier report.
 
     Raises:
         OutputError: it is a file, or holds something else.
     """
     with writing(folder):
         strange = folder.exists() and any(folder.iterdir()) and not (folder / "report.json").is_file()
-    # Builds of all versions keep their report here, a half-copied one too.
-    if strange and not (folder.parent / "manifest.json").is_file():
+    # In a build's folder an incomplete report of any version may be replaced.
+    if strange and not (folder.parent / MANIFEST).is_file():
         raise OutputError(f"{folder}: holds something else than a report; name a new folder with --out")
 
 
 def write_report(report: Report, folder: Path) -> Path:
-    """Put a report into a folder, whole or not at all, in place of an earlier one; returns the path of its page.
+    """Write a report to a folder, whole or not at all, in place of an earlier one; returns the path of its page.
 
     Raises:
         OutputError: it cannot be written, or the folder holds something else.
     """
-    from mmpr.report.page import write_page
+    from mmpr.report.show.page import write_page
 
     check_folder(folder)
     making, old = (folder.with_name(f".{folder.name}-{what}{os.getpid()}.tmp") for what in ("", "old-"))
@@ -109,8 +96,8 @@ def write_report(report: Report, folder: Path) -> Path:
         with writing(folder):
             shutil.rmtree(making, ignore_errors=True)
             making.mkdir(parents=True)
-            text = json.dumps(as_json(report), ensure_ascii=True, indent=1, allow_nan=False)
-            # Where the JSON is put into a page it must not end the script that holds it.
+            text = json.dumps(report_json(report), ensure_ascii=True, indent=1, allow_nan=False)
+            # A page that holds this JSON in a script must not be ended by it.
             (making / "report.json").write_text(text.replace("<", "\\u003c") + "\n", encoding="ascii")
             write_page(report, making)
             if folder.exists():
@@ -122,74 +109,75 @@ def write_report(report: Report, folder: Path) -> Path:
     return folder / "index.html"
 
 
-def _report(given: Input, others: Sequence[Others], seed: int, say: Say, *, with_samples: bool) -> Report:
-    facts = given.facts
-    tally = Tally(facts, seed)
-    kept_out = given.heldout()
-    overlaps = Overlaps([*([] if kept_out is None else [heldout(kept_out)]), *others])
-    for number, unit in enumerate(given.units()):
+def report_json(report: Report) -> Any:
+    """The report as a JSON tree, without its pictures."""
+    return as_json(report, without=("pictures",))
+
+
+def _report(dataset: Dataset, others: Sequence[QuestionSet], seed: int, say: Say, *, with_samples: bool) -> Report:
+    info = dataset.info
+    stats = Statistics(info, seed)
+    heldout = dataset.heldout()
+    overlaps = Overlaps([*([] if heldout is None else [heldout_set(heldout)]), *others])
+    for number, unit in enumerate(dataset.units()):
         if number % _SAY_EVERY == 0:
-            say(f"counting {facts.name}: {tally.questions:,} questions so far")
-        tally.add(unit.columns)
-        overlaps.add(unit.asked, tally)
-    _mark_duplicates(tally)
+            say(f"counting {info.name}: {stats.questions:,} questions so far")
+        stats.add(unit.columns)
+        overlaps.add(unit.questions, stats)
+    _flag_duplicates(stats)
     contamination = overlaps.found()
-    flow = given.flow(tally)
-    picked = {name: example_numbers(tally, name, seed) for name in FLAGS} if with_samples else {}
-    numbers = choose(tally, seed) if with_samples else []
-    drawn = tally.drawn.chosen() if with_samples else []
+    flow = make_flow(dataset, stats)
+    picked = {name: example_numbers(stats, name, seed) for name in FLAGS} if with_samples else {}
+    numbers = choose(stats, seed) if with_samples else []
+    verdicts = stats.verdicts.chosen() if with_samples else []
     say("reading what is shown")
-    examples = {number for some in picked.values() for number in some}
-    ids = question_ids(given, tally, examples)
-    rows = Rows(given, tally, {*numbers, *(number for number, _ in drawn)})
-    basis = Basis(facts, tally, flow, contamination, *given.lost())
-    findings = make_findings(basis, lambda name: tuple(ids[number] for number in picked.get(name, ())))
-    counted = (one.distribution() for one in tally.distributions())
+    ids = question_ids(dataset, stats, {number for some in picked.values() for number in some})
+    rows = read_shown_rows(dataset, stats, {*numbers, *(number for number, _ in verdicts)})
+    basis = Basis(info, stats, flow, contamination, *dataset.lost())
+    distributions = (one.distribution() for one in stats.distributions())
     return Report(
-        name=facts.name,
-        about=facts.about,
+        name=info.name,
+        about=info.about,
         seed=seed,
-        sources=_source_lines(facts, tally),
-        findings=findings,
+        sources=_source_lines(info, stats),
+        findings=make_findings(basis, lambda name: tuple(ids[number] for number in picked.get(name, ()))),
         flow=flow,
-        distributions=tuple(one for one in counted if facts.kind == "build" or _is_told(one)),
-        gallery=gallery(tally, rows, numbers),
-        audit=audit(rows, drawn),
+        distributions=tuple(one for one in distributions if info.kind == "build" or _says_something(one)),
+        gallery=gallery(stats, rows, numbers),
+        audit=audit(rows, verdicts),
         contamination=contamination,
-        kind=facts.kind,
-        dropped=given.dropped(),
+        kind=info.kind,
+        dropped=dataset.dropped(),
     )
 
 
-def _is_told(distribution: Distribution) -> bool:
-    """Whether there is something to show of a release: much is not known of it, and all its questions have pairs."""
+def _says_something(distribution: Distribution) -> bool:
+    """Whether a distribution says anything about a release, whose questions all have pairs and no kinds."""
     return distribution.groups[0].total > 0 and distribution.key not in ("outcomes", "kinds")
 
 
-def _mark_duplicates(tally: Tally) -> None:
-    """Mark the questions whose chosen are said again elsewhere, in all units."""
-    owners, alike = tally.duplicates.found()
-    ends = np.cumsum([len(flags) for flags in tally.flags])
+def _flag_duplicates(stats: Statistics) -> None:
+    """Flag the questions, in all units, whose chosen texts are near duplicates."""
+    owners, alike = stats.duplicates.found()
+    ends = np.cumsum([len(flags) for flags in stats.flags])
     marked = np.unique(owners[alike])
-    for end, flags in zip(ends, tally.flags, strict=True):
+    for end, flags in zip(ends, stats.flags, strict=True):
         mine = marked[(marked >= end - len(flags)) & (marked < end)]
         flags[mine - (end - len(flags))] |= np.uint32(BIT["near_duplicates"])
 
 
-def _source_lines(facts: Facts, tally: Tally) -> tuple[SourceLine, ...]:
-    statuses = tally.categories["statuses"]
+def _source_lines(info: DatasetInfo, stats: Statistics) -> tuple[SourceLine, ...]:
+    statuses = stats.categories["statuses"]
     lines = []
-    for at, name in enumerate(facts.sources):
+    for at, name in enumerate(info.sources):
         of = statuses.totals(at)
-        judged = of["correct"] + of["incorrect"] + of["unparseable"]
-        methods = sorted((method, int(by)) for method, by in zip(METHODS, tally.pairs[at], strict=True) if by)
+        judged = sum(of[status] for status in JUDGED)
+        methods = sorted((method, int(by)) for method, by in zip(METHODS, stats.pairs[at], strict=True) if by)
         lines.append(
             SourceLine(
                 name=name,
-                questions=sum(tally.categories["outcomes"].totals(at).values()),
-                responses=sum(tally.categories["finish_reasons"].totals(at).values())
-                if facts.kind == "build"
-                else None,
+                questions=sum(stats.categories["outcomes"].totals(at).values()),
+                responses=sum(stats.categories["finish_reasons"].totals(at).values()) if info.kind == "build" else None,
                 pairs=sum(by for _, by in methods),
                 pass_rate=of["correct"] / judged if judged else None,
                 by_method=tuple(methods),

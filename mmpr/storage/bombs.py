@@ -1,7 +1,7 @@
-"""Pictures that are cheap to send and dear to decode, known from their bytes before a decoder sees them.
+"""Refuse small pictures that take very long to decode, by their bytes, before a decoder sees them.
 
-Pillow and its libraries bound pixels, but not how often they go over them. Each check here is a search for bytes and
-errs on neither side: what it counts is what the decoder counts.
+Pillow and its libraries limit the number of pixels, but not how often they go over them. Each check searches for bytes,
+and counts exactly what the decoder would.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import re
 from mmpr.errors import RowError
 
 MAX_SCANS = 100
-"""Of a progressive JPEG, which has about ten. Every scan goes over all pixels, and costs a file 20 bytes: a picture of
-185 KB and 4 megapixels took 27 s."""
+"""Scans of a progressive JPEG, which usually has about ten. A scan takes 20 bytes of the file and goes over all pixels:
+a picture of 185 KB and 4 megapixels took 27 s."""
 
 MAX_EXIF_SEGMENTS = 64
-"""Of a JPEG, which has one, or a few when it is long. Pillow joins them in time by the square of their number."""
+"""EXIF segments of a JPEG, which usually has one. The time in which Pillow joins them is quadratic in their number."""
 
 MAX_RLE_BYTES = 4 << 20
-"""Of a run-length coded BMP, which Pillow decodes in Python: a file of 40 MB took more than 40 s."""
+"""Size of a run-length coded BMP, which Pillow decodes in Python: a file of 40 MB took more than 40 s."""
 
 # Start of scan: its length follows from its number of components, and a decoder insists on that.
 _SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
@@ -28,7 +28,7 @@ _TILE_WIDTH, _TILE_LENGTH = 322, 323
 
 
 def refuse_bombs(data: bytes) -> None:
-    """Refuse an encoded picture that takes much longer to decode than its size and its pixels tell.
+    """Refuse an encoded picture that would take much longer to decode than its size and pixels suggest.
 
     Raises:
         RowError: image_too_large.
@@ -41,9 +41,9 @@ def refuse_bombs(data: bytes) -> None:
 
 
 def refuse_tiles(tags: object, most_pixels: float) -> None:
-    """Refuse a TIFF whose tiles are larger than a picture may be: one is held in memory, however small the picture.
+    """Refuse a TIFF with tiles larger than a picture may be: a whole tile is held in memory, however small the picture.
 
-    ``tags`` maps numbers of tags to values, as Pillow read them.
+    ``tags`` maps the numbers of tags to their values, as Pillow read them.
 
     Raises:
         RowError: image_too_large.

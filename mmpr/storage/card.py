@@ -1,4 +1,4 @@
-"""The dataset card, ``OUT/README.md``: what the hub and a reader want to know."""
+"""The dataset card, ``OUT/README.md``: what the hub reads, and a page for people."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import Any
 import yaml
 
 from mmpr.schema import PreferenceRow, Question, Rollout
-from mmpr.storage.manifest import total
+from mmpr.storage.counts import METHODS, total
+from mmpr.storage.shards import MANIFEST
 from mmpr.storage.tables import hub_features
 
-# The hub's own names.
+CARD = "README.md"
+
+# The hub's own names of sizes.
 _SIZES = (
     (10**3, "n<1K"),
     (10**4, "1K<n<10K"),
@@ -24,9 +27,9 @@ _SIZES = (
 
 
 def dataset_card(manifest: dict[str, Any], rows: Mapping[str, int]) -> str:
-    """Front matter that the hub and ``datasets.load_dataset`` read, then a page for people.
+    """The card: front matter that the hub and ``datasets.load_dataset`` read, then a page for people.
 
-    ``rows`` are those of each folder; one that is not named has none.
+    ``rows`` are the numbers of rows by folder; a folder that is not named has none.
     """
     recipe, counts = manifest["recipe"], manifest["counts"]
     paired = rows.get("pairs", 0)
@@ -49,7 +52,7 @@ def dataset_card(manifest: dict[str, Any], rows: Mapping[str, int]) -> str:
         ],
         "dataset_info": [{"config_name": name, "features": _yaml_fields(noun)} for name, _, noun in configs],
     }
-    methods = {method: total(counts["pair"], f"pairs/{method}") for method in ("correctness", "format", "dropout")}
+    methods = {method: total(counts["pair"], f"pairs/{method}") for method in METHODS}
     sources = "\n".join(
         f"| {source} | {total(counts['ingest'], 'questions', [source]):,} "
         f"| {total(counts['sample'], 'responses', [source]):,} | {total(counts['pair'], 'pairs/', [source]):,} |"
@@ -63,7 +66,7 @@ def dataset_card(manifest: dict[str, Any], rows: Mapping[str, int]) -> str:
 
 Multimodal reasoning preference data: {paired:,} questions with {sum(methods.values()):,} pairs
 ({methods["correctness"]:,} by correctness, {methods["format"]:,} by format, {methods["dropout"]:,} by dropout
-continuation), sampled from `{_model_name(recipe["model"]["path"])}` (revision `{manifest["model_revision"]}`).
+continuation), sampled from `{model_name(recipe["model"]["path"])}` (revision `{manifest["model_revision"]}`).
 
 | source | questions | responses | pairs |
 |---|---|---|---|
@@ -71,19 +74,19 @@ continuation), sampled from `{_model_name(recipe["model"]["path"])}` (revision `
 
 A row of `pairs/` is a question with its pairs: `images` and `responses` stand in it once, `pairs` holds positions in
 `responses`. `mmpr.load_pairs(folder)` gives one row a pair. `rollouts/` holds every sampled response,
-`rejects/` everything that was dropped, with its reason; `manifest.json` the recipe, all counts and checksums.
+`rejects/` everything that was dropped, with its reason; `{MANIFEST}` the recipe, all counts and checksums.
 
 Pictures and questions keep the licences of their sources.
 """
 
 
-def _model_name(path: str) -> str:
-    """A name on the hub as it is; of a folder its own name, not where it lies."""
+def model_name(path: str) -> str:
+    """What a model is called in public: its name on the hub, or the name of its folder without the path to it."""
     return path.rstrip("/").rsplit("/", 1)[-1] if path.startswith((".", "/")) else path
 
 
 def _yaml_fields(noun: type) -> list[dict[str, Any]]:
-    """Features in the form of the card's ``dataset_info``."""
+    """The features of a row type, as the card's ``dataset_info`` writes them."""
     return [{"name": name, **_yaml_field(feature)} for name, feature in hub_features(noun).items()]
 
 

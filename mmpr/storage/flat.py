@@ -1,4 +1,4 @@
-"""The flat view of a build: one row a pair, as trainers know it."""
+"""A build as a dataset with one row for each pair, as trainers take it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def load_pairs(out: str | os.PathLike[str]) -> Dataset:
-    """A finished build as a Hugging Face dataset, one row a pair.
+    """A finished build as a Hugging Face dataset with one row for each pair.
 
     Columns: ``id``, ``source``, ``method``, ``images`` (list of pictures), ``prompt``, ``chosen`` and ``rejected``
     (lists of messages, as TRL's vision preference format has them), ``answer``.
@@ -45,7 +45,7 @@ def load_pairs(out: str | os.PathLike[str]) -> Dataset:
             "answer": text,
         }
     )
-    # datasets caches by these arguments: the checksums make another build in the same folder another dataset.
+    # datasets caches by these arguments; with the checksums, another build in the same folder is another dataset.
     return Dataset.from_generator(
         _flat_rows, features=features, gen_kwargs={"folder": str(folder), "files": sorted(files.items())}
     )

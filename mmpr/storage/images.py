@@ -1,8 +1,8 @@
-"""Pictures from anywhere, made safe: one encoded RGB file that stands upright and says nothing but its pixels.
+"""Pictures from anywhere, made safe: an upright, encoded RGB picture without metadata.
 
-``clean_image`` is the only way a picture enters a build. Models, Parquet viewers and trainers downstream may then open
-it without a care. Pixels of a picture that is already right are never compressed again: metadata is cut out of the
-file's structure, and the compressed data stays as it is.
+``clean_image`` is the only way by which a picture enters a build, so that models, viewers and trainers can open it
+safely. A picture that is already upright RGB is not compressed again: metadata is cut out of the file, and the
+compressed data stays as it is.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from mmpr.errors import RowError
 from mmpr.storage.bombs import refuse_bombs, refuse_tiles
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-"""What is decoded."""
+"""The formats that are decoded."""
 
-# MPO is a JPEG with more pictures behind it, as telephones write; its first picture counts.
+# MPO is a JPEG with more pictures behind it, as phones write it; only the first one is used.
 _JPEGS = ("JPEG", "MPO")
 
 _JPEG_QUALITY = 95
 _JPEG_MAX_SIDE = 65_500
 
-# What Pillow's decoders raise on bytes that were made to hurt (found by fuzzing them), besides plain OSError.
+# What Pillow's decoders raise on malicious bytes, found by fuzzing.
 _DECODER_ERRORS = (
     OSError,
     ValueError,
@@ -69,12 +69,12 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Pillow tells of broken metadata by warnings, and Python's filters of warnings belong to the whole process.
+# Pillow warns of broken metadata, and Python's warning filters belong to the whole process.
 _warnings_lock = threading.Lock()
 
 
 def clean_image(data: bytes, limits: ImagesSpec) -> bytes:
-    """An encoded picture as an upright 8-bit RGB PNG or JPEG without metadata, decoded in full to be sure.
+    """An encoded picture as an upright 8-bit RGB PNG or JPEG without metadata; it is decoded in full.
 
     A JPEG stays a JPEG (bit for bit, but for its metadata, when it is upright and RGB; else at quality 95), a PNG a
     PNG, anything else becomes a PNG. Transparency goes onto white, 16-bit samples are scaled, colour profiles dropped.
@@ -164,7 +164,7 @@ _PNG_CHUNKS = {b"IHDR", b"IDAT", b"IEND", b"gAMA", b"cHRM", b"sRGB", b"pHYs", b"
 
 
 def _bare_png(data: bytes) -> bytes | None:
-    """An 8-bit RGB PNG without its metadata; None when it is anything else or oddly built."""
+    """An 8-bit RGB PNG without its metadata; None for anything else, and for a malformed file."""
     if not data.startswith(_MAGIC[0]) or data[24:26] != b"\x08\x02":
         return None
     kept = [data[:8]]
@@ -191,7 +191,7 @@ _AFTER_SCAN = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
 
 
 def _bare_jpeg(data: bytes) -> bytes | None:
-    """A JPEG without its metadata (application segments and comments); None when it is oddly built.
+    """A JPEG without its metadata (application segments and comments); None for a malformed file.
 
     JFIF (APP0) and Adobe (APP14) stay: decoders take the colour space from them.
     """
@@ -225,7 +225,7 @@ def _is_thumbnail(segment: bytes) -> bool:
 
 
 def _unidentified(data: bytes) -> RowError:
-    """Why Pillow's chosen decoders do not know the bytes."""
+    """The error for bytes that no decoder in ``FORMATS`` recognises."""
     head = data[:512]
     if head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return RowError("image_truncated" if len(data) < 64 else "image_broken", "the header cannot be read")

@@ -1,7 +1,7 @@
 """Whether a finished build is still what its manifest says, byte for byte.
 
-The manifest holds a SHA-256 of every shard, of ``build.json`` and ``README.md``, and its own (``seal``). Outside of it
-lie ``logs/`` and ``report/``, which are no data; a report is made again whenever one likes.
+The manifest has the SHA-256 of every shard, of ``build.json`` and ``README.md``, and of itself (``seal``). It does not
+cover ``logs/`` and ``report/``, which hold no data.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from mmpr.storage.card import CARD
 from mmpr.storage.manifest import FOLDERS, HASHERS, file_sha256, read_manifest, sealed
-from mmpr.storage.shards import encoded, json_text
+from mmpr.storage.shards import MANIFEST, PLAN, encoded, json_text
 
-# What is made of what: a shard that is made again makes those of its unit in the later folders again.
+# The order in which folders are made: when a shard is made again, so are those of its unit in later folders.
 _ORDER = ("questions", "rollouts", "completions", "verdicts", "pairs")
 _COPY = "restore it from a copy"
-_AGAIN = f"{_COPY}, or delete manifest.json and run the build command again (nothing is sampled again)"
+_AGAIN = f"{_COPY}, or delete {MANIFEST} and run the build command again (nothing is sampled again)"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that is wrong with a build: the file (and row), what is wrong, and what to do about it."""
+    """A problem of a build: the file (and row), what is wrong, and the remedy."""
 
     where: str
     what: str
@@ -34,7 +35,7 @@ class Problem:
 
 
 def check_files(out: Path, on_file: Callable[[int], None] = lambda size: None) -> Iterator[Problem]:
-    """Every file against its checksum; ``on_file`` is told the size of each one that has been read.
+    """Files that do not match their checksums; ``on_file`` is called with the size of each file that was read.
 
     Raises:
         OutputError: there is no finished build, or its manifest cannot be read.
@@ -45,7 +46,7 @@ def check_files(out: Path, on_file: Callable[[int], None] = lambda size: None) -
     expected = {name: (about.get("bytes"), about.get("sha256")) for name, about in files.items()}
     expected |= {name: (None, digest) for name, digest in _table(manifest, "texts").items()}
     if "seal" in manifest:
-        expected = {"build.json": (None, None), "README.md": (None, None), **expected}
+        expected = {PLAN: (None, None), CARD: (None, None), **expected}
 
     def check(item: tuple[str, tuple[Any, Any]]) -> Problem | None:
         name, (size, digest) = item
@@ -63,25 +64,23 @@ def check_files(out: Path, on_file: Callable[[int], None] = lambda size: None) -
 
 
 def _check_seal(out: Path, manifest: dict[str, Any]) -> Iterator[Problem]:
-    """The bytes of the manifest must be those that were written."""
+    """Whether the bytes of the manifest are not those that were written."""
     if "seal" not in manifest:
-        yield Problem(
-            "manifest.json", "has no checksum of its own: an earlier version wrote it, or it was changed", _AGAIN
-        )
-    elif (out / "manifest.json").read_bytes() != encoded(json_text(sealed(manifest))):
-        yield Problem("manifest.json", "was changed: its own checksum does not fit", _AGAIN)
+        yield Problem(MANIFEST, "has no checksum of its own: an earlier version wrote it, or it was changed", _AGAIN)
+    elif (out / MANIFEST).read_bytes() != encoded(json_text(sealed(manifest))):
+        yield Problem(MANIFEST, "was changed: its own checksum does not fit", _AGAIN)
 
 
 def _check_file(out: Path, name: str, size: Any, digest: Any) -> Problem | None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\0" in name:
-        return Problem("manifest.json", f"names a file outside of the build: {name!a}", _AGAIN)
+        return Problem(MANIFEST, f"names a file outside of the build: {name!a}", _AGAIN)
     remedy = _remedy(path)
     try:
         if not (out / name).is_file():
             return Problem(name, "is missing", remedy)
         if digest is None:
-            return Problem(name, "has no checksum in manifest.json", _AGAIN)
+            return Problem(name, f"has no checksum in {MANIFEST}", _AGAIN)
         found = (out / name).stat().st_size
         if size is not None and found != size:
             return Problem(name, f"was changed: {found} bytes, the manifest says {size}", remedy)
@@ -93,13 +92,13 @@ def _check_file(out: Path, name: str, size: Any, digest: Any) -> Problem | None:
 
 
 def _remedy(path: PurePosixPath) -> str:
-    if path.name == "README.md":
+    if path.name == CARD:
         return _AGAIN
     if path.parts[0] not in _ORDER:
         return f"{_COPY}, or build again into another folder"
     later = _ORDER[_ORDER.index(path.parts[0]) + 1 :]
     others = f", the files of that name in {', '.join(later)}" if later else ""
-    return f"{_COPY}, or delete it{others} and manifest.json, and run the build command again"
+    return f"{_COPY}, or delete it{others} and {MANIFEST}, and run the build command again"
 
 
 def _table(manifest: Mapping[str, Any], name: str) -> dict[str, Any]:

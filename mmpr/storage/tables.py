@@ -1,7 +1,7 @@
 """Dataclasses to Arrow and back: the columns of every shard follow from the fields of ``mmpr.schema``.
 
-``str int float bool`` become what they are called, ``tuple[T, ...]`` a list, a dataclass a struct, and ``bytes``, which
-are always an encoded picture, the struct that ``datasets`` shows as an image.
+``str``, ``int``, ``float`` and ``bool`` become Arrow's types of these names, ``tuple[T, ...]`` a list, a dataclass a
+struct. ``bytes`` are always an encoded picture and become the struct that ``datasets`` shows as an image.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mmpr.errors import OutputError
 Row = TypeVar("Row")
 
 ROW_GROUP_BYTES = 64 << 20
-"""Rough size of a row group; the hub's viewer gives up above 300 MB."""
+"""The size of a row group, roughly; the hub's viewer fails above 300 MB."""
 
 _SCALARS = {
     str: ("string", pa.string()),
@@ -40,14 +40,14 @@ def arrow_schema(noun: type) -> pa.Schema:
 
 
 def hub_features(noun: type) -> dict[str, Any]:
-    """The features of a dataclass as ``datasets`` writes them down."""
+    """The features of a dataclass, as ``datasets`` stores them in a file's metadata."""
     features = _feature(noun)
     assert isinstance(features, dict)
     return features
 
 
 def write_parquet(path: Path, noun: type[Row], rows: Iterable[Row], counts: dict[str, int]) -> None:
-    """Write rows to a file that is not there yet; ``counts`` go to its footer. Use through ``mmpr.storage.shards``."""
+    """Write rows to a new file, and ``counts`` into its footer. ``mmpr.storage.shards`` writes whole shards with it."""
     schema = arrow_schema(noun)
     schema = schema.with_metadata({**schema.metadata, "mmpr": json.dumps(counts, sort_keys=True)})
     encode = _encoder(noun)  # type: ignore[arg-type]
@@ -59,7 +59,7 @@ def write_parquet(path: Path, noun: type[Row], rows: Iterable[Row], counts: dict
 def read_rows(path: Path, noun: type[Row], without: Sequence[str] = ()) -> Iterator[Row]:
     """The rows of a shard, a row group at a time.
 
-    ``without`` names columns of lists that are not read and stand as empty ones: pictures are most of a file.
+    Columns of lists named in ``without`` are not read and are empty in the rows: pictures are most of a file.
 
     Raises:
         OutputError: the file is damaged or holds something else.
@@ -88,7 +88,7 @@ def read_counts(path: Path) -> dict[str, int]:
 
 
 def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Consecutive rows that make up a row group each: of ``ROW_GROUP_BYTES`` at most, or one row."""
+    """Consecutive rows as row groups, each of at most ``ROW_GROUP_BYTES``, or of one row."""
     group: list[dict[str, Any]] = []
     size = 0
     for row in rows:

@@ -1,7 +1,7 @@
-"""What is left to do of a build: a look at each folder, not at each file.
+"""Which units of a build are still to be done.
 
-A build of millions of questions has a hundred thousand units. Their names are read folder by folder into a byte a unit,
-so that going on takes a second and some kilobytes.
+A build of millions of questions has a hundred thousand units. Only the names in four folders are read, into one byte a
+unit, so that resuming takes a second and some kilobytes.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from mmpr.storage.shards import Units, add_counts, done, index_shard
 from mmpr.storage.tables import read_counts
 
 WORK = ("questions", "to_judge")
-"""What a unit asks for: so many questions, so many responses to judge."""
+"""The amount of work in a unit: its questions, and the responses that are to be judged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The units that a build has still to sample, those that it has to judge only, and held-out ones to ingest.
+    """The units that are still to be sampled, those that are only to be judged, and held-out ones to be ingested.
 
     ``totals`` are the sums of ``WORK`` over ``to_sample``.
     """
@@ -34,9 +34,9 @@ class Left:
 
 
 def what_is_left(out: Path, train: Units, heldout: Units, work: Mapping[str, Sequence[int]]) -> Left:
-    """Compare what lies in a build's folders with the units that it is to have.
+    """Compare the files in a build's folders with its units.
 
-    ``work`` holds ``WORK`` of every training unit; it is empty for a build that an earlier version has begun.
+    ``work`` has the ``WORK`` of every training unit; it is empty for a build that an earlier version began.
     """
     sampled, completed = (done(out, stage, train) for stage in ("sample", "complete"))
     paired, ingested = done(out, "pair", train), done(out, "ingest", heldout)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmpr.evaluate import run
-from mmpr.evaluate.nouns import Evaluation
+from mmpr.evaluate.results import Evaluation
 
 REPLAY = ("engine.type=replay", "engine.args.answers=[1, 2, 3, 4, B, yes]")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mmpr.evaluate.__main__ import main
-from mmpr.evaluate.show import ends, points, share, show
+from mmpr.evaluate.terminal import ends, points, share, show
 from tests.conftest import SmallBuild
 from tests.evaluate.evaluations import evaluate_here
 

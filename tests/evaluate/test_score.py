@@ -8,16 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmpr.evaluate.intervals import interval, mcnemar
-from mmpr.evaluate.score import EXAMPLES, Tally, _examples, differences, scores
+from mmpr.evaluate.score import EXAMPLES, RunCounts, _examples, differences, scores
 
 
-def tally(correct: list[int], samples: int = 1, *, kinds: str = "", drawn: list[int] | None = None) -> Tally:
+def tally(correct: list[int], samples: int = 1, *, kinds: str = "", drawn: list[int] | None = None) -> RunCounts:
     """Questions q0, q1, … with so many right samples; one sample of each is unparseable, two tokens a sample."""
     drawn = drawn if drawn is not None else [samples] * len(correct)
     table = [(n, c, min(1, n - c), 0, 0, 0, 2 * n) for n, c in zip(drawn, correct, strict=True)]
     names = kinds or "a" * len(correct)
     ids = tuple(f"q{at}" for at in range(len(correct)))
-    return Tally(ids, tuple("s" for _ in ids), tuple(names), samples, np.array(table, dtype=np.int64).reshape(-1, 7))
+    return RunCounts(
+        ids, tuple("s" for _ in ids), tuple(names), samples, np.array(table, dtype=np.int64).reshape(-1, 7)
+    )
 
 
 def test_scores_by_hand() -> None:

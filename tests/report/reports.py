@@ -8,7 +8,9 @@ from typing import get_args
 
 from PIL import Image
 
-from mmpr.report.nouns import (
+from mmpr.pages.pictures import Picture
+from mmpr.pages.responses import ShownResponse
+from mmpr.report.contents import (
     AuditItem,
     Comparison,
     Contamination,
@@ -21,14 +23,12 @@ from mmpr.report.nouns import (
     GalleryQuestion,
     Group,
     Hit,
-    HitMethod,
+    MatchMethod,
     Moved,
     MovedFinding,
     Overlap,
-    Picture,
     Report,
     ShownPair,
-    ShownResponse,
     SourceLine,
     Summary,
 )
@@ -210,7 +210,7 @@ def made_report() -> Report:
         gallery=(*judged(), described(), hostile()),
         audit=(*audit, harm),
         contamination=Contamination(
-            tuple(Overlap("held-out", method, 5, 9, 1, 0.2, MARKUP) for method in get_args(HitMethod)),
+            tuple(Overlap("held-out", method, 5, 9, 1, 0.2, MARKUP) for method in get_args(MatchMethod)),
             (Hit(MARKUP, "perceptual", "a" * 32, MARKUP, MARKUP, 3, MARKUP + HIDDEN),),
             ((MARKUP, 2),),
         ),

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from mmpr.report.__main__ import main
-from mmpr.report.make import make_report
-from mmpr.report.nouns import Report, as_json
+from mmpr.report.contents import Report
+from mmpr.report.make import make_report, report_json
 from tests.conftest import SmallBuild
 from tests.helpers import build_without_ray, small_recipe
 
@@ -24,7 +24,7 @@ def report(small_build: SmallBuild) -> Report:
 
 def test_a_report_is_a_function_of_build_and_seed(report: Report, small_build: SmallBuild) -> None:
     again, other = make_report(small_build.out), make_report(small_build.out, seed=1)
-    assert as_json(again) == as_json(report)
+    assert report_json(again) == report_json(report)
     assert [item.key for item in other.audit] != [item.key for item in report.audit]
     assert other.findings[0].number == report.findings[0].number
 
@@ -141,7 +141,7 @@ def test_a_failure_leaves_the_earlier_report(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mmpr.report.page.write_page", fail)
+    monkeypatch.setattr("mmpr.report.show.page.write_page", fail)
     assert main([str(out)]) == 1
     assert (out / "report" / "index.html").read_text() == "earlier"
     assert [path for path in out.iterdir() if path.name.startswith(".report")] == []

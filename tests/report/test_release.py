@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from mmpr.report.__main__ import main
-from mmpr.report.make import make_report
-from mmpr.report.nouns import Report, as_json
-from mmpr.report.page import write_page
+from mmpr.report.contents import Report
+from mmpr.report.make import make_report, report_json
+from mmpr.report.show.page import write_page
+from tests.report.measure.test_flow import assert_adds_up, parts
 from tests.report.planted import Fault, make_build
 from tests.report.releases import BROKEN, RELEASE_FAULTS, ReleaseFault, make_release, pair, write_release
 from tests.report.reports import MARKUP
-from tests.report.test_flow import assert_adds_up, parts
 
 REASONS = Counter(reason for _, reason in BROKEN if reason)
 NOT_KNOWN = {"truncated", "judge_timeouts", "shared_images", "heldout_overlap"}
@@ -62,7 +62,7 @@ def test_every_line_is_a_pair_or_a_reject(tmp_path: Path) -> None:
     ]
     assert {(line.source, line.reason) for line in report.dropped} == {("first", reason) for reason in REASONS}
     assert all(line.where.startswith("annotations/first.jsonl") for line in report.dropped)
-    assert "/mnt/cluster" not in json.dumps(as_json(report))
+    assert "/mnt/cluster" not in json.dumps(report_json(report))
 
 
 def test_a_release_of_nothing_but_broken_lines(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 import yaml
 
 from mmpr.storage.card import dataset_card
-from mmpr.storage.manifest import total
+from mmpr.storage.counts import total
 from tests.conftest import SmallBuild
 
 

@@ -11,7 +11,8 @@ import pytest
 
 import mmpr
 from mmpr.errors import OutputError
-from mmpr.storage.manifest import FORMAT, read_manifest, sealed, total, write_manifest
+from mmpr.storage.counts import total
+from mmpr.storage.manifest import FORMAT, read_manifest, sealed, write_manifest
 from mmpr.storage.shards import encoded, json_text
 from tests.conftest import SmallBuild
 

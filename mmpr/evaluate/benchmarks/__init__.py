@@ -2,8 +2,8 @@
 
     mmstar:PATH ─▶ open_benchmark ─▶ a Layout (a module here) + a reader (readers.py, tsv.py) ─▶ rows, pictures, metrics
 
-The numbers are comparable with the published ones as far as docs/benchmarks.md says: the answers are found and compared
-by ``mmpr.answers``, for all of them in the same way.
+docs/benchmarks.md says how far the numbers compare with published ones: ``mmpr.answers`` finds and compares the answers
+of all benchmarks in the same way.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LAYOUTS: dict[str, Layout] = {
 
 
 def open_benchmark(name: str, path: Path) -> LocalBenchmark:
-    """The benchmark of that name in a folder or file; its files are looked at, not read.
+    """Open a benchmark in a folder or file without reading its rows.
 
     Raises:
         SourceError: there is no such benchmark, or no such file (with the command that fetches it), or it has another

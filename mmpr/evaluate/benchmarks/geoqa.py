@@ -9,16 +9,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmpr.config import Columns
-from mmpr.evaluate.benchmarks.layout import Layout
+from mmpr.evaluate.benchmarks.layout import Layout, make_row
 from mmpr.evaluate.benchmarks.scores import accuracy_by_kind
 from mmpr.schema import SourceRow
-from mmpr.sources import cells
 
 _COLUMNS = Columns(answer="ground_truth", images=None)
 
 
 def _row(record: Mapping[str, Any], where: str) -> SourceRow:
-    return cells.make_row(record, _COLUMNS, where, question=None, refer=lambda _, picture: str(picture))
+    return make_row(record, _COLUMNS, where)
 
 
 GEOQA = Layout(

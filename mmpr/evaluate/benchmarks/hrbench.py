@@ -2,8 +2,8 @@
 
 TSV or Parquet, 800 rows each: ``index``, ``question``, ``answer`` (a letter), ``category`` (``single``, ``cross``),
 ``A`` to ``D``, ``cycle_category``, ``image`` (base64). The metric is the accuracy of each cycle, and its mean over the
-cycles, over all and of each category. It has no interval: the four rows of a question are not independent, and nothing
-in the files says which they are.
+cycles, over all and of each category. It has no interval: the four rows of a question are not independent, and the
+files do not say which rows belong together.
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ from typing import Any
 
 from mmpr.config import Columns
 from mmpr.errors import RowError
-from mmpr.evaluate.benchmarks.layout import Layout
+from mmpr.evaluate.benchmarks.layout import Layout, make_row
 from mmpr.evaluate.benchmarks.options import option_columns, with_options
-from mmpr.evaluate.benchmarks.scores import facts, kinds, mean_of, means_by
-from mmpr.evaluate.nouns import Answered, Metric
+from mmpr.evaluate.benchmarks.scores import kinds, mean_of, means_by, row_meta
+from mmpr.evaluate.results import Answered, Metric
 from mmpr.schema import SourceRow
-from mmpr.sources import cells
 
 _COLUMNS = Columns(images=None, id="index", kind="category")
 
 
 def _row(record: Mapping[str, Any], where: str) -> SourceRow:
-    row = cells.make_row(record, _COLUMNS, where, question=None, refer=lambda _, picture: str(picture))
+    row = make_row(record, _COLUMNS, where)
     cycle = record.get("cycle_category")
     if cycle is None:
         raise RowError("missing_field", "no 'cycle_category'")
@@ -48,7 +47,7 @@ def _metrics(answered: Sequence[Answered]) -> list[Metric]:
 
 
 def _cycle(one: Answered) -> list[str]:
-    return [f"cycle {str(facts(one)['cycle']).removeprefix('cycle').strip()}"]
+    return [f"cycle {str(row_meta(one)['cycle']).removeprefix('cycle').strip()}"]
 
 
 def _layout(size: str) -> Layout:

@@ -1,4 +1,4 @@
-"""What a benchmark is: its files, how a row becomes a question, and its metrics."""
+"""Public benchmarks: their files, how a row becomes a question, and their metrics."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mmpr.config import ImagesSpec
+from mmpr.config import Columns, ImagesSpec
 from mmpr.errors import RowError, SourceError
 from mmpr.evaluate.benchmarks.readers import Broken, JsonRows, ParquetRows, Reader, find_benchmark_files
 from mmpr.evaluate.benchmarks.tsv import TsvRows
-from mmpr.evaluate.nouns import Answered, Metric
+from mmpr.evaluate.results import Answered, Metric
 from mmpr.schema import Reject, Rule, SourceRow
+from mmpr.sources import cells
 
 _READERS: dict[str, type[JsonRows] | type[ParquetRows] | type[TsvRows]] = {
     ".json": JsonRows,
@@ -24,12 +25,12 @@ _READERS: dict[str, type[JsonRows] | type[ParquetRows] | type[TsvRows]] = {
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A public benchmark.
+    """How a public benchmark is read.
 
-    ``patterns`` are names of its files, in the order in which they are looked for in a folder. ``pictures`` names the
-    column of pictures by a file's ending. ``row`` makes a question of a row's columns and place (RowError when it
-    cannot); pictures and place are put in after it. ``download`` is the command that fetches the files, and
-    ``images`` what its pictures may measure.
+    ``patterns`` are the names of its files, in the order in which they are looked for in a folder. ``pictures`` is the
+    column of pictures, by a file's suffix. ``row`` makes a question from a row's columns and place (or raises
+    RowError); pictures and place are put in after it. ``download`` is the command that fetches the files, ``images``
+    are the limits of its pictures.
     """
 
     name: str
@@ -43,7 +44,13 @@ class Layout:
 
 
 class LocalBenchmark:
-    """A benchmark in a local folder or file (``mmpr.evaluate.nouns.Benchmark``)."""
+    """A public benchmark in a local folder or file: a source of questions (``mmpr.sources.Source``) with own metrics.
+
+    A row's ``question`` shows its options and ``choices`` holds their texts in order; ``kind`` is the category, ``key``
+    the benchmark's own id, ``meta`` a JSON object of whatever the metrics need. A row without an answer is asked and
+    not judged. A question may end with an instruction to answer briefly that ``mmpr.prompts.strip_short_answer`` knows:
+    it is removed when reasoning is asked for.
+    """
 
     def __init__(self, layout: Layout, path: Path) -> None:
         """Raises SourceError when there is no such file, or it has another layout."""
@@ -65,11 +72,11 @@ class LocalBenchmark:
 
     @property
     def images(self) -> ImagesSpec:
-        """What its pictures may measure: some benchmarks are about very large ones."""
+        """The limits of its pictures; some benchmarks are about very large ones."""
         return self._layout.images
 
     def rows(self) -> Iterator[SourceRow | Reject]:
-        """Every row, file by file (see ``mmpr.evaluate.nouns.Benchmark``)."""
+        """Every row, in the same order every time, in bounded memory; a row that is wrong is a Reject."""
         for number, reader in enumerate(self._readers):
             for record in reader.records():
                 try:
@@ -87,8 +94,17 @@ class LocalBenchmark:
         return self._readers[int(number)].load(inner)
 
     def metrics(self, answered: Sequence[Answered]) -> list[Metric]:
-        """The benchmark's own numbers; the headline first."""
+        """The benchmark's own metrics over all its questions; the headline first, then its groups."""
         return self._layout.metrics(answered)
+
+
+def make_row(record: Mapping[str, Any], columns: Columns, where: str) -> SourceRow:
+    """A row by its columns (see ``mmpr.sources.cells.make_row``); pictures are put in after it.
+
+    Raises:
+        RowError: a cell is missing or of another type.
+    """
+    return cells.make_row(record, columns, where, question=None, refer=lambda _, picture: str(picture))
 
 
 def _open(layout: Layout, path: Path, base: Path) -> Reader:

@@ -20,10 +20,10 @@ from mmpr.answers.amounts import Amount
 from mmpr.answers.quantity import parse_amount
 from mmpr.config import Columns
 from mmpr.errors import RowError
-from mmpr.evaluate.benchmarks.layout import Layout
+from mmpr.evaluate.benchmarks.layout import Layout, make_row
 from mmpr.evaluate.benchmarks.options import option_columns, with_options
-from mmpr.evaluate.benchmarks.scores import facts, mean, means_by, share
-from mmpr.evaluate.nouns import Answered, Metric
+from mmpr.evaluate.benchmarks.scores import mean, means_by, row_meta, share
+from mmpr.evaluate.results import Answered, Metric
 from mmpr.schema import SourceRow, Verdict
 from mmpr.sources import cells
 
@@ -40,7 +40,7 @@ _LIST = re.compile(r"[\[(]?\s*-?\d+(?:\.\d+)?(?:(?:\s*,\s*(?:and\s+)?|\s+and\s+)
 
 def _row(record: Mapping[str, Any], where: str) -> SourceRow:
     columns = Columns(images=None, id="pid" if record.get("pid") is not None else "index")
-    row = cells.make_row(record, columns, where, question=None, refer=lambda _, picture: str(picture))
+    row = make_row(record, columns, where)
     kind, unit = _plain(record, "question_type"), _plain(record, "unit")
     if kind not in ("multi_choice", "free_form"):
         raise RowError("missing_field", f"'question_type' is {kind[:40]!r}, multi_choice or free_form is expected")
@@ -65,7 +65,7 @@ def _row(record: Mapping[str, Any], where: str) -> SourceRow:
 
 
 def _asked(question: str, options: tuple[str, ...], known: Mapping[str, Any]) -> str:
-    """The question with its unit, its options, or the form that its answer must have, as MathVista's query has them."""
+    """The question with its unit, its options, or the required form of its answer, as in MathVista's own query."""
     if question.lstrip().startswith("Hint:"):
         return question
     asked = f"{question} (Unit: {known['unit']})" if known["unit"] else question
@@ -80,7 +80,7 @@ def _asked(question: str, options: tuple[str, ...], known: Mapping[str, Any]) ->
 
 
 def _truth(answer: str | None, options: tuple[str, ...], unit: str) -> str | None:
-    """The letter of the option that is the truth; a number with its unit, where the matcher knows the unit."""
+    """The true answer: the letter of its option, or a number with its unit where the matcher knows the unit."""
     if answer is None:
         return None
     if options.count(answer) == 1:
@@ -116,7 +116,7 @@ def right(verdict: Verdict, truth: str, answer_type: str, precision: int | None)
 
 
 def _score(one: Answered) -> float:
-    known, truth = facts(one), one.question.answer or ""
+    known, truth = row_meta(one), one.question.answer or ""
     if known["question_type"] == "multi_choice":
         return share(one, [verdict.status == "correct" for verdict in one.verdicts])
     return share(one, [right(verdict, truth, known["answer_type"], known["precision"]) for verdict in one.verdicts])
@@ -124,9 +124,11 @@ def _score(one: Answered) -> float:
 
 def _metrics(answered: Sequence[Answered]) -> list[Metric]:
     def of(name: str) -> list[Metric]:
-        return means_by(answered, lambda one: [f"{name}: {facts(one)[name]}"] if facts(one)[name] else [], score=_score)
+        return means_by(
+            answered, lambda one: [f"{name}: {row_meta(one)[name]}"] if row_meta(one)[name] else [], score=_score
+        )
 
-    skills = means_by(answered, lambda one: [f"skill: {skill}" for skill in facts(one)["skills"]], score=_score)
+    skills = means_by(answered, lambda one: [f"skill: {skill}" for skill in row_meta(one)["skills"]], score=_score)
     return [
         mean(answered, score=_score),
         *of("task"),

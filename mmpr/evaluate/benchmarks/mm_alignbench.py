@@ -28,12 +28,12 @@ import numpy as np
 from mmpr.command import run_command
 from mmpr.config import Columns
 from mmpr.errors import RowError, SourceError
-from mmpr.evaluate.benchmarks.layout import Layout, LocalBenchmark
-from mmpr.evaluate.benchmarks.scores import facts
+from mmpr.evaluate.benchmarks.layout import Layout, LocalBenchmark, make_row
+from mmpr.evaluate.benchmarks.scores import row_meta
 from mmpr.evaluate.intervals import interval
-from mmpr.evaluate.nouns import Answered, Metric
+from mmpr.evaluate.results import Answered, Metric
 from mmpr.schema import Question, Rollout, SourceRow, content_id
-from mmpr.sources import cells, jsonl
+from mmpr.sources import jsonl
 from mmpr.storage.tables import read_rows
 
 GRADES = {"A>>B": -2, "A>B": -1, "A=B": 0, "B>A": 1, "B>>A": 2}
@@ -71,7 +71,7 @@ Explain your judgement, then end with exactly one verdict:
 
 
 def _row(record: Mapping[str, Any], where: str) -> SourceRow:
-    row = cells.make_row(record, _COLUMNS, where, question=None, refer=lambda _, picture: str(picture))
+    row = make_row(record, _COLUMNS, where)
     reference = record.get("claude3_sonnet")
     if not row.key or not isinstance(reference, str) or not reference.strip():
         raise RowError("missing_field", "'index' and 'claude3_sonnet' (the reference answer) are needed")
@@ -145,7 +145,7 @@ class JudgedBenchmark(LocalBenchmark):
         replies = read_replies(sorted(self._folder.glob("judge*.jsonl")))
         judged: list[tuple[str, int | None]] = []
         for one in answered:
-            index = facts(one)["index"]
+            index = row_meta(one)["index"]
             texts = [replies.get(judgement_id(index, response.text)) for response in one.responses] or [None]
             judged += [(one.question.kind, None if text is None else grade(text, index)) for text in texts]
         if not replies or all(score is None for _, score in judged):

@@ -15,18 +15,17 @@ from dataclasses import replace
 from typing import Any
 
 from mmpr.config import Columns
-from mmpr.evaluate.benchmarks.layout import Layout
+from mmpr.evaluate.benchmarks.layout import Layout, make_row
 from mmpr.evaluate.benchmarks.options import option_columns, read_options, with_options, with_request
-from mmpr.evaluate.benchmarks.scores import facts, kinds, mean, mean_of, means_by
-from mmpr.evaluate.nouns import Answered, Metric
+from mmpr.evaluate.benchmarks.scores import kinds, mean, mean_of, means_by, row_meta
+from mmpr.evaluate.results import Answered, Metric
 from mmpr.schema import SourceRow
-from mmpr.sources import cells
 
 _COLUMNS = Columns(images=None, id="index", kind="category")
 
 
 def _row(record: Mapping[str, Any], where: str) -> SourceRow:
-    row = cells.make_row(record, _COLUMNS, where, question=None, refer=lambda _, picture: str(picture))
+    row = make_row(record, _COLUMNS, where)
     shown = read_options(row.question, row.answer)
     options = option_columns(record, row.answer)
     question = with_request(row.question) if shown or not options else with_options(row.question, options)
@@ -36,7 +35,7 @@ def _row(record: Mapping[str, Any], where: str) -> SourceRow:
 
 def _metrics(answered: Sequence[Answered]) -> list[Metric]:
     categories = means_by(answered, kinds)
-    finer = means_by(answered, lambda one: [f"{one.question.kind}: {facts(one)['l2_category']}"])
+    finer = means_by(answered, lambda one: [f"{one.question.kind}: {row_meta(one)['l2_category']}"])
     return [mean(answered), mean_of(categories, "mean of categories"), *categories, *finer]
 
 

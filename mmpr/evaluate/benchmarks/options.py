@@ -9,7 +9,7 @@ from typing import Any
 from mmpr.errors import RowError
 
 LETTER = "Answer with the option's letter from the given choices directly."
-"""An instruction that goes when reasoning is asked for."""
+"""The instruction that is removed when reasoning is asked for."""
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LONGEST = 1_000
@@ -28,10 +28,10 @@ def with_request(question: str) -> str:
 
 
 def read_options(question: str, answer: str | None) -> tuple[str, ...]:
-    """The options that a question shows as ``(A) x (B) y`` or ``A: x, B: y``; () when they cannot be told for sure.
+    """The options that a question shows as ``(A) x (B) y`` or ``A: x, B: y``; () when that is not certain.
 
-    The last run of labels counts, and its last option ends with its line. MMStar and V* have them so. Options among
-    which the answer's letter is not were not read right.
+    The last run of labels counts, and its last option ends with its line, as in MMStar and V*. Options that do not
+    include the answer's letter were misread.
     """
     for style in _STYLES:
         options = _read(question, style)
@@ -59,7 +59,7 @@ def option_columns(record: Mapping[str, Any], answer: str | None) -> tuple[str, 
 
 
 def unlabelled(options: Sequence[str]) -> tuple[str, ...]:
-    """Options without the letters that are written before them (``(A) Road``), when all of them have theirs."""
+    """Options without the letters before them (``(A) Road``), when every option has its letter."""
     found = [
         re.match(rf"\s*[(\[]?{chr(ord('A') + place)}[)\].:]\s*(\S.*)", text, re.S) for place, text in enumerate(options)
     ]
@@ -67,13 +67,13 @@ def unlabelled(options: Sequence[str]) -> tuple[str, ...]:
 
 
 def letters_of(answer: str) -> str:
-    """``A, C`` of ``C A``, ``AC`` or ``(A)(C)``; the answer as it is when it is no set of letters."""
+    """``A, C`` for ``C A``, ``AC`` or ``(A)(C)``; any other answer as it is."""
     bare = re.sub(r"[\s,;()./]|\band\b", "", answer)
     return ", ".join(sorted(set(bare))) if re.fullmatch(r"[A-Z]+", bare) else answer
 
 
 def _is_among(answer: str | None, options: Sequence[str]) -> bool:
-    """Whether an answer, when it is a letter at all, is that of an option."""
+    """Whether an answer is the letter of an option, or no letter at all."""
     return answer is None or len(answer) != 1 or answer.upper() in LETTERS[: len(options)]
 
 

@@ -1,7 +1,7 @@
-"""The files that public benchmarks come in: Parquet, JSONL, a JSON list. ``tsv.py`` reads VLMEvalKit's TSV.
+"""Readers of public benchmarks' files: Parquet, JSONL, a JSON list. ``tsv.py`` reads VLMEvalKit's TSV.
 
-A reader gives each row as a mapping of its columns, and references to its pictures; ``load`` reads a picture when it is
-asked for. Nothing outside the benchmark's folder is ever opened, and a row that is wrong is an error of its own.
+A reader gives each row as a mapping of its columns with references to its pictures; ``load`` reads a picture when it is
+needed. No file outside the benchmark's folder is opened. A wrong row is given as ``Broken``, and reading continues.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class Reader(Protocol):
 
 
 def find_benchmark_files(path: Path, patterns: Sequence[str]) -> tuple[Path, list[Path]]:
-    """The folder that everything lies under, and the files to read, sorted.
+    """The folder of the benchmark, and the files to read, sorted.
 
-    ``path`` is a file, taken as it is, or a folder: of its files at any depth those of the first pattern that any
-    name matches (in lower case), since folders of the hub hold other splits, and the same rows in two forms.
+    ``path`` is a file, or a folder: then the files at any depth count whose lower-case names match the first pattern
+    that matches any, since folders from the hub also hold other splits, and the same rows in two formats.
 
     Raises:
         SourceError: there is none.
@@ -76,10 +76,10 @@ def find_benchmark_files(path: Path, patterns: Sequence[str]) -> tuple[Path, lis
 
 
 def path_ref(base: Path, folder: Path, written: str) -> str:
-    """A picture's path as a reference under ``base``: from its file's ``folder``, or ``base``, as it is written.
+    """A reference under ``base`` to a picture whose path starts at the file's ``folder``, or at ``base``.
 
-    When there is no such file, the longest of its ends that exists is taken: ``./Geo170K/images/test/0.png`` is also
-    found in a folder that holds ``images/``. A path that leads out is left as it is, for ``load`` to refuse.
+    When there is no such file, the longest end of the path that exists is taken: ``./Geo170K/images/test/0.png`` is
+    also found in a folder that holds ``images/``. A path that leads out of ``base`` is kept, and ``load`` refuses it.
 
     Raises:
         RowError: image_missing, for what is too long to be a path.
@@ -98,7 +98,7 @@ def path_ref(base: Path, folder: Path, written: str) -> str:
 
 
 class JsonRows:
-    """JSONL, or a file that is one JSON list; pictures are paths."""
+    """A JSONL file, or a file that is one JSON list; pictures are paths."""
 
     def __init__(self, path: Path, base: Path, pictures: str, limits: ImagesSpec) -> None:
         """Raises SourceError when a file cannot be read, or is a list that is none."""
@@ -139,7 +139,7 @@ class JsonRows:
 
 
 class ParquetRows:
-    """A Parquet file with its pictures inside: every other column, and references into the pictures' column."""
+    """A Parquet file that holds its pictures: rows of the other columns, with references into the pictures' column."""
 
     def __init__(self, path: Path, base: Path, pictures: str, limits: ImagesSpec) -> None:
         """Raises SourceError when the file is missing, is no Parquet or has no such column of pictures."""
@@ -179,7 +179,7 @@ class ParquetRows:
         leaves = [file.schema.column(place).path for place in range(len(file.schema))]
         ours = [leaf for leaf in leaves if leaf == self._pictures or leaf.startswith(f"{self._pictures}.")]
         light = [leaf for leaf in ours if leaf.endswith(".path")]
-        # Lists say how many pictures there are; their paths tell it without the bytes.
+        # The number of pictures in a list can be counted in their paths, without reading their bytes.
         counted = (light or ours) if several else []
         size = _PICTURE_ROWS if counted and not light else _TEXT_ROWS
         wanted = [leaf for leaf in leaves if leaf not in ours] + counted
@@ -199,7 +199,7 @@ class ParquetRows:
 
 
 def _json_list(path: Path) -> list[Any] | None:
-    """The list that a file is, None when it does not begin like one and so may be JSONL."""
+    """The JSON list in a file; None when it does not begin like one and may be JSONL."""
     try:
         with path.open("rb") as file:
             head = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n")

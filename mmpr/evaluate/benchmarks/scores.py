@@ -1,4 +1,4 @@
-"""What the metrics of benchmarks share: a question's score, means of scores, and means by group."""
+"""What the metrics of benchmarks share: scores of questions, their means, and means by group."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mmpr.evaluate.intervals import interval
-from mmpr.evaluate.nouns import Answered, Metric
+from mmpr.evaluate.results import Answered, Metric
 
 Score = Callable[[Answered], float]
 
@@ -23,12 +23,12 @@ def share_correct(one: Answered) -> float:
 
 
 def share(one: Answered, right: Sequence[bool]) -> float:
-    """The share of responses that are right, 0 of none."""
+    """The share of a question's responses that are right; 0 when there are none."""
     return sum(right) / len(one.responses) if one.responses else 0.0
 
 
 def mean(answered: Iterable[Answered], name: str = "accuracy", group: str = "", score: Score = share_correct) -> Metric:
-    """The mean score over questions, with the interval that drawing questions again gives."""
+    """The mean score over questions, with its bootstrap interval."""
     values = np.array([score(one) for one in answered], dtype=np.float64)
     if not len(values):
         return Metric(name, None, 0, group)
@@ -37,7 +37,7 @@ def mean(answered: Iterable[Answered], name: str = "accuracy", group: str = "", 
 
 
 def mean_of(parts: Sequence[Metric], name: str) -> Metric:
-    """The plain mean of other metrics, each counting the same."""
+    """The unweighted mean of other metrics."""
     values = [part.value for part in parts if part.value is not None]
     return Metric(name, sum(values) / len(values) if values else None, sum(part.count for part in parts))
 
@@ -61,8 +61,8 @@ def kinds(one: Answered) -> list[str]:
     return [one.question.kind] if one.question.kind else []
 
 
-def facts(one: Answered) -> dict[str, Any]:
-    """What the loader kept of a question's row."""
+def row_meta(one: Answered) -> dict[str, Any]:
+    """What a benchmark keeps of a row in ``Question.meta``."""
     found = json.loads(one.question.meta)
     return found if isinstance(found, dict) else {}
 

@@ -1,8 +1,8 @@
 """VLMEvalKit's TSV: a table with its pictures in base64, or with the index of another row that has the picture.
 
-The file is walked by the places of its tabs, quotes and line breaks, and a cell is copied only when it is wanted, so
-cells of many megabytes cost no memory until their picture is asked for. (Python's csv reads such files only after
-a limit that is the whole process's is raised, and holds each row in memory.)
+The file is searched for tabs, quotes and line breaks, and a cell is copied only when it is needed, so that cells of
+many megabytes take no memory until their picture is loaded. (Python's csv module would hold each row in memory, and
+reads such files only after raising a limit of the whole process.)
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from mmpr.evaluate.benchmarks.readers import Broken, Record
 from mmpr.sources import cells, files
 
 INDEX_CHARS = 64
-"""A cell of a picture that is no longer names another row (VLMEvalKit's own rule)."""
+"""A picture's cell of at most this length is the index of another row (VLMEvalKit's rule)."""
 
 MAX_TEXT_BYTES = 1 << 20
 _MAX_COLUMNS = 1_000
 
 
 class Span(NamedTuple):
-    """Where a cell stands in the file, without its quotes."""
+    """The position of a cell in the file, without its quotes."""
 
     start: int
     end: int
@@ -92,7 +92,7 @@ class TsvRows:
         return cells.decode_inline(text, self._max_bytes)
 
     def _rows(self, data: mmap.mmap) -> Iterator[tuple[int, list[Span] | RowError]]:
-        """Rows by number, from 0; blank lines are passed over."""
+        """Rows with their numbers from 0; blank lines are skipped."""
         place, number = self._first, 0
         while place < len(data):
             try:
@@ -133,7 +133,7 @@ class TsvRows:
 
 
 class _BrokenRowError(Exception):
-    """A row that is no TSV; ``next`` is where the next one begins."""
+    """A malformed row; ``next`` is where the next row begins."""
 
     def __init__(self, detail: str, next: int) -> None:
         super().__init__(detail)

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmpr.config import Columns
-from mmpr.evaluate.benchmarks.layout import Layout
+from mmpr.evaluate.benchmarks.layout import Layout, make_row
 from mmpr.evaluate.benchmarks.scores import accuracy_by_kind
 from mmpr.schema import SourceRow
-from mmpr.sources import cells
 
 _DIFFICULTY = re.compile(r"easy|medium|hard", re.I)
 
@@ -32,7 +31,7 @@ def _row(record: Mapping[str, Any], where: str) -> SourceRow:
     )
     named = _DIFFICULTY.findall(f"{where.rpartition('[')[0]} {_first_image(record)}")
     record = {**record, "difficulty": named[0].lower() if named else None}
-    return cells.make_row(record, columns, where, question=None, refer=lambda _, picture: str(picture))
+    return make_row(record, columns, where)
 
 
 def _first_image(record: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from mmpr.config import Columns
-from mmpr.evaluate.benchmarks.layout import Layout
+from mmpr.evaluate.benchmarks.layout import Layout, make_row
 from mmpr.evaluate.benchmarks.options import read_options
 from mmpr.evaluate.benchmarks.scores import accuracy_by_kind
 from mmpr.schema import SourceRow
@@ -21,7 +21,7 @@ _COLUMNS = Columns(question="text", answer="label", images=None, kind="category"
 
 
 def _row(record: Mapping[str, Any], where: str) -> SourceRow:
-    row = cells.make_row(record, _COLUMNS, where, question=None, refer=lambda _, picture: str(picture))
+    row = make_row(record, _COLUMNS, where)
     # question_id counts from 0 in each category.
     number = cells.column(record, "question_id")
     return replace(

@@ -14,19 +14,18 @@ from typing import Any
 
 from mmpr.config import Columns, ImagesSpec
 from mmpr.errors import RowError
-from mmpr.evaluate.benchmarks.layout import Layout
+from mmpr.evaluate.benchmarks.layout import Layout, make_row
 from mmpr.evaluate.benchmarks.options import LETTERS, letters_of, unlabelled, with_options
 from mmpr.evaluate.benchmarks.scores import kinds, mean, mean_of, means_by
-from mmpr.evaluate.nouns import Answered, Metric
+from mmpr.evaluate.results import Answered, Metric
 from mmpr.schema import SourceRow
-from mmpr.sources import cells
 
 _COLUMNS = Columns(images=None, choices="multi-choice options", id="index", kind="category")
 _SEVERAL = "Overall Land use classification"
 
 
 def _row(record: Mapping[str, Any], where: str) -> SourceRow:
-    row = cells.make_row(record, _COLUMNS, where, question=None, refer=lambda _, picture: str(picture))
+    row = make_row(record, _COLUMNS, where)
     options, answer = unlabelled(row.choices), letters_of(row.answer) if row.answer else None
     if not options:
         raise RowError("missing_field", "no 'multi-choice options'")

@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
-from mmpr.report.look import page, picture_address
+from mmpr.pages.frame import page, picture_address
 from mmpr.train.loop.greedy_answers import WatchedQuestion
 from mmpr.train.loop.metrics import first_and_last_tenth
 from mmpr.train.loop.watch import Answers, Finding

@@ -14,22 +14,22 @@ from benchmarks.prove.page import claims_table, plot, tables
 from benchmarks.prove.results import Mean, Measured, averages, bootstrap, bootstrap_of, differences, read, row
 from mmpr.errors import OutputError
 from mmpr.evaluate.intervals import interval
-from mmpr.evaluate.nouns import Style
-from mmpr.evaluate.score import Tally
+from mmpr.evaluate.results import Style
+from mmpr.evaluate.score import RunCounts
 from tests.benchmarks.prove.test_jobs import setup_in
 
 KINDS = ("sum", "sum", "sum", "shape")
 TITLES = {"base": "before training", "mpo": "MPO", "sft": "SFT"}
 
 
-def answers(right: list[int], tokens: int) -> Tally:
+def answers(right: list[int], tokens: int) -> RunCounts:
     """Four questions; of a question that is not right the answer is unparseable."""
     counts = [[1, hit, 1 - hit, 0, 0, 0, tokens] for hit in right]
-    return Tally(tuple("abcd"), ("digits",) * 3 + ("easy",), KINDS, 1, np.array(counts, np.int64))
+    return RunCounts(tuple("abcd"), ("digits",) * 3 + ("easy",), KINDS, 1, np.array(counts, np.int64))
 
 
 def measured(arm: str, seed: int | None, reason: list[int], direct: list[int], margin: float = 0.0) -> Measured:
-    both: dict[Style, Tally] = {"reason": answers(reason, 20), "direct": answers(direct, 2)}
+    both: dict[Style, RunCounts] = {"reason": answers(reason, 20), "direct": answers(direct, 2)}
     result = {"last": {"rewards/margins": margin}, "steps": 10, "pairs": 320, "seconds": 12.34}
     return Measured(arm, seed, both, None if seed is None else result)
 

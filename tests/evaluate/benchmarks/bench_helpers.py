@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from mmpr.config import parse_recipe
 from mmpr.errors import RowError
 from mmpr.evaluate.benchmarks import open_benchmark
-from mmpr.evaluate.nouns import Answered, Benchmark, Metric
+from mmpr.evaluate.benchmarks.layout import LocalBenchmark
+from mmpr.evaluate.results import Answered, Metric
 from mmpr.schema import Question, Reject, Response, Rollout, question_id
 from mmpr.sources.digits import Digits
 from mmpr.sources.ingest import to_question
@@ -64,7 +65,7 @@ def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     return path
 
 
-def ingest(benchmark: Benchmark) -> list[Question | Reject]:
+def ingest(benchmark: LocalBenchmark) -> list[Question | Reject]:
     """Everything that becomes of a benchmark's rows, pictures loaded and cleaned."""
     spec = {"name": benchmark.name, "type": "parquet", "path": "-", "rule": benchmark.rule}
     recipe = parse_recipe({"name": "t", "model": {"path": "./model"}, "sources": [spec]})
@@ -81,7 +82,7 @@ def ingest(benchmark: Benchmark) -> list[Question | Reject]:
     return found
 
 
-def opened(name: str, path: Path) -> tuple[Benchmark, list[Question]]:
+def opened(name: str, path: Path) -> tuple[LocalBenchmark, list[Question]]:
     """A benchmark of which every row is good."""
     benchmark = open_benchmark(name, path)
     questions = ingest(benchmark)
@@ -102,7 +103,7 @@ def answer(question: Question, *texts: str, rule: str) -> Answered:
     return Answered(replace(question, images=()), responses, verdicts)
 
 
-def answer_all(benchmark: Benchmark, questions: Sequence[Question], finals: Sequence[str]) -> list[Answered]:
+def answer_all(benchmark: LocalBenchmark, questions: Sequence[Question], finals: Sequence[str]) -> list[Answered]:
     """One response a question, with that final answer."""
     return [
         answer(question, f"I looked at it.\nFinal answer: {final}", rule=benchmark.rule)

@@ -12,8 +12,9 @@ import pytest
 
 from mmpr.errors import SourceError
 from mmpr.evaluate.benchmarks import open_benchmark
+from mmpr.evaluate.benchmarks.layout import LocalBenchmark
 from mmpr.evaluate.benchmarks.mm_alignbench import grade, judge_prompt, judgement_id, read_replies, win_metrics
-from mmpr.evaluate.nouns import Answered, Benchmark
+from mmpr.evaluate.results import Answered
 from mmpr.schema import Question, Response, Rollout
 from mmpr.storage.shards import Unit, shard, write_shard
 from tests.evaluate.benchmarks.bench_helpers import (
@@ -47,7 +48,7 @@ def bench(folder: Path) -> Path:
     return folder
 
 
-def answers(folder: Path, model: str = "mine") -> tuple[Benchmark, list[Answered]]:
+def answers(folder: Path, model: str = "mine") -> tuple[LocalBenchmark, list[Answered]]:
     benchmark, questions = opened("mm_alignbench", bench(folder))
     return benchmark, [answer(one, f"{model} says {one.kind}", rule=benchmark.rule) for one in questions]
 

@@ -1,0 +1,110 @@
+"""Print a build: schema, counts, random pairs. Text of models and datasets is made safe for the terminal."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from textwrap import indent
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from mmpr.command import printable
+from mmpr.errors import OutputError
+from mmpr.progress import print_tables, reasons_table, summary_table
+from mmpr.schema import Pair, PreferenceRow
+from mmpr.storage.manifest import read_manifest
+from mmpr.storage.shards import MANIFEST
+from mmpr.storage.tables import arrow_schema, read_counts, read_rows
+
+_LONGEST = 1500
+
+
+def print_build(out: Path, pairs: int, seed: int) -> None:
+    """Print a build with ``pairs`` random pairs.
+
+    Raises:
+        OutputError: there is no finished build.
+    """
+    manifest = read_manifest(out)
+    try:
+        print(printable(_head(out, manifest)))
+        print_tables(_schema_table(manifest), summary_table(manifest), reasons_table(manifest))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise OutputError(f"{out / MANIFEST}: is damaged ({error!r}); restore it from a copy") from None
+    for where, row, pair in random_pairs(out, manifest, pairs, seed):
+        print(printable(_pair_text(where, row, pair)))
+
+
+def random_pairs(
+    out: Path, manifest: dict[str, Any], count: int, seed: int
+) -> Iterator[tuple[str, PreferenceRow, Pair]]:
+    """``count`` different pairs with the names of their shards, the same for the same seed; reads only these shards."""
+    shards = sorted(name for name in manifest["files"] if name.startswith("pairs/"))
+    ends: list[int] = []
+    for name in shards:
+        counts = read_counts(out / name)
+        here = sum(by for what, by in counts.items() if what.split("/", 1)[-1].startswith("pairs/"))
+        ends.append((ends[-1] if ends else 0) + here)
+    total = ends[-1] if ends else 0
+    chosen = sorted(random.Random(seed).sample(range(total), min(count, total)))
+    for name, end, start in zip(shards, ends, [0, *ends], strict=False):
+        here_at = {place - start for place in chosen if start <= place < end}
+        if not here_at:
+            continue
+        place = 0
+        for row in read_rows(out / name, PreferenceRow):
+            for pair in row.pairs:
+                if place in here_at:
+                    yield name, row, pair
+                place += 1
+
+
+def _head(out: Path, manifest: dict[str, Any]) -> str:
+    size = sum(about["bytes"] for about in manifest["files"].values())
+    model = f"{manifest['recipe']['model']['path']} (revision {manifest['model_revision']})"
+    lines = [
+        f"build      {out}: recipe {manifest['recipe']['name']}, seed {manifest['recipe']['seed']}",
+        f"made by    mmpr {manifest['mmpr']}, model {model}",
+        f"files      {len(manifest['files']):,}, {size / 1e6:,.1f} MB",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _schema_table(manifest: dict[str, Any]) -> Table:
+    rows = sum(about["rows"] for name, about in manifest["files"].items() if name.startswith("pairs/"))
+    table = Table(title=f"pairs/: {rows:,} rows, one a question", title_justify="left", box=box.SIMPLE)
+    table.add_column("column")
+    table.add_column("type", overflow="fold")
+    schema = arrow_schema(PreferenceRow)
+    for field in fields(PreferenceRow):
+        table.add_row(field.name, str(schema.field(field.name).type).replace("item: ", "").replace("element: ", ""))
+    return table
+
+
+def _pair_text(where: str, row: PreferenceRow, pair: Pair) -> str:
+    chosen, rejected = row.responses[pair.chosen], row.responses[pair.rejected]
+    pictures = ", ".join(f"{len(image):,} bytes" for image in row.images) or "none"
+    truth = "open-ended" if row.answer is None else f"answer {row.answer!r}"
+    rate = "" if row.pass_rate is None else f", pass rate {row.pass_rate:.2f}"
+    return "\n".join(
+        [
+            f"pair       {row.id} ({row.source}, {pair.method}) in {where}",
+            f"pictures   {pictures}",
+            f"question   {truth}{rate}",
+            _block(row.question),
+            f"chosen     {chosen.tokens} tokens",
+            _block(chosen.text),
+            f"rejected   {rejected.tokens} tokens, {pair.reason}",
+            _block(rejected.text),
+            "",
+        ]
+    )
+
+
+def _block(text: str) -> str:
+    cut = len(text) - _LONGEST
+    return indent(text if cut <= 0 else f"{text[:_LONGEST]} … ({cut:,} more characters)", "    ", lambda _: True)
