@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmpr.storage.shards import Units, add_counts, done, index_shard
+from mmpr.storage.shards import STAGES, Units, add_counts, done, index_shard
 from mmpr.storage.tables import read_counts
 
 WORK = ("questions", "to_judge")
@@ -38,10 +38,11 @@ def what_is_left(out: Path, train: Units, heldout: Units, work: Mapping[str, Seq
 
     ``work`` has the ``WORK`` of every training unit; it is empty for a build that an earlier version began.
     """
-    sampled, completed = (done(out, stage, train) for stage in ("sample", "complete"))
-    paired, ingested = done(out, "pair", train), done(out, "ingest", heldout)
-    to_sample = train.where([not (s and c) for s, c in zip(sampled, completed, strict=True)])
-    to_judge = train.where([s and c and not p for s, c, p in zip(sampled, completed, paired, strict=True)])
+    asked, sampled, completed, judged, paired = (done(out, stage, train) for stage in STAGES)
+    generated = [all(stages) for stages in zip(asked, sampled, completed, strict=True)]
+    to_sample = train.where([not there for there in generated])
+    to_judge = train.where([there and not (j and p) for there, j, p in zip(generated, judged, paired, strict=True)])
+    ingested = done(out, "ingest", heldout)
     totals = dict.fromkeys(WORK, 0)
     if work:
         totals = {name: sum(work[name][number] for number in to_sample.numbers) for name in WORK}
