@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from mmpr.answers import units
-from mmpr.answers.equality import Prove, same_scalars
-from mmpr.answers.notation import Tree
-from mmpr.answers.units import Unit
+from mmpr.answers.algebra.equality import Prove, same_scalars
+from mmpr.answers.formula.notation import Tree
+from mmpr.answers.values import units
+from mmpr.answers.values.units import Unit
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import re
 
-from mmpr.answers.units import leading_unit
+from mmpr.answers.values.units import leading_unit
 
 TEMPLATES = frozenset({"en", "zh", "en_v2", "zh_v2", "en_r1", "zh_r1", "plain", "direct"})
 

@@ -8,15 +8,15 @@ from functools import lru_cache
 
 from rapidfuzz.distance import Levenshtein
 
-from mmpr.answers import dates
+from mmpr.answers.algebra.equality import Prove, same
 from mmpr.answers.amounts import Amount, same_amounts
-from mmpr.answers.equality import Prove, same
+from mmpr.answers.choices import GOLD_LETTER, GOLD_LETTER_TEXT, GOLD_LETTERS, Judgement, choose, statement_of
 from mmpr.answers.extract import boxed_answer, extract, last_turn
-from mmpr.answers.lists import split_list
-from mmpr.answers.names import named_value
-from mmpr.answers.notation import Tree
-from mmpr.answers.options import GOLD_LETTER, GOLD_LETTER_TEXT, GOLD_LETTERS, Judgement, choose, statement_of
-from mmpr.answers.phrases import (
+from mmpr.answers.formula.names import named_value
+from mmpr.answers.formula.notation import Tree
+from mmpr.answers.formula.worded import MATH, worded_formula
+from mmpr.answers.text.lists import split_list
+from mmpr.answers.text.sentences import (
     conclusion,
     hedge,
     is_refusal,
@@ -30,10 +30,10 @@ from mmpr.answers.phrases import (
     without_reason,
     without_scene,
 )
-from mmpr.answers.polarity import YES, YES_NO_GOLD, polarity
-from mmpr.answers.quantity import parse_amount, parse_expression, sentence_amount
-from mmpr.answers.text import same_text, words
-from mmpr.answers.wording import MATH, worded_formula
+from mmpr.answers.text.words import same_text, words
+from mmpr.answers.text.yes_no import YES, YES_NO_GOLD, polarity
+from mmpr.answers.values import dates
+from mmpr.answers.values.quantities import parse_amount, parse_expression, sentence_amount
 
 ANLS_THRESHOLD = 0.9
 

@@ -9,16 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
-from mmpr.answers import sandbox
-from mmpr.answers.chars import clean
-from mmpr.answers.equality import Prove
+from mmpr.answers.algebra.equality import Prove
 from mmpr.answers.extract import extract
+from mmpr.answers.formula.notation import Tree
 from mmpr.answers.judge import judge
-from mmpr.answers.lists import split_list
-from mmpr.answers.notation import Tree
-from mmpr.answers.numerals import parse_number
-from mmpr.answers.phrases import is_refusal, peel
-from mmpr.answers.text import words
+from mmpr.answers.prover import pool
+from mmpr.answers.text.characters import clean
+from mmpr.answers.text.lists import split_list
+from mmpr.answers.text.numerals import parse_number
+from mmpr.answers.text.sentences import is_refusal, peel
+from mmpr.answers.text.words import words
 from mmpr.schema import Status, Verdict
 
 RULES = frozenset({"default", "relaxed", "anls", "exact", "multiple_choice"})
@@ -27,7 +27,7 @@ MAX_ANSWER = 4_000
 _CACHE_SIZE = 16_384
 _PROVABLE = re.compile(r"[\\√]|\b(?:sqrt|sin|cos|tan|log|ln)(?![a-z])")
 """Formulas that may go to the symbolic worker: it starts in the background when the first of them is seen."""
-_PROOF_BUDGET_S = sandbox.LIMIT_S
+_PROOF_BUDGET_S = pool.LIMIT_S
 
 
 class _Cache:
@@ -72,9 +72,9 @@ def match(prediction: str, gold: str, *, choices: Sequence[str] | None = None, r
         return known
     try:
         verdict = _match(prediction, gold, options, rule)
-    except sandbox.SymbolicTimeoutError as error:
+    except pool.SymbolicTimeoutError as error:
         return Verdict("timeout", prediction, "symbolic", str(error))
-    except sandbox.SymbolicCrashError as error:
+    except pool.SymbolicCrashError as error:
         return Verdict("error", prediction, "symbolic", str(error))
     except Exception as error:  # noqa: BLE001 - total: what nobody foresaw is an error, never a wrong answer
         return Verdict("error", None, "none", f"{type(error).__name__}: {error}")
@@ -91,7 +91,7 @@ def match_many(rows: Iterable[Mapping[str, Any]]) -> list[Verdict]:
     """
     asked = [(row["pred"] if "pred" in row else row["prediction"], row) for row in rows]
     if any(isinstance(text, str) and _PROVABLE.search(text) for pred, row in asked for text in (pred, row["gold"])):
-        sandbox.warm()
+        pool.warm()
     return [
         match(pred, row["gold"], choices=row.get("choices"), rule=row.get("rule") or "default") for pred, row in asked
     ]
@@ -144,7 +144,7 @@ def _match(prediction: str, gold: str, choices: tuple[str, ...], rule: str) -> V
     if not truth:
         return Verdict("error", readable, "none", "the truth is empty or has control characters")
     if _PROVABLE.search(readable) or _PROVABLE.search(truth):
-        sandbox.warm()
+        pool.warm()
     options = [clean(str(option)) or "" for option in choices]
     judgement = judge(readable, truth, options, rule, _prover())
     if judgement.right:
@@ -162,7 +162,7 @@ def _prover() -> Prove:
             end.append(time.monotonic() + _PROOF_BUDGET_S)
         left_s = end[0] - time.monotonic()
         if left_s <= 0:
-            raise sandbox.SymbolicTimeoutError(f"no proof within {_PROOF_BUDGET_S} s")
-        return sandbox.prove_equal(left, right, left_s)
+            raise pool.SymbolicTimeoutError(f"no proof within {_PROOF_BUDGET_S} s")
+        return pool.prove_equal(left, right, left_s)
 
     return prove

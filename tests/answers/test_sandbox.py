@@ -12,8 +12,9 @@ import time
 
 import pytest
 
-from mmpr.answers import match, sandbox
-from mmpr.answers.formula import parse_formula
+from mmpr.answers import match
+from mmpr.answers.formula.parser import parse_formula
+from mmpr.answers.prover import pool
 
 TRUE = (parse_formula(r"\sqrt{3+2\sqrt{2}}"), parse_formula(r"1+\sqrt{2}"))
 FALSE = (parse_formula(r"\sqrt{3+2\sqrt{2}}"), parse_formula(r"1+\sqrt{3}"))
@@ -25,15 +26,15 @@ SLOW = (
 
 @pytest.fixture(autouse=True)
 def _fresh_pool():
-    sandbox.close()
-    sandbox._pool = None
+    pool.close()
+    pool._pool = None
     yield
-    sandbox.close()
-    sandbox._pool = None
+    pool.close()
+    pool._pool = None
 
 
 def _workers():
-    return [worker.process.pid for worker in sandbox._current().all]
+    return [worker.process.pid for worker in pool._current().all]
 
 
 def _alive(pid):
@@ -55,40 +56,40 @@ def _gone(pid, within_s=10.0):
 
 
 def test_proofs():
-    assert sandbox.prove_equal(*TRUE, limit_s=20) is True
-    assert sandbox.prove_equal(*FALSE, limit_s=20) is False
+    assert pool.prove_equal(*TRUE, limit_s=20) is True
+    assert pool.prove_equal(*FALSE, limit_s=20) is False
 
 
 def test_a_late_worker_is_killed_and_the_next_proof_works():
-    sandbox.prove_equal(*TRUE, limit_s=20)
+    pool.prove_equal(*TRUE, limit_s=20)
     (pid,) = _workers()
     start = time.monotonic()
-    with pytest.raises(sandbox.SymbolicTimeoutError):
-        sandbox.prove_equal(*SLOW, limit_s=0.3)
+    with pytest.raises(pool.SymbolicTimeoutError):
+        pool.prove_equal(*SLOW, limit_s=0.3)
     assert time.monotonic() - start < 2
     assert _gone(pid)
-    assert sandbox.prove_equal(*FALSE, limit_s=20) is False
+    assert pool.prove_equal(*FALSE, limit_s=20) is False
 
 
 def test_a_worker_that_died_between_two_proofs_is_replaced():
-    sandbox.prove_equal(*TRUE, limit_s=20)
+    pool.prove_equal(*TRUE, limit_s=20)
     (pid,) = _workers()
     os.kill(pid, signal.SIGKILL)
     assert _gone(pid)
-    assert sandbox.prove_equal(*FALSE, limit_s=20) is False
+    assert pool.prove_equal(*FALSE, limit_s=20) is False
 
 
 def test_a_crash_is_an_error_and_a_late_proof_a_timeout_never_incorrect(monkeypatch):
     def late(*_):
-        raise sandbox.SymbolicTimeoutError("no proof")
+        raise pool.SymbolicTimeoutError("no proof")
 
     def crash(*_):
-        raise sandbox.SymbolicCrashError("died")
+        raise pool.SymbolicCrashError("died")
 
     pair = (r"4\cos\frac{\pi}{5}", r"1+\sqrt{5}")
-    monkeypatch.setattr(sandbox, "prove_equal", late)
+    monkeypatch.setattr(pool, "prove_equal", late)
     assert match(*pair).status == "timeout"
-    monkeypatch.setattr(sandbox, "prove_equal", crash)
+    monkeypatch.setattr(pool, "prove_equal", crash)
     assert match(*pair).status == "error"
     monkeypatch.undo()
     assert match(*pair).status == "correct"  # neither was remembered
@@ -99,7 +100,7 @@ def test_works_off_the_main_thread_and_in_many_threads():
 
     def work():
         for _ in range(3):
-            results.append(sandbox.prove_equal(*TRUE, limit_s=20))
+            results.append(pool.prove_equal(*TRUE, limit_s=20))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -107,11 +108,11 @@ def test_works_off_the_main_thread_and_in_many_threads():
     for thread in threads:
         thread.join()
     assert results == [True] * 12
-    assert len(_workers()) <= sandbox.MAX_WORKERS
+    assert len(_workers()) <= pool.MAX_WORKERS
 
 
 def test_memory_of_a_worker_is_bounded():
-    sandbox.prove_equal(*TRUE, limit_s=20)
+    pool.prove_equal(*TRUE, limit_s=20)
     (pid,) = _workers()
     with open(f"/proc/{pid}/limits") as file:
         (line,) = [line for line in file if line.startswith("Max address space")]
@@ -119,27 +120,27 @@ def test_memory_of_a_worker_is_bounded():
 
 
 def _in_child(queue):
-    queue.put((sandbox.prove_equal(*TRUE, limit_s=20), match("5 cm", "5").status))
+    queue.put((pool.prove_equal(*TRUE, limit_s=20), match("5 cm", "5").status))
 
 
 @pytest.mark.parametrize("method", ["spawn", "fork"])
 def test_works_in_children_however_they_start(method):
-    sandbox.prove_equal(*TRUE, limit_s=20)
+    pool.prove_equal(*TRUE, limit_s=20)
     context = multiprocessing.get_context(method)
     queue = context.Queue()
     child = context.Process(target=_in_child, args=(queue,))
     child.start()
     assert queue.get(timeout=60) == (True, "correct")
     child.join()
-    assert sandbox.prove_equal(*FALSE, limit_s=20) is False
+    assert pool.prove_equal(*FALSE, limit_s=20) is False
 
 
 def test_workers_leave_with_their_parent():
     script = (
-        "from mmpr.answers import sandbox\n"
-        "from mmpr.answers.formula import parse_formula as p\n"
-        "sandbox.prove_equal(p('|x|'), p('x'), 20)\n"
-        "print(*[w.process.pid for w in sandbox._current().all], flush=True)\n"
+        "from mmpr.answers.prover import pool\n"
+        "from mmpr.answers.formula.parser import parse_formula as p\n"
+        "pool.prove_equal(p('|x|'), p('x'), 20)\n"
+        "print(*[w.process.pid for w in pool._current().all], flush=True)\n"
         "import time; time.sleep(60)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)

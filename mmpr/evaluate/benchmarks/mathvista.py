@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from mmpr.answers.amounts import Amount
-from mmpr.answers.quantity import parse_amount
+from mmpr.answers.values.quantities import parse_amount
 from mmpr.config import Columns
 from mmpr.errors import RowError
 from mmpr.evaluate.benchmarks.layout import Layout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from mmpr.answers.numerals import parse_number
+from mmpr.answers.text.numerals import parse_number
 
 _MONTH_NAMES = (
     "january jan, february feb, march mar, april apr, may, june jun, july jul, august aug, "

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from mmpr.answers.matrices import determinant
-from mmpr.answers.notation import CLOSERS, MATRICES, MAX_MATRIX, FormulaError, Tree
-from mmpr.answers.tokens import Tokens
+from mmpr.answers.algebra.matrices import determinant
+from mmpr.answers.formula.notation import CLOSERS, MATRICES, MAX_MATRIX, FormulaError, Tree
+from mmpr.answers.formula.tokens import Tokens
 
 
 class Brackets(Tokens):

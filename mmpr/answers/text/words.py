@@ -7,7 +7,7 @@ import unicodedata
 from functools import lru_cache
 from itertools import pairwise
 
-from mmpr.answers.numerals import NUMBER_WORDS, parse_number
+from mmpr.answers.text.numerals import NUMBER_WORDS, parse_number
 
 _MIDDLE_A = re.compile(r"(?<=\w) A\.")  # the initial, which is no article
 _LABEL_A = re.compile(r"\b[Aa](?=-?\d)")  # the A of A1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmpr.answers.notation import Tree
+from mmpr.answers.formula.notation import Tree
 
 MINUS_ONE: Tree = ("num", -1, 1)
 _CONSTANTS = frozenset(("pi", "e", "i", "oo"))

@@ -6,14 +6,14 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 
-from mmpr.answers import units
 from mmpr.answers.amounts import Amount, number_tree, scaled_tree
-from mmpr.answers.formula import parse_formula
-from mmpr.answers.names import named_value
-from mmpr.answers.notation import FormulaError, Tree
-from mmpr.answers.numerals import HAN_NUMERAL, NUMBER_WORDS, parse_number
-from mmpr.answers.text import stem
-from mmpr.answers.units import Unit
+from mmpr.answers.formula.names import named_value
+from mmpr.answers.formula.notation import FormulaError, Tree
+from mmpr.answers.formula.parser import parse_formula
+from mmpr.answers.text.numerals import HAN_NUMERAL, NUMBER_WORDS, parse_number
+from mmpr.answers.text.words import stem
+from mmpr.answers.values import units
+from mmpr.answers.values.units import Unit
 
 _DIGITS = r"(?:[1-9]\d{0,2}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}|\d{1,3}(?: \d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
 _HEAD = re.compile(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from mmpr.answers.text import same_text
+from mmpr.answers.text.words import same_text
 
 _TEXT_COMMAND = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|mathrm|mathbf|mathit|mathsf|mbox|operatorname|emph|underline|bf|rm)\s*\{([^{}]*)\}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mmpr.answers.notation import FormulaError, Tree
+from mmpr.answers.formula.notation import FormulaError, Tree
 
 _MAX_DETERMINANT = 4
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from mmpr.answers.phrases import (
+from mmpr.answers.text.sentences import (
     peel,
 )
 

@@ -6,8 +6,7 @@ from fractions import Fraction
 from functools import lru_cache
 from math import isqrt, prod
 
-from mmpr.answers.notation import Tree
-from mmpr.answers.polynomials import (
+from mmpr.answers.algebra.polynomials import (
     IMAGINARY,
     MAX_BITS,
     MAX_POWER,
@@ -23,6 +22,7 @@ from mmpr.answers.polynomials import (
     poly_times,
     reduce_product,
 )
+from mmpr.answers.formula.notation import Tree
 
 Form = tuple[Poly, Poly]
 """Numerator and denominator."""

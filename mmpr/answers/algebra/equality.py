@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
-from mmpr.answers import algebra, points
-from mmpr.answers.matrices import contains_matrix, rows_of
-from mmpr.answers.names import (
+from mmpr.answers.algebra import sampling
+from mmpr.answers.algebra.intervals import is_region, only_variable, region
+from mmpr.answers.algebra.matrices import contains_matrix, rows_of
+from mmpr.answers.algebra.normal_form import equal_forms, is_complete, normal
+from mmpr.answers.algebra.polynomials import ONE, Atom, Poly, TooLargeError, UndefinedError, multiplied
+from mmpr.answers.algebra.quotients import constant
+from mmpr.answers.formula.names import (
     FLIP,
     MINUS_ONE,
     base_name,
@@ -17,10 +21,7 @@ from mmpr.answers.names import (
     name_and_value,
     variables,
 )
-from mmpr.answers.notation import Tree
-from mmpr.answers.polynomials import ONE, Atom, Poly, TooLargeError, UndefinedError, multiplied
-from mmpr.answers.powers import constant
-from mmpr.answers.regions import is_region, only_variable, region
+from mmpr.answers.formula.notation import Tree
 
 Prove = Callable[[Tree, Tree], bool]
 """Asks the symbolic tier whether two scalars that agree at every point are equal; may raise its own errors."""
@@ -53,24 +54,24 @@ def same_scalars(gold: Tree, other: Tree, prove: Prove) -> bool:
     """Equality of two expressions: normal form, then points (which may only reject), then the symbolic tier."""
     if gold == other:
         return True
-    if points.infinity(gold) or points.infinity(other):
-        return points.infinity(gold) == points.infinity(other)
+    if sampling.infinity(gold) or sampling.infinity(other):
+        return sampling.infinity(gold) == sampling.infinity(other)
     if gold[0] == "sym" and other[0] == "sym":
         return False
     try:
-        left, right = algebra.normal(gold), algebra.normal(other)
-        if algebra.equal_forms(left, right):
+        left, right = normal(gold), normal(other)
+        if equal_forms(left, right):
             return True
         if gold[0] == "dec" or other[0] == "dec":
             return _same_decimal(gold, other)
-        if algebra.is_complete(left) and algebra.is_complete(right):
+        if is_complete(left) and is_complete(right):
             return False
     except UndefinedError:
         return False
     except TooLargeError:
         pass
     constants = not variables(gold) and not variables(other)
-    if points.differ(gold, other, constants) is not False:
+    if sampling.differ(gold, other, constants) is not False:
         return False
     return prove(gold, other)
 
@@ -80,7 +81,7 @@ def _same_decimal(gold: Tree, other: Tree) -> bool:
     decimal, exact = (gold, other) if gold[0] == "dec" else (other, gold)
     if exact[0] == "dec" or decimal[3] < _EXACT_DIGITS:
         return False
-    number = points.real(exact)
+    number = sampling.real(exact)
     return number is not None and abs(number - decimal[1] / decimal[2]) <= 1.0001 / decimal[2]
 
 
@@ -165,7 +166,7 @@ def _same_equations(gold: Tree, other: Tree, prove: Prove) -> bool:
     if not may_be_same_name(gold[2][0], other[2][0]) and gold[2][0][0] == "call":
         return False
     try:
-        one, two = (algebra.normal(difference(tree[2][0], tree[2][1])) for tree in (gold, other))
+        one, two = (normal(difference(tree[2][0], tree[2][1])) for tree in (gold, other))
     except (TooLargeError, UndefinedError):
         return all(_same_items(a, b, prove) for a, b in zip(gold[2], other[2], strict=True))
     left, right = _cleared(one[0]), _cleared(two[0])
@@ -281,7 +282,7 @@ def _oriented(tree: Tree) -> Tree:
 
 def _same_halfspaces(one: Tree, two: Tree) -> bool:
     try:
-        left, right = (algebra.normal(difference(*tree[2])) for tree in (one, two))
+        left, right = (normal(difference(*tree[2])) for tree in (one, two))
     except (TooLargeError, UndefinedError):
         return False
     if constant((left[1], ONE)) is None or constant((right[1], ONE)) is None or not left[0]:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from mmpr.answers import choice
-from mmpr.answers.phrases import (
+from mmpr.answers.text import option_letters as choice
+from mmpr.answers.text.sentences import (
     conclusion,
     hedge,
     peel,
@@ -158,7 +158,8 @@ def _letter_with_text(
     if options:
         texts = [rest, peel(sentences(rest)[0]), predicate(rest), _SUBJECT_END.split(rest, maxsplit=1)[0]]
         at = next(
-            (at for text in texts if text and (at := choice.index_of(text, options, same_option)) is not None), None
+            (at for text in texts if text and (at := choice.index_of(text, options, same_option)) is not None),
+            None,
         )
         if at is not None:
             if chr(ord("A") + at) == name:

@@ -20,7 +20,7 @@ import threading
 import time
 from collections import OrderedDict
 
-from mmpr.answers.notation import Tree
+from mmpr.answers.formula.notation import Tree
 
 LIMIT_S = 0.9
 START_LIMIT_S = 30.0
@@ -47,7 +47,7 @@ class _Worker:
             "MMPR_PARENT": str(os.getpid()),
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", "from mmpr.answers.symbolic import serve; serve()"],
+            [sys.executable, "-P", "-c", "from mmpr.answers.prover.worker import serve; serve()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cmp_to_key
 
-from mmpr.answers import algebra, points
-from mmpr.answers.names import FLIP, MINUS_ONE, difference, is_equation, is_name, variables
-from mmpr.answers.notation import Tree
-from mmpr.answers.polynomials import ONE, TooLargeError, UndefinedError
-from mmpr.answers.powers import constant
+from mmpr.answers.algebra import sampling
+from mmpr.answers.algebra.normal_form import normal
+from mmpr.answers.algebra.polynomials import ONE, TooLargeError, UndefinedError
+from mmpr.answers.algebra.quotients import constant
+from mmpr.answers.formula.names import FLIP, MINUS_ONE, difference, is_equation, is_name, variables
+from mmpr.answers.formula.notation import Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def region(tree: Tree) -> list[Piece] | None:
         return _piece(tree[1], False, tree[2], False)
     if kind == "set":
         pieces = [Piece(item, True, item, True) for item in tree[1:]]
-        return _merged(pieces) if all(points.real(item) is not None for item in tree[1:]) else None
+        return _merged(pieces) if all(sampling.real(item) is not None for item in tree[1:]) else None
     if tree == ("sym", "\\mathbb{R}"):
         return [_REALS]
     if kind == "rel":
@@ -80,18 +81,18 @@ _REALS = Piece(("mul", MINUS_ONE, ("sym", "oo")), False, ("sym", "oo"), False)
 
 
 def _piece(low: Tree, low_closed: bool, high: Tree, high_closed: bool) -> list[Piece] | None:
-    start, end = points.real(low), points.real(high)
+    start, end = sampling.real(low), sampling.real(high)
     if start is None or end is None or variables(low) or variables(high) or start > end:
         return None
     return [Piece(low, low_closed, high, high_closed)]
 
 
 def _start(piece: Piece) -> float:
-    return points.real(piece.low) or 0.0
+    return sampling.real(piece.low) or 0.0
 
 
 def _end(piece: Piece) -> float:
-    return points.real(piece.high) or 0.0
+    return sampling.real(piece.high) or 0.0
 
 
 def _merged(pieces: list[Piece]) -> list[Piece]:
@@ -119,10 +120,10 @@ def _complement(pieces: list[Piece]) -> list[Piece]:
     result: list[Piece] = []
     low, closed = _REALS.low, False
     for piece in pieces:
-        if _start(piece) > (points.real(low) or 0.0) or (closed and piece.low_closed is False):
+        if _start(piece) > (sampling.real(low) or 0.0) or (closed and piece.low_closed is False):
             result.append(Piece(low, closed, piece.low, not piece.low_closed))
         low, closed = piece.high, not piece.high_closed
-    if points.infinity(low) != 1:
+    if sampling.infinity(low) != 1:
         result.append(Piece(low, closed, _REALS.high, False))
     return result
 
@@ -157,12 +158,12 @@ def _relation_region(tree: Tree) -> list[Piece] | None:
 
 def _half_line(left: Tree, operator: str, right: Tree) -> list[Piece] | None:
     for one, two, sign in ((left, right, operator), (right, left, FLIP[operator])):
-        if one[:2] == ("fn", "abs") and sign in FLIP and (points.real(two) or 0) > 0 and not variables(two):
+        if one[:2] == ("fn", "abs") and sign in FLIP and (sampling.real(two) or 0) > 0 and not variables(two):
             return _distance(one[2], sign, two)
         if one[0] in ("sym", "call", "sub") and not variables(two):
             return _ray(sign, two)
     try:
-        form = algebra.normal(difference(left, right))
+        form = normal(difference(left, right))
     except (TooLargeError, UndefinedError):
         return None
     top, bottom = form
@@ -189,7 +190,7 @@ def _distance(inside: Tree, operator: str, edge: Tree) -> list[Piece] | None:
 
 
 def _ray(operator: str, edge: Tree) -> list[Piece] | None:
-    if points.real(edge) is None:
+    if sampling.real(edge) is None:
         return None
     if operator in ("<", "<="):
         return [Piece(_REALS.low, False, edge, operator == "<=")]

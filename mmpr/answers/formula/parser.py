@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from mmpr.answers.notation import (
+from mmpr.answers.formula.notation import (
     MAX_DEPTH,
     MAX_LENGTH,
     MAX_MATRIX,
@@ -19,8 +19,8 @@ from mmpr.answers.notation import (
     Tree,
     negative,
 )
-from mmpr.answers.numerals import REPEATING, parse_number
-from mmpr.answers.terms import Terms
+from mmpr.answers.formula.terms import Terms
+from mmpr.answers.text.numerals import REPEATING, parse_number
 
 _SPACES = re.compile(r"(?<!\\)\\[,;:!> ]|\\q?quad|\\(?:enspace|thinspace)(?![A-Za-z])|(?<!\\)~")
 _THOUSANDS = re.compile(r"(\d)\s*(?:\{\s*,\s*\}|,\s*\\!|\\!,|\\,)\s*(?=\d{3}(?!\d))")

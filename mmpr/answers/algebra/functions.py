@@ -5,8 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from math import comb, factorial, gcd, lcm
 
-from mmpr.answers.polynomials import MAX_FACTORIAL, ONE, PI, ZERO, Poly, UndefinedError, poly_plus
-from mmpr.answers.powers import (
+from mmpr.answers.algebra.polynomials import MAX_FACTORIAL, ONE, PI, ZERO, Poly, UndefinedError, poly_plus
+from mmpr.answers.algebra.quotients import (
     Form,
     add,
     constant,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-from mmpr.answers.text import same_text, words
+from mmpr.answers.text.words import same_text, words
 
 _L = r"[A-Z]"
 _ALONE = re.compile(r"[(\[{<【]?\s*(?P<a>[A-Za-z])\s*[)\]}>】]?\s*[.:,;、)]?(?:\s+only)?")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mmpr.answers.phrases import (
+from mmpr.answers.text.sentences import (
     predicate,
 )
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 from fractions import Fraction
 from functools import lru_cache
 
-from mmpr.answers.elementary import apply
-from mmpr.answers.notation import Tree
-from mmpr.answers.polynomials import IMAGINARY, PI, UndefinedError, poly_minus, poly_times
-from mmpr.answers.powers import Form, add, freeze, multiply, of_atom, of_poly, raised
+from mmpr.answers.algebra.functions import apply
+from mmpr.answers.algebra.polynomials import IMAGINARY, PI, UndefinedError, poly_minus, poly_times
+from mmpr.answers.algebra.quotients import Form, add, freeze, multiply, of_atom, of_poly, raised
+from mmpr.answers.formula.notation import Tree
 
 
 def normal(tree: Tree) -> Form:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from mmpr.answers.brackets import Brackets
-from mmpr.answers.notation import (
+from mmpr.answers.formula.brackets import Brackets
+from mmpr.answers.formula.notation import (
     ACCENTS,
     BIG,
     CLOSERS,

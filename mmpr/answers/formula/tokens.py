@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmpr.answers.notation import TOKEN, FormulaError
+from mmpr.answers.formula.notation import TOKEN, FormulaError
 
 
 class Tokens:
