@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from mmpr.answers.algebra.equality import Prove, same_scalars
-from mmpr.answers.formula.notation import Tree
+from mmpr.answers.formula.tree import Tree
 from mmpr.answers.values import units
 from mmpr.answers.values.units import Unit
 

@@ -13,7 +13,7 @@ from mmpr.answers.amounts import Amount, same_amounts
 from mmpr.answers.choices import GOLD_LETTER, GOLD_LETTER_TEXT, GOLD_LETTERS, Judgement, choose, statement_of
 from mmpr.answers.extract import boxed_answer, extract, last_turn
 from mmpr.answers.formula.names import named_value
-from mmpr.answers.formula.notation import Tree
+from mmpr.answers.formula.tree import Tree
 from mmpr.answers.formula.worded import MATH, worded_formula
 from mmpr.answers.text.lists import split_list
 from mmpr.answers.text.sentences import (

@@ -11,7 +11,7 @@ from typing import Any
 
 from mmpr.answers.algebra.equality import Prove
 from mmpr.answers.extract import extract
-from mmpr.answers.formula.notation import Tree
+from mmpr.answers.formula.tree import Tree
 from mmpr.answers.judge import judge
 from mmpr.answers.prover import pool
 from mmpr.answers.text.characters import clean

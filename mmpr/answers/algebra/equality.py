@@ -11,17 +11,8 @@ from mmpr.answers.algebra.matrices import contains_matrix, rows_of
 from mmpr.answers.algebra.normal_form import equal_forms, is_complete, normal
 from mmpr.answers.algebra.polynomials import ONE, Atom, Poly, TooLargeError, UndefinedError, multiplied
 from mmpr.answers.algebra.quotients import constant
-from mmpr.answers.formula.names import (
-    FLIP,
-    MINUS_ONE,
-    base_name,
-    difference,
-    is_equation,
-    may_be_same_name,
-    name_and_value,
-    variables,
-)
-from mmpr.answers.formula.notation import Tree
+from mmpr.answers.formula.names import base_name, is_equation, may_be_same_name, name_and_value, variables
+from mmpr.answers.formula.tree import FLIPPED, MINUS_ONE, Tree, difference
 
 Prove = Callable[[Tree, Tree], bool]
 """Asks the symbolic tier whether two scalars that agree at every point are equal; may raise its own errors."""
@@ -276,7 +267,11 @@ def _same_relations(gold: Tree, other: Tree, prove: Prove) -> bool:
 
 def _oriented(tree: Tree) -> Tree:
     if tree[1][0] in (">", ">="):
-        return ("rel", tuple(FLIP.get(operator, operator) for operator in reversed(tree[1])), tuple(reversed(tree[2])))
+        return (
+            "rel",
+            tuple(FLIPPED.get(operator, operator) for operator in reversed(tree[1])),
+            tuple(reversed(tree[2])),
+        )
     return tree
 
 

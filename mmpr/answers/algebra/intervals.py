@@ -10,8 +10,8 @@ from mmpr.answers.algebra import sampling
 from mmpr.answers.algebra.normal_form import normal
 from mmpr.answers.algebra.polynomials import ONE, TooLargeError, UndefinedError
 from mmpr.answers.algebra.quotients import constant
-from mmpr.answers.formula.names import FLIP, MINUS_ONE, difference, is_equation, is_name, variables
-from mmpr.answers.formula.notation import Tree
+from mmpr.answers.formula.names import is_equation, is_name, variables
+from mmpr.answers.formula.tree import FLIPPED, MINUS_ONE, Tree, difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +157,8 @@ def _relation_region(tree: Tree) -> list[Piece] | None:
 
 
 def _half_line(left: Tree, operator: str, right: Tree) -> list[Piece] | None:
-    for one, two, sign in ((left, right, operator), (right, left, FLIP[operator])):
-        if one[:2] == ("fn", "abs") and sign in FLIP and (sampling.real(two) or 0) > 0 and not variables(two):
+    for one, two, sign in ((left, right, operator), (right, left, FLIPPED[operator])):
+        if one[:2] == ("fn", "abs") and sign in FLIPPED and (sampling.real(two) or 0) > 0 and not variables(two):
             return _distance(one[2], sign, two)
         if one[0] in ("sym", "call", "sub") and not variables(two):
             return _ray(sign, two)
@@ -177,13 +177,13 @@ def _half_line(left: Tree, operator: str, right: Tree) -> list[Piece] | None:
         return None
     slope = top[linear[0]] / bottom[()]
     edge = -top.get((), Fraction(0)) / bottom[()] / slope
-    return _ray(operator if slope > 0 else FLIP[operator], ("num", edge.numerator, edge.denominator))
+    return _ray(operator if slope > 0 else FLIPPED[operator], ("num", edge.numerator, edge.denominator))
 
 
 def _distance(inside: Tree, operator: str, edge: Tree) -> list[Piece] | None:
     """``|x - 1| < 2`` as both its sides."""
     high = _half_line(inside, operator, edge)
-    low = _half_line(inside, FLIP[operator], ("mul", MINUS_ONE, edge))
+    low = _half_line(inside, FLIPPED[operator], ("mul", MINUS_ONE, edge))
     if high is None or low is None:
         return None
     return _intersection(high, low) if operator in ("<", "<=", "!=") else _merged([*low, *high])

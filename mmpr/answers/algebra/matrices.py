@@ -4,22 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mmpr.answers.formula.notation import FormulaError, Tree
-
-_MAX_DETERMINANT = 4
-
-
-def determinant(rows: list[list[Tree]]) -> Tree:
-    """The determinant of a square matrix, expanded along its first row; raises FormulaError for one too large."""
-    if len(rows) > _MAX_DETERMINANT or len(rows) != len(rows[0]):
-        raise FormulaError("no determinant")
-    if len(rows) == 1:
-        return rows[0][0]
-    terms: list[Tree] = []
-    for at, entry in enumerate(rows[0]):
-        minor = determinant([row[:at] + row[at + 1 :] for row in rows[1:]])
-        terms.append(("mul", ("num", -1 if at % 2 else 1, 1), entry, minor))
-    return ("add", *terms)
+from mmpr.answers.formula.tree import Tree
 
 
 def contains_matrix(tree: Tree) -> str:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from mmpr.answers.algebra.functions import apply
 from mmpr.answers.algebra.polynomials import IMAGINARY, PI, UndefinedError, poly_minus, poly_times
 from mmpr.answers.algebra.quotients import Form, add, freeze, multiply, of_atom, of_poly, raised
-from mmpr.answers.formula.notation import Tree
+from mmpr.answers.formula.tree import Tree
 
 
 def normal(tree: Tree) -> Form:

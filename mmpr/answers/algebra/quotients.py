@@ -22,7 +22,7 @@ from mmpr.answers.algebra.polynomials import (
     poly_times,
     reduce_product,
 )
-from mmpr.answers.formula.notation import Tree
+from mmpr.answers.formula.tree import Tree
 
 Form = tuple[Poly, Poly]
 """Numerator and denominator."""

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 
-from mmpr.answers.formula.notation import Tree
+from mmpr.answers.formula.tree import Tree
 
 _TOLERANCE = 1e-9
 _POINTS = 6

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from mmpr.answers.formula.notation import Tree
+from mmpr.answers.formula.tree import MINUS_ONE, Tree
 
-MINUS_ONE: Tree = ("num", -1, 1)
 _CONSTANTS = frozenset(("pi", "e", "i", "oo"))
-FLIP = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!="}
 
 
 def name_and_value(tree: Tree) -> tuple[Tree | None, Tree]:
@@ -102,11 +100,6 @@ def may_be_same_name(one: Tree, two: Tree) -> bool:
 def is_equation(tree: Tree) -> bool:
     """Whether a formula is one equation."""
     return bool(tree[0] == "rel" and tree[1] == ("=",))
-
-
-def difference(left: Tree, right: Tree) -> Tree:
-    """The left side minus the right one."""
-    return ("add", left, ("mul", MINUS_ONE, right))
 
 
 def variables(tree: Tree) -> set[str]:

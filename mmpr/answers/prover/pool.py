@@ -20,7 +20,7 @@ import threading
 import time
 from collections import OrderedDict
 
-from mmpr.answers.formula.notation import Tree
+from mmpr.answers.formula.tree import Tree
 
 LIMIT_S = 0.9
 START_LIMIT_S = 30.0

@@ -8,8 +8,8 @@ from functools import lru_cache
 
 from mmpr.answers.amounts import Amount, number_tree, scaled_tree
 from mmpr.answers.formula.names import named_value
-from mmpr.answers.formula.notation import FormulaError, Tree
 from mmpr.answers.formula.parser import parse_formula
+from mmpr.answers.formula.tree import FormulaError, Tree
 from mmpr.answers.text.numerals import HAN_NUMERAL, NUMBER_WORDS, parse_number
 from mmpr.answers.text.words import stem
 from mmpr.answers.values import units
