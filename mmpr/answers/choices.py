@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
+from mmpr.answers.compare import Judgement
 from mmpr.answers.text import option_letters as choice
 from mmpr.answers.text.sentences import (
     conclusion,
@@ -13,6 +13,7 @@ from mmpr.answers.text.sentences import (
     peel,
     predicate,
     sentences,
+    statement_of,
     superlative,
     without_reason,
 )
@@ -21,22 +22,14 @@ SameOption = Callable[[str, str], bool]
 """Whether a text is an option: (option, text)."""
 
 
-class Judgement(NamedTuple):
-    """``right``, the comparator that decided, and its reason."""
-
-    right: bool
-    comparator: str
-    reason: str
-
-
 _STRONG_LETTER = re.compile(
     r"(?:(?:\b(?i:option|choice|answer|select|choose|pick|go with|go for|is|be)|选项|选|为|是)\s*[:：]?\s*"
     r"[(\[]?([A-Z])[)\]]?(?![A-Za-z0-9'])|[(\[]([A-Z])[)\]])"
 )
-GOLD_LETTER = re.compile(
+_TRUE_LETTER = re.compile(
     r"[(\[]?\s*[A-Z]\s*[)\]]?\s*[.:)]?|\(?[a-e]\)?|\([a-z]\)|(?:[Oo]ption|[Cc]hoice|选项?)\s*[(\[]?[A-Za-z][)\]]?"
 )
-GOLD_LETTERS = re.compile(r"\(?[A-H]\)?(?:\s*(?:,|;|、|&|\band\b|和)\s*(?:and\s+)?\(?[A-H]\)?)+")
+_TRUE_LETTERS = re.compile(r"\(?[A-H]\)?(?:\s*(?:,|;|、|&|\band\b|和)\s*(?:and\s+)?\(?[A-H]\)?)+")
 _LETTER_REFUSED = re.compile(
     r"^(?:is|was|isn't)\b.*\b(?:not|n't|wrong|incorrect|false)\b|^(?:or|not|wrong|incorrect|maybe|but)\b|\?$"
     r"|\bor [A-Z]\b",
@@ -48,16 +41,18 @@ _ORDINAL = re.compile(
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
 _SUBJECT = re.compile(r"(?:it|they)(?: will| would)? (.+?)\.?", re.IGNORECASE)
 _SUBJECT_END = re.compile(r"\s+(?:is|are|was|were|because|since|as)\b|,|\s+[-(]|：|，")
-GOLD_LETTER_TEXT = re.compile(r"(?:\([A-H]\)|[A-H]\s*[.):])\s+(?![A-Z]\.)\S.*")
+_TRUE_LETTER_WITH_TEXT = re.compile(r"(?:\([A-H]\)|[A-H]\s*[.):])\s+(?![A-Z]\.)\S.*")
 
 
-# --- multiple choice -------------------------------------------------------------------------------------------------
+def is_choice(truth: str) -> bool:
+    """Whether a truth looks like the letter of an option, several letters, or a letter with its text."""
+    return any(pattern.fullmatch(truth) for pattern in (_TRUE_LETTER, _TRUE_LETTER_WITH_TEXT, _TRUE_LETTERS))
 
 
 def choose(answer: str, truth: str, options: Sequence[str], rule: str, same_option: SameOption) -> Judgement | None:
     """Multiple choice; None when the truth is neither a letter nor an option."""
     options = choice.unlabelled(options)
-    several = choice.letters(truth) if options or rule == "multiple_choice" or GOLD_LETTERS.fullmatch(truth) else None
+    several = choice.letters(truth) if options or rule == "multiple_choice" or _TRUE_LETTERS.fullmatch(truth) else None
     if several is not None and choice.index_of(truth, options, same_option) is None:
         found = choice.letters(answer) or choice.letters(statement_of(answer))
         return _choice_verdict(found == several, f"letters {_listed(found)}, wanted {_listed(several)}")
@@ -78,11 +73,6 @@ def _choice_verdict(right: bool, reason: str) -> Judgement:
 
 def _listed(found: frozenset[str] | None) -> str:
     return "".join(sorted(found)) if found else "none"
-
-
-def statement_of(answer: str) -> str:
-    """What a carrier sentence says, or the answer itself."""
-    return predicate(answer) or answer
 
 
 def _truth_letter(truth: str, options: Sequence[str], same_option: SameOption) -> tuple[str | None, str]:

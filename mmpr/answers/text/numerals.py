@@ -1,8 +1,9 @@
-"""Numbers as people write them, to exact rationals: digits, words, Chinese numerals."""
+"""Numbers as people write them (digits, words, Chinese numerals), read as exact rationals."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
 
 _MAX_DIGITS = 400
@@ -25,58 +26,22 @@ _DOTTED = re.compile(r"([-+]?)(\d{1,3}(?:\.\d{3}){2,})")
 REPEATING = re.compile(r"([-+]?)(\d*)\.(\d*)(?:\\overline|\\bar|\\dot)\s*\{?(\d+)\}?")
 _SCALED = re.compile(rf"(?P<sign>[-+]?)\s?(?P<mantissa>{_DECIMAL})(?P<space>\s?)(?P<scale>[A-Za-z]+)\.?")
 
-_ONES = {
-    word: value
-    for value, word in enumerate(
-        [
-            "zero",
-            "one",
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-            "thirteen",
-            "fourteen",
-            "fifteen",
-            "sixteen",
-            "seventeen",
-            "eighteen",
-            "nineteen",
-        ]
-    )
-}
-_TENS = {
-    word: 10 * value
-    for value, word in enumerate(
-        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=2
-    )
-}
-_TENS["fourty"] = 40
+_ONES_TEXT = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+)
+ONES = {word: value for value, word in enumerate(_ONES_TEXT.split())}
+_TENS_TEXT = "twenty thirty forty fifty sixty seventy eighty ninety"
+_TENS = {word: 10 * value for value, word in enumerate(_TENS_TEXT.split(), start=2)} | {"fourty": 40}
 SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _COUNTS = {"dozen": 12, "dozens": 12}
 _SHORT_SCALES = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12, "mn": 10**6, "mln": 10**6, "bn": 10**9}
 _SHORT_SCALES |= {"mil": 10**6, "mio": 10**6, "tn": 10**12}
-_PARTS = {
-    "half": 2,
-    "halves": 2,
-    "third": 3,
-    "quarter": 4,
-    "fourth": 4,
-    "fifth": 5,
-    "sixth": 6,
-    "seventh": 7,
-    "eighth": 8,
-}
-_PARTS |= {"ninth": 9, "tenth": 10, "hundredth": 100, "thousandth": 1000}
-_PARTS |= {f"{word}s": value for word, value in _PARTS.items() if word not in {"half", "halves"}}
-NUMBER_WORDS = frozenset(_ONES) | frozenset(_TENS) | frozenset(SCALES) | frozenset(_COUNTS) | frozenset(_PARTS)
+_PARTS_TEXT = "third=3 quarter=4 fourth=4 fifth=5 sixth=6 seventh=7 eighth=8 ninth=9 tenth=10 hundredth=100 thousandth=1000"
+_PARTS = {word: int(value) for word, _, value in (part.partition("=") for part in _PARTS_TEXT.split())}
+_PARTS |= {f"{word}s": value for word, value in _PARTS.items()} | {"half": 2, "halves": 2}
+_JOINING = frozenset(("and", "a", "an", "of", "over", "point"))
+NUMBER_WORDS = frozenset((*ONES, *_TENS, *SCALES, *_COUNTS, *_PARTS))
 
 _HAN_DIGITS = {digit: value for value, digit in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "兩": 2}
 _HAN_DIGITS |= {digit: value for value, digit in enumerate("零壹贰叁肆伍陆柒捌玖")}
@@ -117,30 +82,14 @@ def parse_number(text: str) -> Fraction | None:
 def _from_digits(text: str) -> Fraction | None:
     found = _NUMBER.fullmatch(text)
     if found:
-        exponent = (
-            int(found["power"] or found["exponent"] or 0)
-            if len(found["power"] or found["exponent"] or "") < 6
-            else None
-        )
-        if exponent is None or abs(exponent) > _MAX_EXPONENT:
+        exponent = found["power"] or found["exponent"] or "0"
+        if len(exponent) > 5 or abs(int(exponent)) > _MAX_EXPONENT:
             return None
-        return _signed(found["sign"], _decimal(found["mantissa"]) * Fraction(10) ** exponent)
-    for pattern, read in ((_FRACTION, _fraction), (_MIXED, _mixed), (_COMMA_DECIMAL, _comma), (_SCALED, _scaled)):
+        return _signed(found["sign"], _decimal(found["mantissa"]) * Fraction(10) ** int(exponent))
+    for pattern, read in _FORMS:
         found = pattern.fullmatch(text)
         if found:
             return read(found)
-    found = _DOTTED.fullmatch(text)
-    if found:
-        return _signed(found[1], Fraction(int(found[2].replace(".", ""))))
-    found = REPEATING.fullmatch(text)
-    if found:
-        return _repeating(found)
-    found = _HAN_MIXED.fullmatch(text)
-    if found:
-        scale = 1
-        for step in found[3]:
-            scale *= _HAN_STEPS.get(step) or _HAN_SCALES[step]
-        return _signed(found[1], _decimal(found[2]) * scale)
     return _from_han(text) if "分之" in text else _digits_and_words(text)
 
 
@@ -152,6 +101,10 @@ def _decimal(digits: str) -> Fraction:
 
 def _signed(sign: str | None, value: Fraction) -> Fraction:
     return -value if sign == "-" else value
+
+
+def _negated(value: Fraction | None) -> Fraction | None:
+    return None if value is None else -value
 
 
 def _fraction(found: re.Match[str]) -> Fraction | None:
@@ -173,10 +126,8 @@ def _comma(found: re.Match[str]) -> Fraction:
 def _scaled(found: re.Match[str]) -> Fraction | None:
     word = found["scale"]
     scale = SCALES.get(word.lower()) or _COUNTS.get(word.lower())
-    if scale is None and not found["space"]:
+    if scale is None and not (found["space"] and len(word) == 1):
         scale = _SHORT_SCALES.get(word)
-    elif scale is None:
-        scale = _SHORT_SCALES.get(word) if len(word) > 1 else None
     return _signed(found["sign"], _decimal(found["mantissa"]) * scale) if scale else None
 
 
@@ -184,6 +135,23 @@ def _repeating(found: re.Match[str]) -> Fraction:
     lead, cycle = found[3], found[4]
     whole = Fraction(int((found[2] or "0") + lead), 10 ** len(lead))
     return _signed(found[1], whole + Fraction(int(cycle), (10 ** len(cycle) - 1) * 10 ** len(lead)))
+
+
+def _dotted(found: re.Match[str]) -> Fraction:
+    return _signed(found[1], Fraction(int(found[2].replace(".", ""))))
+
+
+def _han_scaled(found: re.Match[str]) -> Fraction:
+    scale = 1
+    for step in found[3]:
+        scale *= _HAN_STEPS.get(step) or _HAN_SCALES[step]
+    return _signed(found[1], _decimal(found[2]) * scale)
+
+
+_FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Fraction | None]], ...] = (
+    (_FRACTION, _fraction), (_MIXED, _mixed), (_COMMA_DECIMAL, _comma), (_SCALED, _scaled), (_DOTTED, _dotted),
+    (REPEATING, _repeating), (_HAN_MIXED, _han_scaled),
+)  # fmt: skip
 
 
 def _digits_and_words(text: str) -> Fraction | None:
@@ -203,13 +171,8 @@ def _from_words(text: str) -> Fraction | None:
     if words and words[0] in {"minus", "negative"}:
         sign, words = -1, words[1:]
         if words and words[0][0].isdigit():
-            value = parse_number(" ".join(words))
-            return None if value is None else -value
-    if (
-        not words
-        or len(words) > 24
-        or not all(word in NUMBER_WORDS or word in {"and", "a", "an", "of", "over", "point"} for word in words)
-    ):
+            return _negated(parse_number(" ".join(words)))
+    if not words or len(words) > 24 or not all(word in NUMBER_WORDS or word in _JOINING for word in words):
         return None
     value = _word_value(words)
     return None if value is None else sign * value
@@ -223,7 +186,7 @@ def _word_value(words: list[str]) -> Fraction | None:
     if "point" in words:
         at = words.index("point")
         whole = _cardinal(words[:at])
-        digits = [_ONES.get(word, 10) for word in words[at + 1 :]]
+        digits = [ONES.get(word, 10) for word in words[at + 1 :]]
         if whole is None or not digits or max(digits) > 9:
             return None
         return whole + Fraction(int("".join(map(str, digits))), 10 ** len(digits))
@@ -255,7 +218,7 @@ def _word_fraction(words: list[str]) -> Fraction | None:
 
 
 def _cardinal(words: list[str]) -> int | None:
-    """``two hundred and five thousand three`` by the grammar of English numbers, so ``five two`` is none."""
+    """``two hundred and five thousand three`` by the grammar of English numbers; None for ``five two``."""
     total, group, room = 0, 0, 10**15
     last = 10**3  # what the next word of the group must stay below
     seen = False
@@ -264,8 +227,8 @@ def _cardinal(words: list[str]) -> int | None:
             if at or len(words) == 1 or words[1] not in SCALES:
                 return None
             group, last, seen = 1, 1, True
-        elif word in _ONES or word in _TENS:
-            value = _ONES.get(word, _TENS.get(word, 0))
+        elif word in ONES or word in _TENS:
+            value = ONES.get(word, _TENS.get(word, 0))
             if last <= 10 and (value >= 10 or last == 1):
                 return None
             if value >= last:
@@ -289,8 +252,7 @@ def _cardinal(words: list[str]) -> int | None:
 
 def _from_han(text: str) -> Fraction | None:
     if text[0] in "负負":
-        value = parse_number(text[1:])
-        return None if value is None else -value
+        return _negated(parse_number(text[1:]))
     fraction = _HAN_FRACTION.fullmatch(text)
     if fraction:
         whole = parse_number(fraction[1]) if fraction[1] else Fraction(0)

@@ -243,6 +243,11 @@ def predicate(text: str) -> str | None:
     return _SCENE.sub("", said) or None
 
 
+def statement_of(text: str) -> str:
+    """What a carrier sentence says; any other text itself."""
+    return predicate(text) or text
+
+
 def without_place(text: str) -> str:
     """A text without the place at its end: "surfing" of "surfing in the ocean"."""
     return _PLACED.sub("", text)

@@ -48,8 +48,6 @@ _PAST = re.compile(
     r"(?P<minutes>half|quarter|a quarter|\d{1,2}(?= minutes| past| after)|five|ten|twenty|twenty[- "
     r"]five)(?:\s+minutes)?\s+(?P<way>past|after|to|till|before)\s+(?P<hour>\d{1,2}|[a-z]+)"
 )
-_TO = r"\s*(?::|：|比|\bto\b)\s*"
-_RATIO = re.compile(rf"(\d+(?:\.\d+)?){_TO}(\d+(?:\.\d+)?)(?:{_TO}(\d+(?:\.\d+)?))?")
 _WORDS = {
     word: number
     for number, word in enumerate(
@@ -186,13 +184,3 @@ def same_time(gold: Time, other: Time) -> bool:
     if gold[3] and other[3]:
         return gold[0] % 24 == other[0] % 24
     return gold[0] % 12 == other[0] % 12
-
-
-def parse_ratio(text: str) -> tuple[str, ...] | None:
-    """The parts of ``3:4`` or ``3 to 4``, without needless zeros."""
-    found = _RATIO.fullmatch(text.strip(" ."))
-    if not found:
-        return None
-    return tuple(
-        (part.rstrip("0").rstrip(".") if "." in part else part.lstrip("0") or "0") for part in found.groups() if part
-    )

@@ -1,46 +1,20 @@
-"""Amounts: a value with its unit or counted thing, and when two of them agree."""
+"""When two quantities agree."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from fractions import Fraction
 
 from mmpr.answers.algebra.equality import Prove, same_scalars
-from mmpr.answers.formula.tree import Tree
+from mmpr.answers.formula.tree import Tree, number_tree
 from mmpr.answers.values import units
-from mmpr.answers.values.units import Unit
+from mmpr.answers.values.quantities import Quantity, scaled_tree
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
-    """A value with its unit or noun; ``loose`` when it was only said to be about so much; ``year`` when it may be
-    one."""
+def same_quantities(gold: Quantity, other: Quantity, prove: Prove, relaxed: bool = False) -> tuple[bool, str]:
+    """Whether two quantities agree, and why or why not.
 
-    tree: Tree
-    unit: Unit | None = None
-    noun: tuple[str, ...] = ()
-    loose: bool = False
-    year: bool = False
-
-    @property
-    def number(self) -> Fraction | None:
-        """The exact rational value, None for an expression."""
-        return Fraction(self.tree[1], self.tree[2]) if self.tree[0] in ("num", "dec") else None
-
-
-def number_tree(value: Fraction, text: str = "") -> Tree:
-    """The tree of a number; a decimal keeps how many digits it showed."""
-    if "." in text and "e" not in text.lower() and not text.rstrip(". ").endswith("}"):
-        digits = re.sub(r"\D", "", text)
-        part = len(text) - text.rindex(".") - 1
-        if 10**part % value.denominator == 0:
-            return ("dec", int(value * 10**part), 10**part, len(digits.lstrip("0")))
-    return ("num", value.numerator, value.denominator)
-
-
-def same_amounts(gold: Amount, other: Amount, prove: Prove, relaxed: bool = False) -> tuple[bool, str]:
-    """Whether two amounts agree, and why (not)."""
+    ``relaxed`` allows 5 % between numbers that are no years, as charts need it.
+    """
     if other.loose and not gold.loose and not relaxed:
         return False, "only about so much"
     if gold.noun and other.noun and not _same_nouns(gold.noun, other.noun):
@@ -56,18 +30,19 @@ def same_amounts(gold: Amount, other: Amount, prove: Prove, relaxed: bool = Fals
         return _verdict(gold.tree, other.tree, prove, relaxed, gold.year)
     if {left, right} == {units.DEGREE, units.RADIAN}:
         return _verdict(_scaled(gold), _scaled(other), prove, relaxed, False)
-    if units.is_rate(left, right) or units.is_rate(right, left):  # $5 per pound against $5
-        return _verdict(gold.tree, other.tree, prove, relaxed, False)
-    if not units.compatible(left, right):
+    is_rate = units.is_rate(left, right) or units.is_rate(right, left)  # $5 per pound against $5
+    if not is_rate and not units.compatible(left, right):
         return False, "units of different kinds"
-    if units.DEGREE in (left, right):
+    if is_rate or units.DEGREE in (left, right):  # 25° may be 25 °C
         return _verdict(gold.tree, other.tree, prove, relaxed, False)
     return _verdict(_based(gold), _based(other), prove, relaxed, False)
 
 
-def _same_percent(gold: Amount, other: Amount, prove: Prove, relaxed: bool) -> tuple[bool, str]:
-    """Percent on one side: 50 % is 0.5; the sign may be missing in the answer, but the answer may not add it to a bare
-    number (that would be a hundredth) except under the relaxed rule."""
+def _same_percent(gold: Quantity, other: Quantity, prove: Prove, relaxed: bool) -> tuple[bool, str]:
+    """Compare where one side has a per cent sign: 50 % is 0.5, and 50 stands for 50 %.
+
+    50 % does not stand for 50, of which it is a hundredth, except under the relaxed rule.
+    """
     if gold.unit is not None and other.unit is not None:
         return False, "units of different kinds"
     hundredths = _verdict(_scaled(gold), _scaled(other), prove, relaxed, False)
@@ -90,27 +65,19 @@ def _verdict(gold: Tree, other: Tree, prove: Prove, relaxed: bool, year: bool) -
     return equal, "equal expressions" if equal else "different values"
 
 
-def _scaled(amount: Amount) -> Tree:
-    """Percent as hundredths, degrees as radians."""
+def _scaled(amount: Quantity) -> Tree:
+    """The value with percent as hundredths and degrees as radians."""
     if amount.unit == units.PERCENT:
         return scaled_tree(amount.tree, Fraction(1, 100))
     return ("deg", amount.tree) if amount.unit == units.DEGREE else amount.tree
 
 
-def _based(amount: Amount) -> Tree:
+def _based(amount: Quantity) -> Tree:
     """The value in base units."""
     assert amount.unit is not None
     tree = scaled_tree(amount.tree, amount.unit.factor)
     zero = amount.unit.zero
-    return ("add", tree, ("num", zero.numerator, zero.denominator)) if zero else tree
-
-
-def scaled_tree(tree: Tree, factor: Fraction) -> Tree:
-    """A value times an exact factor."""
-    if tree[0] in ("num", "dec"):
-        value = Fraction(tree[1], tree[2]) * factor
-        return ("num", value.numerator, value.denominator)
-    return ("mul", tree, ("num", factor.numerator, factor.denominator))
+    return ("add", tree, number_tree(zero)) if zero else tree
 
 
 def _contains_pi(tree: Tree) -> bool:
