@@ -10,13 +10,13 @@ from mmpr.answers.text import option_letters as choice
 from mmpr.answers.text.sentences import (
     conclusion,
     hedge,
-    peel,
     predicate,
     sentences,
     statement_of,
     superlative,
     without_reason,
 )
+from mmpr.answers.text.wrapping import peel
 
 SameOption = Callable[[str, str], bool]
 """Whether a text is an option: (option, text)."""

@@ -15,7 +15,6 @@ from mmpr.answers.text.sentences import (
     hedge,
     is_refusal,
     math_spans,
-    peel,
     predicate,
     same_phrase,
     sentences,
@@ -26,6 +25,7 @@ from mmpr.answers.text.sentences import (
     without_scene,
 )
 from mmpr.answers.text.words import same_text, words
+from mmpr.answers.text.wrapping import peel
 from mmpr.answers.text.yes_no import YES, YES_NO_GOLD, polarity
 from mmpr.answers.values import dates
 from mmpr.answers.values.expressions import expression_in_signs, parse_expression, valued

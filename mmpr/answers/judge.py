@@ -11,7 +11,7 @@ from mmpr.answers.algebra.equality import Prove
 from mmpr.answers.choices import choose, is_choice
 from mmpr.answers.compare import Judgement, compare
 from mmpr.answers.extract import boxed_answer, extract, last_turn
-from mmpr.answers.text.sentences import peel
+from mmpr.answers.text.wrapping import peel
 
 ANLS_THRESHOLD = 0.9
 

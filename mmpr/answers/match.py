@@ -17,8 +17,9 @@ from mmpr.answers.prover import pool
 from mmpr.answers.text.characters import clean
 from mmpr.answers.text.lists import split_list
 from mmpr.answers.text.numerals import parse_number
-from mmpr.answers.text.sentences import is_refusal, peel
+from mmpr.answers.text.sentences import is_refusal
 from mmpr.answers.text.words import words
+from mmpr.answers.text.wrapping import peel
 from mmpr.schema import Status, Verdict
 
 RULES = frozenset({"default", "relaxed", "anls", "exact", "multiple_choice"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mmpr.answers.text.sentences import peel
+from mmpr.answers.text.wrapping import peel
 
 _MATH = re.compile(
     r"[\\^_=<>≤≥≠≈±√π∞∪∩∈°|]|\d\s*[-+*/×÷·!]|[-+*/×÷·]\s*[\d(]|[(\[{]\s*-?[\d.]|[A-Za-z]\s*[-+*/]\s*[A-Za-z]\b|^\s*-|\d[A-Za-z]\b|\)\s*\(|\b[a-z]\(|\d(?!st\b|nd\b|rd\b|th\b|am\b|pm\b)[a-z]{2,3}\b|sqrt|^[A-Za-zα-ω]$"

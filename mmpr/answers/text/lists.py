@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from mmpr.answers.text.sentences import (
-    peel,
-)
+from mmpr.answers.text.wrapping import peel
 
 _BOTH = re.compile(r"^both (?=\S+ and \S+$)", re.IGNORECASE)
 _SPLIT = re.compile(r"\s*(?:;|、|；|，|\n|,(?!\d{3}(?!\d))|\s&\s|,?\s+and\s+|和|以及|与)\s*(?:and\s+)?")

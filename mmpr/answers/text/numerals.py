@@ -37,8 +37,9 @@ SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9,
 _COUNTS = {"dozen": 12, "dozens": 12}
 _SHORT_SCALES = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12, "mn": 10**6, "mln": 10**6, "bn": 10**9}
 _SHORT_SCALES |= {"mil": 10**6, "mio": 10**6, "tn": 10**12}
-_PARTS_TEXT = "third=3 quarter=4 fourth=4 fifth=5 sixth=6 seventh=7 eighth=8 ninth=9 tenth=10 hundredth=100 thousandth=1000"
-_PARTS = {word: int(value) for word, _, value in (part.partition("=") for part in _PARTS_TEXT.split())}
+_PARTS_TEXT = "third fourth fifth sixth seventh eighth ninth tenth"
+_PARTS = {word: value for value, word in enumerate(_PARTS_TEXT.split(), start=3)}
+_PARTS |= {"quarter": 4, "hundredth": 100, "thousandth": 1000}
 _PARTS |= {f"{word}s": value for word, value in _PARTS.items()} | {"half": 2, "halves": 2}
 _JOINING = frozenset(("and", "a", "an", "of", "over", "point"))
 NUMBER_WORDS = frozenset((*ONES, *_TENS, *SCALES, *_COUNTS, *_PARTS))

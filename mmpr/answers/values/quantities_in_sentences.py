@@ -6,7 +6,8 @@ import re
 
 from mmpr.answers.formula.worded import has_formula_signs
 from mmpr.answers.text.numerals import NUMBER_WORDS
-from mmpr.answers.text.sentences import conclusion, hedge, peel, predicate, sentences, without_scene
+from mmpr.answers.text.sentences import conclusion, hedge, predicate, sentences, without_scene
+from mmpr.answers.text.wrapping import peel
 from mmpr.answers.values.expressions import expression_in_signs, parse_expression, valued
 from mmpr.answers.values.quantities import DIGITS, Quantity, parse_quantity
 
