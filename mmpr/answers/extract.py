@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import re
 
+from mmpr.answers.text.wrapping import unwrap
 from mmpr.answers.values.units import leading_unit
 
 TEMPLATES = frozenset({"en", "zh", "en_v2", "zh_v2", "en_r1", "zh_r1", "plain", "direct"})
@@ -58,6 +59,12 @@ _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:[A-Za-z]|[A-Z](?:\.[A-Z])+|[ap]\.m|mr|mrs|ms|dr|st|vs|no|jr|sr|inc|ltd|co|corp|approx|etc|fig|mt|ft|in|oz|lb|sq)$",
     re.IGNORECASE,
 )
+_MARKS = (
+    ("**", "**"), ("__", "__"), ("*", "*"), ("`", "`"), ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"),
+    ('"', '"'), ("“", "”"), ("「", "」"),
+)  # fmt: skip
+_FINAL_PUNCTUATION = tuple(".。．!！;；,，")
+_EMPTY = frozenset((".", "..", "...", "?", "-", "$", r"\[", r"\(", r"\[\]", r"\(\)"))
 _OPENINGS = {r"\[": r"\]", "$$": "$$", "```": "```"}
 
 
@@ -236,25 +243,11 @@ def _finish(answer: str) -> str | None:
     before = None
     while answer != before:
         before = answer
-        for mark in ("**", "__", "*", "`", "$$", "$"):
-            if len(answer) > 2 * len(mark) and answer.startswith(mark) and answer.endswith(mark):
-                inner = answer[len(mark) : -len(mark)]
-                if mark not in inner:
-                    answer = inner.strip()
-        for opening, closing in ((r"\(", r"\)"), (r"\[", r"\]"), ('"', '"'), ("“", "”"), ("「", "」")):
-            if answer.startswith(opening) and answer.endswith(closing) and len(answer) > 2:
-                inner = answer[len(opening) : -len(closing)]
-                if opening not in inner and closing not in inner:
-                    answer = inner.strip()
-        if answer.endswith((".", "。", "．", "!", "！", ";", "；", ",", "，")) and not answer.endswith("..."):
+        for opening, closing in _MARKS:
+            if answer.startswith(opening):
+                answer = unwrap(answer, opening, closing)
+        if answer.endswith(_FINAL_PUNCTUATION) and not answer.endswith("..."):
             answer = answer[:-1].rstrip()
         if answer.endswith("**") and answer.count("**") % 2:
             answer = answer[:-2].rstrip()
-    if (
-        not answer
-        or len(answer) > _LONGEST
-        or answer[0] == "}"
-        or answer in {".", "..", "...", "?", "-", "$", "\\[", "\\("}
-    ):
-        return None
-    return answer
+    return None if not answer or len(answer) > _LONGEST or answer[0] == "}" or answer in _EMPTY else answer

@@ -1,4 +1,4 @@
-"""Characters: one spelling for what looks alike, and a refusal of what hides."""
+"""Characters: one spelling for those that look alike; texts that hide something are refused."""
 
 from __future__ import annotations
 
@@ -28,21 +28,13 @@ _SAME = {
     **dict.fromkeys("·⋅∙•・", "·"),
     **dict.fromkeys("∗＊⁎", "*"),
     **dict.fromkeys("º˚", "°"),
-    "⁄": "/",
-    "∕": "/",
+    **dict.fromkeys("⁄∕", "/"),
+    **dict.fromkeys("≦⩽", "≤"),
+    **dict.fromkeys("≧⩾", "≥"),
+    **dict.fromkeys("≃≅", "≈"),
+    **{double: rf"\mathbb{{{plain}}}" for double, plain in zip("ℝℤℕℚℂ", "RZNQC", strict=True)},
     "∶": ":",
     "∣": "|",
-    "≦": "≤",
-    "≧": "≥",
-    "⩽": "≤",
-    "⩾": "≥",
-    "≃": "≈",
-    "≅": "≈",
-    "ℝ": r"\mathbb{R}",
-    "ℤ": r"\mathbb{Z}",
-    "ℕ": r"\mathbb{N}",
-    "ℚ": r"\mathbb{Q}",
-    "ℂ": r"\mathbb{C}",
     "℃": "°C",
     "℉": "°F",
     "µ": "μ",
@@ -53,10 +45,9 @@ _TRANSLATE = str.maketrans(_SAME)
 def clean(text: str) -> str | None:
     """The text in one spelling of characters, white space collapsed; None when it hides something.
 
-    Full-width forms, dashes, quotes, exponents (``²`` is ``^2``) and vulgar fractions become plain ones. Control
-    characters, surrogates, direction overrides and invisible characters inside a word or number make it unreadable:
-    what
-    a person sees would not be what was compared.
+    Full-width forms, dashes, quotes, exponents (``²`` is ``^2``) and fractions such as ``½`` become plain ones.
+    Control characters, surrogates, direction overrides and invisible characters inside a word or number hide
+    something: what a person sees would not be what is compared.
     """
     if _CONTROL.search(text):
         return None
@@ -66,9 +57,7 @@ def clean(text: str) -> str | None:
         text = text.translate(_DELETE_INVISIBLE).translate(_TRANSLATE)
         text = _SUPERSCRIPTS.sub(lambda found: "^" + _group(found.group().translate(_SUPERSCRIPT)), text)
         text = _SUBSCRIPTS.sub(lambda found: "_" + _group(found.group().translate(_SUBSCRIPT)), text)
-        text = _VULGARS.sub(
-            lambda found: f"{found.group(1)}{' ' if found.group(1) else ''}{_VULGAR[found.group(2)]}", text
-        )
+        text = _VULGARS.sub(lambda found: f"{found[1]} {_VULGAR[found[2]]}" if found[1] else _VULGAR[found[2]], text)
         text = _CIRCLED.sub("、", text)  # the statements ① and ③, not 13
         text = unicodedata.normalize("NFKC", text)
     return " ".join(text.split())

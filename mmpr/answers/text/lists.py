@@ -1,4 +1,4 @@
-"""Lists as people write them: with commas, "and", line breaks or numbers in front."""
+"""Lists as people write them: with commas, with "and", or numbered."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BRACKETED = re.compile(r"(\[|\{|\\\{|\()(.*)(\]|\}|\\\}|\))")
 
 @lru_cache(maxsize=8192)
 def split_list(text: str) -> tuple[str, ...] | None:
-    """The items of a list written out (``red, blue and green``); None for a text that is no list."""
+    """The items of ``red, blue and green`` or ``1. red 2. blue``; None for a text that is no list."""
     inner = _BRACKETED.fullmatch(text)
     body = inner[2] if inner and not set("[]{}()") & set(inner[2]) else text
     if len(body) > 1_000:

@@ -1,4 +1,4 @@
-"""Multiple choice: letters, and texts of options."""
+"""Option letters in a text (``B``, ``(b)``, ``Option B: Paris``), and which option a text is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from functools import lru_cache
 
 from mmpr.answers.text.words import same_text, words
 
-_L = r"[A-Z]"
 _ALONE = re.compile(r"[(\[{<【]?\s*(?P<a>[A-Za-z])\s*[)\]}>】]?\s*[.:,;、)]?(?:\s+only)?")
 _NAMED = re.compile(
     r"(?:(?:the\s+)?(?:correct\s+|right\s+|best\s+|final\s+)?(?:option|choice|answer|letter|alternative|statement|figure|image|picture|graph)s?\s*(?:is|:)?\s*(?:option\s+|choice\s+)?|(?:[故应應]该?)?(?:选项|选择|选)|答案[是为]?|it\s+is\s+|it's\s+)"
@@ -43,8 +42,7 @@ _LABEL = re.compile(r"\s*[(\[]?([A-Za-z])[)\].:、)]\s*(\S.*)")
 
 @lru_cache(maxsize=8192)
 def letter(text: str) -> str | None:
-    """The letter that a text is, dressed as it may be: ``B``, ``(b)``, ``Option B.``, ``选B``; None for anything
-    else."""
+    """The one letter that a text is: ``B``, ``(b)``, ``Option B.``, ``选B``; None for any other text."""
     if len(text) > 60:
         return None
     found = _ALONE.fullmatch(text) or _NAMED.fullmatch(text) or _SAID.fullmatch(text)
@@ -53,7 +51,7 @@ def letter(text: str) -> str | None:
 
 @lru_cache(maxsize=8192)
 def letter_and_text(text: str) -> tuple[str, str] | None:
-    """A letter with the text of its option (``B. Paris``, ``(B) 12 cm``, ``Paris (B)``); None for anything else."""
+    """A letter and the text of its option (``B. Paris``, ``(B) 12 cm``, ``Paris (B)``); None for any other text."""
     found = _LEADING.fullmatch(text) or _NAMED_LEADING.fullmatch(text)
     if found:
         groups = found.groupdict()
@@ -66,16 +64,16 @@ def letter_and_text(text: str) -> tuple[str, str] | None:
 
 
 def letters(text: str) -> frozenset[str] | None:
-    """Several letters (``A, C``, ``AC``, ``A and C``); None when the text is no such list."""
+    """The letters of ``A, C``, ``AC`` or ``A and C``; None when the text is no such list."""
     text = re.sub(r"\(([A-Z])\)", r" \1 ", _HAN_CHOSEN.sub("", text)).strip()
     if not _SET.fullmatch(text):
         return None
-    found = re.findall(_L, re.sub(r"\band\b", " ", text))
+    found = re.findall("[A-Z]", re.sub(r"\band\b", " ", text))
     return frozenset(found) if len(set(found)) == len(found) else None
 
 
 def mentions(text: str) -> frozenset[str]:
-    """The option letters a sentence speaks of; not the article "A" nor the pronoun "I"."""
+    """The option letters in a sentence, without the article "A" and the pronoun "I"."""
     return frozenset((found[1] or found[2] or found[3]).upper() for found in _MENTION.finditer(text))
 
 
@@ -93,7 +91,7 @@ def is_explanation(text: str) -> bool:
 
 
 def index_of(text: str, choices: Sequence[str], same: Callable[[str, str], bool]) -> int | None:
-    """Which option a text is: the only one that is the same answer; None for none or several."""
+    """The index of the only option that a text is, by ``same`` (option, text); None when none or several are."""
     exact = [at for at, choice in enumerate(choices) if choice.strip().casefold() == text.strip().casefold()]
     if len(exact) == 1:
         return exact[0]
@@ -104,7 +102,7 @@ def index_of(text: str, choices: Sequence[str], same: Callable[[str, str], bool]
 
 
 def named_with_letter(text: str, choices: Sequence[str], same: Callable[[str, str], bool]) -> str | None:
-    """C of "C 18" where the third option is 18."""
+    """``C`` of ``C 18`` where the third option is 18; None when letter and option do not belong together."""
     name, _, rest = text.partition(" ")
     at = ord(name) - ord("A") if len(name) == 1 else -1
     return name if rest and 0 <= at < len(choices) and same(choices[at], rest) else None

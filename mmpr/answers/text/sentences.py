@@ -1,4 +1,4 @@
-"""What stands around an answer: formatting, carrier sentences, and words that take an answer back."""
+"""Sentences: what a sentence says as an answer, and the words by which it hedges or takes its answer back."""
 
 from __future__ import annotations
 
@@ -110,7 +110,10 @@ def is_refusal(text: str) -> bool:
 
 
 def hedge(text: str, gold: str = "", bounds: bool = True) -> str | None:
-    """The word by which a text hedges, negates or bounds its answer, unless the truth has such a word too."""
+    """The kind and the word by which a text hedges, negates or, with ``bounds``, bounds its answer; None without one.
+
+    A kind of word that the truth has, too, is passed over.
+    """
     for name, pattern in (("hedge", _ALTERNATIVE), ("negation", _NEGATION), ("bound", _BOUND)):
         if name == "bound" and not bounds:
             continue
@@ -126,7 +129,8 @@ def sentences(text: str) -> list[str]:
 
 
 def predicate(text: str) -> str | None:
-    """What a plain carrier sentence says: "giraffe" of "It is a giraffe in the picture."; None for any other text."""
+    """What a plain sentence around an answer says: "a giraffe" of "It is a giraffe in the picture."; None for any
+    other text."""
     answered = _ANSWERS.fullmatch(text)
     if answered:
         return answered[1]
@@ -166,8 +170,11 @@ def superlative(text: str) -> str | None:
 
 
 def same_phrase(gold: str, other: str) -> bool:
-    """Whether two texts differ only by what an answer may leave out: an action ("wearing"), a preposition of place or
-    time that only one of them has, the word "color", or the side a direction is on."""
+    """Whether two texts differ only by words that an answer may leave out.
+
+    Those are an action ("wearing"), a preposition of place or time that only one of them has, the word "color", and
+    what stands around a direction ("on the left side").
+    """
     one, two = _bare_phrases(gold), _bare_phrases(other)
     if same_text(one[0], two[0]) and (one[1] == two[1] or not (one[1] and two[1])):
         return True
@@ -180,7 +187,7 @@ def _lowered(found: re.Match[str]) -> str:
 
 
 def _bare_phrases(text: str) -> tuple[str, str]:
-    """A phrase without its preposition and the preposition."""
+    """A phrase without its action, the word "color" and its preposition; and that preposition."""
     action = _ACTION.match(text)
     text = text[action.end() :] if action else text
     colour = _COLOUR.fullmatch(text)

@@ -1,4 +1,7 @@
-"""Free text: the same words in another dress are the same answer, other words are another answer."""
+"""Free text, compared word by word.
+
+Case, articles, plurals, punctuation, accents, spelling variants and number words make no difference.
+"""
 
 from __future__ import annotations
 
@@ -57,6 +60,7 @@ _NAMES = {
     ("new", "york", "city"): "nyc",
     ("none", "of", "these"): "none of above", ("none", "of", "them"): "none of above",
 }  # fmt: skip
+_IN_NAMES = {"state": "states", "emirate": "emirates"}
 _IRREGULAR_TEXT = (
     "men=man; women=woman; children=child; people=person; persons=person; mice=mouse; geese=goose; feet=foot; "
     "teeth=tooth; oxen=ox; knives=knife; wives=wife; lives=life; leaves=leaf; wolves=wolf; shelves=shelf; "
@@ -73,12 +77,18 @@ _NO_PLURAL_TEXT = (
     "economics politics gymnastics athletics tennis iris basis axis oasis thesis crisis ellipsis analysis always "
     "perhaps does"
 )
-_NO_PLURAL = frozenset(_NO_PLURAL_TEXT.split())
 _SURNAMES_TEXT = (
     "adams williams roberts edwards richards peters andrews stevens phillips daniels michaels matthews rogers jacobs "
     "davis collins evans owens simmons johns davids charles hughes hayes reynolds jones holmes"
 )
-_SURNAMES = frozenset(_SURNAMES_TEXT.split())
+_NO_PLURAL = frozenset((*_NO_PLURAL_TEXT.split(), *_SURNAMES_TEXT.split()))
+_BRITISH_ENDINGS = {"isation": "ization", "ise": "ize", "ised": "ized", "ising": "izing", "yse": "yze"}
+_NO_BRITISH_ENDING_TEXT = (
+    "advertise advise clockwise compromise disguise enterprise exercise exercised expertise franchise improvise "
+    "likewise merchandise otherwise paradise praised precise premise promise promised raised supervise surprise "
+    "surprised television tortoise treatise"
+)
+_NO_BRITISH_ENDING = frozenset(_NO_BRITISH_ENDING_TEXT.split())
 _ORDINALS_TEXT = (
     "first=1st; second=2nd; third=3rd; fourth=4th; fifth=5th; sixth=6th; seventh=7th; eighth=8th; ninth=9th; "
     "tenth=10th; eleventh=11th; twelfth=12th; twentieth=20th"
@@ -91,8 +101,7 @@ TRADITIONAL = str.maketrans(
 
 
 def same_text(gold: str, other: str) -> bool:
-    """Whether two texts are the same words: case, articles, plurals, punctuation, accents, spelling variants and number
-    words aside."""
+    """Whether two texts are the same words, or the same characters where they are formulas or phone numbers."""
     if "?" in other and "?" not in gold:
         return False
     if _FORMULA.search(gold) or _FORMULA.search(other):
@@ -107,7 +116,7 @@ def same_text(gold: str, other: str) -> bool:
 
 @lru_cache(maxsize=16384)
 def words(text: str) -> tuple[str, ...]:
-    """The words of a text in one spelling each."""
+    """The words of a text without articles, each in one spelling (``5`` for "five", "color" for "colours")."""
     text = _LABEL_A.sub("a_", _MIDDLE_A.sub(" a_", text))
     text = text.casefold() if text.isascii() else _unaccented(text.translate(TRADITIONAL).casefold())
     if not text.isascii() and _HAN.search(text):
@@ -129,7 +138,7 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def _untitled(one: tuple[str, ...], two: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """A full name that only one side gives a title ("Dr. William Darby"), without it."""
+    """Both names, without the title of a full name to which only one of them gives one ("Dr. William Darby")."""
     for left, right in ((one, two), (two, one)):
         if len(left) > 2 and left[0] in _TITLES and right[:1] and right[0] not in _TITLES:
             return left[1:], right
@@ -140,13 +149,7 @@ def stem(word: str) -> str:
     """A word without its plural ending."""
     if word in _IRREGULAR:
         return _IRREGULAR[word]
-    if (
-        len(word) < 4
-        or word in _NO_PLURAL
-        or word in _SURNAMES
-        or not word.endswith("s")
-        or word.endswith(("ss", "us", "is"))
-    ):
+    if len(word) < 4 or word in _NO_PLURAL or not word.endswith("s") or word.endswith(("ss", "us", "is")):
         return word
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"
@@ -157,33 +160,17 @@ def stem(word: str) -> str:
 
 def _spelled(word: str) -> str:
     word = word.replace("'", "")
-    if word in _SPELLINGS:
-        word = _SPELLINGS[word]
-    singular = stem(word)
+    singular = stem(_SPELLINGS.get(word, word))
     singular = _SPELLINGS.get(singular, singular)
     if len(singular) > 6:
-        for ending, other in (
-            ("isation", "ization"),
-            ("ise", "ize"),
-            ("ised", "ized"),
-            ("ising", "izing"),
-            ("yse", "yze"),
-        ):
-            if singular.endswith(ending) and singular not in _ISE:
+        for ending, other in _BRITISH_ENDINGS.items():
+            if singular.endswith(ending) and singular not in _NO_BRITISH_ENDING:
                 return singular[: -len(ending)] + other
     return singular
 
 
-_ISE_TEXT = (
-    "advertise advise clockwise compromise disguise enterprise exercise exercised expertise franchise improvise "
-    "likewise merchandise otherwise paradise praised precise premise promise promised raised supervise surprise "
-    "surprised television tortoise treatise "
-)
-_ISE = frozenset(_ISE_TEXT.split())
-
-
 def _numbered(found: list[str]) -> list[str]:
-    """Number words as digits, with as many words as make one number."""
+    """The words with number words as digits; as many words as possible make one number."""
     result: list[str] = []
     at = 0
     while at < len(found):
@@ -194,22 +181,14 @@ def _numbered(found: list[str]) -> list[str]:
         while end > at and value is None:
             value = parse_number(" ".join(found[at:end]))
             end -= value is None
-        if value is not None:
-            result.append(str(value))
-            at = end
-        else:
-            result.append(_digits(found[at]))
-            at += 1
+        word = found[at].replace(",", "") if _GROUPED.fullmatch(found[at]) else found[at]
+        result.append(word if value is None else str(value))
+        at = max(end, at + 1)
     return result
 
 
-def _digits(word: str) -> str:
-    return word.replace(",", "") if "," in word and _GROUPED.fullmatch(word) else word
-
-
 def _named(found: list[str]) -> list[str]:
-    key = tuple(word if word != "state" else "states" for word in found)
-    key = tuple("emirates" if word == "emirate" else word for word in key)
+    key = tuple(_IN_NAMES.get(word, word) for word in found)
     return _NAMES[key].split(" ") if key in _NAMES else found
 
 

@@ -13,6 +13,7 @@ _ENVELOPES = (
     ('"', '"'), ("'", "'"), ("*", "*"), ("_", "_"), ("“", "”"), ("<answer>", "</answer>"),
 )  # fmt: skip
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{(.*)\}", re.DOTALL)
+_IN_BRACES = re.compile(r"\{(?!\{)[^,|]*\}")
 _LEAD = re.compile(
     r"(?:(?:so|thus|hence|therefore|then|ok|okay|well|sure|certainly|in conclusion|in summary|overall|因此|所以|故"
     r"|综上)(?:[,:，：]\s*|\s+)"
@@ -31,39 +32,45 @@ _LEAD = re.compile(
 )
 _ASIDE = re.compile(r",? \(?approx(?:\.|imately)?\)?$| \(rounded(?: to [a-z0-9 ]+)?\)$", re.IGNORECASE)
 _TRAIL = re.compile(r"(?:\s*(?:\\\\|[.,;:。，；：]|(?<=[A-Za-z]{2})!|[！✓✔✅☑]))+$")
+_ESCAPED_TWICE = re.compile(r"\\\\(?=[A-Za-z{}()\[\]])")
+_THOUSANDS = re.compile(r"(\d)\s*(?:\{\s*,\s*\}|,\s*\\!|\\!,)\s*(?=\d{3}(?!\d))")
+_DEGREE = re.compile(r"\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\(?:circ|degree)(?![A-Za-z]))|\\degree(?![A-Za-z])")
+_SIZES = re.compile(r"\\!|\\(?:left|right)(?![A-Za-z])\.?")
+_SPACES = re.compile(r"(?<!\\)\\[,;: ]|\\q?quad|(?<!\\)~")
+_PLAIN = {r"\%": "%", r"\$": "$", r"\&": "&", r"\#": "#", r"\_": "_", r"\lt": "<", r"\gt": ">"}
 _BOLD = re.compile(r"(?<!\w)\*\*([^*]+)\*\*(?!\w)")
 _DOLLAR_PAIR = re.compile(r"(?<!\\)\$([^$]*?)(?<!\\)\$(?!\d)")
 
 
+def unwrap(text: str, opening: str, closing: str) -> str:
+    """The text between two marks at its ends, stripped; the text itself when they are not there or occur within."""
+    if len(text) <= len(opening) + len(closing) or not (text.startswith(opening) and text.endswith(closing)):
+        return text
+    inner = text[len(opening) : len(text) - len(closing)]
+    return text if opening in inner or closing in inner else inner.strip()
+
+
 @lru_cache(maxsize=16384)
 def peel(text: str) -> str:
-    """The answer without markdown, math delimiters, quotes, boxes, text commands, lead-ins and final punctuation."""
+    """An answer without markdown, math delimiters, quotes, boxes, text commands, lead-ins and final punctuation."""
     before = None
     latex = "\\" in text
     if "\\\\" in text and "begin" not in text:
-        text = re.sub(r"\\\\(?=[A-Za-z{}()\[\]])", r"\\", text)  # escaped twice on its way here
+        text = _ESCAPED_TWICE.sub(r"\\", text)
     if "**" in text:
         text = _BOLD.sub(r"\1", text)
     while text != before:
         before = text
         text = text.strip()
         for opening, closing in _ENVELOPES:
-            if len(text) > len(opening) + len(closing) and text.startswith(opening) and text.endswith(closing):
-                inner = text[len(opening) : len(text) - len(closing)]
-                if opening not in inner and closing not in inner and inner.strip():
-                    text = inner.strip()
+            if text.startswith(opening):
+                text = unwrap(text, opening, closing) or text
         if "\\" in text:
             boxed = _BOXED.fullmatch(text)
             if boxed and _balanced(boxed[1]):
                 text = boxed[1]
             text = _TEXT_COMMAND.sub(r" \1 ", text).strip()
-        if (
-            text.startswith("{")
-            and text.endswith("}")
-            and not set(",|") & set(text)
-            and text[1] != "{"
-            and _balanced(text[1:-1])
-        ):
+        if _IN_BRACES.fullmatch(text) and _balanced(text[1:-1]):
             text = text[1:-1]
         lead = _LEAD.match(text)
         if lead and lead.end() < len(text):
@@ -80,15 +87,14 @@ def peel(text: str) -> str:
 
 
 def _plain_latex(text: str) -> str:
-    """LaTeX that is only typography, in plain characters: thousands, percent, degrees, spaces, dollars."""
+    """A text whose LaTeX for thousands, percent, degrees, spaces and dollars is replaced by plain characters."""
     if text.count("$") - text.count("\\$") >= 2:
         text = _DOLLAR_PAIR.sub(r" \1 ", text)
-    text = re.sub(r"(\d)\s*(?:\{\s*,\s*\}|,\s*\\!|\\!,)\s*(?=\d{3}(?!\d))", r"\1,", text)
-    text = re.sub(r"\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\(?:circ|degree)(?![A-Za-z]))|\\degree(?![A-Za-z])", "°", text)
-    text = re.sub(r"\\!|\\(?:left|right)(?![A-Za-z])\.?", "", text)
-    text = re.sub(r"(?<!\\)\\[,;: ]|\\q?quad|(?<!\\)~", " ", text)
-    text = text.replace(r"\%", "%").replace(r"\$", "$").replace(r"\&", "&").replace(r"\#", "#").replace(r"\_", "_")
-    return text.replace(r"\lt", "<").replace(r"\gt", ">").strip() if r"\lt" in text or r"\gt" in text else text.strip()
+    text = _DEGREE.sub("°", _THOUSANDS.sub(r"\1,", text))
+    text = _SPACES.sub(" ", _SIZES.sub("", text))
+    for latex, plain in _PLAIN.items():
+        text = text.replace(latex, plain)
+    return text.strip()
 
 
 def _balanced(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Yes and no: what an answer to a yes-or-no question says."""
+"""Answers to yes-or-no questions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _TAKEN_BACK = re.compile(
 
 
 def polarity(answer: str) -> bool | None:
-    """True for a yes, False for a no, None for neither or both."""
+    """True for an answer that says yes, False for one that says no, None for neither or both."""
     answer = _EMPHASIS.sub("", answer)
     lowered = answer.casefold()
     if _NOT_TRUE.fullmatch(lowered):
