@@ -9,7 +9,7 @@ from mmpr.answers.algebra import sampling
 from mmpr.answers.algebra.intervals import is_region, only_variable, region
 from mmpr.answers.algebra.matrices import contains_matrix, rows_of
 from mmpr.answers.algebra.normal_form import equal_forms, is_complete, normal
-from mmpr.answers.algebra.polynomials import ONE, Atom, Poly, TooLargeError, UndefinedError, multiplied
+from mmpr.answers.algebra.polynomials import ONE, Atom, Poly, TooLargeError, UndefinedError, poly_times
 from mmpr.answers.algebra.quotients import constant
 from mmpr.answers.formula.names import base_name, is_equation, may_be_same_name, name_and_value, variables
 from mmpr.answers.formula.tree import FLIPPED, MINUS_ONE, Tree, difference
@@ -101,10 +101,6 @@ def _same_values(gold: Tree, other: Tree, prove: Prove) -> bool:
     return same_scalars(gold, other, prove)
 
 
-def _same_items(gold: Tree, other: Tree, prove: Prove) -> bool:
-    return same(gold, other, prove)
-
-
 def _same_assignments(gold: Tree, other: Tree, prove: Prove) -> bool:
     """``x = 1, y = 2`` in any order; as a tuple by the names' order; as a bare list in the order written."""
     written = [[pair[2] for pair in tree[1:]] if tree[0] == "assign" else list(tree[1:]) for tree in (gold, other)]
@@ -123,7 +119,7 @@ def _same_assignments(gold: Tree, other: Tree, prove: Prove) -> bool:
 
 
 def _same_ordered(gold: Sequence[Tree], other: Sequence[Tree], prove: Prove) -> bool:
-    return len(gold) == len(other) and all(_same_items(a, b, prove) for a, b in zip(gold, other, strict=True))
+    return len(gold) == len(other) and all(same(a, b, prove) for a, b in zip(gold, other, strict=True))
 
 
 def _same_unordered(gold: Sequence[Tree], other: Sequence[Tree], prove: Prove, unique: bool) -> bool:
@@ -134,7 +130,7 @@ def _same_unordered(gold: Sequence[Tree], other: Sequence[Tree], prove: Prove, u
     left = list(other)
     for item in gold:
         for at, candidate in enumerate(left):
-            if _same_items(item, candidate, prove):
+            if same(item, candidate, prove):
                 del left[at]
                 break
         else:
@@ -145,7 +141,7 @@ def _same_unordered(gold: Sequence[Tree], other: Sequence[Tree], prove: Prove, u
 def _distinct(items: Sequence[Tree], prove: Prove) -> list[Tree]:
     kept: list[Tree] = []
     for item in items:
-        if not any(_same_items(item, known, prove) for known in kept):
+        if not any(same(item, known, prove) for known in kept):
             kept.append(item)
     return kept
 
@@ -159,7 +155,7 @@ def _same_equations(gold: Tree, other: Tree, prove: Prove) -> bool:
     try:
         one, two = (normal(difference(tree[2][0], tree[2][1])) for tree in (gold, other))
     except (TooLargeError, UndefinedError):
-        return all(_same_items(a, b, prove) for a, b in zip(gold[2], other[2], strict=True))
+        return all(same(a, b, prove) for a, b in zip(gold[2], other[2], strict=True))
     left, right = _cleared(one[0]), _cleared(two[0])
     if not left or not right:
         return not left and not right
@@ -178,7 +174,7 @@ def _cleared(poly: Poly) -> Poly:
             if atom[0] == "sym" and exponent < lowest.get(atom, Fraction(0)):
                 lowest[atom] = exponent
     for atom, exponent in lowest.items():
-        poly = multiplied(poly, {((atom, -exponent),): Fraction(1)})
+        poly = poly_times(poly, {((atom, -exponent),): Fraction(1)})
     return poly
 
 

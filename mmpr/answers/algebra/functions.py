@@ -1,9 +1,9 @@
-"""Exact values and reductions of elementary functions on normal forms: logarithms, sines, cosines, factorials."""
+"""Functions of quotients, exact where they can be: logarithms, sines, cosines, factorials, binomials, …"""
 
 from __future__ import annotations
 
 from fractions import Fraction
-from math import comb, factorial, gcd, lcm
+from math import ceil, comb, factorial, floor, gcd, lcm
 
 from mmpr.answers.algebra.polynomials import MAX_FACTORIAL, ONE, PI, ZERO, Poly, UndefinedError, poly_plus
 from mmpr.answers.algebra.quotients import (
@@ -15,47 +15,44 @@ from mmpr.answers.algebra.quotients import (
     multiply,
     negate,
     of_atom,
+    of_number,
     of_poly,
     prime_powers,
     raised,
     root_of_number,
 )
 
+_MAX_BINOMIAL = 500
 _MAX_STEPS = 6  # factors by which a factorial or a binomial of an unknown is written out
 
 
 def apply(name: str, arguments: list[Form]) -> Form:
-    """A named function of forms, exact where it can be."""
+    """The function of that name of its arguments: an exact value or a reduction where there is one, else an atom."""
     numbers = [constant(argument) for argument in arguments]
     first = numbers[0]
     if name == "factorial" and first is not None and first.denominator == 1 and 0 <= first <= MAX_FACTORIAL:
-        return of_poly({(): Fraction(factorial(int(first)))})
+        return of_number(factorial(int(first)))
     if name == "factorial" and first is None and arguments[0][1] is ONE:
         offset = arguments[0][0].get((), Fraction(0))
         if offset.denominator == 1 and 0 < abs(offset) <= _MAX_STEPS:
             return _shifted_factorial(arguments[0], int(offset))
-    if (
-        name == "binom"
-        and len(numbers) == 2
-        and all(n is not None and n.denominator == 1 and 0 <= n <= 500 for n in numbers)
-    ):
-        value = comb(int(numbers[0] or 0), int(numbers[1] or 0))
-        return of_poly({(): Fraction(value)} if value else {})
+    counts = all(n is not None and n.denominator == 1 and 0 <= n <= _MAX_BINOMIAL for n in numbers)
+    if name == "binom" and len(numbers) == 2 and counts:
+        return of_number(comb(int(numbers[0] or 0), int(numbers[1] or 0)))
     if name == "binom" and len(numbers) == 2 and numbers[1] in range(1, _MAX_STEPS + 1):
         count = int(numbers[1] or 0)
-        return multiply(_falling(arguments[0], count), of_poly({(): Fraction(1, factorial(count))}))
+        return multiply(_falling(arguments[0], count), of_number(Fraction(1, factorial(count))))
     if name == "abs" and first is not None:
-        return of_poly({(): abs(first)} if first else {})
+        return of_number(abs(first))
     if name in ("floor", "ceil") and first is not None:
-        value = first.__floor__() if name == "floor" else first.__ceil__()
-        return of_poly({(): Fraction(value)} if value else {})
+        return of_number(floor(first) if name == "floor" else ceil(first))
     if name in ("max", "min", "gcd", "lcm") and len(numbers) > 1 and None not in numbers:
         known = [number for number in numbers if number is not None]
         if name in ("max", "min"):
-            return of_poly(poly_plus(ZERO, {(): max(known) if name == "max" else min(known)}) if any(known) else {})
+            return of_number(max(known) if name == "max" else min(known))
         if all(number.denominator == 1 for number in known):
             whole = [int(number) for number in known]
-            return of_poly({(): Fraction(gcd(*whole) if name == "gcd" else lcm(*whole))})
+            return of_number(gcd(*whole) if name == "gcd" else lcm(*whole))
     if len(arguments) == 1:
         if name in ("sinh", "cosh", "tanh", "coth"):
             return _hyperbolic(name, arguments[0])
@@ -63,7 +60,7 @@ def apply(name: str, arguments: list[Form]) -> Form:
             return _trigonometric(name, arguments[0])
         if name in ("ln", "log"):
             natural = _logarithm(arguments[0])
-            return natural if name == "ln" else multiply(natural, invert(_logarithm(of_poly({(): Fraction(10)}))))
+            return natural if name == "ln" else multiply(natural, invert(_logarithm(of_number(10))))
         if name == "abs":
             frozen = min(freeze(arguments[0]), freeze(negate(arguments[0])), key=repr)
             return of_atom(("fn", "abs", frozen))
@@ -76,13 +73,13 @@ def _falling(top: Form, count: int) -> Form:
     """n(n-1)…, ``count`` factors."""
     product = of_poly(ONE)
     for step in range(count):
-        product = multiply(product, add(top, of_poly({(): Fraction(-step)} if step else {})))
+        product = multiply(product, add(top, of_number(-step)))
     return product
 
 
 def _shifted_factorial(argument: Form, offset: int) -> Form:
     """(n+2)! as (n+2)(n+1)n!, (n-1)! as n!/n."""
-    base = add(argument, of_poly({(): Fraction(-offset)}))
+    base = add(argument, of_number(-offset))
     whole = of_atom(("fn", "factorial", freeze(base)))
     if offset > 0:
         return multiply(_falling(argument, offset), whole)
@@ -101,7 +98,7 @@ def _logarithm(argument: Form) -> Form:
     if len(argument[0]) == 1 and argument[1] is ONE:
         ((monomial, value),) = argument[0].items()
         if value > 0 and all(atom[0] in ("prime", "exp") for atom, _ in monomial):
-            result = _logarithm(of_poly({(): value}))
+            result = _logarithm(of_number(value))
             for atom, exponent in monomial:
                 if atom[0] == "prime":
                     term: Form = of_atom(("ln", atom[1]), Fraction(1), exponent)
@@ -121,7 +118,7 @@ def _hyperbolic(name: str, argument: Form) -> Form:
         return multiply(parts[0], invert(parts[1])) if name == "tanh" else multiply(parts[1], invert(parts[0]))
     base = of_atom(("exp", ("sym", "e"), ()))
     up, down = raised(base, argument), raised(base, negate(argument))
-    return multiply(add(up, down if name == "cosh" else negate(down)), of_poly({(): Fraction(1, 2)}))
+    return multiply(add(up, down if name == "cosh" else negate(down)), of_number(Fraction(1, 2)))
 
 
 def _trigonometric(name: str, argument: Form) -> Form:
@@ -188,4 +185,4 @@ def _exact_sine(turn: Fraction) -> Form | None:
     roots = {Fraction(0): 0, Fraction(1, 6): 1, Fraction(1, 4): 2, Fraction(1, 3): 3, Fraction(1, 2): 4}
     if turn not in roots:
         return None
-    return multiply(root_of_number(Fraction(roots[turn]), Fraction(1, 2)), of_poly({(): Fraction(sign, 2)}))
+    return multiply(root_of_number(Fraction(roots[turn]), Fraction(1, 2)), of_number(Fraction(sign, 2)))

@@ -1,25 +1,19 @@
 """Exact normal form of expressions: quotients of polynomials with rational coefficients in atoms.
 
 An atom is a symbol, a prime to a fractional power, pi, e to a monomial, or a function of normal forms. Roots of
-integers,
-rational powers, sin² + cos², i² and logarithms of rationals are reduced, so two numbers built of them are equal exactly
-when their normal forms are. Work is bounded: what would grow beyond a limit raises TooLargeError before it does.
+integers, rational powers, sin² + cos², i² and logarithms of rationals are reduced, so two numbers built of them are
+equal exactly when their normal forms are. Work is bounded: what would grow over a limit raises TooLargeError instead.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 from mmpr.answers.algebra.functions import apply
 from mmpr.answers.algebra.polynomials import IMAGINARY, PI, UndefinedError, poly_minus, poly_times
-from mmpr.answers.algebra.quotients import Form, add, freeze, multiply, of_atom, of_poly, raised
+from mmpr.answers.algebra.quotients import Form, add, freeze, multiply, of_atom, of_number, raised
 from mmpr.answers.formula.tree import Tree
-
-
-def normal(tree: Tree) -> Form:
-    """The normal form of an expression; raises TooLargeError or UndefinedError."""
-    return _normal(tree)
 
 
 def equal_forms(left: Form, right: Form) -> bool:
@@ -28,7 +22,10 @@ def equal_forms(left: Form, right: Form) -> bool:
 
 
 def is_complete(form: Form) -> bool:
-    """Whether different normal forms of this kind are different values: only symbols, roots of integers, pi and e."""
+    """Whether a form is made of symbols, roots of integers, pi and e only.
+
+    Two such forms that differ have different values.
+    """
     return all(
         atom[0] in ("sym", "prime", "i", "word", "sub", "call")
         or (atom[0] == "exp" and atom[1] == ("sym", "e") and all(factor[0] == "sym" for factor, _ in atom[2]))
@@ -39,40 +36,34 @@ def is_complete(form: Form) -> bool:
 
 
 @lru_cache(maxsize=8192)
-def _normal(tree: Tree) -> Form:
+def normal(tree: Tree) -> Form:
+    """The normal form of an expression; raises TooLargeError or UndefinedError."""
     kind = tree[0]
     if kind in ("num", "dec"):
-        value = Fraction(tree[1], tree[2])
-        return of_poly({(): value} if value else {})
+        return of_number(Fraction(tree[1], tree[2]))
     if kind == "sym":
         return _symbol(tree[1])
     if kind == "add":
-        total = _normal(tree[1])
-        for term in tree[2:]:
-            total = add(total, _normal(term))
-        return total
+        return reduce(add, map(normal, tree[1:]))
     if kind == "mul":
-        product = _normal(tree[1])
-        for factor in tree[2:]:
-            product = multiply(product, _normal(factor))
-        return product
+        return reduce(multiply, map(normal, tree[1:]))
     if kind == "pow":
-        return raised(_normal(tree[1]), _normal(tree[2]))
+        return raised(normal(tree[1]), normal(tree[2]))
     if kind == "deg":
-        return multiply(_normal(tree[1]), of_atom(PI, Fraction(1), Fraction(1, 180)))
+        return multiply(normal(tree[1]), of_atom(PI, Fraction(1), Fraction(1, 180)))
     if kind == "fn":
-        return apply(tree[1], [_normal(part) for part in tree[2:]])
+        return apply(tree[1], [normal(part) for part in tree[2:]])
     if kind in ("sub", "call"):
-        return of_atom((kind, *(freeze(_normal(part)) if isinstance(part, tuple) else part for part in tree[1:])))
+        return of_atom((kind, *(freeze(normal(part)) if isinstance(part, tuple) else part for part in tree[1:])))
     if kind == "big":
-        return of_atom(("big", tree[1], _frozen(tree[2]), _frozen(tree[3]), freeze(_normal(tree[4]))))
+        return of_atom(("big", tree[1], _frozen(tree[2]), _frozen(tree[3]), freeze(normal(tree[4]))))
     raise UndefinedError(f"{kind} is no scalar")
 
 
 def _frozen(tree: Tree) -> Tree:
     if tree[0] == "rel":
-        return ("rel", tree[1], *(freeze(_normal(side)) for side in tree[2]))
-    return tree if tree == ("sym", "") else freeze(_normal(tree))
+        return ("rel", tree[1], *(freeze(normal(side)) for side in tree[2]))
+    return tree if tree == ("sym", "") else freeze(normal(tree))
 
 
 def _symbol(name: str) -> Form:

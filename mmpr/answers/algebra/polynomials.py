@@ -35,18 +35,8 @@ class UndefinedError(ValueError):
     """The expression has no value: a division by zero, an infinity among terms, or something that is no scalar."""
 
 
-def multiplied(left: Poly, right: Poly) -> Poly:
-    """The product of two polynomials; raises TooLargeError."""
-    return poly_times(left, right)
-
-
-def monomial_order(monomial: Monomial) -> str:
-    """What sorts monomials the same way each time."""
-    return repr(monomial)
-
-
 def bounded(poly: Poly) -> Poly:
-    """The polynomial, if it is within the limits."""
+    """The polynomial itself; raises TooLargeError when it is over a limit."""
     if len(poly) > MAX_TERMS:
         raise TooLargeError("too many terms")
     for value in poly.values():
@@ -59,12 +49,16 @@ def poly_plus(left: Poly, right: Poly) -> Poly:
     """The sum of two polynomials."""
     result = dict(left)
     for monomial, value in right.items():
-        total = result.get(monomial, Fraction(0)) + value
-        if total:
-            result[monomial] = total
-        else:
-            result.pop(monomial, None)
+        _add_term(result, monomial, value)
     return result
+
+
+def _add_term(poly: Poly, monomial: Monomial, value: Fraction) -> None:
+    total = poly.get(monomial, Fraction(0)) + value
+    if total:
+        poly[monomial] = total
+    else:
+        poly.pop(monomial, None)
 
 
 def poly_minus(left: Poly, right: Poly) -> Poly:
@@ -73,7 +67,7 @@ def poly_minus(left: Poly, right: Poly) -> Poly:
 
 
 def poly_times(left: Poly, right: Poly) -> Poly:
-    """The product of two polynomials."""
+    """The product of two polynomials; raises TooLargeError."""
     if left is ONE:
         return right
     if right is ONE:
@@ -84,11 +78,7 @@ def poly_times(left: Poly, right: Poly) -> Poly:
     for one, a in left.items():
         for two, b in right.items():
             for monomial, factor in _join(one, two).items():
-                total = result.get(monomial, Fraction(0)) + a * b * factor
-                if total:
-                    result[monomial] = total
-                else:
-                    result.pop(monomial, None)
+                _add_term(result, monomial, a * b * factor)
     return bounded(result)
 
 
@@ -101,7 +91,7 @@ def _join_cached(left: Monomial, right: Monomial) -> tuple[tuple[Monomial, Fract
 
 
 def _join(left: Monomial, right: Monomial) -> Poly:
-    """The product of two monomials; a sum when sin² or i² is reduced in it."""
+    """The product of two monomials; several terms when a sin² in it becomes 1 - cos²."""
     if not left:
         return {right: Fraction(1)}
     if not right:
@@ -110,7 +100,7 @@ def _join(left: Monomial, right: Monomial) -> Poly:
 
 
 def reduce_product(exponents: dict[Atom, Fraction]) -> Poly:
-    """The product of atoms to their exponents, with roots, i and sines reduced."""
+    """The product of atoms to their exponents: whole powers of primes become numbers, i² is -1, sin² is 1 - cos²."""
     factor = Fraction(1)
     sines: list[tuple[Atom, int]] = []
     kept: dict[Atom, Fraction] = {}

@@ -17,7 +17,6 @@ from mmpr.answers.algebra.polynomials import (
     UndefinedError,
     bounded,
     common_factor,
-    monomial_order,
     poly_plus,
     poly_times,
     reduce_product,
@@ -37,22 +36,20 @@ def constant(form: Form) -> Fraction | None:
 
 
 def freeze(form: Form) -> Tree:
-    """A hashable key of a normal form, the denominator made monic by its first term."""
+    """A hashable key of a form: its sorted terms, divided by the first coefficient of the denominator."""
     top, bottom = form
-    lead = bottom[min(bottom, key=monomial_order)]
-    return tuple(
-        tuple(
-            sorted(
-                ((monomial, value / lead) for monomial, value in poly.items()), key=lambda item: monomial_order(item[0])
-            )
-        )
-        for poly in (top, bottom)
-    )
+    lead = bottom[min(bottom, key=repr)]
+    return tuple(tuple((key, poly[key] / lead) for key in sorted(poly, key=repr)) for poly in (top, bottom))
 
 
 def of_poly(poly: Poly) -> Form:
     """A polynomial as a form."""
     return poly, ONE
+
+
+def of_number(number: Fraction | int) -> Form:
+    """A rational as a form."""
+    return of_poly({(): Fraction(number)} if number else {})
 
 
 def of_atom(atom: Atom, exponent: Fraction = Fraction(1), factor: Fraction = Fraction(1)) -> Form:
@@ -76,7 +73,7 @@ def multiply(left: Form, right: Form) -> Form:
 
 
 def _tidy(form: Form) -> Form:
-    """A denominator of one term moves into the numerator where that is exact."""
+    """The form with a denominator of one term moved into the numerator, where that is exact."""
     top, bottom = form
     if len(bottom) == 1 and bottom is not ONE:
         (monomial, value), *_ = bottom.items()
@@ -121,6 +118,7 @@ def raised(base: Form, exponent: Form) -> Form:
 
 
 def _opaque_root(base: Form, power: Fraction) -> Form:
+    """The whole part of the power multiplied out, times an atom for the root that remains."""
     whole = power.numerator // power.denominator
     part = power - whole
     root = of_atom(("root", freeze(base), str(part)))
@@ -156,7 +154,7 @@ def _whole_power(base: Form, power: int) -> Form:
         size = max(number.numerator.bit_length(), number.denominator.bit_length())
         if (size - 1) * power > MAX_BITS:
             raise TooLargeError("a power too high")
-        return of_poly({(): number**power} if number else ({} if power else ONE))
+        return of_number(number**power)
     if len(base[0]) == 1 and len(base[1]) == 1 and power <= 1_000:
         return _tidy((_monomial_power(base[0], power), _monomial_power(base[1], power)))
     if power > MAX_POWER:
@@ -191,7 +189,7 @@ def root_of_number(number: Fraction, power: Fraction) -> Form:
     if number > 0:
         return result
     if power.denominator % 2:
-        return multiply(result, of_poly({(): Fraction(-1 if power.numerator % 2 else 1)}))
+        return multiply(result, of_number(-1 if power.numerator % 2 else 1))
     if power.denominator == 2:
         return multiply(result, _whole_power(of_atom(IMAGINARY), power.numerator))
     raise UndefinedError("an even root of a negative number")
@@ -213,28 +211,10 @@ def _root_of_monomial(base: Form, power: Fraction) -> Form:
 
 
 def _symbolic_power(base: Form, exponent: Form) -> Form:
-    """``2^{x+1}`` is 2·2^x: the exponent's terms are split, each with its rational coefficient as a power."""
-    if exponent[1] is not ONE and len(exponent[1]) > 1:
-        return of_atom(("power", freeze(base), freeze(exponent)))
+    """``2^{x+1}`` as 2·2^x: one factor for each term of the exponent; an opaque atom where that is not exact."""
     top, bottom = exponent
-    if bottom is not ONE:
-        return of_atom(("power", freeze(base), freeze(exponent)))
-    number = constant(base)
-    bases: list[tuple[Atom, Fraction]]
-    if number is not None:
-        if not number or (number < 0 and top.get((), Fraction(0)).denominator != 1):
-            return of_atom(("power", freeze(base), freeze(exponent)))
-        signs = [(("num", -1), Fraction(1))] if number < 0 else []
-        number = abs(number)
-        bases = [(("num", prime), Fraction(count)) for prime, count in prime_powers(number)] + signs
-    elif len(base[0]) == 1 and base[1] is ONE and len(next(iter(base[0]))) == 1 and next(iter(base[0].values())) == 1:
-        ((atom, count),) = next(iter(base[0]))
-        if atom[0] == "exp" and atom[2] == ():
-            atom = atom[1]
-        elif atom[0] != "sym":
-            return of_atom(("power", freeze(base), freeze(exponent)))
-        bases = [(atom, count)]
-    else:
+    bases = _bases(base, top) if bottom is ONE else None
+    if bases is None:
         return of_atom(("power", freeze(base), freeze(exponent)))
     result: Form = (ONE, ONE)
     for atom, count in bases:
@@ -244,7 +224,7 @@ def _symbolic_power(base: Form, exponent: Form) -> Form:
             elif monomial:
                 result = multiply(result, of_poly(reduce_product({("exp", atom, monomial): count * value})))
             elif atom == ("num", -1):
-                result = multiply(result, of_poly({(): Fraction(-1 if value % 2 else 1)}))
+                result = multiply(result, of_number(-1 if value % 2 else 1))
             elif atom[0] == "num":
                 result = multiply(result, root_of_number(Fraction(atom[1]), count * value))
             else:
@@ -253,15 +233,35 @@ def _symbolic_power(base: Form, exponent: Form) -> Form:
     return result
 
 
+def _bases(base: Form, exponent: Poly) -> list[tuple[Atom, Fraction]] | None:
+    """A number's primes, or a single symbol, each with its power; None for any other base."""
+    number = constant(base)
+    if number is not None:
+        if not number or (number < 0 and exponent.get((), Fraction(0)).denominator != 1):
+            return None
+        signs = [(("num", -1), Fraction(1))] if number < 0 else []
+        return [(("num", prime), Fraction(count)) for prime, count in prime_powers(abs(number))] + signs
+    ((monomial, value), *more) = base[0].items()
+    if more or base[1] is not ONE or len(monomial) != 1 or value != 1:
+        return None
+    ((atom, count),) = monomial
+    if atom[0] == "exp" and atom[2] == ():
+        return [(atom[1], count)]
+    return [(atom, count)] if atom[0] == "sym" else None
+
+
 def prime_powers(number: Fraction) -> list[tuple[int, int]]:
-    """The primes of a positive rational with their powers, negative ones of the denominator."""
+    """The primes of a positive rational with their powers, which are negative for those of the denominator."""
     below = ((prime, -count) for prime, count in _prime_factors(number.denominator))
     return [*_prime_factors(number.numerator), *below]
 
 
 @lru_cache(maxsize=4096)
 def _prime_factors(number: int) -> tuple[tuple[int, int], ...]:
-    """Prime factors with counts, by trial division; a large rest counts as a prime (its perfect powers are found)."""
+    """Prime factors with counts, by trial division up to 5,000.
+
+    What remains is taken for a prime, or for the perfect power that it is.
+    """
     found = []
     prime = 2
     while prime * prime <= number and prime < 5_000:

@@ -1,11 +1,11 @@
-"""Dates, times of day and ratios."""
+"""Dates, days, months, years and times of day."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
 
-from mmpr.answers.text.numerals import parse_number
+from mmpr.answers.text.numerals import ONES, parse_number
 
 _MONTH_NAMES = (
     "january jan, february feb, march mar, april apr, may, june jun, july jul, august aug, "
@@ -48,17 +48,13 @@ _PAST = re.compile(
     r"(?P<minutes>half|quarter|a quarter|\d{1,2}(?= minutes| past| after)|five|ten|twenty|twenty[- "
     r"]five)(?:\s+minutes)?\s+(?P<way>past|after|to|till|before)\s+(?P<hour>\d{1,2}|[a-z]+)"
 )
-_WORDS = {
-    word: number
-    for number, word in enumerate(
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
-    )
-}
-_WORDS |= {"half": 30, "quarter": 15, "a quarter": 15, "twenty": 20, "twenty five": 25, "twenty-five": 25}
-_HAN_HOURS = {
-    name: number
-    for number, name in enumerate(["零", "一", "二", "三", "四", "五", "六", "七", "八", "九", "十", "十一", "十二"])
-} | {"两": 2}
+_MINUTES = ONES | {"half": 30, "quarter": 15, "a quarter": 15, "twenty": 20, "twenty five": 25, "twenty-five": 25}
+_HAN_HOURS_TEXT = "零 一 二 三 四 五 六 七 八 九 十 十一 十二"
+_HAN_HOURS = {name: number for number, name in enumerate(_HAN_HOURS_TEXT.split())} | {"两": 2}
+_HAN_HALVES = {"上午": "am", "早上": "am", "凌晨": "am", "下午": "pm", "晚上": "pm", "中午": "pm"}
+_NOON = frozenset(("noon", "midday", "mid-day", "mid day", "12 noon", "正午"))
+_MIDNIGHT = frozenset(("midnight", "12 midnight", "午夜"))
+_NO_NUMBER = 99
 
 Date = tuple[int | None, int | None, int | None]
 """Year, month, day; None where the text names none."""
@@ -66,7 +62,7 @@ Date = tuple[int | None, int | None, int | None]
 
 @lru_cache(maxsize=8192)
 def parse_date(text: str) -> Date | None:
-    """A calendar date (a month with a day or a year at least); ``3/5/2020`` is read month first unless it cannot be."""
+    """A calendar date with at least a month and a day or a year; ``3/5/2020`` is March 5, ``13/5/2020`` May 13."""
     text = text.lower().strip(" .")
     if "年" in text or "月" in text:
         text = _HAN_DIGITS.sub(lambda found: str(parse_number(found.group())), text)
@@ -93,13 +89,13 @@ def parse_date(text: str) -> Date | None:
 
 @lru_cache(maxsize=8192)
 def parse_day(text: str) -> int | None:
-    """A day of the week, Monday 0."""
+    """A day of the week, Monday is 0."""
     return _DAYS.get(text.lower().strip(" ."))
 
 
 @lru_cache(maxsize=8192)
 def parse_month(text: str) -> int | None:
-    """A month named alone."""
+    """A month that stands alone, January is 1."""
     text = text.lower().strip(" .")
     if text.endswith("月") and text[:-1].isdigit():
         return int(text[:-1])
@@ -107,7 +103,7 @@ def parse_month(text: str) -> int | None:
 
 
 def parse_year(text: str) -> int | None:
-    """A year named alone."""
+    """A year that stands alone."""
     found = _YEAR.fullmatch(text.lower().strip(" ."))
     return int(found[1]) if found else None
 
@@ -120,65 +116,49 @@ Time = tuple[int, int, int, bool]
 def parse_time(text: str) -> Time | None:
     """A time of day: ``3:30 PM``, ``15:30``, ``half past three``, ``下午3点半``; None for a bare number."""
     text = text.lower().strip(" .")
-    if text in ("noon", "midday", "mid-day", "mid day", "12 noon", "正午"):
+    if text in _NOON:
         return (12, 0, 0, True)
-    if text in ("midnight", "12 midnight", "午夜"):
+    if text in _MIDNIGHT:
         return (0, 0, 0, True)
     if not text.isascii():
         text = _HAN_CLOCK.sub(lambda found: str(parse_number(found.group())), text)
     found = _TIME.fullmatch(text)
     if found and (found["minute"] or found["half"] or found["clock"]):
-        return _time(
-            _hour(found["hour"]),
-            int(found["minute"] or 0),
-            int(found["second"] or 0),
-            (found["half"] or found["part"] or ""),
-        )
+        hour, minute, second = _number(found["hour"], ONES), int(found["minute"] or 0), int(found["second"] or 0)
+        return _time(hour, minute, second, found["half"] or found["part"] or "")
     found = _HAN_TIME.fullmatch(text)
     if found:
-        hour = int(found["hour"]) if found["hour"].isdigit() else _HAN_HOURS.get(found["hour"], 99)
-        minute = (
-            30 if found["half"] else {"一刻": 15, "三刻": 45}.get(found["quarter"] or "", int(found["minute"] or 0))
-        )
-        return _time(
-            hour,
-            minute,
-            0,
-            {"上午": "am", "早上": "am", "凌晨": "am", "下午": "pm", "晚上": "pm", "中午": "pm"}.get(
-                found["part"] or "", ""
-            ),
-        )
+        quarters = {"一刻": 15, "三刻": 45}.get(found["quarter"] or "", int(found["minute"] or 0))
+        minute = 30 if found["half"] else quarters
+        return _time(_number(found["hour"], _HAN_HOURS), minute, 0, _HAN_HALVES.get(found["part"] or "", ""))
     found = _PAST.fullmatch(text)
     if found:
-        minutes = int(found["minutes"]) if found["minutes"].isdigit() else _WORDS.get(found["minutes"], 99)
-        hour = int(found["hour"]) if found["hour"].isdigit() else _WORDS.get(found["hour"], 99)
+        minutes, hour = (_number(found[name], _MINUTES) for name in ("minutes", "hour"))
         if not 1 <= hour <= 12 or not 0 < minutes < 60:
             return None
-        return (
-            (hour, minutes, 0, False)
-            if found["way"] in ("past", "after")
-            else ((hour - 2) % 12 + 1, 60 - minutes, 0, False)
-        )
+        if found["way"] in ("past", "after"):
+            return (hour, minutes, 0, False)
+        return ((hour - 2) % 12 + 1, 60 - minutes, 0, False)
     return None
 
 
-def _hour(text: str) -> int:
-    return int(text) if text.isdigit() else _WORDS[text]
+def _number(text: str, names: dict[str, int]) -> int:
+    return int(text) if text.isdigit() else names.get(text, _NO_NUMBER)
 
 
 def _time(hour: int, minute: int, second: int, half: str) -> Time | None:
     if hour > 24 or minute > 59 or second > 59:
         return None
-    if half:
-        afternoon = half.startswith("p") or "afternoon" in half or "evening" in half or "night" in half
-        if hour > 12:
-            return (hour, minute, second, True) if afternoon else None
-        return (hour % 12 + (12 if afternoon else 0), minute, second, True)
-    return (hour, minute, second, hour > 12 or hour == 0)
+    if not half:
+        return (hour, minute, second, hour > 12 or hour == 0)
+    afternoon = half.startswith("p") or "afternoon" in half or "evening" in half or "night" in half
+    if hour > 12:
+        return (hour, minute, second, True) if afternoon else None
+    return (hour % 12 + (12 if afternoon else 0), minute, second, True)
 
 
 def same_time(gold: Time, other: Time) -> bool:
-    """Equal times; a missing a.m. or p.m. on one side is no difference."""
+    """Whether two times are equal; where one leaves the half of the day open, the other may be in either half."""
     if gold[1:3] != other[1:3]:
         return False
     if gold[3] and other[3]:

@@ -1,4 +1,4 @@
-"""Units of measure: each name with its dimension and its factor to the base unit, products and powers of them."""
+"""Units of measure by name, with their dimensions and their factors to base units; products and powers of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Dimensions = tuple[tuple[str, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A unit: ``factor`` takes a value to base units of ``dimensions``; ``zero`` is where the scale starts (25 °C)."""
+    """A value in this unit times ``factor`` plus ``zero`` is the value in base units of ``dimensions``."""
 
     dimensions: Dimensions
     factor: Fraction = Fraction(1)
@@ -130,32 +130,12 @@ cube     1            cubic-unit cubic-units 立方单位
 unit     1            unit units 单位
 """
 
-_COMPOUNDS = {
-    "mph": "mi/h",
-    "kph": "km/h",
-    "kmph": "km/h",
-    "kmh": "km/h",
-    "mps": "m/s",
-    "rpm": "revolution/min",
-    "psi": "lb/in^2",
-    "sqm": "m^2",
-    "sqft": "ft^2",
-    "平方米": "m^2",
-    "平方厘米": "cm^2",
-    "平方分米": "dm^2",
-    "平方千米": "km^2",
-    "平方公里": "km^2",
-    "平方毫米": "mm^2",
-    "立方米": "m^3",
-    "立方厘米": "cm^3",
-    "立方分米": "dm^3",
-    "千米每小时": "km/h",
-    "千米/时": "km/h",
-    "公里/小时": "km/h",
-    "米每秒": "m/s",
-    "米/秒": "m/s",
-    "千米/小时": "km/h",
-}
+_COMPOUNDS_TEXT = (
+    "mph=mi/h kph=km/h kmph=km/h kmh=km/h mps=m/s rpm=revolution/min psi=lb/in^2 sqm=m^2 sqft=ft^2 平方米=m^2 "
+    "平方厘米=cm^2 平方分米=dm^2 平方千米=km^2 平方公里=km^2 平方毫米=mm^2 立方米=m^3 立方厘米=cm^3 立方分米=dm^3 "
+    "千米每小时=km/h 千米/时=km/h 公里/小时=km/h 米每秒=m/s 米/秒=m/s 千米/小时=km/h"
+)
+_COMPOUNDS = dict(entry.split("=") for entry in _COMPOUNDS_TEXT.split())
 _VOLUME_IN_LENGTH = Fraction(1, 1000)  # a litre in cubic metres
 
 _DERIVED: dict[str, Dimensions] = {
@@ -181,19 +161,9 @@ for _row in _DEFINITIONS.strip().splitlines():
 _KELVIN_ZERO = Fraction(27315, 100)
 _CELSIUS = Unit((("kelvin", 1),), Fraction(1), _KELVIN_ZERO)
 _FAHRENHEIT = Unit((("kelvin", 1),), Fraction(5, 9), Fraction(45967, 180))
-for _spelling in [name for name, unit in _NAMES.items() if unit.dimensions == (("degrees-c", 1),)]:
-    _NAMES[_spelling] = _CELSIUS
-for _spelling in (
-    "°F",
-    "degF",
-    "degree-F",
-    "degrees-F",
-    "degree-Fahrenheit",
-    "degrees-Fahrenheit",
-    "Fahrenheit",
-    "华氏度",
-):
-    _NAMES[_spelling] = _FAHRENHEIT
+_NAMES |= {name: _CELSIUS for name, unit in _NAMES.items() if unit.dimensions == (("degrees-c", 1),)}
+_FAHRENHEIT_TEXT = "°F degF degree-F degrees-F degree-Fahrenheit degrees-Fahrenheit Fahrenheit 华氏度"
+_NAMES |= dict.fromkeys(_FAHRENHEIT_TEXT.split(), _FAHRENHEIT)
 _LOWER = {name.lower(): unit for name, unit in _NAMES.items() if len(name) > 3}
 _LOWER |= {name: _NAMES[name] for name in ("km", "kg", "cm", "lbs", "hrs", "min", "ft")}
 _SPACED = {name.replace("-", " ").lower(): name for name in _NAMES if "-" in name}
@@ -201,30 +171,19 @@ _SPACED = {name.replace("-", " ").lower(): name for name in _NAMES if "-" in nam
 PERCENT = _NAMES["%"]
 DEGREE = _NAMES["°"]
 RADIAN = _NAMES["rad"]
-CURRENCY_SIGNS = {
-    "$": "$",
-    "US$": "$",
-    "€": "€",
-    "£": "£",
-    "¥": "¥",
-    "₹": "₹",
-    "₩": "₩",
-    "₽": "₽",
-    "Rs.": "Rs",
-    "Rs": "Rs",
-}
+CURRENCY_SIGNS = {"US$": "$", "Rs.": "Rs"} | {sign: sign for sign in (*"$€£¥₹₩₽", "Rs")}
 _CURRENCIES = tuple(_NAMES[name] for name in CURRENCY_SIGNS.values())
 _YENS = ({"yuan", "yen-sign"}, {"yen", "yen-sign"})
 
 _PREFIX_POWER = re.compile(r"(square|sq\.?|cubic|cu\.?)[ -]([A-Za-z]+)\.?", re.IGNORECASE)
 _SUFFIX_POWER = re.compile(r"([A-Za-zμΩ]+) (squared|cubed)")
+_SEPARATOR = re.compile(r"[\s*·()]*(/?)[\s*·()]*")
 _FACTOR = re.compile(r"([^\s\^/*·.\d()]+)\.?(?:\s?\^\s?\{?\s?(-?[1-6])\s?\}?|(-?[1-6])(?![\d.]))?")
 
 
 @lru_cache(maxsize=4096)
 def parse_unit(text: str) -> Unit | None:
-    """The unit a text names and nothing else: ``cm``, ``square meters``, ``km/h``, ``m s^-1``, ``平方米``; else
-    None."""
+    """The unit that a whole text names (``cm``, ``square meters``, ``km/h``, ``m s^-1``, ``平方米``); else None."""
     text = text.replace(r"\Omega", "Ω").replace(r"\mu", "μ").replace("U.S.", "US").strip().rstrip(".").strip()
     if not text or len(text) > 60:
         return None
@@ -232,7 +191,7 @@ def parse_unit(text: str) -> Unit | None:
 
 
 def leading_unit(text: str) -> str | None:
-    """The unit at the beginning of a text, as it is written there (``cm^2`` of ``cm^2. So …``); None without one."""
+    """The unit with which a text begins, as it is written there (``cm^2`` of ``cm^2. So …``); None without one."""
     text = text.lstrip()
     text = re.sub(r"^\\(?:text|mbox|mathrm|textrm|textbf|textnormal)\s*\{\s*([^{}]*)\}", r"\1", text)
     text = text.replace(r"\%", "%")
@@ -257,7 +216,7 @@ def compatible(left: Unit, right: Unit) -> bool:
 
 
 def is_rate(rate: Unit, money: Unit) -> bool:
-    """Whether one unit is the other, a currency, per something."""
+    """Whether ``money`` is a currency and ``rate`` the same currency per something."""
     names = [name for name, _ in money.dimensions]
     rest = tuple(part for part in rate.dimensions if part not in money.dimensions)
     return (
@@ -278,10 +237,8 @@ def _single(text: str) -> Unit | None:
     spaced = _SPACED.get(text.lower())
     if spaced:
         return _NAMES[spaced]
-    compound = _COMPOUNDS.get(text) or _COMPOUNDS.get(text.lower())
-    if compound:
-        return _product(compound)
-    return None
+    compound = _COMPOUNDS.get(text.lower())
+    return _product(compound) if compound else None
 
 
 def _product(text: str) -> Unit | None:
@@ -295,7 +252,7 @@ def _product(text: str) -> Unit | None:
     sign = 1
     at = 0
     while at < len(text):
-        separator = re.compile(r"[\s*·()]*(/?)[\s*·()]*").match(text, at)
+        separator = _SEPARATOR.match(text, at)
         if separator and separator.end() > at:
             at = separator.end()
             if separator[1]:
@@ -303,7 +260,7 @@ def _product(text: str) -> Unit | None:
             continue
         found = _FACTOR.match(text, at)
         unit = _single(found[1]) if found else None
-        if found is None or unit is None or unit.zero or unit in (PERCENT,):
+        if found is None or unit is None or unit.zero or unit == PERCENT:
             return None
         if found[3] and not found[1].isascii():  # 24元5角 has no fifth power
             return None
