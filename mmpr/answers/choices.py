@@ -19,8 +19,7 @@ from mmpr.answers.text.sentences import (
 from mmpr.answers.text.wrapping import peel
 
 SameOption = Callable[[str, str], bool]
-"""Whether a text is an option: (option, text)."""
-
+"""Called as (option, text): whether the text is the same answer as the option."""
 
 _STRONG_LETTER = re.compile(
     r"(?:(?:\b(?i:option|choice|answer|select|choose|pick|go with|go for|is|be)|选项|选|为|是)\s*[:：]?\s*"
@@ -50,7 +49,7 @@ def is_choice(truth: str) -> bool:
 
 
 def choose(answer: str, truth: str, options: Sequence[str], rule: str, same_option: SameOption) -> Judgement | None:
-    """Multiple choice; None when the truth is neither a letter nor an option."""
+    """Judge an answer as the choice of an option; None when the truth is neither a letter nor an option."""
     options = choice.unlabelled(options)
     several = choice.letters(truth) if options or rule == "multiple_choice" or _TRUE_LETTERS.fullmatch(truth) else None
     if several is not None and choice.index_of(truth, options, same_option) is None:
@@ -76,6 +75,7 @@ def _listed(found: frozenset[str] | None) -> str:
 
 
 def _truth_letter(truth: str, options: Sequence[str], same_option: SameOption) -> tuple[str | None, str]:
+    """The letter and the text of the option that the truth is; None and an empty text when it is none."""
     at = choice.index_of(truth, options, same_option) if options else None
     name = choice.letter(truth)
     if name is not None and (not options or ord(name) - ord("A") < len(options)):
@@ -131,7 +131,7 @@ def _answer_letter(
 
 
 def _ordinal(answer: str, options: Sequence[str]) -> str | None:
-    """C of "the third option"."""
+    """C of "the third option"; None for other texts."""
     found = _ORDINAL.fullmatch(answer)
     if not found or (found[1].lower() == "last" and not options):
         return None
@@ -141,6 +141,7 @@ def _ordinal(answer: str, options: Sequence[str]) -> str | None:
 def _letter_with_text(
     name: str, rest: str, options: Sequence[str], want_text: str, same_option: SameOption
 ) -> tuple[str | None, str]:
+    """The letter of "B. Paris" when its text does not speak against it; else None and why."""
     if choice.letter(rest) not in (None, name) or (choice.letters(f"{name}, {rest}") and len(rest) < 12):
         return None, "several letters"
     explained = choice.is_explanation(rest)

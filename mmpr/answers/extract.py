@@ -1,9 +1,8 @@
 """Find the final answer in a response, or nothing.
 
 Strong forms (``Final answer:``, ``\\boxed{}``, ``<answer>``, ``答案：``) beat weak ones ("the answer is", "Ans:");
-among
-equals the last one wins. Only the text after a closed ``<think>`` counts. A response that names no final answer has
-none: reasoning is never taken for an answer.
+among equals the last one wins. Only the text after a closed ``<think>`` counts. A response that names no final answer
+has none: reasoning is never taken for an answer.
 """
 
 from __future__ import annotations
@@ -134,7 +133,7 @@ def boxed_answer(text: str) -> str | None:
 
 
 def last_turn(text: str) -> str:
-    """A text without what a runaway model wrote after its turn had ended."""
+    """A text up to the first token that ends a turn, unless nothing stands before it."""
     for stop in _STOP.finditer(text):
         if text[: stop.start()].strip():
             return text[: stop.start()]
@@ -153,7 +152,7 @@ def _box(text: str) -> str | None:
 
 
 def _strong(text: str) -> str | None:
-    """The last of all strong forms: a marker's text (or the box within it), a box, a tag."""
+    """The answer of the last strong form: what follows a marker (or a box in it), a box, or a tag."""
     spots = [(mark.start(), mark.end()) for mark in _STRONG.finditer(text)]
     last_box = max((box[0] for box in boxes(text)), default=-1)
     tags = [(tag.start(), tag.group(1)) for tag in _TAG.finditer(text)]
@@ -179,7 +178,7 @@ def _weak(text: str) -> str | None:
 
 
 def _clip(text: str) -> str:
-    """The answer at the beginning of what follows a marker: its line (or the next one, or a display), its sentence."""
+    """The answer at the beginning of what follows a marker: a display, or the first sentence of the first line."""
     text = re.sub(r"^[\s*_:：]+", "", text)
     for opening, closing in _OPENINGS.items():
         if text.startswith(opening):
@@ -229,7 +228,7 @@ def _first_sentence(line: str) -> str:
 
 
 def _unwrap(content: str) -> str:
-    """The innermost content of nested boxes, and without a label that some models put in the box."""
+    """The innermost content of nested boxes."""
     inner = boxes(content)
     while len(inner) == 1 and not (content[: inner[0][0]] + content[inner[0][1] :]).strip():
         content = inner[0][2]
@@ -238,7 +237,7 @@ def _unwrap(content: str) -> str:
 
 
 def _finish(answer: str) -> str | None:
-    """Trim what surrounds an answer; None when nothing is left or it is far too long for one."""
+    """An answer without the marks and punctuation around it; None when nothing is left or it is far too long."""
     answer = answer.strip()
     before = None
     while answer != before:

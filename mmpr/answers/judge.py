@@ -17,7 +17,11 @@ ANLS_THRESHOLD = 0.9
 
 
 def judge(prediction: str, gold: str, choices: Sequence[str], rule: str, prove: Prove) -> Judgement:
-    """Judge one cleaned answer against the truth; may raise what ``prove`` raises."""
+    """Judge one cleaned answer against the truth.
+
+    The rules ``exact`` and ``anls`` compare characters. Otherwise a truth that is an option (or looks like a letter)
+    is judged as a choice, and any other by the comparator of its kind. May raise what ``prove`` raises.
+    """
     if rule == "exact":
         equal = prediction == gold
         return Judgement(equal, "exact", "identical" if equal else "not identical")
@@ -40,7 +44,7 @@ def judge(prediction: str, gold: str, choices: Sequence[str], rule: str, prove: 
 
 
 def _final(text: str) -> str:
-    """The final answer of a text that is more than one: its marker or its boxes."""
+    """The final answer that a longer text marks or puts in a box; a text without one as it is."""
     if "<|" in text:
         text = last_turn(text)
     if "boxed" in text or len(text) > 40:

@@ -1,4 +1,4 @@
-"""Compare an answer with the truth: one verdict, always, and quickly."""
+"""Compare an answer with the truth. There is always one verdict, within bounded time."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ MAX_ANSWER = 4_000
 """Characters: a longer answer is searched for its final answer, never compared whole."""
 _CACHE_SIZE = 16_384
 _PROVABLE = re.compile(r"[\\√]|\b(?:sqrt|sin|cos|tan|log|ln)(?![a-z])")
-"""Formulas that may go to the symbolic worker: it starts in the background when the first of them is seen."""
+"""What only formulas have that the prover may be asked about; the first of them starts a worker."""
 _PROOF_BUDGET_S = pool.LIMIT_S
 
 
 class _Cache:
-    """The last verdicts, by everything they depend on."""
+    """The latest verdicts by answer, truth, choices and rule."""
 
     def __init__(self) -> None:
         self.known: OrderedDict[tuple[Any, ...], Verdict] = OrderedDict()
@@ -59,9 +59,8 @@ def match(prediction: str, gold: str, *, choices: Sequence[str] | None = None, r
     """Judge an answer (extracted, or a whole response) against the truth.
 
     ``choices`` are the options' texts in order (A, B, …). ``rule`` is one of ``default``, ``relaxed`` (numbers within
-    5 %,
-    years exact), ``anls`` (similarity at least 0.9), ``exact`` (the same characters) and ``multiple_choice``.
-    Never raises: what cannot be judged is ``timeout`` or ``error``, an unknown rule is an ``error`` that says so.
+    5 %, years exact), ``anls`` (similarity at least 0.9), ``exact`` (the same characters) and ``multiple_choice``.
+    Never raises: what cannot be judged is ``timeout`` or ``error``, and so is an unknown rule.
     """
     options = tuple(choices) if choices is not None and not isinstance(choices, str) else ()
     key = (prediction, gold, options, rule)
@@ -85,10 +84,9 @@ def match(prediction: str, gold: str, *, choices: Sequence[str] | None = None, r
 
 
 def match_many(rows: Iterable[Mapping[str, Any]]) -> list[Verdict]:
-    """Judge many rows, each with ``pred`` (or ``prediction``), ``gold`` and perhaps ``choices`` and ``rule``; in
-    order.
+    """The verdicts of many rows in order, each with ``pred`` (or ``prediction``), ``gold``, ``choices`` and ``rule``.
 
-    The symbolic worker starts at once when any of them may need it, so that it is up when its turn comes.
+    ``choices`` and ``rule`` may be missing. The prover's worker starts at once when a row may need it.
     """
     asked = [(row["pred"] if "pred" in row else row["prediction"], row) for row in rows]
     if any(isinstance(text, str) and _PROVABLE.search(text) for pred, row in asked for text in (pred, row["gold"])):
@@ -99,7 +97,7 @@ def match_many(rows: Iterable[Mapping[str, Any]]) -> list[Verdict]:
 
 
 def entails(rejected: str, chosen: str, *, choices: Sequence[str] | None = None) -> bool:
-    """Whether the chosen answer is contained in the rejected one, compared as answers (paper, section 3.1).
+    """Whether the rejected answer contains the chosen one, compared as answers (paper, section 3.1).
 
     ``3`` is contained in ``3, 4``, ``Paris`` in ``Paris, France``, ``B`` in ``B or C``; ``1`` is not in ``10``.
     """
@@ -150,12 +148,12 @@ def _match(prediction: str, gold: str, choices: tuple[str, ...], rule: str) -> V
     judgement = judge(readable, truth, options, rule, _prover())
     if judgement.right:
         return Verdict("correct", readable, judgement.comparator, judgement.reason)
-    status: Status = "unparseable" if judgement.comparator in ("none",) or is_refusal(readable) else "incorrect"
+    status: Status = "unparseable" if judgement.comparator == "none" or is_refusal(readable) else "incorrect"
     return Verdict(status, readable, judgement.comparator, judgement.reason)
 
 
 def _prover() -> Prove:
-    """Proofs of one match share one budget of time."""
+    """What ``judge`` asks for proofs: all proofs of one match share one budget of time."""
     end: list[float] = []
 
     def prove(left: Tree, right: Tree) -> bool:

@@ -15,14 +15,17 @@ from mmpr.answers.formula.names import base_name, is_equation, may_be_same_name,
 from mmpr.answers.formula.tree import FLIPPED, MINUS_ONE, Tree, difference
 
 Prove = Callable[[Tree, Tree], bool]
-"""Asks the symbolic tier whether two scalars that agree at every point are equal; may raise its own errors."""
+"""Whether two expressions that agree at the sampled points are equal; may raise errors of its own."""
 
 _ROWS = frozenset(("list", "interval"))
 _EXACT_DIGITS = 10  # a decimal that shows this many digits of an irrational or periodic value stands for it
 
 
 def same(gold: Tree, other: Tree, prove: Prove) -> bool:
-    """Whether two formulas say the same; a name in front (``x =``, ``x ∈``) counts only when both have one."""
+    """Whether two formulas say the same; a name in front (``x =``, ``x ∈``) counts only when both have one.
+
+    May raise what ``prove`` raises.
+    """
     if gold == other:
         return True
     gold_name, gold_value = name_and_value(gold)
@@ -42,7 +45,8 @@ def same(gold: Tree, other: Tree, prove: Prove) -> bool:
 
 
 def same_scalars(gold: Tree, other: Tree, prove: Prove) -> bool:
-    """Equality of two expressions: normal form, then points (which may only reject), then the symbolic tier."""
+    """Whether two expressions are equal: by normal form, else by sampled points, which can only reject, else by
+    ``prove``."""
     if gold == other:
         return True
     if sampling.infinity(gold) or sampling.infinity(other):
@@ -68,7 +72,7 @@ def same_scalars(gold: Tree, other: Tree, prove: Prove) -> bool:
 
 
 def _same_decimal(gold: Tree, other: Tree) -> bool:
-    """A long decimal that rounds the other's exact value, to the last digit shown."""
+    """Whether one is a long decimal to which the other's exact value rounds."""
     decimal, exact = (gold, other) if gold[0] == "dec" else (other, gold)
     if exact[0] == "dec" or decimal[3] < _EXACT_DIGITS:
         return False
@@ -78,7 +82,7 @@ def _same_decimal(gold: Tree, other: Tree) -> bool:
 
 def _same_values(gold: Tree, other: Tree, prove: Prove) -> bool:
     kinds = {gold[0], other[0]}
-    if "matrix" in (contains_matrix(gold), contains_matrix(other)):
+    if contains_matrix(gold) or contains_matrix(other):
         return _same_matrices(gold, other, prove)
     if "assign" in kinds:
         return _same_assignments(gold, other, prove)
@@ -102,7 +106,7 @@ def _same_values(gold: Tree, other: Tree, prove: Prove) -> bool:
 
 
 def _same_assignments(gold: Tree, other: Tree, prove: Prove) -> bool:
-    """``x = 1, y = 2`` in any order; as a tuple by the names' order; as a bare list in the order written."""
+    """``x = 1, y = 2`` against the same in any order, a tuple in the order of the names, or a list as written."""
     written = [[pair[2] for pair in tree[1:]] if tree[0] == "assign" else list(tree[1:]) for tree in (gold, other)]
     by_name = [
         [pair[2] for pair in sorted(tree[1:], key=lambda pair: pair[1])] if tree[0] == "assign" else list(tree[1:])
@@ -159,15 +163,20 @@ def _same_equations(gold: Tree, other: Tree, prove: Prove) -> bool:
     left, right = _cleared(one[0]), _cleared(two[0])
     if not left or not right:
         return not left and not right
+    return _proportion(left, right) is not None
+
+
+def _proportion(left: Poly, right: Poly) -> Fraction | None:
+    """The number that the left polynomial, which is not 0, must be multiplied by to be the right one; None if none."""
     lead = min(left, key=repr)
     if lead not in right:
-        return False
-    scale = right[lead] / left[lead]
-    return {key: number * scale for key, number in left.items()} == right
+        return None
+    factor = right[lead] / left[lead]
+    return factor if {key: number * factor for key, number in left.items()} == right else None
 
 
 def _cleared(poly: Poly) -> Poly:
-    """A polynomial times what its negative powers of symbols need to vanish: y - 1/x as xy - 1."""
+    """A polynomial multiplied by symbols until none has a negative power: y - 1/x becomes xy - 1."""
     lowest: dict[Atom, Fraction] = {}
     for monomial in poly:
         for atom, exponent in monomial:
@@ -272,20 +281,15 @@ def _oriented(tree: Tree) -> Tree:
 
 
 def _same_halfspaces(one: Tree, two: Tree) -> bool:
+    """Whether two linear inequalities have the same solutions: their differences are proportional."""
     try:
         left, right = (normal(difference(*tree[2])) for tree in (one, two))
     except (TooLargeError, UndefinedError):
         return False
     if constant((left[1], ONE)) is None or constant((right[1], ONE)) is None or not left[0]:
         return False
-    lead = min(left[0], key=repr)
-    if lead not in right[0]:
-        return False
-    scale = (right[0][lead] / right[1][()]) / (left[0][lead] / left[1][()])
-    if scale < 0 and one[1][0] != "!=":
-        return False
-    factor = scale * right[1][()] / left[1][()]
-    return {key: number * factor for key, number in left[0].items()} == right[0]
+    factor = _proportion(left[0], right[0])
+    return factor is not None and (one[1][0] == "!=" or factor * left[1][()] / right[1][()] > 0)
 
 
 def _written_matrix(tree: Tree) -> Tree:

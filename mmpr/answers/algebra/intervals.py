@@ -1,22 +1,21 @@
-"""Subsets of the real line that a formula describes: intervals, inequalities, their unions and intersections."""
+"""Parts of the real line that a formula describes: intervals, inequalities, their unions and intersections."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cmp_to_key
 
 from mmpr.answers.algebra import sampling
 from mmpr.answers.algebra.normal_form import normal
 from mmpr.answers.algebra.polynomials import ONE, TooLargeError, UndefinedError
 from mmpr.answers.algebra.quotients import constant
 from mmpr.answers.formula.names import is_equation, is_name, variables
-from mmpr.answers.formula.tree import FLIPPED, MINUS_ONE, Tree, difference
+from mmpr.answers.formula.tree import FLIPPED, MINUS_ONE, Tree, difference, number_tree
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One interval of a region of the real line; a point is closed at both ends."""
+    """An interval; a single point is one that is closed at both ends."""
 
     low: Tree
     low_closed: bool
@@ -36,13 +35,13 @@ def is_region(tree: Tree) -> bool:
 
 
 def only_variable(tree: Tree) -> str | None:
-    """The unknown of relations that have just one."""
+    """The unknown of a relation, or of a list of them, that has only one; else None."""
     names = variables(tree) if tree[0] in ("rel", "seq", "alt") else set()
     return next(iter(names)) if len(names) == 1 else None
 
 
 def region(tree: Tree) -> list[Piece] | None:
-    """The subset of the real line a tree describes, as sorted disjoint intervals; None when it is no such thing."""
+    """The part of the real line that a formula describes, as sorted disjoint intervals; None for other formulas."""
     kind = tree[0]
     if kind == "interval":
         return _piece(tree[2], tree[1] == "[", tree[3], tree[4] == "]")
@@ -96,21 +95,13 @@ def _end(piece: Piece) -> float:
 
 
 def _merged(pieces: list[Piece]) -> list[Piece]:
-    def order(one: Piece, two: Piece) -> int:
-        left, right = (_start(one), not one.low_closed), (_start(two), not two.low_closed)
-        return (left > right) - (left < right)
-
     result: list[Piece] = []
-    for piece in sorted(pieces, key=cmp_to_key(order)):
+    for piece in sorted(pieces, key=lambda piece: (_start(piece), not piece.low_closed)):
         if result:
             last = result[-1]
             if _start(piece) < _end(last) or (_start(piece) == _end(last) and (last.high_closed or piece.low_closed)):
-                longer = (_end(piece), piece.high_closed) > (_end(last), last.high_closed)
-                result[-1] = Piece(
-                    last.low,
-                    last.low_closed,
-                    *((piece.high, piece.high_closed) if longer else (last.high, last.high_closed)),
-                )
+                if (_end(piece), piece.high_closed) > (_end(last), last.high_closed):
+                    result[-1] = replace(last, high=piece.high, high_closed=piece.high_closed)
                 continue
         result.append(piece)
     return result
@@ -141,7 +132,7 @@ def _intersection(left: list[Piece], right: list[Piece]) -> list[Piece]:
 
 
 def _relation_region(tree: Tree) -> list[Piece] | None:
-    """``-2 ≤ x < 7``, ``x > 3``, ``-x > -1``, ``x ≠ 3``, ``x ∈ S`` over one variable that stands alone and linear."""
+    """``-2 ≤ x < 7``, ``x > 3``, ``-x > -1``, ``x ≠ 3``, ``x ∈ S``: relations that are linear in one unknown."""
     operators, sides = tree[1], tree[2]
     if operators == ("in",) and is_name(sides[0]):
         return region(sides[1])
@@ -168,20 +159,17 @@ def _half_line(left: Tree, operator: str, right: Tree) -> list[Piece] | None:
         return None
     top, bottom = form
     linear = [key for key in top if key]
-    if (
-        constant((bottom, ONE)) is None
-        or len(linear) != 1
-        or [p for _, p in linear[0]] != [1]
-        or linear[0][0][0][0] != "sym"
-    ):
+    if constant((bottom, ONE)) is None or len(linear) != 1:
+        return None
+    if [power for _, power in linear[0]] != [1] or linear[0][0][0][0] != "sym":
         return None
     slope = top[linear[0]] / bottom[()]
     edge = -top.get((), Fraction(0)) / bottom[()] / slope
-    return _ray(operator if slope > 0 else FLIPPED[operator], ("num", edge.numerator, edge.denominator))
+    return _ray(operator if slope > 0 else FLIPPED[operator], number_tree(edge))
 
 
 def _distance(inside: Tree, operator: str, edge: Tree) -> list[Piece] | None:
-    """``|x - 1| < 2`` as both its sides."""
+    """The solutions of ``|inside| < edge``, from ``inside < edge`` and ``inside > -edge``."""
     high = _half_line(inside, operator, edge)
     low = _half_line(inside, FLIPPED[operator], ("mul", MINUS_ONE, edge))
     if high is None or low is None:

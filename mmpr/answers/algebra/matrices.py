@@ -6,18 +6,16 @@ from collections.abc import Callable
 
 from mmpr.answers.formula.tree import Tree
 
-
-def contains_matrix(tree: Tree) -> str:
-    """``matrix`` when one stands in a sum, product or power; else the empty text."""
-    if tree[0] == "matrix":
-        return "matrix"
-    if tree[0] in ("add", "mul", "pow"):
-        return "matrix" if any(contains_matrix(part) for part in tree[1:]) else ""
-    return ""
+Rows = list[list[Tree]]
 
 
-def rows_of(tree: Tree) -> list[list[Tree]] | Tree | None:
-    """The rows of a matrix or of a sum, product or multiple of matrices; a scalar stays a tree; None when undefined."""
+def contains_matrix(tree: Tree) -> bool:
+    """Whether a formula is a matrix, or a sum, product or power with one in it."""
+    return tree[0] == "matrix" or (tree[0] in ("add", "mul", "pow") and any(map(contains_matrix, tree[1:])))
+
+
+def rows_of(tree: Tree) -> Rows | Tree | None:
+    """The rows that sums, products and powers of matrices come to; a scalar as it is; None where undefined."""
     if tree[0] == "matrix":
         return [list(row[1:]) for row in tree[1:]]
     if not contains_matrix(tree):
@@ -26,16 +24,16 @@ def rows_of(tree: Tree) -> list[list[Tree]] | Tree | None:
         base = rows_of(tree[1])
         if tree[2][0] != "num" or tree[2][2] != 1 or not 1 <= tree[2][1] <= 4:
             return None
-        parts: list[list[list[Tree]] | Tree | None] = [base] * tree[2][1]
+        parts: list[Rows | Tree | None] = [base] * tree[2][1]
         return _fold(parts, _matrix_product)
     combine = _matrix_sum if tree[0] == "add" else _matrix_product
     return _fold([rows_of(part) for part in tree[1:]], combine)
 
 
 def _fold(
-    parts: list[list[list[Tree]] | Tree | None],
-    combine: Callable[[list[list[Tree]] | Tree, list[list[Tree]] | Tree], list[list[Tree]] | Tree | None],
-) -> list[list[Tree]] | Tree | None:
+    parts: list[Rows | Tree | None],
+    combine: Callable[[Rows | Tree, Rows | Tree], Rows | Tree | None],
+) -> Rows | Tree | None:
     result = parts[0]
     for part in parts[1:]:
         if result is None or part is None:
@@ -44,13 +42,13 @@ def _fold(
     return result
 
 
-def _matrix_sum(left: list[list[Tree]] | Tree, right: list[list[Tree]] | Tree) -> list[list[Tree]] | Tree | None:
+def _matrix_sum(left: Rows | Tree, right: Rows | Tree) -> Rows | Tree | None:
     if isinstance(left, list) and isinstance(right, list) and [len(r) for r in left] == [len(r) for r in right]:
         return [[("add", a, b) for a, b in zip(one, two, strict=True)] for one, two in zip(left, right, strict=True)]
     return None
 
 
-def _matrix_product(left: list[list[Tree]] | Tree, right: list[list[Tree]] | Tree) -> list[list[Tree]] | Tree | None:
+def _matrix_product(left: Rows | Tree, right: Rows | Tree) -> Rows | Tree | None:
     if isinstance(left, list) and isinstance(right, list):
         if len(left[0]) != len(right) or len(left) * len(right) * len(right[0]) > 1_000:
             return None

@@ -1,4 +1,4 @@
-"""Values of an expression at pseudo-random points: they can show that two expressions differ, never that they agree."""
+"""Values of expressions at pseudo-random points, which can show that two expressions differ, never that they agree."""
 
 from __future__ import annotations
 
@@ -48,7 +48,10 @@ class NoValueError(ValueError):
 
 
 def value(tree: Tree, point: int = 0) -> complex:
-    """The value at one point: symbols stand for pseudo-random reals that depend on their name and the point alone."""
+    """The value at one point, where each symbol is a real number drawn from its name and the point.
+
+    Raises NoValueError.
+    """
     try:
         result = _value(tree, point)
     except (ArithmeticError, ValueError, TypeError, IndexError) as error:
@@ -59,7 +62,10 @@ def value(tree: Tree, point: int = 0) -> complex:
 
 
 def differ(left: Tree, right: Tree, constants: bool = False) -> bool | None:
-    """True when some point tells the two apart, False when none does, None when they cannot be computed."""
+    """True when the values differ at a point, False when they differ at none, None when too few can be computed.
+
+    Expressions without symbols (``constants``) have the same value everywhere, so one point is enough.
+    """
     seen = 0
     for point in range(1 if constants else _POINTS):
         try:
@@ -75,7 +81,7 @@ def differ(left: Tree, right: Tree, constants: bool = False) -> bool | None:
 
 
 def real(tree: Tree) -> float | None:
-    """The real value of an expression without symbols, infinite ones included; None when it has none."""
+    """The value of an expression without symbols, ±∞ included; None when it is not real or cannot be computed."""
     sign = infinity(tree)
     if sign:
         return math.inf * sign
@@ -99,7 +105,7 @@ def _tiny(one: complex, two: complex) -> bool:
 
 
 def _random(name: str, point: int) -> float:
-    """Positive at the first points, negative at every other later one."""
+    """Between 0.35 and 1.95; at odd points negative for most names."""
     digest = hashlib.blake2b(f"{name}:{point}".encode("utf-8", "replace"), digest_size=8).digest()
     size = 0.35 + int.from_bytes(digest, "big") / 2**64 * 1.6
     return -size if point % 2 and digest[0] % 3 else size

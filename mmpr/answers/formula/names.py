@@ -1,4 +1,4 @@
-"""What stands in front of a value: the name in ``x = 7``, the unknowns of an equation."""
+"""Names in formulas: the one in front of a value (``x = 7``), and the unknowns of an equation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ _CONSTANTS = frozenset(("pi", "e", "i", "oo"))
 
 
 def name_and_value(tree: Tree) -> tuple[Tree | None, Tree]:
-    """The name in front of a value, and the value: of ``x = 5+2 = 7`` x and 7, of ``x ∈ S`` x and S."""
+    """The name in front of a value and the value: x and 7 of ``x = 5+2 = 7``, x and S of ``x ∈ S``.
+
+    The name is None where there is none; an equation or inequality is its own value.
+    """
     if tree[0] in ("seq", "alt") and len(tree) > 2:
         return _named_sequence(tree)
     if tree[0] != "rel":
@@ -40,7 +43,7 @@ def named_value(tree: Tree) -> Tree | None:
 
 
 def _named_sequence(tree: Tree) -> tuple[Tree | None, Tree]:
-    """``n = 1, 2, 3`` names its list; ``x = 2, x = 3`` too; ``x = 1, y = 2`` is a tuple in the names' order."""
+    """``n = 1, 2, 3`` and ``x = 2, x = 3`` are a named list; ``x = 1, y = 2`` becomes ``("assign", pair, …)``."""
     named = [name_and_value(item) for item in tree[1:]]
     names = [_series(name) for name, _ in named]
     if any(item[0] == "rel" and is_equation(item) for _, item in named) or any(
@@ -57,12 +60,12 @@ def _named_sequence(tree: Tree) -> tuple[Tree | None, Tree]:
 
 
 def base_name(name: Tree | None) -> Tree | None:
-    """S of S_{ABC}."""
+    """A name without its index: S of S_{ABC}; with a number for an index as it is."""
     return name[1] if name is not None and name[0] == "sub" and name[2][0] != "num" else name
 
 
 def _series(name: Tree | None) -> Tree | None:
-    """x of x_1: numbered names name the values of one unknown."""
+    """x of x_1, since numbered names stand for the values of one unknown; any other name as it is."""
     return name[1] if name is not None and name[0] == "sub" and name[2][0] == "num" and name[1][0] == "sym" else name
 
 
@@ -76,7 +79,7 @@ def is_name(tree: Tree) -> bool:
 
 
 def _is_label(tree: Tree) -> bool:
-    """A left side that only names a quantity: P(A), |AB|, sin θ, ∠ABC."""
+    """Whether a left side only names a quantity: P(A), |AB|, sin θ, ∠ABC."""
     if tree[0] == "mul":
         return all(_is_label(part) for part in tree[1:])
     if tree[0] == "pow":

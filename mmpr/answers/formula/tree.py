@@ -14,6 +14,8 @@ A tree is nested tuples of strings, integers and tuples, so it can be hashed, ca
     ("interval", "[", a, b, ")")   ("cup" | "cap" | "minus", a, b)
     ("matrix", ("row", a, b), …)
     ("rel", ("=", "<"), (a, b, c))           a = b < c
+
+``names`` turns ``x = 1, y = 2`` into ``("assign", ("pair", name, value), …)``.
 """
 
 from __future__ import annotations

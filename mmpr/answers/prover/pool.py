@@ -1,10 +1,8 @@
-"""Worker processes for the symbolic tier: persistent, limited in time and memory, killed when they overrun.
+"""Worker processes that prove expressions equal: persistent, bounded in time and memory, killed when they are late.
 
-Works in any thread and in any kind of process: a worker is a plain subprocess that talks over pipes (no signals, no
-fork of
-this process, no import of its ``__main__``), and it leaves when its parent does. Starting one takes the time of
-importing
-sympy, so the first comparison of formulas starts one in the background.
+A worker is a plain subprocess that talks over pipes (no signals, no fork, no import of the parent's ``__main__``), so
+this works in any thread and any kind of process. A worker ends when its parent does. Starting one takes as long as
+importing sympy, so ``match`` starts one in the background when it sees the first formula.
 """
 
 from __future__ import annotations
@@ -25,12 +23,12 @@ from mmpr.answers.formula.tree import Tree
 LIMIT_S = 0.9
 START_LIMIT_S = 30.0
 MAX_WORKERS = 2
-_PATIENCE = 4  # times LIMIT_S: the longest wait for a worker that a busy machine does not let run
+_PATIENCE = 4  # times LIMIT_S: the longest wait for a worker that gets too little of a busy processor
 _CACHE_SIZE = 8192
 
 
 class SymbolicTimeoutError(Exception):
-    """A proof took longer than ``LIMIT_S``; its worker was killed."""
+    """A proof took longer than it may; its worker was killed."""
 
 
 class SymbolicCrashError(Exception):
@@ -111,7 +109,7 @@ class _Worker:
 
 
 class _Pool:
-    """At most ``MAX_WORKERS`` workers of this process, and what they have shown so far."""
+    """At most ``MAX_WORKERS`` workers of this process, and a cache of what they have shown."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
@@ -184,7 +182,7 @@ def warm() -> None:
 
 
 def prove_equal(left: Tree, right: Tree, limit_s: float = LIMIT_S) -> bool:
-    """Whether two expressions are shown equal; raises SymbolicTimeoutError or SymbolicCrashError when nobody knows."""
+    """Whether two expressions are shown to be equal; raises SymbolicTimeoutError or SymbolicCrashError."""
     request = json.dumps([left, right], separators=(",", ":")).encode() + b"\n"
     return _current().prove(request, limit_s)
 

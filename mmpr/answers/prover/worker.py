@@ -1,8 +1,6 @@
-"""The symbolic tier's worker: proves two expressions equal with sympy, one JSON line in, one out.
+"""The process that ``pool`` starts: proves expressions equal with sympy, one line of JSON in, one word out.
 
-It runs in a process of its own (see ``sandbox``). Expressions arrive as trees, never as text, and become sympy
-objects by
-the table below; nothing is evaluated from a string.
+Expressions arrive as trees, never as text, and ``build`` makes sympy objects of them; no string is evaluated.
 """
 
 from __future__ import annotations
@@ -32,11 +30,11 @@ _FIRST = [
 
 
 class UnknownError(ValueError):
-    """The tree holds something that has no counterpart here."""
+    """The tree holds something that ``build`` does not know, or a power or factorial too high to try."""
 
 
 def prove(left: Any, right: Any) -> bool:
-    """Whether sympy shows two trees equal; symbols are positive, since negative points were tried before."""
+    """Whether sympy shows two trees to be equal where all symbols are positive; sampling has tried negative ones."""
     import sympy
 
     if _count(left) + _count(right) > _MAX_NODES:
@@ -48,19 +46,13 @@ def prove(left: Any, right: Any) -> bool:
         if sympy.expand(simplify(difference)) == 0:
             return True
     denested = difference.replace(lambda part: part.is_Pow and part.exp == sympy.Rational(1, 2), sympy.sqrtdenest)
-    return (
-        bool(sympy.expand(denested) == 0 or sympy.minimal_polynomial(difference) == sympy.Symbol("x"))
-        if _algebraic(difference)
-        else False
-    )
-
-
-def _algebraic(expression: Any) -> bool:
-    return not expression.free_symbols and bool(expression.is_algebraic)
+    if difference.free_symbols or not difference.is_algebraic:
+        return False
+    return bool(sympy.expand(denested) == 0 or sympy.minimal_polynomial(difference) == sympy.Symbol("x"))
 
 
 def build(tree: Any) -> Any:
-    """The sympy object of a tree."""
+    """The sympy object of a tree; raises UnknownError."""
     import sympy
 
     kind = tree[0]
@@ -131,7 +123,7 @@ def _leave_with_parent(parent: int) -> None:
 
 
 def serve() -> None:
-    """Answer requests from standard input until it ends or the parent is gone."""
+    """Answer the requests on standard input with yes, no or memory until it ends or the parent is gone."""
     threading.Thread(target=_leave_with_parent, args=(int(os.environ["MMPR_PARENT"]),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
