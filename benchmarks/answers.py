@@ -3,8 +3,8 @@
     python benchmarks/answers.py                                     # the project's own labelled pairs
     python benchmarks/answers.py --pairs FILE --against package.module:function --json out.json
 
-FILE has one JSON object a line: ``pred``, ``gold``, ``label`` (right or wrong), ``kind`` and perhaps ``choices`` and
-``rule``. A matcher given as ``module:function`` is called with (pred, gold, choices, rule) and returns a truth value
+FILE (or each ``.jsonl`` file of a folder) has one JSON object a line: ``pred``, ``gold``, ``label`` (right or wrong),
+``kind`` and perhaps ``choices`` and ``rule``. A matcher given as ``module:function`` is called with (pred, gold, choices, rule) and returns a truth value
 or a Verdict. Each pair is seen once in a process that is warm (modules loaded, workers up); processor seconds include
 those of the symbolic workers. Math-Verify is wrapped as it does best: formulas in dollars, both orders.
 """
@@ -26,7 +26,7 @@ from mmpr.answers.prover import pool
 from mmpr.schema import Verdict
 
 Matcher = Callable[[str, str, Sequence[str] | None, str], Any]
-PAIRS = Path(__file__).resolve().parent.parent / "tests" / "answers" / "pairs.jsonl"
+PAIRS = Path(__file__).resolve().parent.parent / "tests" / "answers" / "pairs"
 WARM_UP = [("5 cm", "5"), (r"4\cos\frac{\pi}{5}", r"1+\sqrt{5}"), ("(B) Paris", "B"), ("a cat", "cat"), ("三个", "3")]
 
 
@@ -128,12 +128,14 @@ def show(scores: Sequence[Score]) -> None:
 def main() -> None:
     """Parse the command line, measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=Path, default=PAIRS, help="labelled pairs, JSON lines")
+    parser.add_argument("--pairs", type=Path, default=PAIRS, help="labelled pairs, JSON lines, or a folder of them")
     parser.add_argument("--against", action="append", default=[], metavar="MODULE:FUNCTION", help="another matcher")
     parser.add_argument("--without-math-verify", action="store_true", help="leave Math-Verify out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores as rows")
     options = parser.parse_args()
-    pairs = [json.loads(line) for line in options.pairs.read_text(encoding="utf-8").splitlines() if line.strip()]
+    files = sorted(options.pairs.glob("*.jsonl")) if options.pairs.is_dir() else [options.pairs]
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    pairs = [json.loads(line) for line in lines if line.strip()]
     matchers: list[tuple[str, Matcher]] = [("mmpr", ours)]
     if not options.without_math_verify:
         matchers.append(("math-verify", math_verify()))
