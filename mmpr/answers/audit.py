@@ -14,7 +14,7 @@ import csv
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ def sample(out: Path, count: int, seed: int = 0) -> list[Line]:
 def compare(lines: Sequence[Line], judge: Callable[[str, str], bool] | None) -> list[Line]:
     """The lines with Math-Verify's verdict, disagreements first, then by comparator and status."""
     told = [
-        Line(**{**asdict(line), "math_verify": "correct" if judge(line.answer, line.gold) else "incorrect"})
+        replace(line, math_verify="correct" if judge(line.answer, line.gold) else "incorrect")
         if judge is not None and line.answer
         else line
         for line in lines

@@ -6,7 +6,17 @@ import re
 from collections.abc import Callable, Sequence
 
 from mmpr.answers.compare import Judgement
-from mmpr.answers.text import option_letters as choice
+from mmpr.answers.text.option_letters import (
+    index_of,
+    is_explanation,
+    letter,
+    letter_and_text,
+    letters,
+    mentions,
+    named_with_letter,
+    only_names,
+    unlabelled,
+)
 from mmpr.answers.text.sentences import (
     conclusion,
     hedge,
@@ -50,10 +60,10 @@ def is_choice(truth: str) -> bool:
 
 def choose(answer: str, truth: str, options: Sequence[str], rule: str, same_option: SameOption) -> Judgement | None:
     """Judge an answer as the choice of an option; None when the truth is neither a letter nor an option."""
-    options = choice.unlabelled(options)
-    several = choice.letters(truth) if options or rule == "multiple_choice" or _TRUE_LETTERS.fullmatch(truth) else None
-    if several is not None and choice.index_of(truth, options, same_option) is None:
-        found = choice.letters(answer) or choice.letters(statement_of(answer))
+    options = unlabelled(options)
+    several = letters(truth) if options or rule == "multiple_choice" or _TRUE_LETTERS.fullmatch(truth) else None
+    if several is not None and index_of(truth, options, same_option) is None:
+        found = letters(answer) or letters(statement_of(answer))
         return _choice_verdict(found == several, f"letters {_listed(found)}, wanted {_listed(several)}")
     want, want_text = _truth_letter(truth, options, same_option)
     if want is None:
@@ -76,13 +86,13 @@ def _listed(found: frozenset[str] | None) -> str:
 
 def _truth_letter(truth: str, options: Sequence[str], same_option: SameOption) -> tuple[str | None, str]:
     """The letter and the text of the option that the truth is; None and an empty text when it is none."""
-    at = choice.index_of(truth, options, same_option) if options else None
-    name = choice.letter(truth)
+    at = index_of(truth, options, same_option) if options else None
+    name = letter(truth)
     if name is not None and (not options or ord(name) - ord("A") < len(options)):
         return name, options[ord(name) - ord("A")] if options else ""
     if at is not None:
         return chr(ord("A") + at), options[at]
-    both = choice.letter_and_text(truth)
+    both = letter_and_text(truth)
     if both is not None and (not options or ord(both[0]) - ord("A") < len(options)):
         return both
     return None, ""
@@ -92,38 +102,38 @@ def _answer_letter(
     answer: str, options: Sequence[str], want: str, want_text: str, same_option: SameOption
 ) -> tuple[str | None, str]:
     """The option an answer chooses, or None and why."""
-    name = choice.letter(answer) or _ordinal(answer, options)
+    name = letter(answer) or _ordinal(answer, options)
     if name is None and not (hedge(answer, bounds=False) or "").startswith("hedge"):
-        name = choice.letter(without_reason(answer))
+        name = letter(without_reason(answer))
     if name is not None:
         return name, ""
-    both = choice.letter_and_text(answer)
+    both = letter_and_text(answer)
     if both is not None and not (options and ord(both[0]) - ord("A") >= len(options)):
         return _letter_with_text(*both, options, want_text, same_option)
     if options:
-        name = choice.named_with_letter(answer, options, same_option)
+        name = named_with_letter(answer, options, same_option)
         if name is not None:
             return name, ""
-        at = choice.index_of(answer, options, same_option)
+        at = index_of(answer, options, same_option)
         subject = _SUBJECT.fullmatch(without_reason(answer)) if at is None else None
         if subject is not None:
-            at = choice.index_of(subject[1], options, same_option)
+            at = index_of(subject[1], options, same_option)
         said = predicate(answer) if at is None else None
         if said is not None:
-            name = choice.letter(said)
+            name = letter(said)
             if name is not None:
                 return name, ""
-            at = choice.index_of(said, options, same_option)
+            at = index_of(said, options, same_option)
         most = superlative(answer) if at is None else None
         if most is not None:
-            at = choice.index_of(most, options, same_option)
+            at = index_of(most, options, same_option)
         if at is not None:
             return chr(ord("A") + at), ""
     elif want_text and same_option(want_text, answer):
         return want, "the option's text"
-    last = choice.letter(conclusion(answer)) if len(sentences(answer)) > 1 else None
+    last = letter(conclusion(answer)) if len(sentences(answer)) > 1 else None
     found = {one or two for one, two in _STRONG_LETTER.findall(answer)} or {last} - {None}
-    others = choice.mentions(answer)
+    others = mentions(answer)
     reason = hedge(answer, bounds=False)
     if len(found) == 1 and others <= found and reason is None:
         return found.pop(), ""
@@ -142,24 +152,24 @@ def _letter_with_text(
     name: str, rest: str, options: Sequence[str], want_text: str, same_option: SameOption
 ) -> tuple[str | None, str]:
     """The letter of "B. Paris" when its text does not speak against it; else None and why."""
-    if choice.letter(rest) not in (None, name) or (choice.letters(f"{name}, {rest}") and len(rest) < 12):
+    if letter(rest) not in (None, name) or (letters(f"{name}, {rest}") and len(rest) < 12):
         return None, "several letters"
-    explained = choice.is_explanation(rest)
+    explained = is_explanation(rest)
     reason = "taken back" if _LETTER_REFUSED.search(rest) else None
     if options:
         texts = [rest, peel(sentences(rest)[0]), predicate(rest), _SUBJECT_END.split(rest, maxsplit=1)[0]]
         at = next(
-            (at for text in texts if text and (at := choice.index_of(text, options, same_option)) is not None),
+            (at for text in texts if text and (at := index_of(text, options, same_option)) is not None),
             None,
         )
         if at is not None:
             if chr(ord("A") + at) == name:
                 return name, ""
             return None, f"the letter {name} with the text of {chr(ord('A') + at)}"
-        if not explained and not choice.only_names(rest, options, ord(name) - ord("A")):
+        if not explained and not only_names(rest, options, ord(name) - ord("A")):
             return None, f"the letter {name} with a text that is not its option"
     elif want_text and not explained:
         return (name, "") if same_option(want_text, rest) else (None, f"the letter {name} with another text")
-    if reason or (choice.mentions(rest) - {name}):
+    if reason or (mentions(rest) - {name}):
         return None, reason or "several letters"
     return name, ""

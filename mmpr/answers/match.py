@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from threading import Lock
+from functools import lru_cache
 from typing import Any
 
 from mmpr.answers.algebra.equality import Prove
@@ -31,30 +30,6 @@ _PROVABLE = re.compile(r"[\\√]|\b(?:sqrt|sin|cos|tan|log|ln)(?![a-z])")
 _PROOF_BUDGET_S = pool.LIMIT_S
 
 
-class _Cache:
-    """The latest verdicts by answer, truth, choices and rule."""
-
-    def __init__(self) -> None:
-        self.known: OrderedDict[tuple[Any, ...], Verdict] = OrderedDict()
-        self.lock = Lock()
-
-    def get(self, key: tuple[Any, ...]) -> Verdict | None:
-        with self.lock:
-            verdict = self.known.get(key)
-            if verdict is not None:
-                self.known.move_to_end(key)
-            return verdict
-
-    def put(self, key: tuple[Any, ...], verdict: Verdict) -> None:
-        with self.lock:
-            self.known[key] = verdict
-            if len(self.known) > _CACHE_SIZE:
-                self.known.popitem(last=False)
-
-
-_cache = _Cache()
-
-
 def match(prediction: str, gold: str, *, choices: Sequence[str] | None = None, rule: str = "default") -> Verdict:
     """Judge an answer (extracted, or a whole response) against the truth.
 
@@ -63,24 +38,19 @@ def match(prediction: str, gold: str, *, choices: Sequence[str] | None = None, r
     Never raises: what cannot be judged is ``timeout`` or ``error``, and so is an unknown rule.
     """
     options = tuple(choices) if choices is not None and not isinstance(choices, str) else ()
-    key = (prediction, gold, options, rule)
     try:
-        known = _cache.get(key)
-    except TypeError:  # something in it cannot be a key, so it is no text either
+        hash((prediction, gold, options, rule))
+    except TypeError:  # what has no hash is no text either
         return Verdict("error", None, "none", "the answer, the truth and the choices must be text")
-    if known is not None:
-        return known
     try:
-        verdict = _match(prediction, gold, options, rule)
+        short = len(str(prediction)) <= MAX_ANSWER and len(str(gold)) <= MAX_ANSWER
+        return (_match_short if short else _match)(prediction, gold, options, rule)
     except pool.SymbolicTimeoutError as error:
         return Verdict("timeout", prediction, "symbolic", str(error))
     except pool.SymbolicCrashError as error:
         return Verdict("error", prediction, "symbolic", str(error))
     except Exception as error:  # noqa: BLE001 - total: what nobody foresaw is an error, never a wrong answer
         return Verdict("error", None, "none", f"{type(error).__name__}: {error}")
-    if len(str(prediction)) <= MAX_ANSWER and len(gold) <= MAX_ANSWER:
-        _cache.put(key, verdict)
-    return verdict
 
 
 def match_many(rows: Iterable[Mapping[str, Any]]) -> list[Verdict]:
@@ -150,6 +120,9 @@ def _match(prediction: str, gold: str, choices: tuple[str, ...], rule: str) -> V
         return Verdict("correct", readable, judgement.comparator, judgement.reason)
     status: Status = "unparseable" if judgement.comparator == "none" or is_refusal(readable) else "incorrect"
     return Verdict(status, readable, judgement.comparator, judgement.reason)
+
+
+_match_short = lru_cache(maxsize=_CACHE_SIZE)(_match)  # remembers verdicts, but nothing that was raised
 
 
 def _prover() -> Prove:

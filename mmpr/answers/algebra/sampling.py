@@ -15,32 +15,14 @@ _POINTS = 6
 _NEEDED = 2
 
 _FUNCTIONS: dict[str, Callable[[complex], complex]] = {
-    "sin": cmath.sin,
-    "cos": cmath.cos,
-    "tan": cmath.tan,
-    "cot": lambda x: 1 / cmath.tan(x),
-    "sec": lambda x: 1 / cmath.cos(x),
-    "csc": lambda x: 1 / cmath.sin(x),
-    "arcsin": cmath.asin,
-    "arccos": cmath.acos,
-    "arctan": cmath.atan,
-    "arccot": lambda x: cmath.atan(1 / x),
-    "sinh": cmath.sinh,
-    "cosh": cmath.cosh,
-    "tanh": cmath.tanh,
-    "coth": lambda x: 1 / cmath.tanh(x),
-    "ln": cmath.log,
-    "log": cmath.log10,
-    "abs": lambda x: complex(abs(x)),
-    "norm": lambda x: complex(abs(x)),
-    "floor": lambda x: complex(math.floor(x.real)),
-    "ceil": lambda x: complex(math.ceil(x.real)),
-    "sgn": lambda x: complex((x.real > 0) - (x.real < 0)),
-    "factorial": lambda x: complex(math.gamma(x.real + 1)),
-    "Re": lambda x: complex(x.real),
-    "Im": lambda x: complex(x.imag),
-    "deg": lambda x: x,
-}
+    "sin": cmath.sin, "cos": cmath.cos, "tan": cmath.tan, "sinh": cmath.sinh, "cosh": cmath.cosh, "tanh": cmath.tanh,
+    "cot": lambda x: 1 / cmath.tan(x), "sec": lambda x: 1 / cmath.cos(x), "csc": lambda x: 1 / cmath.sin(x),
+    "coth": lambda x: 1 / cmath.tanh(x), "arccot": lambda x: cmath.atan(1 / x),
+    "arcsin": cmath.asin, "arccos": cmath.acos, "arctan": cmath.atan, "ln": cmath.log, "log": cmath.log10,
+    "abs": abs, "norm": abs, "deg": lambda x: x, "Re": lambda x: x.real, "Im": lambda x: x.imag,
+    "floor": lambda x: math.floor(x.real), "ceil": lambda x: math.ceil(x.real),
+    "sgn": lambda x: (x.real > 0) - (x.real < 0), "factorial": lambda x: math.gamma(x.real + 1),
+}  # fmt: skip
 
 
 class NoValueError(ValueError):
@@ -152,7 +134,7 @@ def _value(tree: Tree, point: int) -> complex:
 
 def _call(name: str, arguments: list[complex]) -> complex:
     if name in _FUNCTIONS and len(arguments) == 1:
-        return _FUNCTIONS[name](arguments[0])
+        return complex(_FUNCTIONS[name](arguments[0]))
     if name == "log_":
         return cmath.log(arguments[1]) / cmath.log(arguments[0])
     if name == "binom":

@@ -171,7 +171,7 @@ _SPACED = {name.replace("-", " ").lower(): name for name in _NAMES if "-" in nam
 PERCENT = _NAMES["%"]
 DEGREE = _NAMES["°"]
 RADIAN = _NAMES["rad"]
-CURRENCY_SIGNS = {"US$": "$", "Rs.": "Rs"} | {sign: sign for sign in (*"$€£¥₹₩₽", "Rs")}
+CURRENCY_SIGNS: dict[str, str] = {"US$": "$", "Rs.": "Rs"} | {sign: sign for sign in (*"$€£¥₹₩₽", "Rs")}
 _CURRENCIES = tuple(_NAMES[name] for name in CURRENCY_SIGNS.values())
 _YENS = ({"yuan", "yen-sign"}, {"yen", "yen-sign"})
 
