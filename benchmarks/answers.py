@@ -4,9 +4,10 @@
     python benchmarks/answers.py --pairs FILE --against package.module:function --json out.json
 
 FILE (or each ``.jsonl`` file of a folder) has one JSON object a line: ``pred``, ``gold``, ``label`` (right or wrong),
-``kind`` and perhaps ``choices`` and ``rule``. A matcher given as ``module:function`` is called with (pred, gold, choices, rule) and returns a truth value
-or a Verdict. Each pair is seen once in a process that is warm (modules loaded, workers up); processor seconds include
-those of the symbolic workers. Math-Verify is wrapped as it does best: formulas in dollars, both orders.
+``kind`` and perhaps ``choices`` and ``rule``. A matcher given as ``module:function`` is called with (pred, gold,
+choices, rule) and returns a truth value or a Verdict. Each pair is seen once in a process that is warm (modules
+loaded, workers up); processor seconds include those of the symbolic workers. Math-Verify is wrapped as it does best:
+formulas in dollars, both orders.
 """
 
 from __future__ import annotations
