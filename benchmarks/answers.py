@@ -3,10 +3,11 @@
     python benchmarks/answers.py                                     # the project's own labelled pairs
     python benchmarks/answers.py --pairs FILE --against package.module:function --json out.json
 
-FILE has one JSON object a line: ``pred``, ``gold``, ``label`` (right or wrong), ``kind`` and perhaps ``choices`` and
-``rule``. A matcher given as ``module:function`` is called with (pred, gold, choices, rule) and returns a truth value
-or a Verdict. Each pair is seen once in a process that is warm (modules loaded, workers up); processor seconds include
-those of the symbolic workers. Math-Verify is wrapped as it does best: formulas in dollars, both orders.
+FILE (or each ``.jsonl`` file of a folder) has one JSON object a line: ``pred``, ``gold``, ``label`` (right or wrong),
+``kind`` and perhaps ``choices`` and ``rule``. A matcher given as ``module:function`` is called with (pred, gold,
+choices, rule) and returns a truth value or a Verdict. Each pair is seen once in a process that is warm (modules
+loaded, workers up); processor seconds include those of the symbolic workers. Math-Verify is wrapped as it does best:
+formulas in dollars, both orders.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mmpr.answers import match, sandbox
+from mmpr.answers import match
+from mmpr.answers.prover import pool
 from mmpr.schema import Verdict
 
 Matcher = Callable[[str, str, Sequence[str] | None, str], Any]
-PAIRS = Path(__file__).resolve().parent.parent / "tests" / "answers" / "pairs.jsonl"
+PAIRS = Path(__file__).resolve().parent.parent / "tests" / "answers" / "pairs"
 WARM_UP = [("5 cm", "5"), (r"4\cos\frac{\pi}{5}", r"1+\sqrt{5}"), ("(B) Paris", "B"), ("a cat", "cat"), ("三个", "3")]
 
 
@@ -78,13 +80,13 @@ def measure(name: str, matcher: Matcher, pairs: Sequence[dict[str, Any]]) -> lis
         matcher(pred, gold, None, "default")
     rows = []
     for pair in pairs:
-        start, cpu, workers = time.perf_counter(), time.process_time(), sandbox.cpu_s()
+        start, cpu, workers = time.perf_counter(), time.process_time(), pool.cpu_s()
         try:
             verdict = matcher(pair["pred"], pair["gold"], pair.get("choices"), pair.get("rule") or "default")
         except Exception as error:  # noqa: BLE001 - a matcher that raises has not found the answer right
             verdict = False
             print(f"{name} raised {type(error).__name__} on {pair['pred'][:60]!r}")
-        cpu_s = time.process_time() - cpu + max(0.0, sandbox.cpu_s() - workers)
+        cpu_s = time.process_time() - cpu + max(0.0, pool.cpu_s() - workers)
         said = verdict.status == "correct" if isinstance(verdict, Verdict) else bool(verdict)
         rows.append((pair, said, cpu_s, time.perf_counter() - start))
     kinds = ["all", *dict.fromkeys(pair["kind"] for pair in pairs)]
@@ -127,12 +129,14 @@ def show(scores: Sequence[Score]) -> None:
 def main() -> None:
     """Parse the command line, measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=Path, default=PAIRS, help="labelled pairs, JSON lines")
+    parser.add_argument("--pairs", type=Path, default=PAIRS, help="labelled pairs, JSON lines, or a folder of them")
     parser.add_argument("--against", action="append", default=[], metavar="MODULE:FUNCTION", help="another matcher")
     parser.add_argument("--without-math-verify", action="store_true", help="leave Math-Verify out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores as rows")
     options = parser.parse_args()
-    pairs = [json.loads(line) for line in options.pairs.read_text(encoding="utf-8").splitlines() if line.strip()]
+    files = sorted(options.pairs.glob("*.jsonl")) if options.pairs.is_dir() else [options.pairs]
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    pairs = [json.loads(line) for line in lines if line.strip()]
     matchers: list[tuple[str, Matcher]] = [("mmpr", ours)]
     if not options.without_math_verify:
         matchers.append(("math-verify", math_verify()))

@@ -45,6 +45,23 @@ ROOMS: tuple[tuple[str, ...], ...] = (
 )
 RANKS = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 
+# The same for the parts of ``answers``: folders and files.
+ANSWERS: tuple[tuple[str, ...], ...] = (
+    ("text",),
+    ("formula",),
+    ("values", "algebra", "prover"),
+    ("compare_quantities", "extract"),
+    ("compare",),
+    ("choices",),
+    ("judge",),
+    ("match",),
+    ("audit",),
+)
+ANSWER_RANKS = {part: rank for rank, parts in enumerate(ANSWERS) for part in parts}
+
+# Rooms whose modules must not import each other in circles.
+WITHOUT_CIRCLES = ("answers",)
+
 # Heavy libraries and the only modules that import them.
 LEAVES = {
     "vllm": ("engine/vllm_engine.py",),
@@ -107,6 +124,64 @@ def test_rooms_import_only_rooms_before_them(path: Path) -> None:
             continue
         assert parts[1] in RANKS, f"{name_of(path)} imports {name}, which has no place"
         assert RANKS[parts[1]] < RANKS[room], f"{name_of(path)} imports {name}, which comes after it"
+
+
+def test_parts_of_answers_import_only_parts_before_them() -> None:
+    for path in modules():
+        if room_of(path) != "answers" or name_of(path) == "answers/__init__.py":
+            continue
+        part = path.relative_to(PACKAGE).parts[1].removesuffix(".py")
+        assert part in ANSWER_RANKS, f"{part}: give the new part of answers its place in the list above"
+        for name in imported(path):
+            parts = name.split(".")
+            if parts[:2] != ["mmpr", "answers"] or parts[2] == part:
+                continue
+            assert parts[2] in ANSWER_RANKS, f"{name_of(path)} imports {name}, which has no place"
+            assert ANSWER_RANKS[parts[2]] < ANSWER_RANKS[part], f"{name_of(path)} imports {name}, which comes after it"
+
+
+def module_of(path: Path) -> str:
+    return ".".join(["mmpr", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__")
+
+
+def circle(imports: dict[str, set[str]]) -> list[str]:
+    """The modules of one circle of imports, in order; empty when there is none."""
+    clear: set[str] = set()
+
+    def follow(module: str, trail: list[str]) -> list[str]:
+        if module in trail:
+            return trail[trail.index(module) :]
+        if module not in clear:
+            for name in sorted(imports[module]):
+                found = follow(name, [*trail, module])
+                if found:
+                    return found
+            clear.add(module)
+        return []
+
+    return next(filter(None, (follow(module, []) for module in sorted(imports))), [])
+
+
+@pytest.mark.parametrize("room", WITHOUT_CIRCLES)
+def test_no_import_circles(room: str) -> None:
+    known = {module_of(path): path for path in modules() if room_of(path) == room}
+    imports = {
+        module: {
+            found
+            for name in imported(path)
+            for found in (name, name.rpartition(".")[0])
+            if found in known and found != module
+        }
+        for module, path in known.items()
+    }
+    assert any(imports.values())
+    found = circle(imports)
+    assert not found, " imports ".join([*found, *found[:1]])
+
+
+def test_a_circle_of_imports_is_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)

@@ -1,4 +1,14 @@
-"""Answers: find the final one in a response, judge it against the truth."""
+"""Answers: find the final one in a response, judge it against the truth.
+
+Each part imports only parts above it::
+
+    text/                        readers of plain text: characters, numbers, words, sentences, lists, option letters
+    formula/                     formulas to trees
+    values/  algebra/  prover/   readers of quantities and dates; equality of trees; proofs by sympy in other processes
+    compare_quantities  compare  the comparators
+    extract  choices  judge      the final answer of a response; multiple choice; which comparator decides
+    match  audit                 one verdict for an answer; the verdicts of a build for a person to check
+"""
 
 from mmpr.answers.extract import extract
 from mmpr.answers.match import entails, match, match_many

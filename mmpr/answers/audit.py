@@ -3,10 +3,8 @@
     python -m mmpr.answers.audit OUT --sample 200
 
 Reads ``verdicts/``, ``rollouts/`` and ``questions/`` of a build; prints the tail of each response with the extracted
-answer,
-the truth, the verdict and its reason, by comparator, and writes the same as CSV. Where Math-Verify is installed,
-verdicts
-with which it disagrees come first.
+answer, the truth, the verdict and its reason, by comparator, and writes the same as CSV. Where Math-Verify is
+installed, the verdicts with which it disagrees come first.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ import csv
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +28,10 @@ _TAIL = 160  # characters of a response that are shown
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One verdict as it is shown. ``math_verify`` is ``correct``, ``incorrect`` or empty (not installed, nothing to
-    ask)."""
+    """One verdict as it is shown.
+
+    ``math_verify`` is ``correct``, ``incorrect`` or, where it is not installed or there is no answer, empty.
+    """
 
     comparator: str
     status: str
@@ -51,7 +51,7 @@ class Line:
 
 
 def sample(out: Path, count: int, seed: int = 0) -> list[Line]:
-    """``count`` verdicts of a build, as evenly over comparators and statuses as there are, the same for the same seed.
+    """``count`` verdicts of a build, spread evenly over comparators and statuses; the same ones for the same seed.
 
     Raises OutputError when the build has no verdicts yet or a shard cannot be read.
     """
@@ -73,9 +73,9 @@ def sample(out: Path, count: int, seed: int = 0) -> list[Line]:
 
 
 def compare(lines: Sequence[Line], judge: Callable[[str, str], bool] | None) -> list[Line]:
-    """The lines with Math-Verify's word, disagreements first, then by comparator and status."""
+    """The lines with Math-Verify's verdict, disagreements first, then by comparator and status."""
     told = [
-        Line(**{**asdict(line), "math_verify": "correct" if judge(line.answer, line.gold) else "incorrect"})
+        replace(line, math_verify="correct" if judge(line.answer, line.gold) else "incorrect")
         if judge is not None and line.answer
         else line
         for line in lines
@@ -135,12 +135,12 @@ def _rows(path: Path, columns: list[str]) -> list[dict[str, Any]]:
 
 
 def _one_line(text: str) -> str:
-    """One line that cannot command a terminal."""
+    """The text on one line, without what a terminal would take for a command."""
     return printable(" ".join(text.split()))
 
 
 def _cell(value: object) -> object:
-    """A value of the CSV that no spreadsheet takes for a formula; a plain number stays one."""
+    """A value for the CSV: quoted when a spreadsheet would take it for a formula, unless it is a plain number."""
     if not isinstance(value, str) or not value.lstrip().startswith(_FORMULA) or _NUMBER.fullmatch(value):
         return value
     return f"'{value}"

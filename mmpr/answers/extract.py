@@ -1,9 +1,8 @@
 """Find the final answer in a response, or nothing.
 
 Strong forms (``Final answer:``, ``\\boxed{}``, ``<answer>``, ``答案：``) beat weak ones ("the answer is", "Ans:");
-among
-equals the last one wins. Only the text after a closed ``<think>`` counts. A response that names no final answer has
-none: reasoning is never taken for an answer.
+among equals the last one wins. Only the text after a closed ``<think>`` counts. A response that names no final answer
+has none: reasoning is never taken for an answer.
 """
 
 from __future__ import annotations
@@ -11,7 +10,8 @@ from __future__ import annotations
 import itertools
 import re
 
-from mmpr.answers.units import leading_unit
+from mmpr.answers.text.wrapping import unwrap
+from mmpr.answers.values.units import leading_unit
 
 TEMPLATES = frozenset({"en", "zh", "en_v2", "zh_v2", "en_r1", "zh_r1", "plain", "direct"})
 
@@ -58,6 +58,12 @@ _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:[A-Za-z]|[A-Z](?:\.[A-Z])+|[ap]\.m|mr|mrs|ms|dr|st|vs|no|jr|sr|inc|ltd|co|corp|approx|etc|fig|mt|ft|in|oz|lb|sq)$",
     re.IGNORECASE,
 )
+_MARKS = (
+    ("**", "**"), ("__", "__"), ("*", "*"), ("`", "`"), ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"),
+    ('"', '"'), ("“", "”"), ("「", "」"),
+)  # fmt: skip
+_FINAL_PUNCTUATION = tuple(".。．!！;；,，")
+_EMPTY = frozenset((".", "..", "...", "?", "-", "$", r"\[", r"\(", r"\[\]", r"\(\)"))
 _OPENINGS = {r"\[": r"\]", "$$": "$$", "```": "```"}
 
 
@@ -127,7 +133,7 @@ def boxed_answer(text: str) -> str | None:
 
 
 def last_turn(text: str) -> str:
-    """A text without what a runaway model wrote after its turn had ended."""
+    """A text up to the first token that ends a turn, unless nothing stands before it."""
     for stop in _STOP.finditer(text):
         if text[: stop.start()].strip():
             return text[: stop.start()]
@@ -146,7 +152,7 @@ def _box(text: str) -> str | None:
 
 
 def _strong(text: str) -> str | None:
-    """The last of all strong forms: a marker's text (or the box within it), a box, a tag."""
+    """The answer of the last strong form: what follows a marker (or a box in it), a box, or a tag."""
     spots = [(mark.start(), mark.end()) for mark in _STRONG.finditer(text)]
     last_box = max((box[0] for box in boxes(text)), default=-1)
     tags = [(tag.start(), tag.group(1)) for tag in _TAG.finditer(text)]
@@ -172,7 +178,7 @@ def _weak(text: str) -> str | None:
 
 
 def _clip(text: str) -> str:
-    """The answer at the beginning of what follows a marker: its line (or the next one, or a display), its sentence."""
+    """The answer at the beginning of what follows a marker: a display, or the first sentence of the first line."""
     text = re.sub(r"^[\s*_:：]+", "", text)
     for opening, closing in _OPENINGS.items():
         if text.startswith(opening):
@@ -222,7 +228,7 @@ def _first_sentence(line: str) -> str:
 
 
 def _unwrap(content: str) -> str:
-    """The innermost content of nested boxes, and without a label that some models put in the box."""
+    """The innermost content of nested boxes."""
     inner = boxes(content)
     while len(inner) == 1 and not (content[: inner[0][0]] + content[inner[0][1] :]).strip():
         content = inner[0][2]
@@ -231,30 +237,16 @@ def _unwrap(content: str) -> str:
 
 
 def _finish(answer: str) -> str | None:
-    """Trim what surrounds an answer; None when nothing is left or it is far too long for one."""
+    """An answer without the marks and punctuation around it; None when nothing is left or it is far too long."""
     answer = answer.strip()
     before = None
     while answer != before:
         before = answer
-        for mark in ("**", "__", "*", "`", "$$", "$"):
-            if len(answer) > 2 * len(mark) and answer.startswith(mark) and answer.endswith(mark):
-                inner = answer[len(mark) : -len(mark)]
-                if mark not in inner:
-                    answer = inner.strip()
-        for opening, closing in ((r"\(", r"\)"), (r"\[", r"\]"), ('"', '"'), ("“", "”"), ("「", "」")):
-            if answer.startswith(opening) and answer.endswith(closing) and len(answer) > 2:
-                inner = answer[len(opening) : -len(closing)]
-                if opening not in inner and closing not in inner:
-                    answer = inner.strip()
-        if answer.endswith((".", "。", "．", "!", "！", ";", "；", ",", "，")) and not answer.endswith("..."):
+        for opening, closing in _MARKS:
+            if answer.startswith(opening):
+                answer = unwrap(answer, opening, closing)
+        if answer.endswith(_FINAL_PUNCTUATION) and not answer.endswith("..."):
             answer = answer[:-1].rstrip()
         if answer.endswith("**") and answer.count("**") % 2:
             answer = answer[:-2].rstrip()
-    if (
-        not answer
-        or len(answer) > _LONGEST
-        or answer[0] == "}"
-        or answer in {".", "..", "...", "?", "-", "$", "\\[", "\\("}
-    ):
-        return None
-    return answer
+    return None if not answer or len(answer) > _LONGEST or answer[0] == "}" or answer in _EMPTY else answer

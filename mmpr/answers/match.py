@@ -1,24 +1,24 @@
-"""Compare an answer with the truth: one verdict, always, and quickly."""
+"""Compare an answer with the truth. There is always one verdict, within bounded time."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from threading import Lock
+from functools import lru_cache
 from typing import Any
 
-from mmpr.answers import sandbox
-from mmpr.answers.chars import clean
-from mmpr.answers.equality import Prove
+from mmpr.answers.algebra.equality import Prove
 from mmpr.answers.extract import extract
+from mmpr.answers.formula.tree import Tree
 from mmpr.answers.judge import judge
-from mmpr.answers.lists import split_list
-from mmpr.answers.notation import Tree
-from mmpr.answers.numerals import parse_number
-from mmpr.answers.phrases import is_refusal, peel
-from mmpr.answers.text import words
+from mmpr.answers.prover import pool
+from mmpr.answers.text.characters import clean
+from mmpr.answers.text.lists import split_list
+from mmpr.answers.text.numerals import parse_number
+from mmpr.answers.text.sentences import is_refusal
+from mmpr.answers.text.words import words
+from mmpr.answers.text.wrapping import peel
 from mmpr.schema import Status, Verdict
 
 RULES = frozenset({"default", "relaxed", "anls", "exact", "multiple_choice"})
@@ -26,79 +26,48 @@ MAX_ANSWER = 4_000
 """Characters: a longer answer is searched for its final answer, never compared whole."""
 _CACHE_SIZE = 16_384
 _PROVABLE = re.compile(r"[\\√]|\b(?:sqrt|sin|cos|tan|log|ln)(?![a-z])")
-"""Formulas that may go to the symbolic worker: it starts in the background when the first of them is seen."""
-_PROOF_BUDGET_S = sandbox.LIMIT_S
-
-
-class _Cache:
-    """The last verdicts, by everything they depend on."""
-
-    def __init__(self) -> None:
-        self.known: OrderedDict[tuple[Any, ...], Verdict] = OrderedDict()
-        self.lock = Lock()
-
-    def get(self, key: tuple[Any, ...]) -> Verdict | None:
-        with self.lock:
-            verdict = self.known.get(key)
-            if verdict is not None:
-                self.known.move_to_end(key)
-            return verdict
-
-    def put(self, key: tuple[Any, ...], verdict: Verdict) -> None:
-        with self.lock:
-            self.known[key] = verdict
-            if len(self.known) > _CACHE_SIZE:
-                self.known.popitem(last=False)
-
-
-_cache = _Cache()
+"""What only formulas have that the prover may be asked about; the first of them starts a worker."""
+_PROOF_BUDGET_S = pool.LIMIT_S
 
 
 def match(prediction: str, gold: str, *, choices: Sequence[str] | None = None, rule: str = "default") -> Verdict:
     """Judge an answer (extracted, or a whole response) against the truth.
 
     ``choices`` are the options' texts in order (A, B, …). ``rule`` is one of ``default``, ``relaxed`` (numbers within
-    5 %,
-    years exact), ``anls`` (similarity at least 0.9), ``exact`` (the same characters) and ``multiple_choice``.
-    Never raises: what cannot be judged is ``timeout`` or ``error``, an unknown rule is an ``error`` that says so.
+    5 %, years exact), ``anls`` (similarity at least 0.9), ``exact`` (the same characters) and ``multiple_choice``.
+    Never raises: what cannot be judged is ``timeout`` or ``error``, and so is an unknown rule.
     """
     options = tuple(choices) if choices is not None and not isinstance(choices, str) else ()
-    key = (prediction, gold, options, rule)
     try:
-        known = _cache.get(key)
-    except TypeError:  # something in it cannot be a key, so it is no text either
+        hash((prediction, gold, options, rule))
+    except TypeError:  # what has no hash is no text either
         return Verdict("error", None, "none", "the answer, the truth and the choices must be text")
-    if known is not None:
-        return known
     try:
-        verdict = _match(prediction, gold, options, rule)
-    except sandbox.SymbolicTimeoutError as error:
+        short = len(str(prediction)) <= MAX_ANSWER and len(str(gold)) <= MAX_ANSWER
+        return (_match_short if short else _match)(prediction, gold, options, rule)
+    except pool.SymbolicTimeoutError as error:
         return Verdict("timeout", prediction, "symbolic", str(error))
-    except sandbox.SymbolicCrashError as error:
+    except pool.SymbolicCrashError as error:
         return Verdict("error", prediction, "symbolic", str(error))
     except Exception as error:  # noqa: BLE001 - total: what nobody foresaw is an error, never a wrong answer
         return Verdict("error", None, "none", f"{type(error).__name__}: {error}")
-    if len(str(prediction)) <= MAX_ANSWER and len(gold) <= MAX_ANSWER:
-        _cache.put(key, verdict)
-    return verdict
 
 
 def match_many(rows: Iterable[Mapping[str, Any]]) -> list[Verdict]:
-    """Judge many rows, each with ``pred`` (or ``prediction``), ``gold`` and perhaps ``choices`` and ``rule``; in
-    order.
+    """The verdicts of many rows in order, each with ``pred`` (or ``prediction``), ``gold``, ``choices`` and ``rule``.
 
-    The symbolic worker starts at once when any of them may need it, so that it is up when its turn comes.
+    ``choices`` and ``rule`` may be missing. The prover's worker starts at once when a row may need it.
     """
     asked = [(row["pred"] if "pred" in row else row["prediction"], row) for row in rows]
     if any(isinstance(text, str) and _PROVABLE.search(text) for pred, row in asked for text in (pred, row["gold"])):
-        sandbox.warm()
+        pool.warm()
     return [
         match(pred, row["gold"], choices=row.get("choices"), rule=row.get("rule") or "default") for pred, row in asked
     ]
 
 
 def entails(rejected: str, chosen: str, *, choices: Sequence[str] | None = None) -> bool:
-    """Whether the chosen answer is contained in the rejected one, compared as answers (paper, section 3.1).
+    """Whether the rejected answer contains the chosen one, compared as answers (paper, section 3.1).
 
     ``3`` is contained in ``3, 4``, ``Paris`` in ``Paris, France``, ``B`` in ``B or C``; ``1`` is not in ``10``.
     """
@@ -144,17 +113,20 @@ def _match(prediction: str, gold: str, choices: tuple[str, ...], rule: str) -> V
     if not truth:
         return Verdict("error", readable, "none", "the truth is empty or has control characters")
     if _PROVABLE.search(readable) or _PROVABLE.search(truth):
-        sandbox.warm()
+        pool.warm()
     options = [clean(str(option)) or "" for option in choices]
     judgement = judge(readable, truth, options, rule, _prover())
     if judgement.right:
         return Verdict("correct", readable, judgement.comparator, judgement.reason)
-    status: Status = "unparseable" if judgement.comparator in ("none",) or is_refusal(readable) else "incorrect"
+    status: Status = "unparseable" if judgement.comparator == "none" or is_refusal(readable) else "incorrect"
     return Verdict(status, readable, judgement.comparator, judgement.reason)
 
 
+_match_short = lru_cache(maxsize=_CACHE_SIZE)(_match)  # remembers verdicts, but nothing that was raised
+
+
 def _prover() -> Prove:
-    """Proofs of one match share one budget of time."""
+    """What ``judge`` asks for proofs: all proofs of one match share one budget of time."""
     end: list[float] = []
 
     def prove(left: Tree, right: Tree) -> bool:
@@ -162,7 +134,7 @@ def _prover() -> Prove:
             end.append(time.monotonic() + _PROOF_BUDGET_S)
         left_s = end[0] - time.monotonic()
         if left_s <= 0:
-            raise sandbox.SymbolicTimeoutError(f"no proof within {_PROOF_BUDGET_S} s")
-        return sandbox.prove_equal(left, right, left_s)
+            raise pool.SymbolicTimeoutError(f"no proof within {_PROOF_BUDGET_S} s")
+        return pool.prove_equal(left, right, left_s)
 
     return prove

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mmpr.answers import entails, extract, match, sandbox
-from mmpr.answers.formula import parse_formula
+from mmpr.answers import entails, extract, match
+from mmpr.answers.formula.parser import parse_formula
+from mmpr.answers.prover import pool
 from tests.answers.hostile import HOSTILE
 
 LIMIT_S = 1.0
@@ -16,7 +17,7 @@ LIMIT_S = 1.0
 
 @pytest.fixture(scope="module", autouse=True)
 def _warm():
-    sandbox.prove_equal(parse_formula("|x|"), parse_formula("x"), 30)  # the symbolic worker is up
+    pool.prove_equal(parse_formula("|x|"), parse_formula("x"), 30)  # the symbolic worker is up
 
 
 @pytest.mark.parametrize(("name", "answer", "gold"), HOSTILE, ids=[name for name, _, _ in HOSTILE])

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmpr.answers import entails, extract, match
-from mmpr.answers.chars import clean
-from mmpr.answers.numerals import parse_number
+from mmpr.answers.text.characters import clean
+from mmpr.answers.text.numerals import parse_number
 
 SETTINGS = settings(max_examples=150)
 NUMBERS = st.one_of(

@@ -16,8 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mmpr.answers.amounts import Amount
-from mmpr.answers.quantity import parse_amount
+from mmpr.answers.values.quantities import Quantity, parse_quantity
 from mmpr.config import Columns
 from mmpr.errors import RowError
 from mmpr.evaluate.benchmarks.layout import Layout, make_row
@@ -189,8 +188,8 @@ def _listed(value: Any) -> list[str]:
     return items
 
 
-def _amount(text: str) -> Amount | None:
-    return parse_amount(text) if len(text) <= _LONGEST_NUMBER else None
+def _amount(text: str) -> Quantity | None:
+    return parse_quantity(text) if len(text) <= _LONGEST_NUMBER else None
 
 
 def _numbers(text: str) -> list[float]:

@@ -1,0 +1,1 @@
+"""Formulas: from text to a small tree of tuples, by a whitelist; nothing is evaluated."""

@@ -1,0 +1,106 @@
+"""What is wrapped around an answer: markdown, quotes, math delimiters, boxes, lead-ins, final punctuation."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+_TEXT_COMMAND = re.compile(
+    r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|mathrm|mathbf|mathit|mathsf|mbox|operatorname|emph|underline|bf|rm)\s*\{([^{}]*)\}"
+)
+_ENVELOPES = (
+    ("**", "**"), ("__", "__"), ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("`", "`"),
+    ('"', '"'), ("'", "'"), ("*", "*"), ("_", "_"), ("“", "”"), ("<answer>", "</answer>"),
+)  # fmt: skip
+_BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{(.*)\}", re.DOTALL)
+_IN_BRACES = re.compile(r"\{(?!\{)[^,|]*\}")
+_LEAD = re.compile(
+    r"(?:(?:so|thus|hence|therefore|then|ok|okay|well|sure|certainly|in conclusion|in summary|overall|因此|所以|故"
+    r"|综上)(?:[,:，：]\s*|\s+)"
+    r"|(?:(?:the|my|your|our)\s+)?(?:final\s+|correct\s+|right\s+|best\s+)?(?:answer|result|solution"
+    r"|ans\.?|option|choice)\s*(?:is|are|would be|should be|must be|[:=：]|-(?=\s)|(?<=ans\.)(?=\s))+\s*:?\s*"
+    r"|(?:一共|总共|合计|共)(?:有|是|为)?(?=\S)"
+    r"|[故则即]?(?:最终|正确|本题)?答案(?:是|为|應為|应为|应该是)?\s*[:：]?\s*"
+    r"|(?:i (?:think|believe|would say|'d say|conclude)|we (?:get|have|find|obtain)|it (?:must|should) "
+    r"be)\s*(?:that\s+)?(?:it is |it's |the answer is )?"
+    r"|(?:exactly|precisely|only|just|(?:there (?:is|are) )?(?:a )?total of)\s+(?=\S)"
+    r"|(?:the )?(?:[a-z]+ )?number\s+(?=\d)"
+    r"|#{1,6}\s+(?=\S)"
+    r"|\\(?:therefore|because|Rightarrow|implies)(?![A-Za-z])\s*"
+    r"|(?:=|[:：])\s*)",
+    re.IGNORECASE,
+)
+_ASIDE = re.compile(r",? \(?approx(?:\.|imately)?\)?$| \(rounded(?: to [a-z0-9 ]+)?\)$", re.IGNORECASE)
+_TRAIL = re.compile(r"(?:\s*(?:\\\\|[.,;:。，；：]|(?<=[A-Za-z]{2})!|[！✓✔✅☑]))+$")
+_ESCAPED_TWICE = re.compile(r"\\\\(?=[A-Za-z{}()\[\]])")
+_THOUSANDS = re.compile(r"(\d)\s*(?:\{\s*,\s*\}|,\s*\\!|\\!,)\s*(?=\d{3}(?!\d))")
+_DEGREE = re.compile(r"\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\(?:circ|degree)(?![A-Za-z]))|\\degree(?![A-Za-z])")
+_SIZES = re.compile(r"\\!|\\(?:left|right)(?![A-Za-z])\.?")
+_SPACES = re.compile(r"(?<!\\)\\[,;: ]|\\q?quad|(?<!\\)~")
+_PLAIN = {r"\%": "%", r"\$": "$", r"\&": "&", r"\#": "#", r"\_": "_", r"\lt": "<", r"\gt": ">"}
+_BOLD = re.compile(r"(?<!\w)\*\*([^*]+)\*\*(?!\w)")
+_DOLLAR_PAIR = re.compile(r"(?<!\\)\$([^$]*?)(?<!\\)\$(?!\d)")
+
+
+def unwrap(text: str, opening: str, closing: str) -> str:
+    """The text between two marks at its ends, stripped; the text itself when they are not there or occur within."""
+    if len(text) <= len(opening) + len(closing) or not (text.startswith(opening) and text.endswith(closing)):
+        return text
+    inner = text[len(opening) : len(text) - len(closing)]
+    return text if opening in inner or closing in inner else inner.strip()
+
+
+@lru_cache(maxsize=16384)
+def peel(text: str) -> str:
+    """An answer without markdown, math delimiters, quotes, boxes, text commands, lead-ins and final punctuation."""
+    before = None
+    latex = "\\" in text
+    if "\\\\" in text and "begin" not in text:
+        text = _ESCAPED_TWICE.sub(r"\\", text)
+    if "**" in text:
+        text = _BOLD.sub(r"\1", text)
+    while text != before:
+        before = text
+        text = text.strip()
+        for opening, closing in _ENVELOPES:
+            if text.startswith(opening):
+                text = unwrap(text, opening, closing) or text
+        if "\\" in text:
+            boxed = _BOXED.fullmatch(text)
+            if boxed and _balanced(boxed[1]):
+                text = boxed[1]
+            text = _TEXT_COMMAND.sub(r" \1 ", text).strip()
+        if _IN_BRACES.fullmatch(text) and _balanced(text[1:-1]):
+            text = text[1:-1]
+        lead = _LEAD.match(text)
+        if lead and lead.end() < len(text):
+            text = text[lead.end() :]
+        if not text.endswith("...") and not text.endswith("\\,"):
+            text = _ASIDE.sub("", _TRAIL.sub("", text))
+        if text.endswith(("**", "$$")) and text.count(text[-2:]) % 2:
+            text = text[:-2]
+        elif text.startswith("**") and text.count("**") % 2:
+            text = text[2:]
+    if latex or "$" in text or "{" in text:
+        text = _plain_latex(text)
+    return " ".join(text.split())
+
+
+def _plain_latex(text: str) -> str:
+    """A text whose LaTeX for thousands, percent, degrees, spaces and dollars is replaced by plain characters."""
+    if text.count("$") - text.count("\\$") >= 2:
+        text = _DOLLAR_PAIR.sub(r" \1 ", text)
+    text = _DEGREE.sub("°", _THOUSANDS.sub(r"\1,", text))
+    text = _SPACES.sub(" ", _SIZES.sub("", text))
+    for latex, plain in _PLAIN.items():
+        text = text.replace(latex, plain)
+    return text.strip()
+
+
+def _balanced(text: str) -> bool:
+    depth = 0
+    for char in text:
+        depth += (char == "{") - (char == "}")
+        if depth < 0:
+            return False
+    return depth == 0

@@ -1,0 +1,1 @@
+"""Readers of values: units, quantities, dates, times of day, ratios and ranges."""

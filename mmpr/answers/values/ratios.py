@@ -1,0 +1,45 @@
+"""Ratios (``3:4``, ``1:\\sqrt{2}``) and ranges (``10-20``, ``10 to 20 cm``)."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from mmpr.answers.formula.tree import Tree
+from mmpr.answers.values.expressions import parse_expression
+from mmpr.answers.values.quantities import Quantity, parse_quantity
+
+_TO = r"\s*(?::|：|比|\bto\b)\s*"
+_RATIO = re.compile(rf"(\d+(?:\.\d+)?){_TO}(\d+(?:\.\d+)?)(?:{_TO}(\d+(?:\.\d+)?))?")
+_RANGE = re.compile(r"(?:from |between |[Aa]ges? |[Aa]ged )?(\S+(?: \S+)?)\s*(?:-|to|~|and|至|到)\s*(\S+(?: \S+)?)")
+
+
+def parse_ratio(text: str) -> tuple[str, ...] | None:
+    """The parts of ``3:4`` or ``3 to 4`` without needless zeros; None when the text is no ratio of numbers."""
+    found = _RATIO.fullmatch(text.strip(" ."))
+    if not found:
+        return None
+    return tuple(
+        (part.rstrip("0").rstrip(".") if "." in part else part.lstrip("0") or "0") for part in found.groups() if part
+    )
+
+
+def parse_ratio_of_expressions(text: str) -> list[Tree] | None:
+    """The parts of ``1:\\sqrt{2}``, or of what stands behind an equals sign; None when they are no expressions."""
+    parts = text.rpartition("=")[2].split(":")
+    if not 2 <= len(parts) <= 3 or not set("\\√") & set(text) or "{" in text.replace("{", "", text.count("}")):
+        return None
+    found = [parse_expression(part.strip()) for part in parts]
+    return [one.tree for one in found if one] if all(one and one.unit is None for one in found) else None
+
+
+@lru_cache(maxsize=4096)
+def parse_range(text: str) -> tuple[Quantity, Quantity] | None:
+    """Both ends of ``10-20``, ``10 to 20 cm`` or ``between 3 and 5``; None when the text is no range."""
+    found = _RANGE.fullmatch(text)
+    if not found or ("and" in text and not text.startswith("between")):
+        return None
+    low, high = parse_quantity(found[1]), parse_quantity(found[2])
+    if low is None or high is None:
+        return None
+    return Quantity(low.tree, low.unit or high.unit), high
