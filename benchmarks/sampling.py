@@ -39,10 +39,10 @@ from PIL import Image
 
 from mmpr.config import Recipe, parse_recipe
 from mmpr.engine.vllm_engine import engine_args
-from mmpr.plan import make_plan, write_index
+from mmpr.pipeline.plan import make_plan, write_index
+from mmpr.pipeline.stages import Job, ingest_unit
 from mmpr.prompts import load_template, to_messages
 from mmpr.schema import Question, Rollout, sample_seed
-from mmpr.stages import Job, ingest_unit
 from mmpr.storage.shards import Unit, Units, shard
 from mmpr.storage.tables import read_rows
 

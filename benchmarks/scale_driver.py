@@ -20,11 +20,11 @@ from unittest import mock
 
 from mmpr import build as build_module
 from mmpr.config import Recipe, parse_recipe
-from mmpr.plan import Build, Plan, make_plan, write_build, write_index
+from mmpr.pipeline.plan import Build, Plan, make_plan, write_build, write_index
+from mmpr.pipeline.stages import Job
+from mmpr.pipeline.work import WORK, Left, what_is_left
 from mmpr.schema import Completions, IndexedRow, PreferenceRow, Question, Rollout, Verdicts
-from mmpr.stages import Job
 from mmpr.storage.shards import STAGES, Unit, Units, shard, write_shard
-from mmpr.storage.work import WORK, Left, what_is_left
 
 MEAN_TOKENS = 325  # between the paper's 300.0 (chosen) and 350.5 (rejected)
 QUESTION_WORDS = 60  # about its 79.5 tokens
@@ -131,7 +131,7 @@ def finished_units(data: Path, out: Path, units: int, share: float) -> None:
 
 
 def _finished(data: str, out: Path, share: float) -> tuple[Plan, Build]:
-    from mmpr.plan import read_build
+    from mmpr.pipeline.plan import read_build
 
     state = read_build(out)
     assert state is not None

@@ -14,8 +14,8 @@ Model: random Idefics3, decoder 8 layers × 512 (vocabulary 4,096, so that the o
 an 8B model), vision tower 4 layers × 128. 64 image tokens are one picture of 224 × 224 pixels, each 256 are one of
 448 × 448. Every response has 214 tokens, so TRL pads nothing. Nothing is checkpointed, everything is float32.
 
-Pairs: 32 samples of a question, 8 of them right, go through ``mmpr.pairing`` as a build does it: 4 and 8 pairs have 8
-and 16 different responses, 15 pairs have 23, which is what a build gives on average over all pass rates.
+Pairs: 32 samples of a question, 8 of them right, go through ``mmpr.pipeline.pairing`` as a build does it: 4 and 8 pairs
+have 8 and 16 different responses, 15 pairs have 23, which is what a build gives on average over all pass rates.
 ``--disjoint`` gives each pair two responses of its own instead.
 
 FLOPs are those of matrix products, convolutions and attention, by the formulas of ``torch.utils.flop_counter``
@@ -331,7 +331,7 @@ class Task:
 
 def pairs_of_a_build(wanted: int) -> list[tuple[int, int]]:
     """Pairs of one question of which 8 of 32 samples are right, chosen as a build chooses them."""
-    from mmpr.pairing import pair_by_correctness
+    from mmpr.pipeline.pairing import pair_by_correctness
     from mmpr.schema import Response, Rollout, Verdict
 
     dice = random.Random(32)

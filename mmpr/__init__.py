@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         train_model,
         write_report,
     )
-    from mmpr.judging import judge
+    from mmpr.pipeline.judging import judge
     from mmpr.storage.flat import load_pairs
 
 # Nobody is told what is done here, unless the user says so. The libraries read these when they are imported.
@@ -54,7 +54,7 @@ __all__ = [
 
 _PLACES = {
     "extract": "mmpr.answers",
-    "judge": "mmpr.judging",
+    "judge": "mmpr.pipeline.judging",
     "load_pairs": "mmpr.storage.flat",
     "match": "mmpr.answers",
 }

@@ -15,7 +15,7 @@ from mmpr import config
 from mmpr.config import Recipe
 from mmpr.errors import MmprError, OutputError
 from mmpr.extension import Extensions, RuleFunction
-from mmpr.judging import judge
+from mmpr.pipeline.judging import judge
 from mmpr.schema import Completions, PreferenceRow, Question, Reject, Rollout, Verdicts
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def build_dataset(
         EngineError: an engine did not start, or keeps dying.
     """
     from mmpr.build import build
-    from mmpr.plan import make_plan
+    from mmpr.pipeline.plan import make_plan
 
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, overrides, rules=rules, sources=sources)
@@ -327,7 +327,7 @@ def check_build(build: PathLike) -> list[Problem]:
     import sys
 
     from mmpr.check.verify import verify
-    from mmpr.progress import Steps
+    from mmpr.pipeline.progress import Steps
 
     with Steps(sys.stderr) as steps:
         return list(verify(Path(build), steps))

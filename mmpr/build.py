@@ -16,10 +16,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmpr.command import RULE_HELP, printable, run_command, this_command
+from mmpr.cli.command import RULE_HELP, printable, run_command, this_command
 
 if TYPE_CHECKING:
-    from mmpr.plan import Build, Plan
+    from mmpr.pipeline.plan import Build, Plan
     from mmpr.runners import RunnerName
     from mmpr.storage.shards import Stage
 
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> None:
         from mmpr.config import load_recipe
         from mmpr.extension import from_options
-        from mmpr.plan import make_plan
+        from mmpr.pipeline.plan import make_plan
 
         recipe = load_recipe(args.recipe, args.override, from_options(args.rule, args.source))
         plan = make_plan(recipe, str(args.recipe))
@@ -83,8 +83,8 @@ def dry_run(plan: Plan) -> None:
     from rich import box
     from rich.table import Table
 
-    from mmpr.plan import estimate
-    from mmpr.progress import print_tables
+    from mmpr.pipeline.plan import estimate
+    from mmpr.pipeline.progress import print_tables
 
     recipe = plan.recipe
     expected = estimate(plan)
@@ -118,8 +118,8 @@ def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName 
         EngineError: an engine did not start, or keeps dying.
     """
     from mmpr.models import say_remote_code
-    from mmpr.plan import prepare, write_index
-    from mmpr.progress import print_tables, reasons_table, summary_table
+    from mmpr.pipeline.plan import prepare, write_index
+    from mmpr.pipeline.progress import print_tables, reasons_table, summary_table
     from mmpr.storage.manifest import REPORT, read_manifest
     from mmpr.storage.shards import locked, remove_temporaries
 
@@ -159,9 +159,9 @@ def _next_command(plan: Plan, shown: str) -> str:
 
 def run_stages(plan: Plan, out: Path, state: Build, runner: RunnerName = "ray") -> None:
     """Whatever is not there yet, of all stages and units."""
+    from mmpr.pipeline.stages import Job
+    from mmpr.pipeline.work import what_is_left
     from mmpr.runners import start_runner
-    from mmpr.stages import Job
-    from mmpr.storage.work import what_is_left
 
     train = state.of("train")
     left = what_is_left(out, train, state.of("heldout"), state.work)
@@ -175,7 +175,7 @@ def run_stages(plan: Plan, out: Path, state: Build, runner: RunnerName = "ray") 
 
 def _finish(plan: Plan, out: Path, state: Build) -> dict[str, Any]:
     """Card and manifest, the manifest last. Nobody writes any more: what killed workers left behind goes."""
-    from mmpr.plan import verdict_changes
+    from mmpr.pipeline.plan import verdict_changes
     from mmpr.storage.manifest import write_manifest
     from mmpr.storage.shards import ATTEMPTS, STAGES, VERDICTS_BEFORE, remove_temporaries, stage_counts
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmpr.build import build
 from mmpr.config import Recipe, load_recipe, parse_recipe
-from mmpr.plan import make_plan
+from mmpr.pipeline.plan import make_plan
 from mmpr.storage.manifest import read_manifest
 from mmpr.storage.shards import Stage
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from mmpr.check.verify import verify
-from mmpr.progress import Steps
+from mmpr.pipeline.progress import Steps
 from mmpr.schema import PreferenceRow, Reject, Rollout
 from mmpr.storage.tables import read_rows
 

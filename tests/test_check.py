@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from mmpr.check.__main__ import main
 from mmpr.check.print_build import random_pairs
 from mmpr.check.verify import RowCounts
-from mmpr.command import printable
+from mmpr.cli.command import printable
 from mmpr.errors import OutputError
 from mmpr.schema import Completions, Pair, PreferenceRow, Question, Reject, Rollout
 from mmpr.storage.integrity import check_files

@@ -10,7 +10,7 @@ import pytest
 
 from mmpr.cli import COMMANDS
 from mmpr.config import load_recipe
-from mmpr.plan import estimate, make_plan
+from mmpr.pipeline.plan import estimate, make_plan
 
 ROOT = Path(__file__).parents[1]
 PAGES = [

@@ -16,7 +16,7 @@ import pytest
 from mmpr.config import parse_recipe
 from mmpr.errors import MmprError, RecipeError, RowError
 from mmpr.extension import Extensions, fingerprint_of, from_options, judge_by
-from mmpr.judging import judge
+from mmpr.pipeline.judging import judge
 from mmpr.schema import Reject, SourceRow, Verdict
 from mmpr.sources import open_source
 

@@ -19,28 +19,24 @@ PACKAGE = Path(mmpr.__file__).parent
 # Each room imports only rooms before it; rooms in one line do not know each other.
 ROOMS: tuple[tuple[str, ...], ...] = (
     ("errors", "resources"),
-    ("command",),
+    ("cli",),
     ("schema",),
     ("extension",),
     ("config",),
     ("prompts",),
     ("answers",),
-    ("judging",),
-    ("pairing", "dropout_ntp"),
     ("storage",),
     ("sources",),
     ("engine",),
     ("models",),
-    ("plan",),
-    ("stages",),
-    ("progress",),
+    ("pipeline",),
     ("runners",),
     ("hub",),
     ("inputs", "pages"),
     ("report", "export", "check"),
     ("build", "evaluate"),
     ("train",),
-    ("api", "cli"),
+    ("api",),
     ("__main__",),
 )
 RANKS = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
@@ -242,7 +238,8 @@ def test_help_answers_at_once() -> None:
 
 def test_a_plan_is_made_without_an_engine() -> None:
     seen = run(
-        "import json, sys\nimport mmpr.plan, mmpr.stages, mmpr.progress, mmpr.storage.flat, mmpr.storage.card\n"
+        "import json, sys\nimport mmpr.storage.flat, mmpr.storage.card\n"
+        "from mmpr.pipeline import plan, progress, stages\n"
         "print(json.dumps({'modules': list(sys.modules)}))"
     )
     assert not {"ray", "vllm", "torch", "transformers", "datasets", "sklearn"} & set(seen["modules"])

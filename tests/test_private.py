@@ -12,7 +12,7 @@ import pytest
 from mmpr import build as build_module
 from mmpr.config import parse_recipe
 from mmpr.errors import MmprError, OutputError, RecipeError
-from mmpr.plan import make_plan
+from mmpr.pipeline.plan import make_plan
 from mmpr.train.recipe import parse_train_recipe
 from tests.helpers import REPOSITORY, small_recipe
 
@@ -98,7 +98,7 @@ def test_builds_say_that_foreign_code_runs(
     def stop(*_: object) -> None:
         raise OutputError("far enough")
 
-    monkeypatch.setattr("mmpr.plan.prepare", stop)
+    monkeypatch.setattr("mmpr.pipeline.plan.prepare", stop)
     for trusted in (True, False):
         recipe = small_recipe(tmp_path, f"model.trust_remote_code={str(trusted).lower()}")
         with pytest.raises(OutputError, match="far enough"):

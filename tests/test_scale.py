@@ -8,9 +8,9 @@ import pytest
 
 from benchmarks import scale_driver
 from benchmarks.scale_tail import EngineModel, compare_with_turns, simulate
-from mmpr.plan import read_build
+from mmpr.pipeline.plan import read_build
+from mmpr.pipeline.work import what_is_left
 from mmpr.storage.shards import STAGES, folder
-from mmpr.storage.work import what_is_left
 
 
 @pytest.mark.parametrize(

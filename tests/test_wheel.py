@@ -17,7 +17,7 @@ import json, pathlib
 import mmpr
 from mmpr.config import load_recipe
 from mmpr.models import find_model
-from mmpr.plan import make_plan
+from mmpr.pipeline.plan import make_plan
 from mmpr.prompts import load_template
 from mmpr.resources import PIPELINES, PROMPTS
 from mmpr.train.recipe import load_train_recipe

@@ -19,7 +19,7 @@ from rich import box
 from rich.table import Table
 
 from benchmarks.fuzz.targets import TARGETS, Target, input_of
-from mmpr.progress import PLAIN_EVERY_S, print_tables
+from mmpr.pipeline.progress import PLAIN_EVERY_S, print_tables
 from mmpr.storage.shards import write_json
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent

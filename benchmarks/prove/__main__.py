@@ -16,7 +16,7 @@ from benchmarks.prove.jobs import Setup, plan
 from benchmarks.prove.page import claims_table, plot, tables
 from benchmarks.prove.results import averages, differences, read, row
 from benchmarks.prove.work import run_all
-from mmpr.command import run_command
+from mmpr.cli.command import run_command
 from mmpr.errors import MmprError
 from mmpr.storage.shards import locked, write_json, write_text
 

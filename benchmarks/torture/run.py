@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.torture.faults import ENGINE, Victim
 from benchmarks.torture.ground import REPOSITORY, Ground, kill, wait_until
 from mmpr.check.verify import verify
-from mmpr.progress import Steps
+from mmpr.pipeline.progress import Steps
 from mmpr.schema import Reject, Rollout
 from mmpr.storage.manifest import read_manifest
 from mmpr.storage.shards import Unit

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmpr.command import printable, run_command
+from mmpr.cli.command import printable, run_command
 
 if TYPE_CHECKING:
     from mmpr.storage.integrity import Problem
@@ -51,7 +51,7 @@ def _arguments() -> argparse.ArgumentParser:
 def _check(out: Path, everything: bool) -> int:
     """Check the checksums, or everything, and print the problems; returns the exit status."""
     from mmpr.check.verify import verify
-    from mmpr.progress import Steps
+    from mmpr.pipeline.progress import Steps
     from mmpr.storage.integrity import check_files
 
     with Steps(sys.stderr) as steps:

@@ -12,9 +12,9 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from mmpr.command import printable
+from mmpr.cli.command import printable
 from mmpr.errors import OutputError
-from mmpr.progress import print_tables, reasons_table, summary_table
+from mmpr.pipeline.progress import print_tables, reasons_table, summary_table
 from mmpr.schema import Pair, PreferenceRow
 from mmpr.storage.manifest import read_manifest
 from mmpr.storage.shards import MANIFEST

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from mmpr.config import ImagesSpec
 from mmpr.errors import OutputError, RowError
-from mmpr.plan import read_build
-from mmpr.progress import Steps
+from mmpr.pipeline.plan import read_build
+from mmpr.pipeline.progress import Steps
+from mmpr.pipeline.stages import judge_rollout
 from mmpr.schema import (
     IMAGE_MARK,
     Completion,
@@ -31,7 +32,6 @@ from mmpr.schema import (
     sample_seed,
 )
 from mmpr.sources.ids import Seen
-from mmpr.stages import judge_rollout
 from mmpr.storage.images import clean_image
 from mmpr.storage.integrity import Problem, check_files
 from mmpr.storage.manifest import read_manifest

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from mmpr.command import run_command
+from mmpr.cli.command import run_command
 
 
 def main(argv: list[str] | None = None) -> int:

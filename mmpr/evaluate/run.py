@@ -7,14 +7,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmpr.command import printable
+from mmpr.cli.command import printable
 from mmpr.evaluate.questions import find_data
 from mmpr.evaluate.recipes import PlannedRun, base_recipe, name_models, plan_runs
 from mmpr.evaluate.results import Evaluation, Style
 from mmpr.evaluate.store import check_folder, claim, store_questions
 from mmpr.models import say_remote_code
+from mmpr.pipeline.stages import Job
+from mmpr.pipeline.work import Left
 from mmpr.runners import RunnerName, start_runner
-from mmpr.stages import Job
 from mmpr.storage.shards import (
     ATTEMPTS,
     Stage,
@@ -26,7 +27,6 @@ from mmpr.storage.shards import (
     write_text,
 )
 from mmpr.storage.tables import read_counts
-from mmpr.storage.work import Left
 
 STAGES: tuple[Stage, ...] = ("ingest", "sample", "verify")
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from rich import box
 from rich.table import Table
 
-from mmpr.command import printable
+from mmpr.cli.command import printable
 from mmpr.evaluate.results import Difference, Evaluation, Result, Scores
-from mmpr.progress import print_tables
+from mmpr.pipeline.progress import print_tables
 
 _COLUMNS, _WITH_ENDS = 8, 3  # runs side by side, and with their intervals
 

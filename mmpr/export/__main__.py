@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmpr.command import printable, run_command
+from mmpr.cli.command import printable, run_command
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -37,7 +37,7 @@ from mmpr.export.formats import (
 )
 from mmpr.export.parts import Parts, check_source, open_parts
 from mmpr.export.readme import dataset_info, readme
-from mmpr.progress import Steps
+from mmpr.pipeline.progress import Steps
 from mmpr.schema import Pair, PreferenceRow, Reject
 from mmpr.sources.mmpr_pairs import OnReject
 from mmpr.storage.shards import locked, remove_temporaries, whole_or_absent, write_json, write_text

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmpr.errors import OutputError
-from mmpr.plan import Build, read_build
+from mmpr.pipeline.plan import Build, read_build
 from mmpr.storage.manifest import read_manifest
 from mmpr.storage.shards import MANIFEST, PLAN, shard
 

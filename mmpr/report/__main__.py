@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmpr.command import printable, run_command
+from mmpr.cli.command import printable, run_command
 
 if TYPE_CHECKING:
     from mmpr.report.contents import Finding, Report
@@ -70,7 +70,7 @@ def _show(report: Report, page: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from mmpr.progress import print_tables
+    from mmpr.pipeline.progress import print_tables
 
     table = Table(title=f"{report.name}: findings", title_justify="left", box=box.SIMPLE)
     for name in ("", "finding", "number", "threshold"):

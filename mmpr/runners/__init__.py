@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Protocol, TextIO, get_args
 
-from mmpr.stages import Job
-from mmpr.storage.work import Left
+from mmpr.pipeline.stages import Job
+from mmpr.pipeline.work import Left
 
 # Ray reads these when it is imported. Its own words go to its log files; ours are for the person at the screen.
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")

@@ -9,10 +9,10 @@ from typing import TextIO
 
 from mmpr.engine import Engine, start_engine
 from mmpr.errors import MmprError
-from mmpr.progress import BuildProgress
-from mmpr.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
+from mmpr.pipeline.progress import BuildProgress
+from mmpr.pipeline.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
+from mmpr.pipeline.work import Left
 from mmpr.storage.shards import Unit, add_counts
-from mmpr.storage.work import Left
 
 
 class LocalRunner:

@@ -26,7 +26,7 @@ import psutil
 import ray
 import ray.data
 
-from mmpr.command import Forgiving, end_politely
+from mmpr.cli.command import Forgiving, end_politely
 from mmpr.config import EngineSpec
 from mmpr.engine import start_engine
 from mmpr.engine.care import Careful, Watched, watch_loop
@@ -34,11 +34,11 @@ from mmpr.engine.lives import MOST_ATTEMPTS, Life, begin_unit, end_unit
 from mmpr.engine.turns import Turns
 from mmpr.errors import EngineDeadError, EngineError, MmprError
 from mmpr.extension import Extensions
-from mmpr.progress import BuildProgress
+from mmpr.pipeline.progress import BuildProgress
+from mmpr.pipeline.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
+from mmpr.pipeline.work import Left
 from mmpr.runners.ray_feed import AHEAD, units_as_rows
-from mmpr.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
 from mmpr.storage.shards import ATTEMPTS, Stage, Unit, add_counts, writing
-from mmpr.storage.work import Left
 
 STAGE_CPUS = 0.25
 """What a task of the light stages takes of a core, so that they run beside the engines."""

@@ -23,7 +23,6 @@ import pyarrow.parquet as pq
 from mmpr.errors import OutputError
 from mmpr.storage.card import CARD, dataset_card
 from mmpr.storage.counts import by_source
-from mmpr.storage.counts import total as total  # mmpr.progress takes it from here
 from mmpr.storage.shards import MANIFEST, PLAN, encoded, json_text, whole_or_absent, write_text
 
 FORMAT = 1

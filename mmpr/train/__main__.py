@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from mmpr.command import run_command
+from mmpr.cli.command import run_command
 
 # Without these, glibc returns every large tensor to the kernel and gets new memory page by page: a small model's step
 # on a CPU took 5 to 8 seconds, and 0.7 with them (docs/training.md).

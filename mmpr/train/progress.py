@@ -9,8 +9,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from mmpr.command import printable
-from mmpr.progress import PLAIN_EVERY_S
+from mmpr.cli.command import printable
+from mmpr.pipeline.progress import PLAIN_EVERY_S
 
 
 class TrainProgress:

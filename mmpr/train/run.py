@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mmpr import __version__
-from mmpr.command import printable
+from mmpr.cli.command import printable
 from mmpr.errors import MmprError, OutputError
 from mmpr.models import hash_files, hub_revision, say_remote_code
 from mmpr.storage.manifest import file_sha256

@@ -201,7 +201,7 @@ def lose_pair(row: PreferenceRow) -> PreferenceRow:
 
 def slow_judge() -> AbstractContextManager[Any]:
     """A judge that runs out of time on every ninth answer."""
-    from mmpr import judging
+    from mmpr.pipeline import judging
 
     judge = judging.match_many
 

@@ -9,7 +9,7 @@ import pytest
 
 from mmpr.build import build
 from mmpr.errors import MmprError
-from mmpr.plan import make_plan
+from mmpr.pipeline.plan import make_plan
 from tests.conftest import SmallBuild
 from tests.helpers import small_recipe
 

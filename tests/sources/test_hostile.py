@@ -11,7 +11,7 @@ import pytest
 from source_helpers import CHINA, ingest, opened
 
 from benchmarks.fuzz.pictures import non_pictures
-from mmpr.command import printable
+from mmpr.cli.command import printable
 from mmpr.errors import SourceError
 from mmpr.schema import Question, Reject
 

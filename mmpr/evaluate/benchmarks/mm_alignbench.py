@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from mmpr.command import run_command
+from mmpr.cli.command import run_command
 from mmpr.config import Columns
 from mmpr.errors import RowError, SourceError
 from mmpr.evaluate.benchmarks.layout import Layout, LocalBenchmark, make_row

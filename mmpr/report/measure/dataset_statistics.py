@@ -45,7 +45,7 @@ OUTCOMES = (
     "no_continuation",
     "not_asked",
 )
-"""What became of a question, by number: the outcomes of ``mmpr.pairing``, and ``not_asked``: the engine refused it."""
+"""What became of a question, by number: an outcome of pairing, or the engine refused it (``not_asked``)."""
 FLAGS = (
     "length_bias",
     "near_duplicates",
@@ -208,7 +208,7 @@ class Statistics:
         judged = sum(of_status[1:], of_status[0])
         name = {outcome: code for code, outcome in enumerate(OUTCOMES)}
         outcome = np.full(many, name["none_correct"], dtype=np.uint8)
-        # As in mmpr.pairing: the last line that applies gives the outcome.
+        # As in mmpr.pipeline.pairing: the last line that applies gives the outcome.
         outcome[of_status[2] == judged] = name["all_unparseable"]
         outcome[of_status[3] + of_status[4] == judged] = name["not_judged"]
         outcome[of_status[0] > 0] = name["correct_only_truncated"]

@@ -82,7 +82,7 @@ class JoinedUnit:
         )
 
     def first_of_its_text(self) -> Bools:
-        """Which responses are the first of their text, untruncated ones first (as ``mmpr.pairing.distinct``)."""
+        """Which responses are the first of their text, untruncated ones first (as ``pairing.distinct``)."""
         many = len(self.status)
         order = np.lexsort((np.arange(many), ~self.stopped, self.text_keys, self.response_question))
         question, key = self.response_question[order], self.text_keys[order]

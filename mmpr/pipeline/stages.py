@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmpr.config import DropoutSpec, DropoutVariant, Recipe
-from mmpr.dropout_ntp import keep_prefix
 from mmpr.engine import Engine, Request
 from mmpr.errors import RowError
 from mmpr.extension import RuleFunction
-from mmpr.judging import judge
-from mmpr.pairing import distinct, pair_by_correctness, pair_by_dropout, pass_rate
+from mmpr.pipeline.dropout import keep_prefix
+from mmpr.pipeline.judging import judge
+from mmpr.pipeline.pairing import distinct, pair_by_correctness, pair_by_dropout, pass_rate
 from mmpr.prompts import Template, load_template, without_images
 from mmpr.schema import (
     Completion,
@@ -262,7 +262,7 @@ def pair_unit(job: Job, unit: Unit) -> Counts:
 def judge_rollout(
     question: Question, rollout: Rollout, rule: str, rules: Mapping[str, RuleFunction]
 ) -> tuple[Verdict, ...]:
-    """A verdict on each response to a question with an answer (``mmpr.judging.judge``)."""
+    """A verdict on each response to a question with an answer (``mmpr.pipeline.judging.judge``)."""
     assert question.answer is not None
     texts = [response.text for response in rollout.responses]
     return judge(texts, question.answer, choices=question.choices, rule=rule, template=rollout.template, rules=rules)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmpr.pipeline.work import WORK, what_is_left
 from mmpr.schema import IndexedRow, Rollout
 from mmpr.storage.shards import STAGES, Stage, Unit, Units, done, index_shard, is_done, shard, write_shard
-from mmpr.storage.work import WORK, what_is_left
 
 
 def touch(out: Path, stage: Stage, unit: Unit) -> None:

@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.table import Table
 
-from mmpr.progress import BuildProgress, print_tables
+from mmpr.pipeline.progress import BuildProgress, print_tables
 from mmpr.train.progress import TrainProgress
-from tests.test_command import HOSTILE
+from tests.cli.test_command import HOSTILE
 
 
 @pytest.mark.parametrize("cell", ["[/bold]", "[link=http://evil]x[/link]", "[red]x", ":bomb:", "[@click=app.bell]x"])

@@ -13,6 +13,7 @@ from textwrap import shorten
 
 from mmpr.answers import entails
 from mmpr.schema import Completion, Pair, PairedResponse, Response, Rollout, Verdict, content_id
+from mmpr.storage.counts import JUDGED
 
 _REASON_CHARS = 60
 
@@ -129,7 +130,7 @@ def pair_by_dropout(rollout: Rollout, completions: Sequence[Completion], *, max_
 
 def pass_rate(verdicts: Sequence[Verdict]) -> float | None:
     """correct / (correct + incorrect + unparseable); None when nothing could be judged."""
-    judged = [verdict.status for verdict in verdicts if verdict.status in ("correct", "incorrect", "unparseable")]
+    judged = [verdict.status for verdict in verdicts if verdict.status in JUDGED]
     return judged.count("correct") / len(judged) if judged else None
 
 

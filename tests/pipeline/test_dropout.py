@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import ByteLevelBPETokenizer
 
-from mmpr.dropout_ntp import keep_prefix
+from mmpr.pipeline.dropout import keep_prefix
 
 CORPUS = [
     "The picture shows a red circle on a white table.",

@@ -11,7 +11,8 @@ import pytest
 
 from mmpr.config import Recipe, load_recipe, parse_recipe
 from mmpr.errors import OutputError, RecipeError
-from mmpr.plan import estimate, make_plan, prepare, read_build, write_build, write_index
+from mmpr.pipeline import plan as plan_module
+from mmpr.pipeline.plan import estimate, make_plan, prepare, read_build, write_build, write_index
 from mmpr.schema import IndexedRow, Question, Reject, SourceRow
 from mmpr.sources import open_source
 from mmpr.sources.selection import select_rows
@@ -137,7 +138,7 @@ def test_an_index_is_whole_or_absent(stop_at: int, tmp_path: Path, monkeypatch: 
     out.mkdir()
     with monkeypatch.context() as patch:
         for name in ("write_shard", "write_build"):
-            patch.setattr(f"mmpr.plan.{name}", count(getattr(__import__("mmpr.plan").plan, name)))
+            patch.setattr(f"mmpr.pipeline.plan.{name}", count(getattr(plan_module, name)))
         with pytest.raises(_StopError):
             write_index(out, plan)
     assert read_build(out) is None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmpr.command import end_politely, printable, run_command
+from mmpr.cli.command import end_politely, printable, run_command
 from mmpr.errors import OutputError, RecipeError
 
 HOSTILE = [
@@ -65,7 +65,7 @@ def test_a_closed_terminal_ends_a_command_unless_it_is_to_be_ignored() -> None:
 
 
 PRINTS = (
-    "import sys\nfrom mmpr.command import run_command\n"
+    "import sys\nfrom mmpr.cli.command import run_command\n"
     "def work():\n    for line in range(20_000):\n        print('line', line)\n    print('done', file=sys.stderr)\n"
     "sys.exit(run_command(work))"
 )

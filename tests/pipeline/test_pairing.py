@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmpr.pairing import Pairing, distinct, pair_by_correctness, pair_by_dropout, pass_rate
+from mmpr.pipeline.pairing import Pairing, distinct, pair_by_correctness, pair_by_dropout, pass_rate
 from mmpr.schema import Completion, Response, Rollout, Verdict
 
 STATUSES = {"+": "correct", "-": "incorrect", "?": "unparseable", "t": "timeout", "e": "error"}
@@ -143,7 +143,7 @@ def test_the_selection_depends_on_the_question_alone() -> None:
 
 def test_each_pair_of_answers_is_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr("mmpr.pairing.entails", lambda *pair, choices: asked.append(pair))
+    monkeypatch.setattr("mmpr.pipeline.pairing.entails", lambda *pair, choices: asked.append(pair))
     pair_by_correctness(*judged(" ".join(["+3"] * 16 + ["-4", "-5"] * 8)))
     assert sorted(asked) == [("4", "3"), ("5", "3")]
 

@@ -22,6 +22,7 @@ import mmpr
 from mmpr.config import Recipe, SourceSpec, fingerprint
 from mmpr.errors import MmprError, OutputError, RecipeError, RowError
 from mmpr.models import FoundModel, find_model
+from mmpr.pipeline.work import WORK
 from mmpr.prompts import load_template
 from mmpr.schema import IndexedRow, Reject, SourceRow, question_id
 from mmpr.sources import Source, open_source
@@ -40,10 +41,6 @@ from mmpr.storage.shards import (
     write_json,
     write_shard,
 )
-from mmpr.storage.work import WORK
-
-REDO: tuple[Stage, ...] = ("complete", "verify", "pair")
-"""Stages that ``--from`` may repeat; to sample again, use another output directory."""
 
 _REJECTS_A_FILE = 10_000
 _PICTURES_LOOKED_AT = 16
@@ -89,7 +86,7 @@ class Expected:
 class Build:
     """The plan as it lies in ``build.json``; ``counts`` are those of the index (``<source>/<what>``).
 
-    ``work`` says what each training unit asks for (``mmpr.storage.work.WORK``); earlier versions did not write it down.
+    ``work`` says what each training unit asks for (``mmpr.pipeline.work.WORK``); builds of earlier versions lack it.
     """
 
     units: dict[Split, int]

@@ -16,9 +16,10 @@ from PIL import Image
 from mmpr.engine import Reply, Request
 from mmpr.engine.replay import ReplayEngine
 from mmpr.errors import EngineDeadError, RowError
-from mmpr.plan import make_plan, read_build, write_index
+from mmpr.pipeline import stages
+from mmpr.pipeline.plan import make_plan, read_build, write_index
+from mmpr.pipeline.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
 from mmpr.schema import Completions, PreferenceRow, Question, Reject, Response, Rollout, Verdicts, sample_seed
-from mmpr.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
 from mmpr.storage.shards import Unit, shard
 from mmpr.storage.tables import read_counts, read_rows
 from tests.conftest import SmallBuild
@@ -397,7 +398,8 @@ def test_timeouts_and_errors_are_rejects_and_make_no_pair(
     statuses = ["correct", "timeout", "error"]
     stored(the_job, unit, [f"Final answer: {i}" for i in range(3)], "en")
     monkeypatch.setattr(
-        "mmpr.judging.match_many", lambda rows: [Verdict(s, row["pred"]) for s, row in zip(statuses, rows, strict=True)]
+        "mmpr.pipeline.judging.match_many",
+        lambda rows: [Verdict(s, row["pred"]) for s, row in zip(statuses, rows, strict=True)],
     )
     counts = verify_unit(the_job, unit)
     rows = rows_of(the_job.out, "verdicts")
@@ -446,7 +448,7 @@ def test_a_build_in_pieces_is_the_build_in_one(small_build: SmallBuild, tmp_path
     out = tmp_path / "out"
     for steps in range(0, 40, 3):
         stop_after[0] = steps
-        with mock.patch("mmpr.stages.write_shard", stops(__import__("mmpr.stages").stages.write_shard)):
+        with mock.patch("mmpr.pipeline.stages.write_shard", stops(stages.write_shard)):
             try:
                 manifest = build_without_ray(small_build.recipe, out)
             except StopError:

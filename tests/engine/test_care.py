@@ -226,7 +226,7 @@ def test_questions_that_kill_one_after_the_other_end_the_build(tmp_path: Path, m
         return answer(request)
 
     many = [Request(f"question {i}", (), 2, i) for i in range(3 * MOST_ATTEMPTS)]
-    monkeypatch.setattr("tests.test_care.QUESTIONS", many)
+    monkeypatch.setattr("tests.engine.test_care.QUESTIONS", many)
     with pytest.raises(EngineError, match="its engine died every time"):
         live_until_done(tmp_path, act)
 

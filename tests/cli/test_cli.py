@@ -52,7 +52,9 @@ def test_the_status_is_the_commands_own(tmp_path: Path) -> None:
     assert run("-m", "mmpr", "check", "nowhere", cwd=tmp_path).returncode == 1
 
 
-@pytest.mark.parametrize("file", ["build.py", "check/__main__.py", "report/__main__.py", "train/__main__.py", "cli.py"])
+@pytest.mark.parametrize(
+    "file", ["build.py", "check/__main__.py", "report/__main__.py", "train/__main__.py", "__main__.py"]
+)
 def test_files_run_as_scripts(file: str, tmp_path: Path) -> None:
     """As an editor's Run does: the file's own folder is then the first place to import from."""
     done = run(ROOT / file, "--help", cwd=tmp_path)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from mmpr.storage.manifest import total
+from mmpr.storage.counts import JUDGED, METHODS, total
 
 PLAIN_EVERY_S = 10.0
 _POLL_S = 0.5
@@ -51,7 +51,7 @@ class BuildProgress:
         """Add the counts of a judged unit."""
         for name, by in counts.items():
             what = name.split("/", 1)[1]
-            if what in ("correct", "incorrect", "unparseable"):
+            if what in JUDGED:
                 self._statuses["judged"] += by
                 self._statuses["correct"] += by if what == "correct" else 0
 
@@ -181,9 +181,8 @@ def summary_table(manifest: dict[str, Any]) -> Table:
     """What a build holds, a line a source."""
     counts = manifest["counts"]
     table = Table(title=manifest["recipe"]["name"], title_justify="left", box=box.SIMPLE)
-    methods = ("correctness", "format", "dropout")
     table.add_column("source")
-    for name in ("questions", "responses", "correct", "incorrect", "unclear", "pairs", *methods):
+    for name in ("questions", "responses", "correct", "incorrect", "unclear", "pairs", *METHODS):
         table.add_column(name, justify="right")
     sources = [spec["name"] for spec in manifest["recipe"]["sources"]]
     for source in [*sources, None]:
@@ -192,12 +191,9 @@ def summary_table(manifest: dict[str, Any]) -> Table:
         def of(stage: str, what: str, chosen: list[str] | None = chosen) -> int:
             return total(counts[stage], what, chosen if chosen is not None else sources)
 
-        judged = sum(of("verify", status) for status in ("correct", "incorrect", "unparseable"))
-        shares = [
-            f"{of('verify', status) / judged:.1%}" if judged else "-"
-            for status in ("correct", "incorrect", "unparseable")
-        ]
-        pairs = [of("pair", f"pairs/{method}") for method in methods]
+        judged = sum(of("verify", status) for status in JUDGED)
+        shares = [f"{of('verify', status) / judged:.1%}" if judged else "-" for status in JUDGED]
+        pairs = [of("pair", f"pairs/{method}") for method in METHODS]
         if source is None:
             table.add_section()
         table.add_row(
