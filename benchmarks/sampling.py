@@ -233,11 +233,11 @@ def _generate(llm: Any, recipe: Recipe, asked: list[dict[str, Any]], place: int,
 
 def mmpr(args: argparse.Namespace) -> Measured:
     """The build's own graph from the questions' shards to the rollouts' shards; judging is left out."""
-    from mmpr.runners import ray_graph
+    from mmpr.runners import ray_graph, ray_session
     from mmpr.runners.ray_feed import units_as_rows
 
     with prepared(args) as (job, units):
-        with ray_graph.session(job.out / "logs" / "ray.log"):
+        with ray_session.session(job.out / "logs" / "ray.log"):
             meter = ray_graph.start_meter()
             graph = units_as_rows(units, job.out, "complete", len(units)).map(_Gate(job.out), **_GATE_RESOURCES)
             pool = ray_graph.actor_pool(job.recipe.engine)
@@ -257,11 +257,11 @@ def ray_data_llm(args: argparse.Namespace) -> Measured:
     import ray
     from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
-    from mmpr.runners import ray_graph
+    from mmpr.runners import ray_graph, ray_session
 
     with prepared(args) as (job, units):
         recipe = job.recipe
-        with ray_graph.session(job.out / "logs" / "ray.log"):
+        with ray_session.session(job.out / "logs" / "ray.log"):
             rows = [
                 {"number": number, "place": place, **request}
                 for number, unit in enumerate(units)

@@ -96,10 +96,10 @@ class _ReachedError(Exception):
 
 def resume(data: str, out: str) -> dict[str, Any]:
     """The build command itself on a directory with finished units, to the point where it would start Ray."""
-    from mmpr.runners import ray_graph
+    from mmpr.runners import ray_session
 
     start, cpu = time.perf_counter(), time.process_time()
-    with mock.patch.object(ray_graph, "session", side_effect=_ReachedError):
+    with mock.patch.object(ray_session, "session", side_effect=_ReachedError):
         try:
             build_module.build(make_plan(recipe_of(data), "scale"), Path(out))
         except _ReachedError:
@@ -140,7 +140,7 @@ def _finished(data: str, out: Path, share: float) -> tuple[Plan, Build]:
 
 def rate(data: str, out: str, judged: bool) -> dict[str, Any]:
     """Responses a second from the index to shards on disk, from the first unit that is through to the last."""
-    from mmpr.runners import ray_graph
+    from mmpr.runners import ray_graph, ray_session
 
     plan = make_plan(recipe_of(data), "scale")
     to = Path(out)
@@ -148,7 +148,7 @@ def rate(data: str, out: str, judged: bool) -> dict[str, Any]:
     job, units = Job(plan.recipe, to, plan.model.revision), state.of("train")
     ends: list[float] = []
     begin = time.perf_counter()
-    with ray_graph.session(to / "logs" / "ray.log"):
+    with ray_session.session(to / "logs" / "ray.log"):
         meter = ray_graph.start_meter()
         if judged:
             left = Left(units, Units("train", len(units), ()), Units("heldout", 0), {})

@@ -15,8 +15,8 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
-from mmpr.engine import Engine, Reply, Request
 from mmpr.engine.lives import MOST_DEATHS_ALONE, History, Life
+from mmpr.engine.request import Engine, Reply, Request
 from mmpr.errors import EngineDeadError, RowError
 
 HARMLESS = Request("What is 1 + 1?", (), 1, 0)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmpr.engine import Request
+from mmpr.engine.request import Request
 from mmpr.errors import EngineError, EngineStartError
 from mmpr.schema import content_id
 from mmpr.storage.shards import ATTEMPTS, Unit, writing

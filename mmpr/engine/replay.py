@@ -22,7 +22,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from mmpr.config import Recipe
-from mmpr.engine import Reply, Request
+from mmpr.engine.request import Reply, Request
 from mmpr.errors import EngineDeadError, RowError
 from mmpr.prompts import without_images
 from mmpr.schema import Response, content_id

@@ -13,7 +13,7 @@ import heapq
 import itertools
 import sys
 
-from mmpr.engine import Engine, Reply, Request
+from mmpr.engine.request import Engine, Reply, Request
 
 ROOM = 4
 """Samples let in, in units of what the engine works on at once.

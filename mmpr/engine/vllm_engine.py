@@ -18,8 +18,8 @@ from typing import Any
 from PIL import Image
 
 from mmpr.config import Recipe
-from mmpr.engine import Reply, Request
 from mmpr.engine.lives import last_words
+from mmpr.engine.request import Reply, Request
 from mmpr.errors import EngineDeadError, EngineStartError, RowError
 from mmpr.prompts import to_messages
 from mmpr.schema import Response

@@ -67,7 +67,8 @@ def start_runner(name: RunnerName, log: Path) -> Iterator[Runner]:
 
         yield LocalRunner()
         return
-    from mmpr.runners.ray_graph import RayRunner, session
+    from mmpr.runners.ray_graph import RayRunner
+    from mmpr.runners.ray_session import session
 
     with session(log) as terminal:
         yield RayRunner(terminal)

@@ -1,32 +1,24 @@
-"""Ray: one machine or a cluster, and the graph of stages on it. Only it and ``ray_feed`` import ray.
-
-What Ray reads of the environment is set in ``mmpr.runners``, which is imported first.
-"""
+"""The stages of a job as one streaming graph on Ray: engines as actors, the light stages as tasks beside them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import functools
-import io
 import itertools
-import logging
 import os
 import re
 import shutil
 import socket
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TextIO
 
 import psutil
 import ray
 import ray.data
 
-from mmpr.cli.command import Forgiving, end_politely
 from mmpr.config import EngineSpec
 from mmpr.engine import start_engine
 from mmpr.engine.care import Careful, Watched, watch_loop
@@ -38,7 +30,8 @@ from mmpr.pipeline.progress import BuildProgress
 from mmpr.pipeline.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
 from mmpr.pipeline.work import Left
 from mmpr.runners.ray_feed import AHEAD, units_as_rows
-from mmpr.storage.shards import ATTEMPTS, Stage, Unit, add_counts, writing
+from mmpr.runners.ray_session import address
+from mmpr.storage.shards import ATTEMPTS, Stage, Unit, add_counts
 
 STAGE_CPUS = 0.25
 """What a task of the light stages takes of a core, so that they run beside the engines."""
@@ -50,110 +43,7 @@ _LIGHT: dict[str, Any] = {"num_cpus": STAGE_CPUS}
 
 _REPORT_EVERY_S = 0.5
 _METER_LIMIT_S = 5.0
-_LONGEST_SOCKET = 107  # bytes
-_SOCKET = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 _RAISED = re.compile(r"(?!ray\.)[\w.]*(Error|Exception)\b.*:")
-
-
-@contextlib.contextmanager
-def session(log: Path) -> Iterator[TextIO]:
-    """Ray for a while: the cluster that ``RAY_ADDRESS`` names, or one on this machine alone, which ends with it.
-
-    A process that has Ray already keeps it.
-
-    Yields where to speak to the person. Ray tells of every actor that it ends and of every task that it begins again,
-    on this process's standard streams: that, and what it says while it starts, goes to ``log``.
-
-    Raises:
-        MmprError: no connection.
-        OutputError: the log cannot be written.
-    """
-    terminal = sys.stderr
-    ours = not ray.is_initialized()  # a notebook may have Ray already, and goes on with it afterwards
-    local = {"include_dashboard": False, "_temp_dir": _temp_dir()} if ours and _address() == "local" else {}
-    with _side_log(log) as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-        try:
-            with _stderr_to(file):
-                if ours:
-                    _connect(log, local)
-                _quiet_ray_data()
-            end_politely()  # Ray has put its own way of ending in place
-            yield terminal
-        finally:
-            if ours:
-                ray.shutdown()
-
-
-def _side_log(path: Path) -> io.TextIOWrapper:
-    """Open a log whose own trouble, such as a full disk, does not stand before the error that a build ends with."""
-    with writing(path):
-        path.parent.mkdir(exist_ok=True)
-        return io.TextIOWrapper(io.BufferedWriter(Forgiving(path, "a")), encoding="utf-8")
-
-
-def _address() -> str:
-    return os.environ.get("RAY_ADDRESS") or "local"
-
-
-def _connect(log: Path, local: dict[str, Any]) -> None:
-    address = _address()
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
-    except (OSError, RuntimeError, ValueError) as error:
-        hint = "" if local else "; a cluster that wants a token wants RAY_AUTH_MODE=token here too (docs/cluster.md)"
-        raise MmprError(f"Ray: cannot connect to {address!r}: {error}; its words are in {log}{hint}") from None
-
-
-def _temp_dir() -> str | None:
-    """Where Ray may keep its sockets and logs on this machine; None where its own choice does.
-
-    Sockets have paths of at most 107 bytes, and Ray takes ASCII only.
-
-    Raises:
-        MmprError: there is no such place.
-    """
-    chosen = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
-    why = _unfit(chosen / "ray")
-    if why is None:
-        return None
-    for place in (Path("/tmp/ray"), Path(f"/tmp/ray-{os.getuid()}"), Path("/dev/shm") / f"ray-{os.getuid()}"):
-        if _unfit(place) is None:
-            print(f"note: Ray's own files go to {place}, since {chosen} {why}", file=sys.stderr, flush=True)
-            return str(place)
-    raise MmprError(f"Ray: {chosen} {why}; set RAY_TMPDIR to a folder that can be written, with a short ASCII name")
-
-
-def _unfit(place: Path) -> str | None:
-    """Why Ray cannot keep its files in a folder, which is made if need be; None where it can."""
-    text = str(place)
-    if not text.isascii():
-        return "is not ASCII"
-    if len(text) > _LONGEST_SOCKET - len(_SOCKET):
-        return "is too long for the names of sockets"
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        return f"cannot be written ({error.strerror})"
-    return None if os.access(place, os.W_OK | os.X_OK) else "cannot be written"
-
-
-def _quiet_ray_data() -> None:
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-
-
-@contextlib.contextmanager
-def _stderr_to(file: TextIO) -> Iterator[None]:
-    """Point the standard error of this process (Ray's C++ parts write to it directly) at a file for a while."""
-    kept = os.dup(2)
-    try:
-        os.dup2(file.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def start_meter() -> Any:
@@ -353,7 +243,7 @@ def check_room(spec: EngineSpec, terminal: TextIO) -> None:
     beside = f" and the other stages {others:g}" if others else ""
     wanted = f"the recipe's {spec.actors} engines want {each:g} each{beside}"
     remedy = f"lower engine.actors or engine.{kind.lower()}s_per_actor"
-    if _address() == "local":
+    if address() == "local":
         raise EngineError(f"this machine has {here}, {wanted}; {remedy}, or set RAY_ADDRESS to a cluster")
     places = f"{len(nodes)} node{'s' if len(nodes) > 1 else ''}"
     print(

@@ -37,7 +37,7 @@ def test_a_unit_waits_for_the_one_far_enough_before_it(tmp_path: Path, monkeypat
 
 @pytest.mark.timeout(200)
 def test_a_killed_feed_neither_loses_nor_repeats_a_unit(tmp_path: Path) -> None:
-    from mmpr.runners import ray_graph
+    from mmpr.runners import ray_session
 
     count, kill_at = 24, (3, 11)
     (tmp_path / "pairs").mkdir()
@@ -47,7 +47,7 @@ def test_a_killed_feed_neither_loses_nor_repeats_a_unit(tmp_path: Path) -> None:
         return row
 
     seen, killed = [], set()
-    with ray_graph.session(tmp_path / "ray.log"):
+    with ray_session.session(tmp_path / "ray.log"):
         rows = ray_feed.units_as_rows(Units("train", count), tmp_path, "pair", 4).map(done, num_cpus=0.25)
         for row in rows.iter_rows():
             seen.append(row["number"])
@@ -67,7 +67,7 @@ def kill_feeds() -> set[int]:
 
 @pytest.mark.timeout(200)
 def test_every_unit_is_a_block_and_ray_keeps_no_record_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmpr.runners import ray_graph
+    from mmpr.runners import ray_session
 
     kept: list[int] = []
 
@@ -77,7 +77,7 @@ def test_every_unit_is_a_block_and_ray_keeps_no_record_of_it(tmp_path: Path, mon
             kept.append(sum(len(records) for op in executor._topology for records in op.get_stats().values()))
 
     monkeypatch.setattr(ray_feed, "_ForgetsBlocks", Watches)
-    with ray_graph.session(tmp_path / "ray.log"):
+    with ray_session.session(tmp_path / "ray.log"):
         rows = ray_feed.units_as_rows(Units("train", 30), tmp_path, "pair", 30)
         seen = list(
             rows.map_batches(lambda batch: {**batch, "rows": [len(batch["number"])]}, num_cpus=0.25).iter_rows()

@@ -17,8 +17,9 @@ import ray
 from mmpr.config import EngineSpec
 from mmpr.engine.lives import MOST_ATTEMPTS
 from mmpr.errors import EngineError, MmprError, OutputError
-from mmpr.runners import ray_graph
-from mmpr.runners.ray_graph import STAGE_CPUS, _cause, _side_log, actor_pool, check_room
+from mmpr.runners import ray_graph, ray_session
+from mmpr.runners.ray_graph import STAGE_CPUS, _cause, actor_pool, check_room
+from mmpr.runners.ray_session import _side_log
 
 ONE, TWO = [{"CPU": 2.0}], [{"CPU": 2.0}, {"CPU": 2.0}, {}]
 GPUS = [{"CPU": 8.0, "GPU": 2.0}]
@@ -104,7 +105,7 @@ def test_deaths_over_a_task_are_counted(tmp_path: Path) -> None:
             os._exit(1)
         return {"deaths": ray_graph._deaths()}
 
-    with ray_graph.session(tmp_path / "ray.log"):
+    with ray_session.session(tmp_path / "ray.log"):
         rows = ray.data.range(2, override_num_blocks=1).map(die_once, **ray_graph._LIGHT).take_all()
     assert rows == [{"deaths": 1}] * 2
 
@@ -165,15 +166,15 @@ def test_ray_keeps_its_files_where_it_can(
         if name == "file":
             (chosen / "ray").touch()
         monkeypatch.setenv("RAY_TMPDIR", str(chosen))
-        place = ray_graph._temp_dir()
+        place = ray_session._temp_dir()
     assert (place is None) == (told is None)
     assert told is None or f"since {chosen} {told}" in capsys.readouterr().err
 
 
 def test_a_place_that_nobody_has_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_graph, "_unfit", lambda place: "cannot be written")
+    monkeypatch.setattr(ray_session, "_unfit", lambda place: "cannot be written")
     with pytest.raises(MmprError, match="set RAY_TMPDIR to a folder that can be written"):
-        ray_graph._temp_dir()
+        ray_session._temp_dir()
 
 
 def test_a_local_cluster_wants_neither_a_home_nor_a_short_temporary_folder(tmp_path: Path) -> None:
@@ -182,7 +183,7 @@ def test_a_local_cluster_wants_neither_a_home_nor_a_short_temporary_folder(tmp_p
     long.mkdir()
     code = textwrap.dedent("""
         import os, pathlib, subprocess, sys
-        from mmpr.runners.ray_graph import ray, session
+        from mmpr.runners.ray_session import ray, session
         with session(pathlib.Path("ray.log")) as terminal:
             print(ray.get(ray.remote(lambda: 6 * 7).remote()), len(os.environ["RAY_AUTH_TOKEN"]), file=terminal)
             ask = f"import ray; ray.init({ray.get_runtime_context().gcs_address!r}, logging_level=50)"
