@@ -15,7 +15,7 @@ from mmpr import config
 from mmpr.config import Recipe
 from mmpr.errors import MmprError, OutputError
 from mmpr.extension import Extensions, RuleFunction
-from mmpr.pipeline.judging import judge
+from mmpr.pipeline.judging import NO_RULES, judge
 from mmpr.schema import Completions, PreferenceRow, Question, Reject, Rollout, Verdicts
 
 if TYPE_CHECKING:
@@ -266,6 +266,7 @@ def evaluate_models(
     styles: Sequence[Style] = ("reason",),
     template: str | None = None,
     overrides: Sequence[str] = (),
+    rules: Mapping[str, RuleFunction] | None = None,
 ) -> Evaluation:
     """Accuracy of one or several models on held-out questions or a benchmark: ``mmpr evaluate``.
 
@@ -277,6 +278,7 @@ def evaluate_models(
         styles: ``reason``, ``direct`` or both.
         template: the prompt template that asks for reasoning (default: the source's).
         overrides: ``key.path=value``, as on the command line.
+        rules: answer rules of your own, see ``load_recipe``.
     """
     from mmpr.evaluate.run import evaluate
 
@@ -289,6 +291,7 @@ def evaluate_models(
         styles=styles,
         template=template,
         overrides=overrides,
+        extensions=Extensions(dict(rules or {})),
     )
 
 
@@ -322,12 +325,15 @@ def write_report(
     return make.write_report(report, (Path(out) if out is not None else make.report_folder(Path(data))).absolute())
 
 
-def check_build(build: PathLike) -> list[Problem]:
-    """Everything that is wrong with a finished build, proved byte by byte and pair by pair: ``mmpr check --verify``."""
+def check_build(build: PathLike, rules: Mapping[str, RuleFunction] = NO_RULES) -> list[Problem]:
+    """Everything that is wrong with a finished build, proved byte by byte and pair by pair: ``mmpr check --verify``.
+
+    ``rules`` are those of your own by which it was judged.
+    """
     import sys
 
     from mmpr.check.verify import verify
     from mmpr.pipeline.progress import Steps
 
     with Steps(sys.stderr) as steps:
-        return list(verify(Path(build), steps))
+        return list(verify(Path(build), steps, rules))

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmpr.cli.command import RULE_HELP, printable, run_command, this_command
+from mmpr.cli.command import RULE_HELP, RUNNER_HELP, RUNNERS, printable, run_command, this_command
 
 if TYPE_CHECKING:
     from mmpr.pipeline.plan import Build, Plan
@@ -61,12 +61,7 @@ def _arguments() -> argparse.ArgumentParser:
         choices=("complete", "verify", "pair"),
         help="redo this stage and those after it from the stored responses",
     )
-    parser.add_argument(
-        "--runner",
-        choices=("ray", "local"),
-        default="ray",
-        help="local: one engine in this process, without Ray, to debug with (default: ray)",
-    )
+    parser.add_argument("--runner", choices=RUNNERS, default="ray", help=RUNNER_HELP)
     parser.add_argument("--rule", action="append", default=[], metavar="NAME=module:function", help=RULE_HELP)
     parser.add_argument(
         "--source",

@@ -114,7 +114,7 @@ def test_the_command_line_means_the_same_build(dots: Path) -> None:
     ("words", "problem"),
     [
         (SOURCE, "a rule of your own (--rule off_by_one=module:function)"),
-        (RULE, "source 'dots' is of type python: give its rows (--source dots=module:function"),
+        (RULE, "source 'dots': is of type python: give its rows (--source dots=module:function"),
         ((*SOURCE, "--rule", "off_by_one=operator:eq"), "what it is made of cannot be read"),
     ],
 )
@@ -134,3 +134,18 @@ def test_another_rule_judges_again(dots: Path) -> None:
     done = subprocess.run([*command, "--from", "verify"], capture_output=True, text=True, timeout=280, cwd=dots.parent)
     assert done.returncode == 0, done.stderr
     assert "verdicts changed: " in done.stdout
+
+
+def test_the_proof_asks_for_the_rule(dots: Path) -> None:
+    """After the build was judged by another rule, which lies beside it."""
+
+    def check(*rule: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "mmpr", "check", dots, "--verify", *rule]
+        return subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=dots.parent, check=False)
+
+    assert "pairs of the rule 'off_by_one' were not judged again: it is not mmpr's" in check().stdout
+    assert check("--rule", "off_by_one=other_rule:off_by_one").returncode == 0
+    (dots.parent / "third_rule.py").write_text((dots.parent / "other_rule.py").read_text().replace("<= 2", "<= 3"))
+    third = check("--rule", "off_by_one=third_rule:off_by_one")
+    assert "pairs were judged by another version of the rule 'off_by_one'" in third.stdout
+    assert (check().returncode, third.returncode) == (1, 1)

@@ -17,6 +17,7 @@ from mmpr.config import parse_recipe
 from mmpr.errors import MmprError, RecipeError, RowError
 from mmpr.extension import Extensions, fingerprint_of, from_options, judge_by
 from mmpr.pipeline.judging import judge
+from mmpr.pipeline.plan import make_plan
 from mmpr.schema import Reject, SourceRow, Verdict
 from mmpr.sources import open_source
 
@@ -76,7 +77,6 @@ def test_judging_by_a_rule_takes_extracted_answers() -> None:
         ({"rules": {"close": close, "default": close}}, "rule 'default': mmpr has a rule of this name"),
         ({"rules": {"close": 7}}, "rule 'close': 7 is no function"),
         ({"rules": {"close": close, "far": close}}, "no source has the rule 'far'"),
-        ({"sources": {}}, "source 'mine' is of type python: give its rows (--source mine=module:function"),
         ({"sources": {"mine": list, "other": list}}, "there is no source 'other' of type python"),
         ({"extensions": {}}, "extensions: not a setting of recipes"),
     ],
@@ -85,6 +85,11 @@ def test_what_does_not_fit_is_a_problem_of_the_recipe(changes: dict[str, Any], p
     with pytest.raises(RecipeError) as told:
         recipe_with(**changes)
     assert problem in str(told.value)
+
+
+def test_a_source_that_nobody_gives_is_a_problem_of_the_plan() -> None:
+    with pytest.raises(RecipeError, match=r"source 'mine': is of type python: give its rows \(--source mine=module:"):
+        make_plan(recipe_with(sources={}), "recipe")
 
 
 def rows_of(given: Any, folder: Path = Path()) -> list[SourceRow | Reject]:

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmpr.cli.command import printable, run_command
+from mmpr.cli.command import RULE_HELP, printable, run_command
 
 if TYPE_CHECKING:
     from mmpr.storage.integrity import Problem
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
             from mmpr.check.print_build import print_build
 
             print_build(args.out, args.pairs, args.seed)
-        return _check(args.out, args.verify)
+        return _check(args.out, args.verify, args.rule)
 
     return run_command(work, stopped="stopped")
 
@@ -45,17 +45,19 @@ def _arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--pairs", type=int, default=3, metavar="N", help="how many random pairs to show (default: 3)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="which random pairs (default: 0)")
+    parser.add_argument("--rule", action="append", default=[], metavar="NAME=module:function", help=RULE_HELP)
     return parser
 
 
-def _check(out: Path, everything: bool) -> int:
+def _check(out: Path, everything: bool, rules: list[str]) -> int:
     """Check the checksums, or everything, and print the problems; returns the exit status."""
     from mmpr.check.verify import verify
+    from mmpr.extension import from_options
     from mmpr.pipeline.progress import Steps
     from mmpr.storage.integrity import check_files
 
     with Steps(sys.stderr) as steps:
-        found = _tell(verify(out, steps) if everything else check_files(out))
+        found = _tell(verify(out, steps, from_options(rules).rules) if everything else check_files(out))
     if found:
         print(f"\n{found:,} problem{'s' if found > 1 else ''} in {out}")
         return 1

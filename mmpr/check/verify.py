@@ -12,11 +12,14 @@ from pathlib import Path
 
 from mmpr.config import ImagesSpec
 from mmpr.errors import OutputError, RowError
+from mmpr.extension import RuleFunction, fingerprint_of
+from mmpr.pipeline.judging import NO_RULES
 from mmpr.pipeline.plan import read_build
 from mmpr.pipeline.progress import Steps
 from mmpr.pipeline.stages import judge_rollout
 from mmpr.schema import (
     IMAGE_MARK,
+    RULES,
     Completion,
     Completions,
     IndexedRow,
@@ -57,6 +60,7 @@ class _Settings:
     samples: Mapping[str, int]
     rules: Mapping[str, str]
     limits: ImagesSpec
+    own_rules: Mapping[str, RuleFunction]
 
 
 @dataclass(slots=True)
@@ -77,8 +81,8 @@ class RowCounts:
         return self.ids[table].add(content_id(id))  # a damaged shard may hold any text as an id
 
 
-def verify(out: Path, steps: Steps) -> Iterator[Problem]:
-    """Everything that is wrong with a build.
+def verify(out: Path, steps: Steps, rules: Mapping[str, RuleFunction] = NO_RULES) -> Iterator[Problem]:
+    """Everything that is wrong with a build; ``rules`` are the user's own, by which pairs are judged again.
 
     Raises:
         OutputError: there is no finished build, or its manifest cannot be read.
@@ -94,6 +98,7 @@ def verify(out: Path, steps: Steps) -> Iterator[Problem]:
             {str(spec["name"]): int(spec["samples"] or recipe["sampling"]["samples"]) for spec in recipe["sources"]},
             {str(spec["name"]): str(spec["rule"]) for spec in recipe["sources"]},
             ImagesSpec(**recipe["images"]),
+            rules,
         )
         told = {
             (stage, source, what): int(count)
@@ -108,6 +113,7 @@ def verify(out: Path, steps: Steps) -> Iterator[Problem]:
     except OutputError as error:
         yield Problem(PLAN, str(error), "restore it from a copy")
         return
+    yield from _rule_problems(settings.rules.values(), rules, manifest.get("extensions", {}))
     if build is None:
         return  # check_files has missed it
     rows = RowCounts()
@@ -237,7 +243,8 @@ def _answers(
             *_from_responses(pairs, rollout_of, completions.get(pairs.id)),
         ]
         if not problems:
-            problems = [*_judged(pairs, question, rollout_of, settings.rules.get(pairs.source, "default"))]
+            rule = settings.rules.get(pairs.source, "default")
+            problems = [*_judged(pairs, question, rollout_of, rule, settings.own_rules)]
         yield from (replace(problem, where=where) for problem in problems)
 
 
@@ -281,12 +288,30 @@ def _joined(item: Completion) -> Response:
     return Response(item.prefix + end.text, end.seed, end.finish_reason, item.prefix_tokens + end.tokens)
 
 
-def _judged(row: PreferenceRow, question: Question, rollout: Rollout, rule: str) -> Iterator[Problem]:
+def _rule_problems(
+    names: Iterable[str], rules: Mapping[str, RuleFunction], told: Mapping[str, Mapping[str, str]]
+) -> Iterator[Problem]:
+    """Rules of the user's own that are not given, or not those that the build was judged by."""
+    for name in sorted(set(names) - set(RULES)):
+        if name not in rules:
+            remedy = f"add --rule {name}=module:function"
+            yield Problem(MANIFEST, f"pairs of the rule {name!r} were not judged again: it is not mmpr's", remedy)
+        elif told.get("rules", {}).get(name) != fingerprint_of(rules[name]):
+            yield Problem(MANIFEST, f"pairs were judged by another version of the rule {name!r}", _REJUDGE)
+
+
+def _judged(
+    row: PreferenceRow, question: Question, rollout: Rollout, rule: str, rules: Mapping[str, RuleFunction]
+) -> Iterator[Problem]:
     """Pairs that are wrong when judged again, and dropout pairs that do not share their beginning."""
     statuses: list[str] = []
+    if rule not in RULES and rule not in rules:
+        return  # told by _rule_problems
     if question.answer is not None:
         again = tuple(_sampled(response) for response in row.responses)
-        statuses = [verdict.status for verdict in judge_rollout(question, replace(rollout, responses=again), rule, {})]
+        statuses = [
+            verdict.status for verdict in judge_rollout(question, replace(rollout, responses=again), rule, rules)
+        ]
     for place, pair in enumerate(row.pairs):
         what = _dropout(row, pair) if question.answer is None else _correctness(pair, statuses)
         if not what and row.responses[pair.chosen].finish_reason != "stop":

@@ -16,6 +16,8 @@ from mmpr.errors import MmprError
 
 INTERRUPTED = 130
 RULE_HELP = "an answer rule of your own: function(answer, truth, choices) -> True, False, or None where it cannot tell"
+RUNNERS = ("ray", "local")
+RUNNER_HELP = "local: one engine in this process, without Ray, to debug with (default: ray)"
 KEPT = "stopped; what is finished is kept, and the same command goes on"
 
 

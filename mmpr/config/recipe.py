@@ -266,10 +266,6 @@ def _extension_problems(recipe: Recipe, extensions: Extensions) -> list[str]:
     wanted = {spec.name for spec in specs if isinstance(spec, PythonSource)}
     rules = {spec.rule for spec in specs}
     return [
-        *(
-            f"source {name!r} is of type python: give its rows (--source {name}=module:function, or sources=)"
-            for name in sorted(wanted - extensions.sources.keys())
-        ),
         *(f"there is no source {name!r} of type python" for name in sorted(extensions.sources.keys() - wanted)),
         *(f"no source has the rule {name!r}" for name in sorted(extensions.rules.keys() - rules)),
     ]

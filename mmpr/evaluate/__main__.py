@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from mmpr.cli.command import run_command
+from mmpr.cli.command import RULE_HELP, RUNNER_HELP, RUNNERS, run_command
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,6 +18,7 @@ def main(argv: list[str] | None = None) -> int:
         from mmpr.evaluate.results import STYLES
         from mmpr.evaluate.run import evaluate
         from mmpr.evaluate.terminal import show
+        from mmpr.extension import from_options
 
         evaluation = evaluate(
             args.model,
@@ -27,6 +28,8 @@ def main(argv: list[str] | None = None) -> int:
             styles=STYLES if args.style == "both" else (args.style,),
             template=args.template,
             overrides=args.override,
+            runner=args.runner,
+            extensions=from_options(args.rule),
         )
         show(evaluation)
         out = args.out.absolute()
@@ -68,6 +71,8 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--template", metavar="T", help="the template that asks for reasoning (default: the source's, en)"
     )
+    parser.add_argument("--runner", choices=RUNNERS, default="ray", help=RUNNER_HELP)
+    parser.add_argument("--rule", action="append", default=[], metavar="NAME=module:function", help=RULE_HELP)
     parser.add_argument(
         "override",
         nargs="*",

@@ -13,6 +13,7 @@ from mmpr.errors import MmprError, RecipeError
 from mmpr.evaluate.questions import QuestionSource
 from mmpr.evaluate.results import Style
 from mmpr.evaluate.store import UNIT_QUESTIONS, Run, StoredQuestions
+from mmpr.extension import NONE, Extensions
 from mmpr.models import FoundModel, find_model
 from mmpr.prompts import load_template
 
@@ -38,10 +39,17 @@ class PlannedRun:
     model: FoundModel
 
 
-def base_recipe(data: QuestionSource, samples: int | None, template: str | None, overrides: Sequence[str]) -> Recipe:
+def base_recipe(
+    data: QuestionSource,
+    samples: int | None,
+    template: str | None,
+    overrides: Sequence[str],
+    extensions: Extensions = NONE,
+) -> Recipe:
     """The recipe that all runs share, without their model.
 
-    ``samples`` None asks greedily. ``template`` None keeps the template of each source.
+    ``samples`` None asks greedily. ``template`` None keeps the template of each source. ``extensions`` are rules of the
+    user's own.
 
     Raises:
         RecipeError: with every problem found.
@@ -72,7 +80,7 @@ def base_recipe(data: QuestionSource, samples: int | None, template: str | None,
         "sources": [{**spec, **own} for spec in data.specs],
     }
     placed = [re.sub(r"^data\.", "sources.0.", override) for override in overrides]
-    recipe = parse_recipe(tree, placed, where=WHERE)
+    recipe = parse_recipe(tree, placed, where=WHERE, extensions=extensions)
     if recipe.sampling.samples > 1 and recipe.sampling.temperature == 0:
         raise RecipeError(WHERE, ["sampling.temperature: at 0 all samples are the same; leave out --samples"])
     return recipe
@@ -145,6 +153,7 @@ def _planned_run(
         direct = tuple(spec.model_copy(update={"template": "direct"}) for spec in recipe.sources)
         recipe = recipe.model_copy(update={"sources": direct})
     tree = recipe.as_json()
+    rules = recipe.extensions.fingerprints().get("rules", {})
     settings = {
         "data": stored.fingerprint,
         "model": found.revision,
@@ -154,6 +163,7 @@ def _planned_run(
         "sources": {
             spec.name: {
                 "rule": spec.rule,
+                **({"rule_fingerprint": rules[spec.rule]} if spec.rule in rules else {}),
                 "processor": spec.processor,
                 "template": spec.template,
                 "template_sha256": load_template(spec.template, recipe.folder).sha256,

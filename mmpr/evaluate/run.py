@@ -12,6 +12,7 @@ from mmpr.evaluate.questions import find_data
 from mmpr.evaluate.recipes import PlannedRun, base_recipe, name_models, plan_runs
 from mmpr.evaluate.results import Evaluation, Style
 from mmpr.evaluate.store import check_folder, claim, store_questions
+from mmpr.extension import NONE, Extensions
 from mmpr.models import say_remote_code
 from mmpr.pipeline.stages import Job
 from mmpr.pipeline.work import Left
@@ -41,6 +42,7 @@ def evaluate(
     template: str | None = None,
     overrides: Sequence[str] = (),
     runner: RunnerName = "ray",
+    extensions: Extensions = NONE,
 ) -> Evaluation:
     """Evaluate models in the folder ``root``, or continue there; returns the results of everything in the folder.
 
@@ -58,7 +60,7 @@ def evaluate(
 
     root = root.absolute()
     found = find_data(data)
-    recipe = base_recipe(found, samples, template, overrides)
+    recipe = base_recipe(found, samples, template, overrides, extensions)
     named = name_models(models, recipe.model)
     say_remote_code(recipe.model.trust_remote_code)
     with locked(root):

@@ -10,7 +10,7 @@ from mmpr.answers.extract import TEMPLATES
 from mmpr.extension import RuleFunction, judge_by
 from mmpr.schema import Verdict
 
-_NO_RULES: Mapping[str, RuleFunction] = MappingProxyType({})
+NO_RULES: Mapping[str, RuleFunction] = MappingProxyType({})
 
 
 def judge(
@@ -20,7 +20,7 @@ def judge(
     choices: Sequence[str] = (),
     rule: str = "default",
     template: str | None = None,
-    rules: Mapping[str, RuleFunction] = _NO_RULES,
+    rules: Mapping[str, RuleFunction] = NO_RULES,
 ) -> tuple[Verdict, ...]:
     """A verdict on each response to one question; one without a clear final answer is ``unparseable``.
 

@@ -14,7 +14,7 @@ import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Protocol, TextIO, get_args
+from typing import Literal, Protocol, TextIO
 
 from mmpr.pipeline.stages import Job
 from mmpr.pipeline.work import Left
@@ -32,7 +32,6 @@ if "ray" not in sys.modules and not any(map(os.environ.get, _AUTH)):
     os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
 
 RunnerName = Literal["ray", "local"]
-RUNNERS: tuple[RunnerName, ...] = get_args(RunnerName)
 
 
 class Runner(Protocol):

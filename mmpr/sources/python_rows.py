@@ -23,7 +23,9 @@ class PythonRows:
     """
 
     def __init__(self, spec: PythonSource, recipe: Recipe) -> None:
-        """Nothing is called yet."""
+        """Nothing is called yet. Raises SourceError when the user has given nothing by this source's name."""
+        if spec.name not in recipe.extensions.sources:
+            raise SourceError(f"is of type python: give its rows (--source {spec.name}=module:function, or sources=)")
         self._spec, self._given = spec, recipe.extensions.sources[spec.name]
         self._root, self._max_bytes = recipe.resolve(spec.images_root), recipe.images.max_bytes
 

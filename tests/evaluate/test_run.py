@@ -20,6 +20,7 @@ from mmpr.evaluate.results import Answered, Metric
 from mmpr.evaluate.score import read_answers, read_evaluation
 from mmpr.evaluate.store import finished_runs
 from mmpr.evaluate.terminal import show
+from mmpr.extension import Extensions
 from mmpr.schema import Question, Reject, Response, Rollout, Verdicts, sample_seed
 from mmpr.storage.shards import locked
 from mmpr.storage.tables import read_rows
@@ -296,3 +297,22 @@ def test_a_kill_loses_and_repeats_nothing(small_build: SmallBuild, tmp_path: Pat
     runs = [json.loads(path.read_text()) for path in sorted(killed.glob("runs/*/*/*/run.json"))]
     theirs = [json.loads(path.read_text()) for path in sorted(undisturbed.glob("runs/*/*/*/run.json"))]
     assert [run["settings"] for run in runs] == [run["settings"] for run in theirs]
+
+
+def test_a_rule_of_ones_own_judges_held_out_questions(tmp_path: Path) -> None:
+    table = tmp_path / "t.jsonl"
+    table.write_text('{"question": "How many?", "answer": "3"}\n{"question": "How many then?", "answer": "4"}\n')
+
+    def anything(answer: str, truth: str, choices: tuple[str, ...]) -> bool:
+        return True
+
+    words = ("data.rule=anything",)
+    with pytest.raises(RecipeError, match="--rule anything=module:function"):
+        evaluate_here(["m"], table, tmp_path / "out", *words)
+    evaluate_here(["m"], table, tmp_path / "out", *words, extensions=Extensions({"anything": anything}))
+    [verdicts] = (tmp_path / "out").rglob("verdicts/*.parquet")
+    judged = [
+        verdict for row in read_rows(verdicts, Verdicts) for verdict in row.verdicts if verdict.answer is not None
+    ]
+    assert judged
+    assert {(verdict.status, verdict.comparator) for verdict in judged} == {("correct", "anything")}
