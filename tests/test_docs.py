@@ -66,3 +66,13 @@ def test_the_example_of_rows_and_recipe_can_be_built(tmp_path: Path, monkeypatch
     (tmp_path / "data").symlink_to(ROOT / "data")
     expected = estimate(make_plan(load_recipe(tmp_path / "dots.yaml"), "dots.yaml"))
     assert [(line.source, line.questions, line.rejected, line.responses) for line in expected] == [("dots", 12, 0, 96)]
+
+
+def test_the_map_names_every_folder() -> None:
+    """The README's map of the house."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = readme[readme.index("    mmpr/build.py ") :]
+    folders = [path for path in (ROOT / "mmpr").iterdir() if (path / "__init__.py").exists()]
+    top = ["prompts", "pipelines", "data", "tests", "benchmarks", "docs", "examples", "locks"]
+    missing = [name for name in [*(path.name for path in folders), *top] if f"{name}/" not in shown]
+    assert not missing
