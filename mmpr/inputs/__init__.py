@@ -1,8 +1,7 @@
 """What a path holds, and how it is opened: a build, a release of MMPR, or a table of rows.
 
-kind_of(path)      "build", "unfinished" (a build without its manifest), "release", "table", or None: nothing there
-
-build.py           open_build, open_heldout      a build's folder
-release.py         open_release                  MMPR's meta.json, or the folder that holds it
-table.py           table_type, column_names      Parquet, JSONL, a saved dataset, a folder of images
+kinds.py     kind_of                      build, unfinished (a build without its manifest), release, table, or None
+build.py     open_build, heldout_shards   a build's folder
+release.py   open_release                 MMPR's meta.json, or the folder that holds it
+table.py     table_type, column_names     Parquet, JSONL, a saved dataset, a folder of images
 """

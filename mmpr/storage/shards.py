@@ -252,9 +252,9 @@ def whole_or_absent(path: Path) -> Iterator[Path]:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
-            _sync(temporary)
+            sync(temporary)
             temporary.replace(path)
-            _sync(path.parent)
+            sync(path.parent)
     finally:
         with contextlib.suppress(OSError):  # whatever prevents it was raised above
             temporary.unlink(missing_ok=True)
@@ -264,7 +264,8 @@ def _suffix(of: int) -> str:
     return f"-of-{of:05d}.parquet"
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Let what a file or a folder holds reach the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from mmpr import __version__
 from mmpr.cli.command import printable
 from mmpr.errors import MmprError, OutputError
 from mmpr.models import hash_files, hub_revision, say_remote_code
-from mmpr.storage.manifest import file_sha256
+from mmpr.storage.manifest import file_sha256, package_versions
 from mmpr.storage.shards import locked, write_json
 from mmpr.train import run_folder
 from mmpr.train.changes import changes
@@ -65,7 +64,7 @@ def describe(recipe: TrainRecipe, data: str, model: str) -> dict[str, Any]:
         "recipe": recipe.as_json(),
         "data": {"path": data, "manifest_sha256": file_sha256(manifest) if manifest.is_file() else None},
         "model": {"path": model, "revision": model_revision(model)},
-        "versions": {name: found for name in _PACKAGES if (found := _version(name))},
+        "versions": package_versions(_PACKAGES),
     }
 
 
@@ -134,10 +133,3 @@ def _locked(out: Path) -> Iterator[None]:
             yield
     except OutputError as error:
         raise OutputError(str(error).replace("another build", "another run")) from None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -22,13 +22,14 @@ import numpy as np
 
 from mmpr.config import ImagesSpec
 from mmpr.errors import OutputError, RowError
+from mmpr.inputs.build import open_build
+from mmpr.inputs.kinds import kind_of
+from mmpr.inputs.release import meta_file, open_release
 from mmpr.prompts import to_messages
 from mmpr.schema import Reject, content_id
 from mmpr.sources import cells, files
 from mmpr.sources.mmpr_meta import Meta
-from mmpr.sources.mmpr_pairs import Release, is_release
 from mmpr.storage.images import clean_image
-from mmpr.storage.manifest import read_manifest
 from mmpr.train.data.messages import Messages, check_marks, read_prompt, read_response, split_conversations
 from mmpr.train.data.readers import ParquetRecords, Records, open_records
 from mmpr.train.rows import TrainRow
@@ -70,11 +71,10 @@ def read_train_rows(path: Path) -> TrainRows:
         OutputError: the folder is a build that is not finished.
         SourceError: it is none of these, or a file cannot be read.
     """
-    if (path / "manifest.json").is_file() or (path / "build.json").is_file():
+    kind = kind_of(path)
+    if kind in ("build", "unfinished"):
         return BuildRows(path)
-    if is_release(path):
-        return ReleaseRows(path)
-    return PairTable(open_records(path), path.stem)
+    return ReleaseRows(path) if kind == "release" else PairTable(open_records(path), path.stem)
 
 
 class BuildRows(TrainRows):
@@ -83,13 +83,14 @@ class BuildRows(TrainRows):
     def __init__(self, out: Path) -> None:
         """Raises OutputError when the build is not finished, SourceError when a file cannot be read."""
         super().__init__()
-        manifest = read_manifest(out)
-        table = manifest["files"]
-        names = sorted(name for name in table if name.startswith("pairs/"))
+        build = open_build(out)
+        names = build.pair_shards
         columns = ["id", "source", "kind", "images", "prompt", "responses", "pairs"]
         self._records = ParquetRecords(out, [out / name for name in names], columns)
-        self.fingerprint = content_id("build", *(part for name in names for part in (name, table[name]["sha256"])))
-        self.processor = _processor_arguments(manifest.get("recipe"))
+        self.fingerprint = content_id(
+            "build", *(part for name in names for part in (name, build.files[name]["sha256"]))
+        )
+        self.processor = _processor_arguments(build.manifest.get("recipe"))
 
     def __len__(self) -> int:
         return len(self._records)
@@ -119,10 +120,10 @@ class ReleaseRows(TrainRows):
     def __init__(self, path: Path) -> None:
         """Raises SourceError when a file is missing or holds something else."""
         super().__init__()
-        self._release = Release(path, self.rejects.append)
+        self._release = open_release(path, self.rejects.append)
         names = self._release.sources
         self.weights = {name: self._release.repeat_time(name) for name in names}
-        meta = Meta(path / "meta.json" if path.is_dir() else path, (), ImagesSpec().max_bytes)
+        meta = Meta(meta_file(path), (), ImagesSpec().max_bytes)
         digest = hashlib.sha256()
         for name, entry in meta.entries.items():
             with entry.annotation.open("rb") as file:

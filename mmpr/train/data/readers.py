@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmpr.errors import RowError, SourceError
+from mmpr.inputs.table import table_type
 from mmpr.sources import files, jsonl
 from mmpr.sources.tables import saved_files
 
@@ -172,8 +173,9 @@ def open_records(path: Path) -> Records:
     Raises:
         SourceError: it is something else.
     """
-    if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
+    kind = table_type(path)
+    if kind == "datasets":
         return ArrowRecords(path, saved_files(path))
-    if path.suffix == ".jsonl" or (path.is_dir() and not any(path.rglob("*.parquet")) and any(path.rglob("*.jsonl"))):
+    if kind in ("jsonl", "imagefolder"):
         return JsonlRecords(*files.find_files(path, ".jsonl"))
     return ParquetRecords(*files.find_files(path, ".parquet"))

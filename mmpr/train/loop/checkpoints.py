@@ -6,8 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-from mmpr.storage.shards import _sync as sync
-from mmpr.storage.shards import writing
+from mmpr.storage.shards import sync, writing
 from mmpr.train.run_folder import CHECKPOINTS, WRITING
 
 _NAME = re.compile(r"checkpoint-(\d+)")
