@@ -4,7 +4,7 @@
     python benchmarks/install.py gpu-lock      locks/gpu.txt installs, imports, lacks nothing, and plans a build
 
 Both work on what is committed, in a temporary folder that is removed, and in an empty environment: no variable of the
-caller, no configuration of pip and no cache. The Python that runs this (3.11 or newer) is the one that is tried; it
+caller but PIP_CERT, no configuration of pip, no cache. What is tried is the Python that runs this, 3.11 or newer; it
 needs nothing installed. Each step is printed with the time that it took and the size of what it left.
 """
 

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 PIP = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-UV = ("uv", "pip", "install", "--quiet", "--compile-bytecode", "--python", sys.executable)
+UV = ("uv", "pip", "install", "--quiet", "--python", sys.executable)
 CPU_INDEX = ("--index-url", "https://download.pytorch.org/whl/cpu", "--timeout", "5", "--retries", "0")
 
 
