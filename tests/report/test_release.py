@@ -93,7 +93,7 @@ def test_what_a_release_does_not_tell_is_left_out(clean: Report, tmp_path: Path)
     write_page(clean, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"index.html", "gallery.html"}
     text = (tmp_path / "index.html").read_text() + (tmp_path / "gallery.html").read_text()
-    assert "nothing is said here of sampled responses" in text
+    assert "This page therefore has no sampled responses" in text
     for word in ("audit.html", "0 tokens", "sample 0", "this build", "of the manifest"):
         assert word not in text
 

@@ -268,7 +268,7 @@ def _texts(basis: Basis) -> Iterator[Finding]:
         return sum(stats.counts[f"{name}/{source}"] for source in sources)
 
     for key, sentence in (
-        ("loops", f"The rejected of {count('loops_rejected'):,} pairs does, too."),
+        ("loops", f"In {count('loops_rejected'):,} pairs the rejected does, too."),
         ("leakage", "Look at chat format and stop tokens."),
         ("no_answer", basis.advice("no_answer")),
         ("language", "Judged by the script in which question, prompt and chosen are written."),
