@@ -146,8 +146,9 @@ def _next_command(plan: Plan, shown: str) -> str:
     """How to train on this build, as it can be pasted. The quickstart's model needs settings of its own."""
     recipe = "quickstart " if plan.recipe.name == "quickstart" else ""
     model = plan.model.path
-    if plan.recipe.model.is_local and Path(model).is_relative_to(Path.cwd()):
-        model = os.path.relpath(model)
+    if plan.recipe.model.is_local:
+        model = os.path.normpath(model)
+        model = os.path.relpath(model) if Path(model).is_relative_to(Path.cwd()) else model
     words = ["--data", shown, "--model", model, "--out", f"runs/{Path(shown).name}"]
     return f"{this_command()} train {recipe}{shlex.join(words)}"
 

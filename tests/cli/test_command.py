@@ -59,6 +59,7 @@ def test_sigterm_ends_a_command_in_the_background_too() -> None:
 
 
 def test_a_closed_terminal_ends_a_command_unless_it_is_to_be_ignored() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     assert run_command(lambda: signal.raise_signal(signal.SIGHUP), "stopped here") == 130
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     assert run_command(lambda: signal.raise_signal(signal.SIGHUP)) == 0

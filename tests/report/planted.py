@@ -94,7 +94,7 @@ def make_build(folder: Path, fault: Fault = Fault()) -> Path:
     recipe = _recipe(folder, sources, heldout)
     out = folder / "out"
     engine = ScriptedEngine(answers, fault)
-    with mock.patch.object(helpers, "ReplayEngine", return_value=engine), fault.patch():
+    with mock.patch("mmpr.runners.local.start_engine", return_value=engine), fault.patch():
         helpers.build_without_ray(recipe, out)
     if fault.rewrite is not None:
         rewrite_pairs(out, fault.rewrite, tell_manifest=fault.tell_manifest)
