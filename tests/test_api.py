@@ -125,6 +125,7 @@ def test_functions_are_the_commands(small_build: SmallBuild, tmp_path: Path) -> 
     assert sum(1 for _ in mmpr.open_dataset(tmp_path / "exported" / "meta.json").pairs()) == exported["counts"]["pairs"]
 
 
+@pytest.mark.ray
 def test_they_work_outside_of_the_main_thread(small_build: SmallBuild, tmp_path: Path) -> None:
     raised: list[BaseException] = []
 

@@ -21,6 +21,8 @@ from mmpr.pipeline.progress import Steps
 from mmpr.schema import PreferenceRow, Reject, Rollout
 from mmpr.storage.tables import read_rows
 
+pytestmark = pytest.mark.ray
+
 RECIPE = """
 name: faults
 seed: 7

@@ -17,6 +17,8 @@ from mmpr.prompts import load_template
 from mmpr.schema import Completions, PreferenceRow, Question, Reject, Rollout, Verdicts, sample_seed
 from mmpr.storage.tables import read_rows
 
+pytestmark = pytest.mark.vllm
+
 MODEL = Path(__file__).resolve().parent.parent / "data" / "demo_model"
 K = 8
 RECIPE = """

@@ -15,6 +15,8 @@ from mmpr.answers import extract, match
 from mmpr.prompts import load_template, to_messages
 from mmpr.sources.digits import Digits
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "demo_model"
 TEMPLATES = ("en", "zh", "en_v2", "zh_v2", "en_r1", "zh_r1", "plain")
 

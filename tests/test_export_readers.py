@@ -14,6 +14,8 @@ from tests.conftest import SmallBuild
 from tests.helpers import REPOSITORY
 from tests.test_export import pairs_of
 
+pytestmark = pytest.mark.slow
+
 DEMO = REPOSITORY / "data" / "demo_model"
 
 

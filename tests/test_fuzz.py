@@ -15,6 +15,8 @@ from benchmarks.fuzz.__main__ import Heard, main, run_worker
 from benchmarks.fuzz.targets import TARGETS, input_of
 from mmpr.errors import MmprError
 
+pytestmark = pytest.mark.slow
+
 INPUTS = {"pictures": 600, "answers": 60, "recipes": 60}
 SOME = 150
 SKIPPED_FIXED = 10**9  # numbers from here on are mutations

@@ -16,6 +16,8 @@ from mmpr.pipeline.plan import make_plan
 from mmpr.train.recipe import parse_train_recipe
 from tests.helpers import REPOSITORY, small_recipe
 
+pytestmark = pytest.mark.slow
+
 MARKER = "hf_MarkerOfATokenThatNobodyMaySee0123"
 WARNING = "trust_remote_code is on"
 

@@ -40,6 +40,7 @@ def peaks(name: str, data: Path, outs: list[Path], **more: object) -> list[float
     return [scale_driver.measured(name, data=str(data), out=str(out), **more)["peak_mib"] for out in outs]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_planning_and_finishing_need_no_memory_for_each_question_and_unit(tmp_path: Path) -> None:
     data, peak = tmp_path / "questions.jsonl", {}
@@ -60,6 +61,7 @@ def test_planning_and_finishing_need_no_memory_for_each_question_and_unit(tmp_pa
     assert many - few < 5
 
 
+@pytest.mark.slow
 def test_a_build_goes_on_with_what_its_names_say(tmp_path: Path) -> None:
     data, out = tmp_path / "questions.jsonl", tmp_path / "out"
     scale_driver.write_questions(data, 1)

@@ -12,6 +12,8 @@ import pytest
 from benchmarks.torture.faults import ENGINE, SHORT
 from benchmarks.torture.ground import REPOSITORY, missing
 
+pytestmark = pytest.mark.ray
+
 LIMIT_S, CLEAR_LIMIT_S = 200, 60
 
 

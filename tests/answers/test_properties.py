@@ -12,6 +12,8 @@ from mmpr.answers import entails, extract, match
 from mmpr.answers.text.characters import clean
 from mmpr.answers.text.numerals import parse_number
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = settings(max_examples=150)
 NUMBERS = st.one_of(
     st.integers(-(10**9), 10**9).map(str),

@@ -264,6 +264,7 @@ def test_a_damaged_file_is_named(small_build: SmallBuild, tmp_path: Path) -> Non
         evaluate_here(["one"], small_build.out, root)
 
 
+@pytest.mark.ray
 @pytest.mark.timeout(300)
 def test_a_kill_loses_and_repeats_nothing(small_build: SmallBuild, tmp_path: Path) -> None:
     """With Ray: killed after its first responses, the same command ends with the same files as an undisturbed one."""

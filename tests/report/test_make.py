@@ -16,6 +16,8 @@ from mmpr.report.make import make_report, report_json
 from tests.conftest import SmallBuild
 from tests.helpers import build_without_ray, small_recipe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def report(small_build: SmallBuild) -> Report:

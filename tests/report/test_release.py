@@ -20,6 +20,8 @@ from tests.report.planted import Fault, make_build
 from tests.report.releases import BROKEN, RELEASE_FAULTS, ReleaseFault, make_release, pair, write_release
 from tests.report.reports import MARKUP
 
+pytestmark = pytest.mark.slow
+
 REASONS = Counter(reason for _, reason in BROKEN if reason)
 NOT_KNOWN = {"truncated", "judge_timeouts", "shared_images", "heldout_overlap"}
 

@@ -18,6 +18,7 @@ def shards(out: Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*.parquet"))}
 
 
+@pytest.mark.ray
 def test_ray_gives_the_same_bytes(small_build: SmallBuild, tmp_path: Path) -> None:
     build(make_plan(small_build.recipe, "recipe"), tmp_path / "ray", runner="ray")
     assert shards(tmp_path / "ray") == shards(small_build.out)

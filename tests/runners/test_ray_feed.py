@@ -35,6 +35,7 @@ def test_a_unit_waits_for_the_one_far_enough_before_it(tmp_path: Path, monkeypat
     assert next(blocks, None) is None
 
 
+@pytest.mark.ray
 @pytest.mark.timeout(200)
 def test_a_killed_feed_neither_loses_nor_repeats_a_unit(tmp_path: Path) -> None:
     from mmpr.runners import ray_session
@@ -65,6 +66,7 @@ def kill_feeds() -> set[int]:
     return {child.pid for child in feeds}
 
 
+@pytest.mark.ray
 @pytest.mark.timeout(200)
 def test_every_unit_is_a_block_and_ray_keeps_no_record_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mmpr.runners import ray_session

@@ -76,6 +76,7 @@ def test_an_engine_takes_gpus_or_cores(
     assert {name: value for name, value in pool.items() if name != "compute"} == takes
 
 
+@pytest.mark.ray
 def test_the_claim_of_a_dead_driver_lapses_soon() -> None:
     """Ray Data reads the time when it is imported; in this process something else may have done that."""
     claims = "ray.data._internal.cluster_autoscaler.rate_based_cluster_autoscaler"
@@ -97,6 +98,7 @@ def test_a_stage_is_begun_again_only_so_often(deaths: int, error: str, monkeypat
     assert done["counts"] == ([] if error else [3])
 
 
+@pytest.mark.ray
 def test_deaths_over_a_task_are_counted(tmp_path: Path) -> None:
     """With the real Ray Data, which begins a task again when its process dies."""
 
@@ -177,6 +179,7 @@ def test_a_place_that_nobody_has_is_asked_for(monkeypatch: pytest.MonkeyPatch) -
         ray_session._temp_dir()
 
 
+@pytest.mark.ray
 def test_a_local_cluster_wants_neither_a_home_nor_a_short_temporary_folder(tmp_path: Path) -> None:
     """As in a container of a user without a name, or on a cluster of SLURM. Nobody else is let in."""
     long = tmp_path / ("x" * 90)

@@ -20,6 +20,8 @@ from mmpr.train.recipe import parse_train_recipe
 from mmpr.train.run import describe, train
 from tests.helpers import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 MODEL = REPOSITORY / "data" / "demo_model"
 SETTINGS: dict[str, Any] = {
     "name": "tiny",

@@ -18,6 +18,8 @@ from mmpr.train import distributed
 from mmpr.train.loop.trainer import MpoTrainer
 from tests.train.tiny import furthest, tiny_arguments, tiny_model, tiny_recipe, tiny_steps, weights_of
 
+pytestmark = pytest.mark.slow
+
 STEPS = 5
 
 

@@ -30,6 +30,8 @@ from mmpr.train.rows import EncodedRow, StepBatch, StepPart, TrainRow
 from mmpr.train.shared_prefix.compute import Compute
 from tests.train.tiny import tiny_arguments, tiny_recipe
 
+pytestmark = pytest.mark.slow
+
 DEMO = Path(__file__).parents[2] / "data" / "demo_model"
 RESPONSES = (
     "The digits are 3 and 4. 3 + 4 = 7.\nFinal answer: 7",

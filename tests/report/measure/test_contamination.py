@@ -20,6 +20,8 @@ from mmpr.schema import IndexedRow
 from mmpr.storage.tables import read_rows
 from tests.report.planted import Fault, make_build, picture
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -11,6 +11,8 @@ from mmpr.report.make import make_report
 from mmpr.report.measure.findings import level
 from tests.report.planted import FAULTS, Fault, make_build
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Report:

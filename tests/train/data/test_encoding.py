@@ -43,6 +43,8 @@ from tests.train.data.chat_templates import (
     row,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("responses", "reasons"),

@@ -27,6 +27,8 @@ from mmpr.train.shared_prefix.compute import Compute
 from tests.helpers import REPOSITORY
 from tests.train.data.test_preference_data import BLUE, RED, build, preference
 
+pytestmark = pytest.mark.slow
+
 DEMO = REPOSITORY / "data" / "demo_model"
 LONG = "The digits are 1, 2 and 3. " * 20
 ROWS = [

@@ -21,6 +21,8 @@ from mmpr.train.loop.trainer import MpoTrainer
 from mmpr.train.run_folder import CHECKPOINTS, WRITING
 from tests.train.tiny import furthest, tiny_arguments, tiny_model, tiny_recipe, tiny_steps, weights_of
 
+pytestmark = pytest.mark.slow
+
 STEPS, EVERY = 9, 3
 
 

@@ -16,6 +16,8 @@ from mmpr.train.loop.trainer import MpoTrainer
 from mmpr.train.rows import StepBatch, StepPart
 from tests.train.tiny import tiny_arguments, tiny_model, tiny_recipe, tiny_row, tiny_steps, weights_of
 
+pytestmark = pytest.mark.slow
+
 BETA = 0.1
 
 

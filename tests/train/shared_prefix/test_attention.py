@@ -14,6 +14,8 @@ from mmpr.errors import MmprError
 from mmpr.train.shared_prefix import attention
 from mmpr.train.shared_prefix.attention import Block, Layout, attend, check_used
 
+pytestmark = pytest.mark.slow
+
 # [prompt of 4][3][1][prompt of 2][2]
 BLOCKS = (Block(0, 4), Block(4, 7, 0, 4), Block(7, 8, 0, 4), Block(8, 10), Block(10, 12, 8, 10))
 ALLOWED = torch.tensor(

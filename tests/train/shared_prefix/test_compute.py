@@ -33,6 +33,8 @@ from tests.train.models import (
     parts_of,
 )
 
+pytestmark = pytest.mark.slow
+
 BUDGETS = {"packed": 10_000, "some in groups": 40, "all in groups": 0}
 
 

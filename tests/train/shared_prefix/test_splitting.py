@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mmpr.train.shared_prefix.splitting import Groups, in_chunks, plan_groups
+
+pytestmark = pytest.mark.slow
 
 
 def by(*lengths: int) -> Any:
