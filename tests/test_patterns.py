@@ -27,10 +27,10 @@ ROOT = Path(mmpr.__file__).parent
 _ANCHORED = {"match": "match", "fullmatch": "fullmatch"}  # every other function of re searches
 _CALLS = {"compile", "match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"}
 _MADE_OF_ARGUMENTS = {
-    "style.format('A')": r"(?<![A-Za-z0-9])\(A\)",
-    "style.format(chr(ord('A') + len(marks)))": r"\(B\)",
+    "style.format('A')": "'|'.join(style.format('A') for style in _STYLES)",
+    "style.format(chr(ord('A') + len(marks)))": "'|'.join(style.format('B') for style in _STYLES)",
 }
-"""The texts of patterns that functions make of their arguments, by the expression that makes them."""
+"""What functions make patterns of, by the expression that makes them: the same for all arguments that there are."""
 
 _SAMPLES = "a1 A.,:-\n\t\\{}()[]*_$'\"/=+<>|!?;^&%#~@0中，。：一B\x00é"
 _SUFFIXES = ("", "\x00", "a\x00", "\n\x00", "}")
@@ -125,7 +125,8 @@ def _text_of(node: ast.expr, space: dict[str, Any]) -> str | bytes | None:
     try:
         found = eval(compile(ast.fix_missing_locations(ast.Expression(node)), "pattern", "eval"), space)  # noqa: S307 - mmpr's own source
     except NameError:
-        return _MADE_OF_ARGUMENTS.get(ast.unparse(node))
+        every = _MADE_OF_ARGUMENTS.get(ast.unparse(node))
+        return None if every is None else str(eval(every, space))  # noqa: S307 - written above
     return found if isinstance(found, str | bytes) else None
 
 

@@ -121,7 +121,7 @@ def _match(prediction: str, gold: str, choices: tuple[str, ...], rule: str) -> V
         return Verdict("error", readable, "none", "the truth is empty or has control characters")
     if _PROVABLE.search(readable) or _PROVABLE.search(truth):
         pool.warm()
-    options = [clean(str(option)) or "" for option in choices]
+    options = [clean(str(option)[:MAX_ANSWER]) or "" for option in choices]
     judgement = judge(readable, truth, options, rule, _prover())
     if judgement.right:
         return Verdict("correct", readable, judgement.comparator, judgement.reason)

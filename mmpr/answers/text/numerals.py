@@ -25,7 +25,7 @@ _MIXED = re.compile(
 _COMMA_DECIMAL = re.compile(r"([-+]?)(?:(0),(\d+)|(\d{1,3}(?:\.\d{3})+),(\d+)|(\d+),(\d{2}|\d{4,}))")
 _OUT_OF = re.compile(r"([\w,.]+) out of (?:every )?([\w,.]+)")
 _DOTTED = re.compile(r"([-+]?)(\d{1,3}(?:\.\d{3}){2,})")
-REPEATING = re.compile(r"([-+]?+)(?<!\d)(\d*+)\.(\d*+)(?:\\overline|\\bar|\\dot)\s*+\{?(\d++)\}?")
+REPEATING = re.compile(r"([-+]?+)((?:(?<!\d)\d++)?)\.(\d*+)(?:\\overline|\\bar|\\dot)\s*+\{?(\d++)\}?")
 _SCALED = re.compile(rf"(?P<sign>[-+]?)\s?(?P<mantissa>{_DECIMAL})(?P<space>\s?)(?P<scale>[A-Za-z]+)\.?")
 
 _ONES_TEXT = (
