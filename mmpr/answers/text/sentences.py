@@ -53,7 +53,7 @@ _CLAUSE = re.compile(
 _LONGEST_SENTENCE = 200  # characters of one that is read for what it says
 _LABELLED = re.compile(r"([A-Za-z][A-Za-z' ]{2,40})\s*+[:=]\s++(\S.*)")
 _REASON = re.compile(
-    r"(?:(?<!\s)\s++)?\((?:because|since)\b.{0,1000}\)"
+    r"(?:(?<!\s)\s++)?\((?:because|since)\b.{0,600}\)"
     r"|(?:(?<!\s)\s++(?:[,;]\s++)?|[,;]\s++)(?:because|since|as we)\b.*|(?:(?<!\s)\s++)?(?:[,;，]\s*+)?因为.*"
     r"|,\s++(?:and )?not (?:an? |the |option )?\(?[A-Za-z0-9.]+\)?(?: [A-Za-z]+)?$",
     re.IGNORECASE,
@@ -88,7 +88,8 @@ _DIRECTION = re.compile(
     r"|[在向往朝]?(?<![左右上下前后])([左右上下前后东南西北])[边侧面方]?",
     re.IGNORECASE,
 )
-_MATH_SPAN = re.compile(r"\$\$(.{1,600}?)\$\$|(?<!\\)\$([^$]++)\$|\\\((.{1,600}?)\\\)|\\\[(.{1,600}?)\\\]")
+_MATH_OPENING = re.compile(r"\$\$|(?<!\\)\$|\\[(\[]")
+_MATH_CLOSINGS = {"$$": "$$", "$": "$", r"\(": r"\)", r"\[": r"\]"}
 _FILLER = re.compile(r"i hope|let me know|please|thank|<\||note:|hope this", re.IGNORECASE)
 _SENTENCES = re.compile(
     r"(?<=\w) (?=(?:Therefore|Thus|Hence|So),)|(?<=[.!?。！？])\s++(?=[A-Z$\\\"'(0-9*])|(?<=[。！？])(?=.)"
@@ -219,6 +220,17 @@ def conclusion(text: str) -> str:
 
 def math_spans(text: str) -> list[str]:
     """The formulas between math delimiters in the last sentence of a text that has words around them."""
-    return [
-        next(filter(None, found.groups())) for found in _MATH_SPAN.finditer(sentences(text)[-1] if text.strip() else "")
-    ]
+    sentence = sentences(text)[-1] if text.strip() else ""
+    found: list[str] = []
+    missing: set[str] = set()  # marks that close nothing from here on, so that no text is searched for them again
+    at = 0
+    while opening := _MATH_OPENING.search(sentence, at):
+        at = opening.start() + 1
+        closing = _MATH_CLOSINGS[opening.group()]
+        end = -1 if closing in missing else sentence.find(closing, opening.end() + 1)
+        if end < 0:
+            missing.add(closing)
+        else:
+            found.append(sentence[opening.end() : end])
+            at = end + len(closing)
+    return found
