@@ -32,13 +32,13 @@ SameOption = Callable[[str, str], bool]
 """Called as (option, text): whether the text is the same answer as the option."""
 
 _STRONG_LETTER = re.compile(
-    r"(?:(?:\b(?i:option|choice|answer|select|choose|pick|go with|go for|is|be)|选项|选|为|是)\s*[:：]?\s*"
-    r"[(\[]?([A-Z])[)\]]?(?![A-Za-z0-9'])|[(\[]([A-Z])[)\]])"
+    r"(?:(?:\b(?i:option|choice|answer|select|choose|pick|go with|go for|is|be)|选项|选|为|是)\s*+[:：]?+\s*+"
+    r"[(\[]?+([A-Z])[)\]]?(?![A-Za-z0-9'])|[(\[]([A-Z])[)\]])"
 )
 _TRUE_LETTER = re.compile(
-    r"[(\[]?\s*[A-Z]\s*[)\]]?\s*[.:)]?|\(?[a-e]\)?|\([a-z]\)|(?:[Oo]ption|[Cc]hoice|选项?)\s*[(\[]?[A-Za-z][)\]]?"
+    r"[(\[]?+\s*+[A-Z]\s*+[)\]]?+\s*+[.:)]?|\(?[a-e]\)?|\([a-z]\)|(?:[Oo]ption|[Cc]hoice|选项?)\s*+[(\[]?[A-Za-z][)\]]?"
 )
-_TRUE_LETTERS = re.compile(r"\(?[A-H]\)?(?:\s*(?:,|;|、|&|\band\b|和)\s*(?:and\s+)?\(?[A-H]\)?)+")
+_TRUE_LETTERS = re.compile(r"\(?[A-H]\)?(?:\s*+(?:,|;|、|&|\band\b|和)\s*+(?:and\s++)?+\(?[A-H]\)?)++")
 _LETTER_REFUSED = re.compile(
     r"^(?:is|was|isn't)\b.*\b(?:not|n't|wrong|incorrect|false)\b|^(?:or|not|wrong|incorrect|maybe|but)\b|\?$"
     r"|\bor [A-Z]\b",
@@ -49,8 +49,8 @@ _ORDINAL = re.compile(
 )
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
 _SUBJECT = re.compile(r"(?:it|they)(?: will| would)? (.+?)\.?", re.IGNORECASE)
-_SUBJECT_END = re.compile(r"\s+(?:is|are|was|were|because|since|as)\b|,|\s+[-(]|：|，")
-_TRUE_LETTER_WITH_TEXT = re.compile(r"(?:\([A-H]\)|[A-H]\s*[.):])\s+(?![A-Z]\.)\S.*")
+_SUBJECT_END = re.compile(r"(?<!\s)\s++(?:(?:is|are|was|were|because|since|as)\b|[-(])|[,：，]")
+_TRUE_LETTER_WITH_TEXT = re.compile(r"(?:\([A-H]\)|[A-H]\s*+[.):])\s++(?![A-Z]\.)\S.*")
 
 
 def is_choice(truth: str) -> bool:

@@ -33,7 +33,7 @@ from mmpr.answers.values.quantities import Quantity, parse_quantity
 from mmpr.answers.values.quantities_in_sentences import quantity_said
 from mmpr.answers.values.ratios import parse_range, parse_ratio, parse_ratio_of_expressions
 
-_OR = re.compile(r"\s*,?\s+or\s+|\s*或者?\s*")
+_OR = re.compile(r"(?:(?<!\s)\s++(?:,\s++)?|,\s++)or\s++|(?:(?<!\s)\s++)?或者?\s*+")
 _AND = re.compile(r"\band\b|\\(?:land|wedge)\b")
 _SPELT = re.compile(r"[^\W\d_]{2}")
 _NUMERIC = re.compile(r"[\d\\=]")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterator
 
 from mmpr.answers.text.wrapping import unwrap
 from mmpr.answers.values.units import leading_unit
@@ -17,30 +18,33 @@ TEMPLATES = frozenset({"en", "zh", "en_v2", "zh_v2", "en_r1", "zh_r1", "plain", 
 
 _TAIL = 32_768  # characters: an answer stands at the end, so a runaway response costs no more than this
 _LONGEST = 2_000  # characters: what is longer is an essay, not an answer
+_REACH = 4_000  # characters behind a marker in which its answer is looked for
+_MOST_MARKERS = 16  # tried from the last one back: a response with more of them and no answer behind any has none
+_ABBREVIATED = 64  # characters before a full stop in which an abbreviation is looked for
 _SHORT_REPLY = 200  # characters of a reply that is nothing but an answer
 
 _STOP = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end|user|assistant)\|>|</s>|<end_of_turn>")
 _STRONG = re.compile(
-    r"(?:\bfinal[ \t]+answer|最终答案|最后答案|正确答案|答案)[ \t]*[*_]{0,3}[ \t]*"
-    r"(?:[:：=]|\bis\b[ \t]*:?|[是为為][ \t]*[:：]?|[-–—](?=[ \t])|(?=[ \t]*(?:\n|$|\$|\\[(\[b])))[ \t]*[*_]{0,3}",
+    r"(?:\bfinal[ \t]++answer|最终答案|最后答案|正确答案|答案)[ \t]*+[*_]{0,3}+[ \t]*+"
+    r"(?:[:：=]|\bis\b[ \t]*+:?+|[是为為][ \t]*+[:：]?+|[-–—](?=[ \t])|(?=\n|$|\$|\\[(\[b]))[ \t]*+[*_]{0,3}",
     re.IGNORECASE,
 )
 _WEAK = re.compile(
-    r"(?:\b(?:answer|ans|result)[ \t]*[*_]{0,3}[ \t]*[:：=]"
-    r"|\banswer[ \t]*[*_]{0,3}[ \t]*(?=[ \t]*(?:\n|\$|\\[(\[b]))"
-    r"|\b(?:answer|(?:correct|right|best)[ \t]+(?:option|choice))(?:[ \t]+(?:to|for|of)\b[^.:\n]{0,80}?)?"
-    r"[ \t]+(?:is|would[ \t]+be|should[ \t]+be|must[ \t]+be|will[ \t]+be|comes[ \t]+out[ \t]+to)\b[ \t]*:?"
+    r"(?:\b(?:answer|ans|result)[ \t]*+[*_]{0,3}+[ \t]*+[:：=]"
+    r"|\banswer[ \t]*+[*_]{0,3}+[ \t]*+(?=\n|\$|\\[(\[b])"
+    r"|\b(?:answer|(?:correct|right|best)[ \t]++(?:option|choice))(?:[ \t]++(?:to|for|of)\b[^.:\n]{0,80}?)?"
+    r"(?<![ \t])[ \t]++(?:is|(?:would|should|must|will)[ \t]++be|comes[ \t]++out[ \t]++to)\b[ \t]*+:?+"
     r"|(?:故|应|應|所以|因此|因而|正确)?(?:选项?|選項?|选择|選擇)(?:是|为|為|择)?"
-    r"[ \t]*[:：]?[ \t]*(?=[(（]?[A-Z]\b))[ \t]*[*_]{0,3}",
+    r"[ \t]*+[:：]?+[ \t]*+(?=[(（]?[A-Z]\b))[ \t]*+[*_]{0,3}",
     re.IGNORECASE,
 )
-_TAG = re.compile(r"<answer>(.*?)</answer>", re.IGNORECASE | re.DOTALL)
-_BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:\{|(?=[\w\\-]))")
-_BOX_OR_BRACE = re.compile(r"(?P<box>\\(?:boxed|fbox)\s*(?:\{|(?=[\w\\-])))|\\(?!\\(?:boxed|fbox)).|[{}]", re.DOTALL)
+_TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*+(?:\{|(?=[\w\\-]))")
+_BOX_OR_BRACE = re.compile(r"(?P<box>\\(?:boxed|fbox)\s*+(?:\{|(?=[\w\\-])))|\\(?!\\(?:boxed|fbox)).|[{}]", re.DOTALL)
 _BARE_BOX = re.compile(r"\\[A-Za-z]+|[\w.,-]*\w")
 _BETWEEN_BOXES = re.compile(
-    r"(?:[\s,;，、.$]|\\[,;! ()\[\]]|\\q?quad|\\(?:text|mbox|textrm|mathrm)\s*\{\s*(?:and|or|,)?\s*\}|\band\b"
-    r"|\bor\b|和|或)*"
+    r"(?:[\s,;，、.$]|\\[,;! ()\[\]]|\\q?quad|\\(?:text|mbox|textrm|mathrm)\s*+\{\s*+(?:and|or|,)?+\s*+\}|\band\b"
+    r"|\bor\b|和|或)*+"
 )
 _EMPTY_TALK = re.compile(
     r"(?:correct|right|wrong|incorrect|below|above|as follows|therefore|thus|here|shown|found|given|the "
@@ -49,11 +53,12 @@ _EMPTY_TALK = re.compile(
     re.IGNORECASE,
 )
 _BECAUSE = re.compile(
-    r"[,;，；]?[ \t]+(?:because|since|as we|which (?:is|means|matches)|so that|given that)\b|[,，;；]?因为"
-    r"|[,，;；]\s*(?:because|since)",
+    r"(?:[,;，；][ \t]++|(?<![ \t,;，；])[ \t]++)"
+    r"(?:because|since|as we|which (?:is|means|matches)|so that|given that)\b"
+    r"|[,，;；]?因为|[,，;；]\s*+(?:because|since)",
     re.IGNORECASE,
 )
-_SENTENCE_END = re.compile(r"[.!?](?=\s+\S|$)|[。！？]")
+_SENTENCE_END = re.compile(r"[.!?](?=\s++\S|$)|[。！？]")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:[A-Za-z]|[A-Z](?:\.[A-Z])+|[ap]\.m|mr|mrs|ms|dr|st|vs|no|jr|sr|inc|ltd|co|corp|approx|etc|fig|mt|ft|in|oz|lb|sq)$",
     re.IGNORECASE,
@@ -93,7 +98,16 @@ def extract(response: str, template: str | None = None) -> str | None:
 
 def boxes(text: str) -> list[tuple[int, int, str]]:
     """Every closed outermost ``\\boxed{…}`` of a text as (start, end, content), in one pass over its braces."""
-    found: list[tuple[int, int, str]] = []
+    outermost: list[tuple[int, int, int, int]] = []
+    for box in _all_boxes(text):
+        while outermost and outermost[-1][0] > box[0]:
+            outermost.pop()  # it lies within this one
+        outermost.append(box)
+    return [(start, end, text[inside:closed]) for start, end, inside, closed in outermost]
+
+
+def _all_boxes(text: str) -> Iterator[tuple[int, int, int, int]]:
+    """Every closed box, inner ones first: where it starts and ends, and where its content does."""
     opened: list[tuple[int, int] | None] = []  # for each open brace (start of its box, start of its content)
     for mark in _BOX_OR_BRACE.finditer(text):
         token = mark.group()
@@ -102,16 +116,13 @@ def boxes(text: str) -> list[tuple[int, int, str]]:
         if token == "}":
             box = opened.pop() if opened else None
             if box is not None:
-                while found and found[-1][0] > box[0]:
-                    found.pop()  # it lies within this one
-                found.append((box[0], mark.end(), text[box[1] : mark.start()]))
+                yield box[0], mark.end(), box[1], mark.start()
         elif token.endswith("{"):
             opened.append((mark.start(), mark.end()) if mark["box"] else None)
         else:
             word = _BARE_BOX.match(text, mark.end())
             if word:
-                found.append((mark.start(), word.end(), word.group()))
-    return found
+                yield mark.start(), word.end(), word.start(), word.end()
 
 
 def boxed_answer(text: str) -> str | None:
@@ -121,14 +132,15 @@ def boxed_answer(text: str) -> str | None:
         return None
     parts = [found[-1]]
     for box in reversed(found[:-1]):
-        if not _BETWEEN_BOXES.fullmatch(text, box[1], parts[0][0]):
+        if not _BETWEEN_BOXES.fullmatch(text, box[1], parts[-1][0]):
             break
-        parts.insert(0, box)
+        parts.append(box)
+    parts.reverse()
     contents = [_unwrap(box[2]) for box in parts]
     if len(parts) > 1:
         joined = {re.search(r"\bor\b|或", text[a[1] : b[0]]) is not None for a, b in itertools.pairwise(parts)}
         return (" or " if True in joined else ", ").join(contents)
-    unit = leading_unit(re.sub(r"^(?:\s|\$|\\[)\]])+", " ", text[parts[0][1] : parts[0][1] + 60]))
+    unit = leading_unit(re.sub(r"^(?:\s|\$|\\[)\]])++", " ", text[parts[0][1] : parts[0][1] + 60]))
     return f"{contents[0]} {unit}" if unit else contents[0]
 
 
@@ -155,23 +167,34 @@ def _strong(text: str) -> str | None:
     """The answer of the last strong form: what follows a marker (or a box in it), a box, or a tag."""
     spots = [(mark.start(), mark.end()) for mark in _STRONG.finditer(text)]
     last_box = max((box[0] for box in boxes(text)), default=-1)
-    tags = [(tag.start(), tag.group(1)) for tag in _TAG.finditer(text)]
-    if tags and tags[-1][0] > max([last_box, *(spot[0] for spot in spots)]):
-        return _finish(_clip(tags[-1][1]))
-    for start, end in reversed(spots):
+    tag_start, tagged = _last_tag(text)
+    if tagged is not None and tag_start > max([last_box, *(spot[0] for spot in spots)]):
+        return _finish(_clip(tagged[:_REACH]))
+    for start, end in reversed(spots[-_MOST_MARKERS:]):
         if start < last_box:
             break
-        answer = _finish(_clip(text[end:]))
+        answer = _finish(_clip(text[end : end + _REACH]))
         if answer is not None:
             return answer
     if last_box >= 0:
         return _box(text)
-    return _finish(tags[-1][1]) if tags else None
+    return None if tagged is None else _finish(tagged)
+
+
+def _last_tag(text: str) -> tuple[int, str | None]:
+    """Where the last closed ``<answer>`` starts, and what stands in it; -1 and None without one."""
+    start, found, opened = -1, None, None
+    for tag in _TAG.finditer(text):
+        if not tag[1]:
+            opened = opened or tag
+        elif opened:
+            start, found, opened = opened.start(), text[opened.end() : tag.start()], None
+    return start, found
 
 
 def _weak(text: str) -> str | None:
-    for mark in reversed(list(_WEAK.finditer(text))):
-        answer = _finish(_clip(text[mark.end() :]))
+    for mark in reversed(list(_WEAK.finditer(text))[-_MOST_MARKERS:]):
+        answer = _finish(_clip(text[mark.end() : mark.end() + _REACH]))
         if answer is not None and not _EMPTY_TALK.match(answer):
             return answer
     return None
@@ -216,24 +239,45 @@ def _line(text: str) -> str:
 
 
 def _first_sentence(line: str) -> str:
+    begin, stop = len(line) - len(line.lstrip()), len(line.rstrip())
+    last_dollar = line.rfind("$")
+    dollars = counted = 0
     for end in _SENTENCE_END.finditer(line):
-        head = line[: end.start()]
-        if end.group() == "." and (_ABBREVIATION.search(head) or not head.strip()):
+        at = end.start()
+        dollars += line.count("$", counted, at)
+        counted = at
+        if end.group() == "." and (at <= begin or _ABBREVIATION.search(line, max(0, at - _ABBREVIATED), at)):
             continue
-        if head.count("$") % 2 and "$" in line[end.end() :]:
+        if dollars % 2 and last_dollar >= end.end():
             continue
-        if line[end.end() :].strip():
-            return head
+        if end.end() < stop:
+            return line[:at]
     return line
 
 
 def _unwrap(content: str) -> str:
     """The innermost content of nested boxes."""
-    inner = boxes(content)
-    while len(inner) == 1 and not (content[: inner[0][0]] + content[inner[0][1] :]).strip():
-        content = inner[0][2]
-        inner = boxes(content)
-    return content
+    found = {start: box for start, *box in _all_boxes(content)}
+    inside, closed = 0, len(content)
+    while True:
+        start, end = inside, closed
+        while start < end and content[start].isspace():
+            start += 1
+        while end > start and content[end - 1].isspace():
+            end -= 1
+        if start not in found or found[start][0] != end:
+            return content[inside:closed]
+        _, inside, closed = found[start]
+
+
+def _without_final_punctuation(answer: str) -> str:
+    """An answer without its final punctuation; an ellipsis stays."""
+    end = len(answer)
+    while answer.endswith(_FINAL_PUNCTUATION, 0, end) and not answer.endswith("...", 0, end):
+        end -= 1
+        while end and answer[end - 1].isspace():
+            end -= 1
+    return answer[:end]
 
 
 def _finish(answer: str) -> str | None:
@@ -245,8 +289,7 @@ def _finish(answer: str) -> str | None:
         for opening, closing in _MARKS:
             if answer.startswith(opening):
                 answer = unwrap(answer, opening, closing)
-        if answer.endswith(_FINAL_PUNCTUATION) and not answer.endswith("..."):
-            answer = answer[:-1].rstrip()
+        answer = _without_final_punctuation(answer)
         if answer.endswith("**") and answer.count("**") % 2:
             answer = answer[:-2].rstrip()
     return None if not answer or len(answer) > _LONGEST or answer[0] == "}" or answer in _EMPTY else answer

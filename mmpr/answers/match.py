@@ -23,10 +23,11 @@ from mmpr.schema import Status, Verdict
 
 RULES = frozenset({"default", "relaxed", "anls", "exact", "multiple_choice"})
 MAX_ANSWER = 4_000
-"""Characters: a longer answer is searched for its final answer, never compared whole."""
+"""Characters: a longer answer or truth is searched for its final answer, never compared whole."""
 _CACHE_SIZE = 16_384
 _PROVABLE = re.compile(r"[\\√]|\b(?:sqrt|sin|cos|tan|log|ln)(?![a-z])")
 """What only formulas have that the prover may be asked about; the first of them starts a worker."""
+_PART = re.compile(r"(?:(?<!\s)\s++)?(?:,(?!\d)|;|\bor\b|\band\b|/|或|、)\s*+")
 _PROOF_BUDGET_S = pool.LIMIT_S
 
 
@@ -77,7 +78,7 @@ def entails(rejected: str, chosen: str, *, choices: Sequence[str] | None = None)
     if not left or not right:
         return False
     left, right = peel(left), peel(right)
-    parts = [*(split_list(left) or ()), *re.split(r"\s*(?:,(?!\d)|;|\bor\b|\band\b|/|或|、)\s*", left)]
+    parts = [*(split_list(left) or ()), *_PART.split(left)]
     if any(
         part and len(part) < 200 and match(part, right, choices=choices).status == "correct"
         for part in parts[:40]
@@ -88,7 +89,8 @@ def entails(rejected: str, chosen: str, *, choices: Sequence[str] | None = None)
     value = parse_number(right)
     if value is not None:
         return any(parse_number(word) == value for word in have)
-    return bool(want) and any(have[at : at + len(want)] == want for at in range(len(have) - len(want) + 1))
+    between = "\0"
+    return bool(want) and between.join(("", *want, "")) in between.join(("", *have, ""))
 
 
 def _match(prediction: str, gold: str, choices: tuple[str, ...], rule: str) -> Verdict:
@@ -109,12 +111,17 @@ def _match(prediction: str, gold: str, choices: tuple[str, ...], rule: str) -> V
         return Verdict("unparseable", None, "none", "hidden or control characters")
     if not readable:
         return Verdict("unparseable", None, "none", "empty")
+    if isinstance(gold, str) and len(gold) > MAX_ANSWER:
+        marked = extract(gold)
+        if marked is None:
+            return Verdict("error", readable, "none", f"no final answer in the {len(gold)} characters of the truth")
+        gold = marked
     truth = clean(gold)
     if not truth:
         return Verdict("error", readable, "none", "the truth is empty or has control characters")
     if _PROVABLE.search(readable) or _PROVABLE.search(truth):
         pool.warm()
-    options = [clean(str(option)) or "" for option in choices]
+    options = [clean(str(option)[:MAX_ANSWER]) or "" for option in choices]
     judgement = judge(readable, truth, options, rule, _prover())
     if judgement.right:
         return Verdict("correct", readable, judgement.comparator, judgement.reason)

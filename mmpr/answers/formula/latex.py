@@ -10,26 +10,26 @@ from mmpr.answers.text.numerals import REPEATING, parse_number
 _ESCAPED_TWICE = re.compile(r"\\\\(?=[A-Za-z{}])")
 _LOGIC = re.compile(r"\\(?:lor|vee|land|wedge)(?![A-Za-z])")
 _COMPARED = re.compile(r"[<>=≤≥]|\\(?:le|ge|lt|gt|ne)")
-_THOUSANDS = re.compile(r"(\d)\s*(?:\{\s*,\s*\}|,\s*\\!|\\!,|\\,)\s*(?=\d{3}(?!\d))")
+_THOUSANDS = re.compile(r"(\d)\s*+(?:\{\s*+,\s*+\}|,\s*+\\!|\\!,|\\,)\s*+(?=\d{3}(?!\d))")
 _SIGNS = str.maketrans({"∛": "\\cbrt ", "⊥": "\\perp ", "∥": "\\parallel "})
 _FRACTION = re.compile(r"\\(?:d|t|c)frac(?![A-Za-z])")
-_SIZES = re.compile(r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])\s*\.?")
+_SIZES = re.compile(r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])\s*+\.?")
 _STYLES = re.compile(r"\\(?:displaystyle|textstyle|limits|nolimits|hfill|rm|bf|it)(?![A-Za-z])")
 _SPACES = re.compile(r"(?<!\\)\\[,;:!> ]|\\q?quad|\\(?:enspace|thinspace)(?![A-Za-z])|(?<!\\)~")
 _DEGREE = re.compile(
-    r"\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\(?:circ|degree)(?![A-Za-z])|°)|\\(?:degree|textdegree)(?![A-Za-z])"
+    r"\^\s*+(?:\{\s*+\\(?:circ|degree)\s*+\}|\\(?:circ|degree)(?![A-Za-z])|°)|\\(?:degree|textdegree)(?![A-Za-z])"
 )
 _SPELLINGS = {
     "\\lvert": "|", "\\rvert": "|", "\\vert": "|", "\\mid": ":",
     "\\lbrace": "\\{", "\\rbrace": "\\}", "\\lbrack": "[", "\\rbrack": "]",
 }  # fmt: skip
 _SYSTEM = re.compile(
-    r"(?:\\begin\{cases\}|\\\{\s*\\begin\{(?:array|aligned|matrix)\}(?:\{[clr|]*\})?)(?P<rows>.*?)"
+    r"(?:\\begin\{cases\}|\\\{\s*+\\begin\{(?:array|aligned|matrix)\}(?:\{[clr|]*\})?)(?P<rows>.{0,600}?)"
     r"\\end\{(?:cases|array|aligned|matrix)\}",
     re.DOTALL,
 )
 _CONNECTOR = re.compile(
-    r"(?:\\(?:text|mbox|textrm|mathrm)\s*\{\s*,?\s*(and|or)\s*\}|(?<![A-Za-z\\{])(and|or)(?![A-Za-z}])"
+    r"(?:\\(?:text|mbox|textrm|mathrm)\s*+\{\s*+,?+\s*+(and|or)\s*+\}|(?<![A-Za-z\\{])(and|or)(?![A-Za-z}])"
     r"|\\(lor|vee|land|wedge)(?![A-Za-z]))"
 )
 

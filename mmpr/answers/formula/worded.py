@@ -11,8 +11,8 @@ _MATH = re.compile(
 )
 """Signs that stand in formulas only."""
 _CODE = re.compile(
-    r"(?:[A-Z]{1,5}|[A-Za-z]{2,})[- ]?\d+[A-Za-z]{0,2}|\d+(?:-\d+)+|\d+[A-Z]{1,3}|[A-Za-z]{2,}(?:-[A-Za-z]+)+"
-    r"|[A-Za-z]+(?:-[A-Za-z]{2,})+|(?:the )?\d{2,3}0'?s|[A-Z]+\d+[A-Z0-9]*"
+    r"(?:[A-Z]{1,5}+|[A-Za-z]{2,}+)[- ]?\d++[A-Za-z]{0,2}|\d++(?:-\d++)++|\d++[A-Z]{1,3}|[A-Za-z]{2,}+(?:-[A-Za-z]++)++"
+    r"|[A-Za-z]++(?:-[A-Za-z]{2,}+)++|(?:the )?\d{2,3}0'?s|[A-Z]++\d++[A-Z0-9]*+"
 )
 _REALS = re.compile(
     r"(?:x (?:is|can be|=) |x ?\\in ?)?(?:the set of )?(?:all|any) real(?:s| numbers?)(?: x)?|(?:全体|所有|任意)实数",

@@ -8,8 +8,11 @@ from functools import lru_cache
 from mmpr.answers.text.wrapping import peel
 
 _BOTH = re.compile(r"^both (?=\S+ and \S+$)", re.IGNORECASE)
-_SPLIT = re.compile(r"\s*(?:;|、|；|，|\n|,(?!\d{3}(?!\d))|\s&\s|,?\s+and\s+|和|以及|与)\s*(?:and\s+)?")
-_ITEM_NUMBER = re.compile(r"(?:^|(?<=\s))\(?(\d{1,2})[.)]\s+(?=\S)")
+_SPLIT = re.compile(
+    r"(?:(?<!\s)\s++)?(?:[;、；，和与]|,(?!\d{3}(?!\d))|以及)\s*+(?:and\s++)?"
+    r"|(?<!\s)\s++(?:&|and)\s++(?:and\s++)?|(?<!\s)[^\S\n]*+\n\s*+(?:and\s++)?"
+)
+_ITEM_NUMBER = re.compile(r"(?:^|(?<=\s))\(?(\d{1,2})[.)]\s++(?=\S)")
 _BRACKETED = re.compile(r"(\[|\{|\\\{|\()(.*)(\]|\}|\\\}|\))")
 
 

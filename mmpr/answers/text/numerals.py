@@ -8,22 +8,24 @@ from fractions import Fraction
 
 _MAX_DIGITS = 400
 _MAX_EXPONENT = 400
+MAX_NUMBER_WORDS = 24
 
-_GROUPED = r"[1-9]\d{0,2}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}|\d{1,3}(?:[ '_]\d{3})+(?!\d)"
-_DECIMAL = rf"(?:(?:{_GROUPED}|\d+)(?:\.\d*)?|\.\d+)"
+_GROUPED = r"[1-9]\d{0,2}(?:,\d{3})++|\d{1,2}(?:,\d{2}(?!\d))++,\d{3}|\d{1,3}(?:[ '_]\d{3}(?!\d))++"
+_DECIMAL = rf"(?:(?:{_GROUPED}|\d++)(?:\.\d*+)?|\.\d++)"
 _PLAIN = re.compile(r"([-+]?)(\d{1,15})(?:\.(\d{1,15}))?")
 _NUMBER = re.compile(
     rf"(?P<sign>[-+]?)\s?(?P<mantissa>{_DECIMAL})"
-    r"(?:\s*(?:[*xX×·]|\\times|\\cdot)\s*10\s*(?:\^|\*\*)\s*\{?\s*(?P<power>[-+]?\d+)\s*\}?|[eE](?P<exponent>[-+]?\d+))?"
+    r"(?:\s*+(?:[*xX×·]|\\times|\\cdot)\s*+10\s*+(?:\^|\*\*)\s*+\{?+\s*+(?P<power>[-+]?\d++)\s*+\}?|[eE](?P<exponent>[-+]?\d+))?"
 )
-_FRACTION = re.compile(rf"(?P<sign>[-+]?)\s?(?P<top>{_DECIMAL})\s*/\s*(?P<bottom>{_DECIMAL})")
+_FRACTION = re.compile(rf"(?P<sign>[-+]?)\s?(?P<top>{_DECIMAL})\s*+/\s*+(?P<bottom>{_DECIMAL})")
 _MIXED = re.compile(
-    r"(?P<sign>[-+]?)\s?(?P<whole>\d+|\d{1,3}(?:[ ,]\d{3})+)(?:\s+|\s*-\s*|\s+and\s+)(?P<top>\d+)\s*/\s*(?P<bottom>\d+)"
+    r"(?P<sign>[-+]?)\s?(?P<whole>\d+|\d{1,3}(?:[ ,]\d{3})+)(?:\s++(?:and\s++)?|\s*+-\s*+)"
+    r"(?P<top>\d++)\s*+/\s*+(?P<bottom>\d++)"
 )
 _COMMA_DECIMAL = re.compile(r"([-+]?)(?:(0),(\d+)|(\d{1,3}(?:\.\d{3})+),(\d+)|(\d+),(\d{2}|\d{4,}))")
 _OUT_OF = re.compile(r"([\w,.]+) out of (?:every )?([\w,.]+)")
 _DOTTED = re.compile(r"([-+]?)(\d{1,3}(?:\.\d{3}){2,})")
-REPEATING = re.compile(r"([-+]?)(\d*)\.(\d*)(?:\\overline|\\bar|\\dot)\s*\{?(\d+)\}?")
+REPEATING = re.compile(r"([-+]?+)((?:(?<!\d)\d++)?)\.(\d*+)(?:\\overline|\\bar|\\dot)\s*+\{?(\d++)\}?")
 _SCALED = re.compile(rf"(?P<sign>[-+]?)\s?(?P<mantissa>{_DECIMAL})(?P<space>\s?)(?P<scale>[A-Za-z]+)\.?")
 
 _ONES_TEXT = (
@@ -50,7 +52,7 @@ _HAN_STEPS = {"十": 10, "百": 100, "千": 1000, "拾": 10, "佰": 100, "仟": 
 _HAN_SCALES = {"万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8}
 HAN_NUMERAL = "".join([*_HAN_DIGITS, *_HAN_STEPS, *_HAN_SCALES])
 _HAN = re.compile(f"[{HAN_NUMERAL}]+")
-_HAN_MIXED = re.compile(rf"([-+]?)({_DECIMAL})\s*([百千]?[万萬亿億]|[百千])")
+_HAN_MIXED = re.compile(rf"([-+]?)({_DECIMAL})\s*+([百千]?[万萬亿億]|[百千])")
 _HAN_FRACTION = re.compile(f"(?:([{HAN_NUMERAL}0-9]+)又)?([{HAN_NUMERAL}0-9]+)分之([{HAN_NUMERAL}0-9.点]+)")
 _HAN_POINT = re.compile(f"([{HAN_NUMERAL}]+)点([{''.join(_HAN_DIGITS)}]+)")
 
@@ -173,7 +175,11 @@ def _from_words(text: str) -> Fraction | None:
         sign, words = -1, words[1:]
         if words and words[0][0].isdigit():
             return _negated(parse_number(" ".join(words)))
-    if not words or len(words) > 24 or not all(word in NUMBER_WORDS or word in _JOINING for word in words):
+    if (
+        not words
+        or len(words) > MAX_NUMBER_WORDS
+        or not all(word in NUMBER_WORDS or word in _JOINING for word in words)
+    ):
         return None
     value = _word_value(words)
     return None if value is None else sign * value

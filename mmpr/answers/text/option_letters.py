@@ -8,36 +8,36 @@ from functools import lru_cache
 
 from mmpr.answers.text.words import same_text, words
 
-_ALONE = re.compile(r"[(\[{<【]?\s*(?P<a>[A-Za-z])\s*[)\]}>】]?\s*[.:,;、)]?(?:\s+only)?")
+_ALONE = re.compile(r"[(\[{<【]?+\s*+(?P<a>[A-Za-z])\s*+[)\]}>】]?+\s*+[.:,;、)]?+(?:(?<=\s)only|\s++only)?")
 _NAMED = re.compile(
-    r"(?:(?:the\s+)?(?:correct\s+|right\s+|best\s+|final\s+)?(?:option|choice|answer|letter|alternative|statement|figure|image|picture|graph)s?\s*(?:is|:)?\s*(?:option\s+|choice\s+)?|(?:[故应應]该?)?(?:选项|选择|选)|答案[是为]?|it\s+is\s+|it's\s+)"
-    r"\s*[(\[]?(?P<a>[A-Za-z])[)\]]?\s*(?:项|选项)?\s*[.:,、)]?",
+    r"(?:(?:the\s++)?(?:(?:correct|right|best|final)\s++)?(?:option|choice|answer|letter|alternative|statement|figure|image|picture|graph)s?\s*+(?:is|:)?+\s*+(?:(?:option|choice)\s++)?|(?:[故应應]该?)?(?:选项|选择|选)|答案[是为]?|it\s++is\s++|it's\s++)"
+    r"\s*+[(\[]?+(?P<a>[A-Za-z])[)\]]?+\s*+(?:项|选项)?+\s*+[.:,、)]?",
     re.IGNORECASE,
 )
 _LEADING = re.compile(
-    r"(?:(?:option|choice|answer|选项|选)\s*[:：]?\s*)?(?:[(\[]\s*(?P<a>[A-Za-z])\s*[)\]]\s*[.:、,-]?|(?P<b>[A-Z])\s*[.:、)）。]|(?P<c>[A-Z])\s+(?:[-=]|(?=[\u4e00-\u9fff])|(?=\()|(?=because\b|since\b))|(?P<d>[A-Z])\s*[,;]|(?P<e>[a-z])\s*[.)](?=\s))\s*(?P<rest>[^\s_].*)",
+    r"(?:(?:option|choice|answer|选项|选)\s*+[:：]?+\s*+)?(?:[(\[]\s*+(?P<a>[A-Za-z])\s*+[)\]]\s*+[.:、,-]?|(?P<b>[A-Z])\s*+[.:、)）。]|(?P<c>[A-Z])\s++(?:[-=]|(?=[\u4e00-\u9fff])|(?=\()|(?=because\b|since\b))|(?P<d>[A-Z])\s*+[,;]|(?P<e>[a-z])\s*+[.)](?=\s))\s*+(?P<rest>[^\s_].*)",
     re.IGNORECASE,
 )
 _NAMED_LEADING = re.compile(
-    r"(?:option|choice|选项)\s+[(\[]?(?P<a>[A-Z])[)\]]?\s*[.:,、-]?\s+(?P<rest>\S.*)", re.IGNORECASE
+    r"(?:option|choice|选项)\s++[(\[]?(?P<a>[A-Z])[)\]]?(?:\s*+[.:,、-]\s++|\s++)(?P<rest>\S.*)", re.IGNORECASE
 )
 _TRAILING = re.compile(
-    r"(?P<rest>\S.*?)\s*(?:[(\[]\s*(?:option\s+|choice\s+|answer\s+)?(?P<a>[A-Z])\s*[)\]]|[,-]\s*(?:option|choice)\s+(?P<b>[A-Z]))",
+    r"(?P<rest>\S.*?)(?<!\s)\s*+(?:[(\[]\s*+(?:(?:option|choice|answer)\s++)?(?P<a>[A-Z])\s*+[)\]]|[,-]\s*+(?:option|choice)\s++(?P<b>[A-Z]))",
     re.IGNORECASE,
 )
 _SAID = re.compile(
-    r"(?:选项?)?[(\[]?(?P<a>[A-Z])[)\]]?\s*(?:选项|项)?(?:是?(?:正确|对)的?)?(?<=[项确对的])"
-    r"|(?:[A-Za-z ]{3,60}\bthat\s+)?(?:(?i:option|choice|answer|statement|figure|graph|image)\s+)?"
-    r"[(\[]?(?P<b>[A-Z])[)\]]?\s+(?:is|would be|looks"
-    r"|seems to be|must be)\s+(?:the\s+)?(?:correct|right|best|true|answer|final)(?:\s+\w+){0,2}"
+    r"(?:选项?)?[(\[]?(?P<a>[A-Z])[)\]]?\s*+(?:选项|项)?(?:是?(?:正确|对)的?)?(?<=[项确对的])"
+    r"|(?:[A-Za-z ]{3,60}\bthat\s++)?(?:(?i:option|choice|answer|statement|figure|graph|image)\s++)?"
+    r"[(\[]?(?P<b>[A-Z])[)\]]?\s++(?:is|would be|looks"
+    r"|seems to be|must be)\s++(?:the\s++)?(?:correct|right|best|true|answer|final)(?:\s++\w++){0,2}"
 )
 _MENTION = re.compile(
-    r"(?<![A-Za-z0-9'’])(?:[(\[]([A-Za-z])[)\]]|([B-HJ-Z])(?![A-Za-z0-9'’])|(A)(?=\s*(?:$|[.,;:)\]]|is\b|or\b|and\b|项)))"
+    r"(?<![A-Za-z0-9'’])(?:[(\[]([A-Za-z])[)\]]|([B-HJ-Z])(?![A-Za-z0-9'’])|(A)(?=\s*+(?:$|[.,;:)\]]|is\b|or\b|and\b|项)))"
 )
-_SET = re.compile(r"[(\[{]?\s*[A-Z](?:\s*(?:,|;|、|and|&|和|\s)\s*(?:and\s+)?[A-Z])+\s*[)\]}]?|[A-Z]{2,8}")
+_SET = re.compile(r"[(\[{]?+\s*+[A-Z](?:(?:\s*+(?:[,;、&和]|and)\s*+|\s++)(?:and\s++)?[A-Z])++\s*+[)\]}]?|[A-Z]{2,8}")
 _HAN_CHOSEN = re.compile(r"^[故应應]?选择?[:：]?")
-_BECAUSE = re.compile(r"(?:[,;]?\s*(?:because|since|as|for|which|given)\b|因为|由于|,?\s*so\b)", re.IGNORECASE)
-_LABEL = re.compile(r"\s*[(\[]?([A-Za-z])[)\].:、)]\s*(\S.*)")
+_BECAUSE = re.compile(r"(?:[,;]?\s*+(?:because|since|as|for|which|given)\b|因为|由于|,?\s*+so\b)", re.IGNORECASE)
+_LABEL = re.compile(r"\s*+[(\[]?([A-Za-z])[)\].:、)]\s*+(\S.*)")
 
 
 @lru_cache(maxsize=8192)

@@ -47,31 +47,34 @@ _COPULA = re.compile(
 )
 _CLAUSE = re.compile(
     r"\b(?:but|while|whereas|although|though|however|when|where|if|unless|because|since|until|yet|which|who|except|not|never|once|after|before)\b|但|而|如果|当|虽然|不"
-    r"|\band\b.*\b(?:is|are|was|were)\b.*\b(?:is|are|was|were)\b",
+    r"|\band\b.{0,200}\b(?:is|are|was|were)\b.{0,200}\b(?:is|are|was|were)\b",
     re.IGNORECASE,
 )
-_LABELLED = re.compile(r"([A-Za-z][A-Za-z' ]{2,40})\s*[:=]\s+(\S.*)")
+_LONGEST_SENTENCE = 200  # characters of one that is read for what it says
+_LABELLED = re.compile(r"([A-Za-z][A-Za-z' ]{2,40})\s*+[:=]\s++(\S.*)")
 _REASON = re.compile(
-    r"\s*\((?:because|since)\b.*\)|\s*[,;]?\s+(?:because|since|as we)\b.*|\s*[,;，]?\s*因为.*"
-    r"|,\s+(?:and )?not (?:an? |the |option )?\(?[A-Za-z0-9.]+\)?(?: [A-Za-z]+)?$",
+    r"(?:(?<!\s)\s++)?\((?:because|since)\b.{0,600}\)"
+    r"|(?:(?<!\s)\s++(?:[,;]\s++)?|[,;]\s++)(?:because|since|as we)\b.*|(?:(?<!\s)\s++)?(?:[,;，]\s*+)?因为.*"
+    r"|,\s++(?:and )?not (?:an? |the |option )?\(?[A-Za-z0-9.]+\)?(?: [A-Za-z]+)?$",
     re.IGNORECASE,
 )
 _SCENE = re.compile(
-    r"\s*,?\s+(?:shown |seen |visible |depicted |displayed |pictured )?(?:in|on|of|from) (?:the|this|that) "
+    r"(?:(?<!\s)\s++(?:,\s++)?|,\s++)(?:shown |seen |visible |depicted |displayed |pictured )?"
+    r"(?:in|on|of|from) (?:the|this|that) "
     r"(?:given |above |provided )?"
     r"(?:picture|image|photo|photograph|chart|graph|figure|diagram|table|text|scene|plot|screen|map|page|document|illustration|drawing)$"
-    r"|\s+(?:shown|here|in total|altogether|in all|overall|total)$",
+    r"|(?<!\s)\s++(?:shown|here|in total|altogether|in all|overall|total)$",
     re.IGNORECASE,
 )
 _ACTION = re.compile(
     r"(?:(?:\w+ed|held|led|shown|given|made|written|drawn) by"
     r"|wearing|holding|playing|eating|riding|carrying|drinking|using|watching|called|named|labell?ed"
-    r"|written|colou?red|made of)\s+",
+    r"|written|colou?red|made of)\s++",
     re.IGNORECASE,
 )
 _PLACED = re.compile(r"(?<=\w) (?:in|on|at|near|by) (?:(?:the|a|an|his|her|its|their) )?[A-Za-z]+(?: [A-Za-z]+)?$")
 _SUPERLATIVE = re.compile(
-    r"(?:the )?(\S+(?: \S+){0,4}?) (?:has|had|have|shows?|is|was|recorded) the "
+    r"(?:the )?(\S++(?: \S++){0,4}?) (?:has|had|have|shows?|is|was|recorded) the "
     r"(?:(?:high|low|large|small|great|bigg?|long|short|tall|heav[iy]|light|strong|weak|fast|slow)(?:e?r|e?st)\b"
     r"|(?:most|least|fewest|fewer|maximum|minimum)\b)"
     r"(?: [A-Za-z]+){0,6}",
@@ -85,13 +88,14 @@ _DIRECTION = re.compile(
     r"|[在向往朝]?(?<![左右上下前后])([左右上下前后东南西北])[边侧面方]?",
     re.IGNORECASE,
 )
-_MATH_SPAN = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$([^$]+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
+_MATH_OPENING = re.compile(r"\$\$|(?<!\\)\$|\\[(\[]")
+_MATH_CLOSINGS = {"$$": "$$", "$": "$", r"\(": r"\)", r"\[": r"\]"}
 _FILLER = re.compile(r"i hope|let me know|please|thank|<\||note:|hope this", re.IGNORECASE)
 _SENTENCES = re.compile(
-    r"(?<=\w) (?=(?:Therefore|Thus|Hence|So),)|(?<=[.!?。！？])\s+(?=[A-Z$\\\"'(0-9*])|(?<=[。！？])(?=.)"
+    r"(?<=\w) (?=(?:Therefore|Thus|Hence|So),)|(?<=[.!?。！？])\s++(?=[A-Z$\\\"'(0-9*])|(?<=[。！？])(?=.)"
 )
 _ANSWERS = re.compile(
-    r"(.{1,80}?)\s+(?:is|are|was|would be)\s+(?:the\s+)?(?:(?:final|correct|right|best)\s+)?(?:answer|option"
+    r"(.{1,80}?)\s++(?:is|are|was|would be)\s++(?:the\s++)?(?:(?:final|correct|right|best)\s++)?(?:answer|option"
     r"|choice|one|correct|right)",
     re.IGNORECASE,
 )
@@ -142,12 +146,14 @@ def predicate(text: str) -> str | None:
         return None
     if labelled and not _CLAUSE.search(labelled[1]):
         return labelled[2]
+    if len(text) > _LONGEST_SENTENCE:
+        return None
     found = list(_COPULA.finditer(text))
     if not found or _CLAUSE.search(text):
         return None
     # "It says YIELD" has one verb: capitals are a sign's
     verbs = [one for one in found if one.group() not in ("有", "为") and not one.group().isupper()] or found
-    if len(verbs) != 1 or len(text) > 200:
+    if len(verbs) != 1:
         return None
     said = text[verbs[0].end() :].strip().lstrip(":：").strip()
     return _SCENE.sub("", said) or None
@@ -214,6 +220,17 @@ def conclusion(text: str) -> str:
 
 def math_spans(text: str) -> list[str]:
     """The formulas between math delimiters in the last sentence of a text that has words around them."""
-    return [
-        next(filter(None, found.groups())) for found in _MATH_SPAN.finditer(sentences(text)[-1] if text.strip() else "")
-    ]
+    sentence = sentences(text)[-1] if text.strip() else ""
+    found: list[str] = []
+    missing: set[str] = set()  # marks that close nothing from here on, so that no text is searched for them again
+    at = 0
+    while opening := _MATH_OPENING.search(sentence, at):
+        at = opening.start() + 1
+        closing = _MATH_CLOSINGS[opening.group()]
+        end = -1 if closing in missing else sentence.find(closing, opening.end() + 1)
+        if end < 0:
+            missing.add(closing)
+        else:
+            found.append(sentence[opening.end() : end])
+            at = end + len(closing)
+    return found

@@ -10,7 +10,7 @@ import unicodedata
 from functools import lru_cache
 from itertools import pairwise
 
-from mmpr.answers.text.numerals import NUMBER_WORDS, parse_number
+from mmpr.answers.text.numerals import MAX_NUMBER_WORDS, NUMBER_WORDS, parse_number
 
 _MIDDLE_A = re.compile(r"(?<=\w) A\.")  # the initial, which is no article
 _LABEL_A = re.compile(r"\b[Aa](?=-?\d)")  # the A of A1
@@ -175,7 +175,9 @@ def _numbered(found: list[str]) -> list[str]:
     at = 0
     while at < len(found):
         end = at
-        while end < len(found) and (found[end] in NUMBER_WORDS or stem(found[end]) in NUMBER_WORDS):
+        while end < min(len(found), at + MAX_NUMBER_WORDS) and (
+            found[end] in NUMBER_WORDS or stem(found[end]) in NUMBER_WORDS
+        ):
             end += 1
         value = None
         while end > at and value is None:

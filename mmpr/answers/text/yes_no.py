@@ -17,7 +17,7 @@ _NO_TEXT = (
 _NO = frozenset(_NO_TEXT.split())
 YES_NO_GOLD = (YES | _NO) - {"right", "wrong", "negative", "sure", "certainly", "无"}
 _POLAR = re.compile(
-    r"(yes|true|yeah|yep|yup|correct|no|false|nope|nah|incorrect|是的|不是的?|不对的?|对的|错的|不正确|正确|错误|对|否|是|没有|(?:不?[能会]|不?可以|有)(?=[，,。])|不(?=[，,]))(?:[,.;:!，。；、—-]|\s+-|\s*(?=\()|\s+(?=(?:indeed|the|because)\b|(?:it|there|they|he|she|this|that)\b(?:\s+(?:is|are|was|were|do|does|did|has|have|can|will)(?:n?'t)?\b|'))|$)\s*(.*)",
+    r"(yes|true|yeah|yep|yup|correct|no|false|nope|nah|incorrect|是的|不是的?|不对的?|对的|错的|不正确|正确|错误|对|否|是|没有|(?:不?[能会]|不?可以|有)(?=[，,。])|不(?=[，,]))(?:[,.;:!，。；、—-]|\s++-|\s*+(?=\()|\s++(?=(?:indeed|the|because)\b|(?:it|there|they|he|she|this|that)\b(?:\s+(?:is|are|was|were|do|does|did|has|have|can|will)(?:n?'t)?\b|'))|$)\s*(.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _POLAR_WORDS = re.compile(r"\b(yes|true|no|false)\b", re.IGNORECASE)

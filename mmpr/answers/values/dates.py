@@ -20,33 +20,33 @@ _MONTHS = {name: at for at, names in enumerate(_MONTH_NAMES.split(", "), start=1
 _DAYS = {name: at for at, names in enumerate(_DAY_NAMES.split(", ")) for name in names.split()}
 _MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
 _DAY_NAME = "|".join(sorted((name for name in _DAYS if name.isascii()), key=len, reverse=True))
-_WEEKDAY_LEAD = re.compile(rf"(?:on\s+)?(?P<day>{_DAY_NAME})\.?,?\s+(?=\S)")
+_WEEKDAY_LEAD = re.compile(rf"(?:on\s+)?(?P<day>{_DAY_NAME})\.?,?\s++(?=\S)")
 _DATES = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"(?:on\s+|in\s+)?(?P<month>{_MONTH})\.?\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:\s*,?\s+(?P<year>\d{{4}}))?",
-        rf"(?:on\s+|the\s+)?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:\s+of)?[\s-]+(?P<month>{_MONTH})\.?(?:[\s,-]+(?P<year>\d{{4}}))?",
-        rf"(?:in\s+)?(?P<month>{_MONTH})\.?,?\s+(?:of\s+)?(?P<year>\d{{4}})",
+        rf"(?:on\s+|in\s+)?(?P<month>{_MONTH})\.?\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:(?:\s*+,)?\s++(?P<year>\d{{4}}))?",
+        rf"(?:on\s+|the\s+)?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:\s++of)?[\s-]++(?P<month>{_MONTH})\.?(?:[\s,-]++(?P<year>\d{{4}}))?",
+        rf"(?:in\s+)?(?P<month>{_MONTH})\.?,?\s++(?:of\s++)?(?P<year>\d{{4}})",
         r"(?P<year>\d{4})[-/.](?P<month>\d{1,2})[-/.](?P<day>\d{1,2})",
         r"(?P<year>\d{4})年(?P<month>\d{1,2})月(?:(?P<day>\d{1,2})[日号])?",
         r"(?P<month>\d{1,2})月(?P<day>\d{1,2})[日号]?",
     )
 )
 _HAN_DIGITS = re.compile("[〇零一二三四五六七八九十]+")
-_HAN_CLOCK = re.compile("[〇零一二三四五六七八九十两]+(?=[点时分])")
+_HAN_CLOCK = re.compile("(?<![〇零一二三四五六七八九十两])[〇零一二三四五六七八九十两]++(?=[点时分])")
 _NUMERIC = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}|\d{2})")
 _YEAR = re.compile(r"(?:in\s+)?(?:the\s+)?(?:year\s+(?:of\s+)?)?(\d{4})\s*(?:年|ad|ce)?")
 _TIME = re.compile(
     r"(?:at\s+|it is\s+|it's\s+)?(?P<hour>\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven"
-    r"|twelve)(?:[:：](?P<minute>\d{2})(?:[:：](?P<second>\d{2}))?)?\s*(?P<half>[ap]\.?\s?m\.?)?"
-    r"(?:\s*(?P<clock>o'?clock))?(?:\s+(?P<part>in the (?:morning|afternoon|evening)|at night))?"
+    r"|twelve)(?:[:：](?P<minute>\d{2})(?:[:：](?P<second>\d{2}))?)?(?:\s*+(?P<half>[ap]\.?\s?m\.?))?"
+    r"(?:\s*+(?P<clock>o'?clock))?(?:\s++(?P<part>in the (?:morning|afternoon|evening)|at night))?"
 )
 _HAN_TIME = re.compile(
     r"(?P<part>上午|早上|凌晨|下午|晚上|中午)?(?P<hour>\d{1,2}|[一二三四五六七八九十两]{1,3})(?:点钟?|时|[:：](?=\d\d))(?:(?P<minute>\d{1,2})分?|(?P<half>半)|(?P<quarter>[一三]刻)|整)?"
 )
 _PAST = re.compile(
     r"(?P<minutes>half|quarter|a quarter|\d{1,2}(?= minutes| past| after)|five|ten|twenty|twenty[- "
-    r"]five)(?:\s+minutes)?\s+(?P<way>past|after|to|till|before)\s+(?P<hour>\d{1,2}|[a-z]+)"
+    r"]five)(?:\s++minutes)?\s++(?P<way>past|after|to|till|before)\s++(?P<hour>\d{1,2}|[a-z]+)"
 )
 _MINUTES = ONES | {"half": 30, "quarter": 15, "a quarter": 15, "twenty": 20, "twenty five": 25, "twenty-five": 25}
 _HAN_HOURS_TEXT = "零 一 二 三 四 五 六 七 八 九 十 十一 十二"

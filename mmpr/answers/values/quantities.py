@@ -15,13 +15,13 @@ from mmpr.answers.values.units import Unit
 
 DIGITS = r"(?:[1-9]\d{0,2}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}|\d{1,3}(?: \d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
 _HEAD = re.compile(
-    rf"[-+]?\s?(?:(?:{DIGITS})(?:\s*/\s*(?:{DIGITS})|\s+\d+\s*/\s*\d+|\s*(?:[*x×·]|\\times|\\cdot)\s*10\s*\^\s*\{{?\s*-?\d+\s*\}}?|[eE][-+]?\d+(?![A-Za-z]))?)"
-    r"(?:\s*(?i:hundred|thousand|million|billion|trillion|dozen)\b|(?:[kKMBT]|mn|bn)(?![A-Za-z/^])|\s?[百千]?[万亿](?!能))*"
+    rf"[-+]?\s?(?:(?:{DIGITS})(?:\s*+/\s*+(?:{DIGITS})|\s++\d++\s*+/\s*+\d+|\s*+(?:[*x×·]|\\times|\\cdot)\s*+10\s*+\^\s*+\{{?+\s*+-?\d++\s*+\}}?|[eE][-+]?\d+(?![A-Za-z]))?)"
+    r"(?:\s*+(?i:hundred|thousand|million|billion|trillion|dozen)\b|(?:[kKMBT]|mn|bn)(?![A-Za-z/^])|\s?[百千]?[万亿](?!能))*"
 )
 _SHORT_SCALE = re.compile(r"[kKMBT]$|mn$|bn$")
-_PER = re.compile(r"\s*/\s*(?=[a-z])|\s+per\s+")
+_PER = re.compile(r"(?:(?<!\s)\s++)?/\s*+(?=[a-z])|(?<!\s)\s++per\s++")
 _CURRENCY = re.compile(
-    r"([-+]?)\s*(US\$|[$€£¥₹₩₽]|Rs\.?(?=\s*\d)|(?:USD|EUR|GBP|RMB|CNY|INR|JPY)(?=\s*\d))\s*([-+]?)\s*(?=[\d.])"
+    r"([-+]?+)\s*+(US\$|[$€£¥₹₩₽]|Rs\.?(?=\s*\d)|(?:USD|EUR|GBP|RMB|CNY|INR|JPY)(?=\s*\d))\s*+([-+]?+)\s*+(?=[\d.])"
 )
 _APPROXIMATE = re.compile(
     r"(?:≈|~|\\approx|\\sim|approximately|approx\.?|circa|(?P<loose>about|around|roughly|大约是?|大概|约为?))\s*",
@@ -58,8 +58,8 @@ _UNSAFE_TEXT = (
     "multiplied remainder remaining later late early ago earlier before after instead"
 )
 _UNSAFE = frozenset(_UNSAFE_TEXT.split())
-_COMPOUND_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z'\"\u4e00-\u9fff]+)")
-_COMPOUND = re.compile(r"(?:\d+(?:\.\d+)?\s*[A-Za-z'\"\u4e00-\u9fff]+(?:,? and |,? )?)+")
+_COMPOUND_PART = re.compile(r"(?<!\d)(\d++(?:\.\d++)?)\s*+([A-Za-z'\"\u4e00-\u9fff]+)")
+_COMPOUND = re.compile(r"(?:\d++(?:\.\d++)?\s*+[A-Za-z'\"\u4e00-\u9fff]++(?:,? and |,? )?+)++")
 _SHORT_PARTS = {"'": "ft", '"': "in", "''": "in", "m": "min", "分": "分钟", "时": "小时"}
 _FILLERS = frozenset(("more", "left", "remaining", "in total", "total", "in all", "altogether", "each"))
 _AFTER_UNIT = re.compile(

@@ -21,10 +21,10 @@ _MENTION = re.compile(
     re.IGNORECASE,
 )
 _MORE = re.compile(r"(?<=\w) (?:more(?! than\b)|of (?:them|these|those))\b")
-_EVERY = re.compile(r"\s+(?:every|each) (?:day|night|week|month|year|hour|minute|person|time)$")
+_EVERY = re.compile(r"(?<!\s)\s++(?:every|each) (?:day|night|week|month|year|hour|minute|person|time)$")
 _PRESENT = re.compile(
-    r"\s+(?:are|is|were|was|can be seen|appear)(?: (?:visible|shown|there|present|standing|sitting|left|in|on"
-    r"|at)\b.*)?$"
+    r"(?<!\s)\s++(?:are|is|were|was|can be seen|appear)(?: (?:visible|shown|there|present|standing|sitting|left|in|on"
+    r"|at)\b(?s:.*))?$"
 )
 _VERB = re.compile(
     r"\b(?:is|are|was|were|be|has|have|had|there|see|count(?:ed)?|contains?|shows?|totals?|equals?|costs?|needs?|left|gets?|got|gives?|found|weighs?|takes?|makes?"

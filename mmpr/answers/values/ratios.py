@@ -9,9 +9,12 @@ from mmpr.answers.formula.tree import Tree
 from mmpr.answers.values.expressions import parse_expression
 from mmpr.answers.values.quantities import Quantity, parse_quantity
 
-_TO = r"\s*(?::|：|比|\bto\b)\s*"
+_TO = r"\s*+(?::|：|比|\bto\b)\s*+"
 _RATIO = re.compile(rf"(\d+(?:\.\d+)?){_TO}(\d+(?:\.\d+)?)(?:{_TO}(\d+(?:\.\d+)?))?")
-_RANGE = re.compile(r"(?:from |between |[Aa]ges? |[Aa]ged )?(\S+(?: \S+)?)\s*(?:-|to|~|and|至|到)\s*(\S+(?: \S+)?)")
+_RANGE = re.compile(  # no number has more than 400 characters
+    r"(?:from |between |[Aa]ges? |[Aa]ged )?"
+    r"(\S{1,400}(?: \S{1,400})?)\s*+(?:-|to|~|and|至|到)\s*+(\S{1,400}(?: \S{1,400})?)"
+)
 
 
 def parse_ratio(text: str) -> tuple[str, ...] | None:

@@ -176,8 +176,8 @@ _CURRENCIES = tuple(_NAMES[name] for name in CURRENCY_SIGNS.values())
 _YENS = ({"yuan", "yen-sign"}, {"yen", "yen-sign"})
 
 _PREFIX_POWER = re.compile(r"(square|sq\.?|cubic|cu\.?)[ -]([A-Za-z]+)\.?", re.IGNORECASE)
-_SUFFIX_POWER = re.compile(r"([A-Za-zμΩ]+) (squared|cubed)")
-_SEPARATOR = re.compile(r"[\s*·()]*(/?)[\s*·()]*")
+_SUFFIX_POWER = re.compile(r"(?<![A-Za-zμΩ])([A-Za-zμΩ]++) (squared|cubed)")
+_SEPARATOR = re.compile(r"[\s*·()]*+(/?)[\s*·()]*+")
 _FACTOR = re.compile(r"([^\s\^/*·.\d()]+)\.?(?:\s?\^\s?\{?\s?(-?[1-6])\s?\}?|(-?[1-6])(?![\d.]))?")
 
 
@@ -193,9 +193,9 @@ def parse_unit(text: str) -> Unit | None:
 def leading_unit(text: str) -> str | None:
     """The unit with which a text begins, as it is written there (``cm^2`` of ``cm^2. So …``); None without one."""
     text = text.lstrip()
-    text = re.sub(r"^\\(?:text|mbox|mathrm|textrm|textbf|textnormal)\s*\{\s*([^{}]*)\}", r"\1", text)
+    text = re.sub(r"^\\(?:text|mbox|mathrm|textrm|textbf|textnormal)\s*+\{\s*+([^{}]*)\}", r"\1", text)
     text = text.replace(r"\%", "%")
-    text = re.sub(r"^\^?\s*\{?\\(?:circ|degree)\}?", "°", text)
+    text = re.sub(r"^\^?\s*+\{?\\(?:circ|degree)\}?", "°", text)
     words = re.match(r"[^\s,.;:!?)，。；\\${}]+(?:\^\{?-?\d\}?)?(?: [A-Za-z]+){0,2}", text)
     if not words:
         return None
