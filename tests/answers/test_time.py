@@ -14,7 +14,7 @@ from tests.test_patterns import Pump, collected, pumps
 
 LONG = 32_768
 MOST_S = 0.05  # processor seconds
-TRIES = 2
+TRIES = 5
 SEVERAL = 240
 _BY_HAND = [
     Pump("Final answer", " ", "x"),
