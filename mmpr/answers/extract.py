@@ -7,6 +7,7 @@ has none: reasoning is never taken for an answer.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Iterator
@@ -96,14 +97,15 @@ def extract(response: str, template: str | None = None) -> str | None:
     return None
 
 
-def boxes(text: str) -> list[tuple[int, int, str]]:
+@functools.lru_cache(maxsize=2)  # each form asks for those of the same text
+def boxes(text: str) -> tuple[tuple[int, int, str], ...]:
     """Every closed outermost ``\\boxed{…}`` of a text as (start, end, content), in one pass over its braces."""
     outermost: list[tuple[int, int, int, int]] = []
     for box in _all_boxes(text):
         while outermost and outermost[-1][0] > box[0]:
             outermost.pop()  # it lies within this one
         outermost.append(box)
-    return [(start, end, text[inside:closed]) for start, end, inside, closed in outermost]
+    return tuple((start, end, text[inside:closed]) for start, end, inside, closed in outermost)
 
 
 def _all_boxes(text: str) -> Iterator[tuple[int, int, int, int]]:

@@ -92,7 +92,7 @@ def test_a_full_disk_behind_both_streams_ends_nothing() -> None:
 
 def test_a_deleted_working_directory_is_told(tmp_path: Path) -> None:
     command = f'cd {tmp_path} && rmdir {tmp_path} && {sys.executable} -c "$CODE"'
-    environment = {**os.environ, "CODE": PRINTS, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment = {**os.environ, "CODE": PRINTS, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (
         1,
