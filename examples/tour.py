@@ -2,10 +2,8 @@
 
 import mmpr
 
-few = "sources=[{name: digits, type: digits, split: train, questions: 24}]"
-build = mmpr.build_dataset(
-    "quickstart", "builds/tour", overrides=["name=tour", few, "heldout=[]", "sampling.samples=4"]
-)
+few = ["sources=[{name: digits, type: digits, split: train, questions: 24}]", "heldout=[]", "sampling.samples=4"]
+build = mmpr.build_dataset("quickstart", "builds/tour", overrides=["name=tour", *few])
 rollout = next(build.rollouts())
 print(rollout.prompt, "->", rollout.responses[0].text)
 pair = next(build.pairs())
