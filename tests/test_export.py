@@ -360,4 +360,4 @@ def test_help_answers_at_once(module: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     heavy = {"pydantic", "pyarrow", "datasets", "transformers", "PIL", "numpy", "sympy", "rich", "huggingface_hub"}
     assert not heavy & set(json.loads(done.stdout.splitlines()[-1]))
-    assert "usage: python -m" in done.stdout
+    assert "usage: mmpr " in done.stdout
