@@ -259,6 +259,19 @@ def pair_unit(job: Job, unit: Unit) -> Counts:
     return _finish(job, unit, tally, PreferenceRow, rows)
 
 
+def judge_unit(job: Job, unit: Unit) -> Counts:
+    """Verify a unit and, where the job pairs, pair it; returns the counts of both stages."""
+    counts = dict(verify_unit(job, unit))
+    if "pair" in job.stages:
+        add_counts(counts, pair_unit(job, unit))
+    return counts
+
+
+def questions_of(counts: Counts) -> int:
+    """How many questions the counts of an ingested unit tell of, over all sources."""
+    return sum(by for name, by in counts.items() if name.endswith("/questions"))
+
+
 def judge_rollout(
     question: Question, rollout: Rollout, rule: str, rules: Mapping[str, RuleFunction]
 ) -> tuple[Verdict, ...]:

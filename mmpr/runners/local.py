@@ -10,9 +10,9 @@ from typing import TextIO
 from mmpr.engine import Engine, start_engine
 from mmpr.errors import MmprError
 from mmpr.pipeline.progress import BuildProgress
-from mmpr.pipeline.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
+from mmpr.pipeline.stages import Counts, Job, complete_unit, ingest_unit, judge_unit, questions_of, sample_unit
 from mmpr.pipeline.work import Left
-from mmpr.storage.shards import Unit, add_counts
+from mmpr.storage.shards import add_counts
 
 
 class LocalRunner:
@@ -33,7 +33,7 @@ class LocalRunner:
                 _check_no_loop()
                 asyncio.run(_sample(job, model_path, left, lambda counts: add_counts(sums, counts), progress.judged))
             for unit in left.to_judge:
-                progress.judged(_judge(job, unit))
+                progress.judged(judge_unit(job, unit))
 
 
 def _check_no_loop() -> None:
@@ -51,16 +51,8 @@ async def _sample(
     engine: Engine = start_engine(job.recipe, model_path, log=None)
     on_progress({"engines": 1})
     for unit in left.to_sample:
-        counts = ingest_unit(job, unit)
-        on_progress({"ingested": sum(by for name, by in counts.items() if name.endswith("/questions"))})
+        on_progress({"ingested": questions_of(ingest_unit(job, unit))})
         await sample_unit(job, unit, engine, on_progress)
         if "complete" in job.stages:
             await complete_unit(job, unit, engine, on_progress)
-        on_judged(_judge(job, unit))
-
-
-def _judge(job: Job, unit: Unit) -> Counts:
-    counts = dict(verify_unit(job, unit))
-    if "pair" in job.stages:
-        add_counts(counts, pair_unit(job, unit))
-    return counts
+        on_judged(judge_unit(job, unit))

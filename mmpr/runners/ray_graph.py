@@ -27,7 +27,7 @@ from mmpr.engine.turns import Turns
 from mmpr.errors import EngineDeadError, EngineError, MmprError
 from mmpr.extension import Extensions
 from mmpr.pipeline.progress import BuildProgress
-from mmpr.pipeline.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
+from mmpr.pipeline.stages import Counts, Job, complete_unit, ingest_unit, judge_unit, questions_of, sample_unit
 from mmpr.pipeline.work import Left
 from mmpr.runners.ray_feed import AHEAD, units_as_rows
 from mmpr.runners.ray_session import address
@@ -257,9 +257,10 @@ def check_room(spec: EngineSpec, terminal: TextIO) -> None:
 def _as_data(
     stage: Callable[..., dict[str, Any]],
 ) -> Callable[..., dict[str, Any]]:
-    """Errors of ours travel as data: Ray would wrap them until nothing of them is left but a trace.
+    """A stage as Ray runs it: on a row that names the unit, returning the row with the stage's counts.
 
-    Ray Data begins a stage again, without end, when its process dies; one over which too many die is an error too.
+    An ``MmprError`` is returned in the row's ``error`` instead of raised, since Ray would turn its text into a trace.
+    Ray starts a task again whenever its process dies, without limit; above ``MOST_ATTEMPTS`` that is an error too.
     """
 
     @functools.wraps(stage)
@@ -290,8 +291,7 @@ _NO_COUNTS: dict[str, Any] = {"names": [], "counts": []}
 
 @_as_data
 def _ingest(unit: Unit, job: Job, meter: Any) -> dict[str, Any]:
-    counts = ingest_unit(job, unit)
-    meter.add.remote({"ingested": sum(by for name, by in counts.items() if name.endswith("/questions"))})
+    meter.add.remote({"ingested": questions_of(ingest_unit(job, unit))})
     return {}
 
 
@@ -303,9 +303,7 @@ def _ingest_only(unit: Unit, job: Job) -> dict[str, Any]:
 
 @_as_data
 def _judge(unit: Unit, job: Job) -> dict[str, Any]:
-    counts = dict(verify_unit(job, unit))
-    if "pair" in job.stages:
-        add_counts(counts, pair_unit(job, unit))
+    counts = judge_unit(job, unit)
     return {"names": list(counts), "counts": list(counts.values())}
 
 
