@@ -13,6 +13,7 @@ import importlib
 import inspect
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ class Extensions:
         }
 
 
-NONE = Extensions()
+NO_EXTENSIONS = Extensions()
 
 
 def check_rules(rules: Mapping[str, RuleFunction]) -> None:
@@ -79,8 +80,8 @@ def fingerprint_of(thing: Any) -> str:
 
     Its own attribute ``fingerprint``, when it is text, counts alone. Else: its text, with that of the functions,
     classes and plain values of the same module that it uses; the values that a function has closed over or a
-    ``functools.partial`` holds; and the attributes of an object. Values must be plain: text, numbers, lists, mappings,
-    paths. What comes from other modules does not count.
+    ``functools.partial`` holds; and the attributes of an object. Values must be plain: text, bytes, numbers, lists,
+    sets, mappings, paths, compiled patterns. Functions, classes and modules from elsewhere do not count.
 
     Raises:
         RecipeError: there is no code to read, or a value is not plain.
@@ -123,15 +124,16 @@ def _code(thing: Any) -> dict[str, Any]:
                 found[name] = inspect.getsource(used)
                 left += [(other, module[other]) for other in _names(used) if other in module]
                 left += [(base.__name__, base) for base in getattr(used, "__bases__", ())]
-        elif isinstance(used, str | int | float | tuple | list | dict) and not name.startswith("__"):
-            found[name] = used
+        elif not (name.startswith("__") or inspect.ismodule(used) or callable(used)):
+            found[name] = used  # one that is not plain is refused when it is written
     return found
 
 
 def _names(thing: Any) -> Iterator[str]:
-    """Every name that a function, or a method of a class, looks up."""
-    functions = filter(inspect.isfunction, vars(thing).values() if inspect.isclass(thing) else [thing])
-    codes = [function.__code__ for function in functions]
+    """Every name that a function looks up, or a method, static method or property of a class."""
+    held = vars(thing).values() if inspect.isclass(thing) else [thing]
+    functions = [getattr(item, "__func__", None) or getattr(item, "fget", None) or item for item in held]
+    codes = [function.__code__ for function in functions if inspect.isfunction(function)]
     while codes:
         code = codes.pop()
         yield from code.co_names
@@ -141,6 +143,12 @@ def _names(thing: Any) -> Iterator[str]:
 def _plain(value: object) -> str:
     if isinstance(value, os.PathLike):
         return str(value)
+    if isinstance(value, re.Pattern):
+        return f"{value.pattern!r} {value.flags}"  # its repr is cut short
+    if isinstance(value, bytes):
+        return repr(value)
+    if isinstance(value, set | frozenset):
+        return repr(sorted(value, key=repr))
     raise TypeError(f"it holds a {type(value).__name__}")
 
 

@@ -166,8 +166,10 @@ def test_pictures_come_from_the_root_or_from_load(tmp_path: Path) -> None:
 
 
 MODULE = """
-    import functools, math
+    import functools, math, re
     LIMIT = {limit}
+    SEEN = re.compile("{seen}")
+    NAMES = {{"a", "{names}"}}
     class Base:
         step = 1
         def half(self): return {half}
@@ -175,6 +177,13 @@ MODULE = """
         def __init__(self, most=1): self.most = most
         def __call__(self, answer, truth, choices): return helper(answer) == self.most
     def helper(text): return len(text) + {helper}
+    def deep(text): return {deep}
+    class Static:
+        @staticmethod
+        def rule(answer): return deep(answer)
+        @property
+        def most(self): return SEEN.match("a")
+        def __call__(self, answer, truth, choices): return self.rule(answer) and self.most and answer in NAMES
     def other(text): return {other}
     def plain(answer, truth, choices): return [helper(part) for part in answer] == LIMIT
     def closing(value):
@@ -189,7 +198,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def make(**changes: Any) -> ModuleType:
-        values = {"limit": 3, "half": 0.5, "helper": 0, "other": 0, **changes}
+        values = {"limit": 3, "half": 0.5, "helper": 0, "other": 0, "deep": 0, "seen": "a", "names": "b", **changes}
         name = f"own_{abs(hash(tuple(values.items())))}"
         (tmp_path / f"{name}.py").write_text(textwrap.dedent(MODULE).format(**values))
         importlib.invalidate_caches()
@@ -205,6 +214,7 @@ MAKERS = {
     "object": lambda m: m.Rule(),
     "partial": lambda m: functools.partial(m.plain, LIMIT=2),
     "closing": lambda m: m.closing("7"),
+    "static": lambda m: m.Static(),
 }
 # what changes: which extensions it changes
 CHANGES = {
@@ -212,6 +222,9 @@ CHANGES = {
     "limit": {"plain", "partial"},
     "half": {"object"},
     "other": set(),
+    "deep": {"static"},
+    "seen": {"static"},
+    "names": {"static"},
 }
 
 
@@ -235,6 +248,18 @@ def test_a_fingerprint_of_ones_own_counts_alone() -> None:
         held = object()
 
     assert fingerprint_of(Own()) == fingerprint_of(Own())
+
+
+_HELD = object()
+
+
+def uses_what_is_not_plain(answer: str, truth: str, choices: tuple[str, ...]) -> bool:
+    return _HELD is None
+
+
+def test_a_value_of_the_module_that_is_not_plain_wants_a_fingerprint() -> None:
+    with pytest.raises(RecipeError, match="it holds a object"):
+        fingerprint_of(uses_what_is_not_plain)
 
 
 def test_state_that_is_not_plain_wants_a_fingerprint() -> None:

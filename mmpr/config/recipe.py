@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 from mmpr.config.settings import Part, parse_settings, read_yaml
-from mmpr.extension import NONE, Extensions, check_rules
+from mmpr.extension import NO_EXTENSIONS, Extensions, check_rules
 from mmpr.resources import find_pipeline
 from mmpr.schema import RULES
 
@@ -195,7 +195,7 @@ class Recipe(Part):
     sources: tuple[SourceSpec, ...] = Field(min_length=1)
     heldout: tuple[SourceSpec, ...] = Field((), description="ingested, never sampled: for evaluation")
     folder: Path = Field(default=Path("."), exclude=True)
-    extensions: Extensions = Field(default=NONE, exclude=True)
+    extensions: Extensions = Field(default=NO_EXTENSIONS, exclude=True)
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Recipe:
@@ -222,7 +222,7 @@ class Recipe(Part):
         return self.model_dump(mode="json")
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = (), extensions: Extensions = NONE) -> Recipe:
+def load_recipe(path: Path, overrides: Sequence[str] = (), extensions: Extensions = NO_EXTENSIONS) -> Recipe:
     """Read, override (``sampling.samples=8``) and check a recipe: a file, or one of ``pipelines/`` by its name.
 
     Raises:
@@ -240,7 +240,7 @@ def parse_recipe(
     *,
     folder: Path = Path("."),
     where: str = "recipe",
-    extensions: Extensions = NONE,
+    extensions: Extensions = NO_EXTENSIONS,
 ) -> Recipe:
     """Check a recipe that is already a tree of dictionaries and lists.
 

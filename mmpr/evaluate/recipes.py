@@ -13,7 +13,7 @@ from mmpr.errors import MmprError, RecipeError
 from mmpr.evaluate.questions import QuestionSource
 from mmpr.evaluate.results import Style
 from mmpr.evaluate.store import UNIT_QUESTIONS, Run, StoredQuestions
-from mmpr.extension import NONE, Extensions
+from mmpr.extension import NO_EXTENSIONS, Extensions
 from mmpr.models import FoundModel, find_model
 from mmpr.prompts import load_template
 
@@ -44,7 +44,7 @@ def base_recipe(
     samples: int | None,
     template: str | None,
     overrides: Sequence[str],
-    extensions: Extensions = NONE,
+    extensions: Extensions = NO_EXTENSIONS,
 ) -> Recipe:
     """The recipe that all runs share, without their model.
 

@@ -12,7 +12,7 @@ from mmpr.evaluate.questions import find_data
 from mmpr.evaluate.recipes import PlannedRun, base_recipe, name_models, plan_runs
 from mmpr.evaluate.results import Evaluation, Style
 from mmpr.evaluate.store import check_folder, claim, store_questions
-from mmpr.extension import NONE, Extensions
+from mmpr.extension import NO_EXTENSIONS, Extensions
 from mmpr.models import say_remote_code
 from mmpr.pipeline.stages import Job
 from mmpr.pipeline.work import Left
@@ -42,7 +42,7 @@ def evaluate(
     template: str | None = None,
     overrides: Sequence[str] = (),
     runner: RunnerName = "ray",
-    extensions: Extensions = NONE,
+    extensions: Extensions = NO_EXTENSIONS,
 ) -> Evaluation:
     """Evaluate models in the folder ``root``, or continue there; returns the results of everything in the folder.
 
