@@ -6,12 +6,14 @@ Functions raise ``mmpr.errors.MmprError`` with the text that a command would pri
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmpr import config
+from mmpr.cli.command import printable
 from mmpr.config import Recipe
 from mmpr.errors import MmprError, OutputError
 from mmpr.extension import Extensions, RuleFunction
@@ -114,24 +116,29 @@ class Dataset:
         return f"Dataset({str(self.path)!r})"
 
     def pairs(self) -> Iterator[Preference]:
-        """Every pair, question by question. A row that cannot be used is left out; ``mmpr report`` counts them.
+        """Every pair, question by question. Rows that cannot be used are left out; at the end standard error says so.
 
         Raises:
             OutputError: it is a build that is not finished.
             SourceError: it is nothing that holds pairs, or a file cannot be read.
         """
-        from mmpr.errors import RowError
-        from mmpr.train.data.preference_data import read_train_rows
+        from mmpr.train.data.preference_data import read_train_rows, try_row
 
         rows = read_train_rows(self.path)
+        left_out = list(rows.rejects)
         for place in range(len(rows)):
-            try:
-                row = rows[place]
-            except RowError:
+            row = try_row(rows, place)
+            if isinstance(row, Reject):
+                left_out.append(row)
                 continue
             for pair in row.pairs:
                 chosen, rejected = (row.responses[place] for place in pair)
                 yield Preference(row.id, row.source, row.images, row.prompt, chosen, rejected)
+        if left_out:
+            first = left_out[0]
+            why = f"the first is {first.id}: {first.reason}: {first.detail}"
+            told = f"note: {len(left_out):,} rows of {self.path} cannot be used; {why}"
+            print(printable(told), file=sys.stderr, flush=True)
 
     def questions(self) -> Iterator[Question]:
         """Every question of a build, with its pictures."""
@@ -164,9 +171,10 @@ class Dataset:
         return read_manifest(self.path)
 
     def _rows(self, folder: str, noun: type[Noun]) -> Iterator[Noun]:
+        from mmpr.inputs.kinds import kind_of
         from mmpr.storage.tables import read_rows
 
-        if not (self.path / "build.json").is_file():
+        if kind_of(self.path) not in ("build", "unfinished"):
             raise OutputError(f"{self.path}: is no build, and only builds have {folder}/")
         for file in sorted((self.path / folder).glob("*.parquet")):
             yield from read_rows(file, noun)
@@ -330,8 +338,6 @@ def check_build(build: PathLike, rules: Mapping[str, RuleFunction] = NO_RULES) -
 
     ``rules`` are those of your own by which it was judged.
     """
-    import sys
-
     from mmpr.check.verify import verify
     from mmpr.pipeline.progress import Steps
 

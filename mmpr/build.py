@@ -116,7 +116,7 @@ def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName 
     from mmpr.pipeline.plan import prepare, write_index
     from mmpr.pipeline.progress import print_tables, reasons_table, summary_table
     from mmpr.storage.manifest import REPORT, read_manifest
-    from mmpr.storage.shards import locked, remove_temporaries
+    from mmpr.storage.shards import MANIFEST, locked, remove_temporaries
 
     out = out.absolute()
     say_remote_code(plan.recipe.model.trust_remote_code)
@@ -126,7 +126,7 @@ def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName 
         if state is None:
             print(f"reading the sources of {plan.recipe.name}", file=sys.stderr)
             state = write_index(out, plan)
-        if (out / "manifest.json").exists():
+        if (out / MANIFEST).exists():
             manifest = read_manifest(out)
         else:
             run_stages(plan, out, state, runner)

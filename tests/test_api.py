@@ -71,6 +71,17 @@ def test_a_release_and_a_table_are_iterated(tmp_path: Path) -> None:
     assert pair.prompt[0]["content"] == [{"type": "text", "text": "How many?"}]
 
 
+def test_rows_that_cannot_be_used_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "table.jsonl"
+    good = {"prompt": "How many?", "chosen": "3", "rejected": "4"}
+    gone = {**good, "prompt": "Which?", "images": ["none.png"]}
+    table.write_text("\n".join(json.dumps(row) for row in (good, {**good, "chosen": 3}, gone)))
+    assert len(list(mmpr.open_dataset(table).pairs())) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"note: 2 rows of {table} cannot be used; the first is table.jsonl:2: wrong_type")
+    assert len(told.splitlines()) == 1
+
+
 def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="there is no such file or folder"):
         mmpr.open_dataset(tmp_path / "none")

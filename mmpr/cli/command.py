@@ -80,13 +80,17 @@ def _open_streams() -> None:
         except OSError:  # closed: the next file that is opened would take its place
             os.open(os.devnull, os.O_RDWR)
     if sys.stderr is sys.__stderr__:  # and not what a test or a notebook has put there
-        err = io.BufferedWriter(Forgiving(2, "w", closefd=False))
-        sys.stderr = io.TextIOWrapper(err, "utf-8", "backslashreplace", line_buffering=True)
+        sys.stderr = _forgiving(2, sys.stderr)
     if sys.stdout is sys.__stdout__:
-        out = Forgiving(1, "w", closefd=False)
-        out.told = sys.stderr
-        encoding = getattr(sys.stdout, "encoding", "utf-8")
-        sys.stdout = io.TextIOWrapper(io.BufferedWriter(out), encoding, "backslashreplace", line_buffering=True)
+        sys.stdout = _forgiving(1, sys.stdout, told=sys.stderr)
+
+
+def _forgiving(descriptor: int, stream: TextIO | None, told: TextIO | None = None) -> TextIO:
+    """A stream to a descriptor in the encoding of the one in use, if any; what it loses is said on ``told``."""
+    file = Forgiving(descriptor, "w", closefd=False)
+    file.told = told
+    encoding = getattr(stream, "encoding", "utf-8")
+    return io.TextIOWrapper(io.BufferedWriter(file), encoding, "backslashreplace", line_buffering=True)
 
 
 def this_command() -> str:

@@ -29,6 +29,8 @@ from mmpr.sources import Source, open_source
 from mmpr.sources.ingest import check_text
 from mmpr.sources.selection import select_rows
 from mmpr.storage.shards import (
+    MANIFEST,
+    PLAN,
     STAGES,
     VERDICTS_BEFORE,
     Split,
@@ -134,7 +136,7 @@ def read_build(out: Path) -> Build | None:
     Raises:
         OutputError: the file is damaged.
     """
-    path = out / "build.json"
+    path = out / PLAN
     if not path.exists():
         return None
     try:
@@ -149,7 +151,7 @@ def read_build(out: Path) -> Build | None:
 def write_build(out: Path, plan: Plan, build: Build) -> None:
     """Put the plan on disk."""
     work = {name: list(numbers) for name, numbers in build.work.items()}
-    write_json(out / "build.json", {**plan.about(), "units": build.units, "counts": build.counts, "work": work})
+    write_json(out / PLAN, {**plan.about(), "units": build.units, "counts": build.counts, "work": work})
 
 
 def prepare(out: Path, plan: Plan, start: Stage | None) -> Build | None:
@@ -330,7 +332,7 @@ class _RejectFiles:
 
 def _forget_from(out: Path, start: Stage) -> None:
     """Remove what the stages from ``start`` on made; old verdicts are kept until the new ones have been compared."""
-    (out / "manifest.json").unlink(missing_ok=True)
+    (out / MANIFEST).unlink(missing_ok=True)
     shutil.rmtree(out / "report", ignore_errors=True)
     stages = STAGES[STAGES.index(start) :]
     if "verify" in stages and (out / "verdicts").is_dir():

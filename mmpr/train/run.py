@@ -17,7 +17,7 @@ from mmpr.cli.command import printable
 from mmpr.errors import MmprError, OutputError
 from mmpr.models import hash_files, hub_revision, say_remote_code
 from mmpr.storage.manifest import file_sha256, package_versions
-from mmpr.storage.shards import locked, write_json
+from mmpr.storage.shards import MANIFEST, locked, write_json
 from mmpr.train import run_folder
 from mmpr.train.changes import changes
 from mmpr.train.recipe import TrainRecipe
@@ -58,7 +58,7 @@ def describe(recipe: TrainRecipe, data: str, model: str) -> dict[str, Any]:
     folder = Path(data)
     if not folder.exists():
         raise MmprError(f"--data {data}: there is no such file or folder")
-    manifest = folder / "manifest.json"
+    manifest = folder / MANIFEST
     return {
         "mmpr": __version__,
         "recipe": recipe.as_json(),

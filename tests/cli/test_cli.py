@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import mmpr
 from mmpr.cli import COMMANDS, main
+from mmpr.cli.command import RUNNERS
+from mmpr.runners import RunnerName
 
 ROOT = Path(mmpr.__file__).parent
 
@@ -45,6 +48,11 @@ def test_every_command_helps_at_once(command: str) -> None:
     assert done.stdout.startswith(f"usage: mmpr {command} ")
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert not imported & {"pydantic", "ray", "vllm", "torch", "pyarrow", "datasets", "transformers", "numpy", "sympy"}
+
+
+def test_runners_are_those_that_there_are() -> None:
+    """The command line names them without importing them."""
+    assert set(RUNNERS) == set(get_args(RunnerName))
 
 
 def test_the_status_is_the_commands_own(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmpr.errors import OutputError
 from mmpr.schema import content_id
-from mmpr.storage.shards import Unit, write_json, write_shard
+from mmpr.storage.shards import MANIFEST, Unit, write_json, write_shard
 from mmpr.storage.tables import Row
 from mmpr.train.changes import changes
 from mmpr.train.progress import TrainProgress
@@ -79,7 +79,7 @@ def cache_base(data: Path, otherwise: Path) -> Path:
     folder = data if data.is_dir() else data.parent
     if not os.access(folder, os.W_OK):
         return otherwise
-    return folder if (folder / "manifest.json").is_file() else folder / ".mmpr"
+    return folder if (folder / MANIFEST).is_file() else folder / ".mmpr"
 
 
 def open_cache(base: Path, about: Mapping[str, Any], name: str, file: TextIO | None = None) -> Path:

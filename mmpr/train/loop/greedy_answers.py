@@ -15,6 +15,7 @@ from mmpr.answers import extract, match
 from mmpr.prompts import load_template, to_messages
 from mmpr.schema import Question
 from mmpr.storage.manifest import read_manifest
+from mmpr.storage.shards import MANIFEST
 from mmpr.storage.tables import read_rows
 from mmpr.train.loop.watch import Answers
 from mmpr.train.rows import TrainRow
@@ -49,7 +50,7 @@ Arguments = Mapping[str, Mapping[str, Any]]
 
 def held_out(build: Path, most: int, arguments: Arguments) -> list[WatchedQuestion]:
     """Up to ``most`` questions that a build holds out for evaluation, evenly from its sources."""
-    if not (build / "manifest.json").exists() or not most:
+    if not (build / MANIFEST).exists() or not most:
         return []
     templates = {s["name"]: (s["template"], s["open_template"]) for s in read_manifest(build)["recipe"]["heldout"]}
     by_source: dict[str, list[Question]] = {name: [] for name in templates}
