@@ -85,7 +85,11 @@ def _components(pairs: Sequence[Pair]) -> list[list[Pair]]:
 
 
 def _cover(pairs: Sequence[Pair]) -> list[int]:
-    """A small vertex cover: again and again the response that most of the remaining pairs have."""
+    """A small vertex cover of pairs: the smallest of three.
+
+    One takes the response that most of the remaining pairs have, again and again; the others are all chosen responses,
+    and all rejected ones.
+    """
     remaining = set(pairs)
     cover: list[int] = []
     while remaining:
@@ -96,7 +100,8 @@ def _cover(pairs: Sequence[Pair]) -> list[int]:
         best = min(counts, key=lambda i: (-counts[i], i))
         cover.append(best)
         remaining = {pair for pair in remaining if best not in pair}
-    return cover
+    sides = (sorted(set(side)) for side in zip(*pairs, strict=True))
+    return min(cover, *sides, key=len)
 
 
 def in_chunks(items: Sequence[int], size: Callable[[int], int], room: int) -> tuple[tuple[int, ...], ...]:

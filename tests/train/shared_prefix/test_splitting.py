@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mmpr.train.shared_prefix.splitting import Groups, in_chunks, plan_groups
@@ -34,6 +34,9 @@ def test_of_linked_pairs_the_few_that_all_have_a_side_in_come_last_and_are_neede
 PAIRS = st.lists(st.tuples(st.integers(0, 9), st.integers(10, 19)), min_size=1, max_size=20)
 
 
+@example(
+    pairs=[(0, 12), (0, 13), (1, 12), (2, 13), (3, 10), (3, 11), (4, 10), (5, 11)], lengths=[1] * 20, room=1
+)  # of which the greedy choice covers all pairs with six responses
 @given(pairs=PAIRS, lengths=st.lists(st.integers(1, 9), min_size=20, max_size=20), room=st.integers(1, 60))
 def test_groups(pairs: list[tuple[int, int]], lengths: list[int], room: int) -> None:
     groups = plan_groups(pairs, by(*lengths), room)
