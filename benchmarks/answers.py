@@ -80,13 +80,13 @@ def measure(name: str, matcher: Matcher, pairs: Sequence[dict[str, Any]]) -> lis
         matcher(pred, gold, None, "default")
     rows = []
     for pair in pairs:
-        start, cpu, workers = time.perf_counter(), time.process_time(), pool.cpu_s()
+        start, cpu, workers = time.perf_counter(), time.process_time(), pool.processes.cpu_s()
         try:
             verdict = matcher(pair["pred"], pair["gold"], pair.get("choices"), pair.get("rule") or "default")
         except Exception as error:  # noqa: BLE001 - a matcher that raises has not found the answer right
             verdict = False
             print(f"{name} raised {type(error).__name__} on {pair['pred'][:60]!r}")
-        cpu_s = time.process_time() - cpu + max(0.0, pool.cpu_s() - workers)
+        cpu_s = time.process_time() - cpu + max(0.0, pool.processes.cpu_s() - workers)
         said = verdict.status == "correct" if isinstance(verdict, Verdict) else bool(verdict)
         rows.append((pair, said, cpu_s, time.perf_counter() - start))
     kinds = ["all", *dict.fromkeys(pair["kind"] for pair in pairs)]

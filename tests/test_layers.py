@@ -43,7 +43,7 @@ RANKS = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 
 # The same for the parts of ``answers``: folders and files.
 ANSWERS: tuple[tuple[str, ...], ...] = (
-    ("text",),
+    ("text", "processes"),
     ("formula",),
     ("values", "algebra", "prover"),
     ("compare_quantities", "extract"),
@@ -51,7 +51,7 @@ ANSWERS: tuple[tuple[str, ...], ...] = (
     ("choices",),
     ("judge",),
     ("match",),
-    ("audit",),
+    ("killable", "audit"),
 )
 ANSWER_RANKS = {part: rank for rank, parts in enumerate(ANSWERS) for part in parts}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import sys
@@ -27,18 +28,27 @@ SHARES = {"kill": 0.004, "die": 0.004, "hang": 0.008, "freeze": 0.003, "block": 
 SHORT_SHARES = {"refuse": 0.1, "short": 0.1}
 """Of all requests, what the engine does from inside. In the short torture engines end by faults from outside alone."""
 
-RECIPE = """
+PUMPS = (" " * 8_000 + "x", ":" * 4_000 + "}", "a. " * 2_000)
+"""Answers that held the judge up for minutes before its patterns took linear time."""
+
+RECIPE = f"""
 name: torture
 seed: 7
-model: {path: none}
-engine: {type: replay, actors: 2, cpus_per_actor: 0.5, units_in_flight: 2, request_timeout_s: 10, args: {delay_s: 0.3}}
-sampling: {samples: 8}
+model: {{path: none}}
+engine:
+  type: replay
+  actors: 2
+  cpus_per_actor: 0.5
+  units_in_flight: 2
+  request_timeout_s: 10
+  args: {{delay_s: 0.3, answers: {json.dumps([*range(10), *PUMPS])}}}
+sampling: {{samples: 8}}
 unit_questions: 2
 sources:
-  - {name: digits, type: digits, split: train, questions: QUESTIONS}
-  - {name: open, type: digits, split: train, questions: OPEN, kinds: [describe], seed: 1}
+  - {{name: digits, type: digits, split: train, questions: QUESTIONS}}
+  - {{name: open, type: digits, split: train, questions: OPEN, kinds: [describe], seed: 1}}
 heldout:
-  - {name: heldout, type: digits, split: heldout, questions: 10}
+  - {{name: heldout, type: digits, split: heldout, questions: 10}}
 """
 
 REAL_RECIPE = f"""

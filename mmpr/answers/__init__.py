@@ -2,12 +2,14 @@
 
 Each part imports only parts above it::
 
+    processes                    other processes that work for this one, bounded in time and memory
     text/                        readers of plain text: characters, numbers, words, sentences, lists, option letters
     formula/                     formulas to trees
     values/  algebra/  prover/   readers of quantities and dates; equality of trees; proofs by sympy in other processes
     compare_quantities  compare  the comparators
     extract  choices  judge      the final answer of a response; multiple choice; which comparator decides
-    match  audit                 one verdict for an answer; the verdicts of a build for a person to check
+    match  killable  audit       one verdict for an answer; all responses of a question, in a process that is killed
+                                 when it is late; the verdicts of a build for a person to check
 """
 
 from mmpr.answers.extract import extract

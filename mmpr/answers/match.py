@@ -61,7 +61,7 @@ def match_many(rows: Iterable[Mapping[str, Any]]) -> list[Verdict]:
     """
     asked = [(row["pred"] if "pred" in row else row["prediction"], row) for row in rows]
     if any(isinstance(text, str) and _PROVABLE.search(text) for pred, row in asked for text in (pred, row["gold"])):
-        pool.warm()
+        pool.processes.warm()
     return [
         match(pred, row["gold"], choices=row.get("choices"), rule=row.get("rule") or "default") for pred, row in asked
     ]
@@ -120,7 +120,7 @@ def _match(prediction: str, gold: str, choices: tuple[str, ...], rule: str) -> V
     if not truth:
         return Verdict("error", readable, "none", "the truth is empty or has control characters")
     if _PROVABLE.search(readable) or _PROVABLE.search(truth):
-        pool.warm()
+        pool.processes.warm()
     options = [clean(str(option)[:MAX_ANSWER]) or "" for option in choices]
     judgement = judge(readable, truth, options, rule, _prover())
     if judgement.right:

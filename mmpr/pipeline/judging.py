@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from mmpr.answers import extract, match_many
 from mmpr.answers.extract import TEMPLATES
+from mmpr.answers.killable import NO_ANSWER, extract_answers, judge_responses
 from mmpr.extension import RuleFunction, judge_by
 from mmpr.schema import Verdict
 
@@ -24,6 +24,9 @@ def judge(
 ) -> tuple[Verdict, ...]:
     """A verdict on each response to one question; one without a clear final answer is ``unparseable``.
 
+    Extraction and mmpr's own rules run in a process of their own, which is killed when a response takes too long: its
+    verdict is ``timeout`` (``mmpr.answers.killable``).
+
     Args:
         responses: whole responses, reasoning and all.
         truth: the right answer.
@@ -34,14 +37,16 @@ def judge(
         rules: rules of the user's own, by name (``mmpr.extension``).
     """
     form = template if template in TEMPLATES else None
-    answers = [extract(response, form) for response in responses]
-    found = [answer for answer in answers if answer is not None]
-    if (own := rules.get(rule)) is not None:
-        verdicts = [judge_by(rule, own, answer, truth, choices) for answer in found]
-    else:
-        verdicts = match_many(
-            [{"pred": answer, "gold": truth, "choices": choices or None, "rule": rule} for answer in found]
-        )
-    judged = iter(verdicts)
-    unclear = Verdict("unparseable", None, "extract", "no clear final answer")
-    return tuple(unclear if answer is None else next(judged) for answer in answers)
+    own = rules.get(rule)
+    if own is None:
+        return tuple(judge_responses(responses, form, truth, choices, rule))
+    return tuple(_by_own_rule(answer, rule, own, truth, choices) for answer in extract_answers(responses, form))
+
+
+def _by_own_rule(
+    answer: str | Verdict | None, name: str, rule: RuleFunction, truth: str, choices: Sequence[str]
+) -> Verdict:
+    """The verdict of a rule of the user's own, which runs in this process: its time is the user's to bound."""
+    if isinstance(answer, Verdict):
+        return answer
+    return NO_ANSWER if answer is None else judge_by(name, rule, answer, truth, choices)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from textwrap import shorten
 
-from mmpr.answers import entails
+from mmpr.answers.killable import entailments
 from mmpr.schema import Completion, Pair, PairedResponse, Response, Rollout, Verdict, content_id
 from mmpr.storage.counts import JUDGED
 
@@ -44,8 +44,9 @@ def pair_by_correctness(
 
     Chosen: ``correct`` and not truncated. Rejected: ``incorrect``, or ``unparseable`` (format pairs, which fill the cap
     only after all correctness pairs). Equal texts count once. A pair is left out when the chosen answer is entailed by
-    the rejected one, which may then be right. At most ``max_pairs`` are kept; they spread evenly over the distinct
-    responses of both sides, and over the distinct wrong answers. The choice depends on the question's id alone.
+    the rejected one, which may then be right, or when that could not be decided in time. At most ``max_pairs`` are
+    kept; they spread evenly over the distinct responses of both sides, and over the distinct wrong answers. The choice
+    depends on the question's id alone.
     """
     first = distinct(rollout.responses)
     chosen = [i for i in first if verdicts[i].status == "correct" and rollout.responses[i].finish_reason == "stop"]
@@ -61,16 +62,16 @@ def pair_by_correctness(
 
     both = [(c, r) for c in chosen for r in wrong]
     # Answers are fewer than responses, and each comparison may cost a proof.
-    entailed = {
-        answers: entails(answers[1], answers[0], choices=choices or None)
-        for answers in {_answers(verdicts, pair): None for pair in both}
-    }
-    possible = [pair for pair in both if not entailed[_answers(verdicts, pair)]]
+    answers = list(dict.fromkeys(_answers(verdicts, pair) for pair in both))
+    entailed = dict(zip(answers, entailments(answers, choices), strict=True))
+    told = [entailed[_answers(verdicts, pair)] for pair in both]
+    possible = [pair for pair, contained in zip(both, told, strict=True) if contained is False]
     kept = _spread(possible, max_pairs)
     more = [(c, r) for c in chosen for r in unclear]
     kept_format = _spread(more, max_pairs - len(kept), used=kept)
     skipped = {
-        "entailed": len(both) - len(possible),
+        "entailed": told.count(True),
+        "undecided": told.count(None),
         "capped": len(possible) + len(more) - len(kept) - len(kept_format),
     }
     places = sorted({i for pair in kept + kept_format for i in pair})
@@ -143,8 +144,9 @@ def distinct(responses: Sequence[Response]) -> list[int]:
 
 
 def _answers(verdicts: Sequence[Verdict], pair: tuple[int, int]) -> tuple[str, str]:
+    """The rejected answer and the chosen one."""
     chosen, rejected = pair
-    return verdicts[chosen].answer or "", verdicts[rejected].answer or ""
+    return verdicts[rejected].answer or "", verdicts[chosen].answer or ""
 
 
 def _why_not(verdicts: Sequence[Verdict], has_chosen: bool) -> str:

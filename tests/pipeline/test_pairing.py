@@ -142,10 +142,23 @@ def test_the_selection_depends_on_the_question_alone() -> None:
 
 
 def test_each_pair_of_answers_is_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    monkeypatch.setattr("mmpr.pipeline.pairing.entails", lambda *pair, choices: asked.append(pair))
+    asked: list[tuple[str, str]] = []
+
+    def entailments(pairs, choices):
+        asked.extend(pairs)
+        return [False] * len(pairs)
+
+    monkeypatch.setattr("mmpr.pipeline.pairing.entailments", entailments)
     pair_by_correctness(*judged(" ".join(["+3"] * 16 + ["-4", "-5"] * 8)))
     assert sorted(asked) == [("4", "3"), ("5", "3")]
+
+
+def test_a_pair_that_cannot_be_compared_in_time_is_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"4": None, "5": True, "6": False}
+    monkeypatch.setattr("mmpr.pipeline.pairing.entailments", lambda pairs, choices: [told[wrong] for wrong, _ in pairs])
+    pairing = pair_by_correctness(*judged("+3 -4 -5 -6"))
+    assert pairing.skipped == {"undecided": 1, "entailed": 1}
+    assert pairs_of(pairing) == {(0, 3, "correctness")}
 
 
 RESPONSES = st.lists(

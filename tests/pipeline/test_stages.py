@@ -398,8 +398,8 @@ def test_timeouts_and_errors_are_rejects_and_make_no_pair(
     statuses = ["correct", "timeout", "error"]
     stored(the_job, unit, [f"Final answer: {i}" for i in range(3)], "en")
     monkeypatch.setattr(
-        "mmpr.pipeline.judging.match_many",
-        lambda rows: [Verdict(s, row["pred"]) for s, row in zip(statuses, rows, strict=True)],
+        "mmpr.pipeline.judging.judge_responses",
+        lambda responses, *_: [Verdict(s, r[-1]) for s, r in zip(statuses, responses, strict=True)],
     )
     counts = verify_unit(the_job, unit)
     rows = rows_of(the_job.out, "verdicts")

@@ -203,13 +203,15 @@ def slow_judge() -> AbstractContextManager[Any]:
     """A judge that runs out of time on every ninth answer."""
     from mmpr.pipeline import judging
 
-    judge = judging.match_many
+    judge = judging.judge_responses
 
-    def match_many(cases: list[dict[str, Any]]) -> list[Verdict]:
+    def judge_responses(*question: Any) -> list[Verdict]:
         late = Verdict("timeout", None, "symbolic", "no verdict in time")
-        return [late if i % 9 == 8 else verdict for i, verdict in enumerate(judge(cases))]
+        verdicts = judge(*question)
+        answered = [place for place, verdict in enumerate(verdicts) if verdict.comparator != "extract"]
+        return [late if place in answered[8::9] else verdict for place, verdict in enumerate(verdicts)]
 
-    return mock.patch.object(judging, "match_many", match_many)
+    return mock.patch.object(judging, "judge_responses", judge_responses)
 
 
 def say_the_same(text: str, right: bool, dice: random.Random) -> str:

@@ -5,15 +5,11 @@ Expressions arrive as trees, never as text, and ``build`` makes sympy objects of
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
-import os
-import resource
-import sys
-import threading
-import time
 from typing import Any
+
+from mmpr.answers import processes
 
 MEMORY_BYTES = 1 << 30
 CPU_S = 2  # processor seconds a proof may use: a backstop, the parent kills sooner
@@ -111,37 +107,20 @@ def _count(tree: Any) -> int:
     return 1 + sum(_count(part) for part in tree if isinstance(part, list | tuple))
 
 
-def _limit(kind: int, soft: int, hard: int) -> None:
-    with contextlib.suppress(ValueError, OSError):  # a system that has no such limit (macOS: address space)
-        resource.setrlimit(kind, (soft, hard))
-
-
-def _leave_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(0)
+def answer(request: str) -> list[str]:
+    """``yes``, ``no`` or ``memory`` for one line of JSON."""
+    left, right = json.loads(request)
+    try:
+        return ["yes" if prove(left, right) else "no"]
+    except (ArithmeticError, ValueError, TypeError, AttributeError, NotImplementedError, RecursionError):
+        return ["no"]  # sympy cannot work with it: not shown to be equal
+    except MemoryError:
+        return ["memory"]
 
 
 def serve() -> None:
-    """Answer the requests on standard input with yes, no or memory until it ends or the parent is gone."""
-    threading.Thread(target=_leave_with_parent, args=(int(os.environ["MMPR_PARENT"]),), daemon=True).start()
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
+    """Answer the requests on standard input (``mmpr.answers.processes``)."""
     importlib.import_module("sympy")
-
     for left, right in _FIRST:  # sympy loads much of itself at first use; no request shall pay for that
         prove(left, right)
-    _limit(resource.RLIMIT_AS, MEMORY_BYTES, MEMORY_BYTES)
-    _limit(resource.RLIMIT_CORE, 0, 0)
-    print("ready", file=answers, flush=True)
-    for line in sys.stdin:
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        _limit(resource.RLIMIT_CPU, int(usage.ru_utime + usage.ru_stime) + CPU_S + 1, resource.RLIM_INFINITY)
-        left, right = json.loads(line)
-        try:
-            result = "yes" if prove(left, right) else "no"
-        except (ArithmeticError, ValueError, TypeError, AttributeError, NotImplementedError, RecursionError):
-            result = "no"  # sympy cannot work with it: not shown to be equal
-        except MemoryError:
-            result = "memory"
-        print(result, file=answers, flush=True)
+    processes.serve(answer, memory_bytes=MEMORY_BYTES, cpu_s=CPU_S)

@@ -26,6 +26,7 @@ _REASONS = {
     "timeout": "the judge ran out of time",
     "error": "the judge failed",
     "entailed": "the wrong answer contains the right one",
+    "undecided": "could not be compared in time",
     "capped": "over the cap of pairs a question",
     "truncated": "truncated",
     "empty_continuation": "empty continuation",

@@ -26,15 +26,13 @@ SLOW = (
 
 @pytest.fixture(autouse=True)
 def _fresh_pool():
-    pool.close()
-    pool._pool = None
+    pool.forget()
     yield
-    pool.close()
-    pool._pool = None
+    pool.forget()
 
 
 def _workers():
-    return [worker.process.pid for worker in pool._current().all]
+    return pool.processes.pids()
 
 
 def _alive(pid):
@@ -140,7 +138,7 @@ def test_workers_leave_with_their_parent():
         "from mmpr.answers.prover import pool\n"
         "from mmpr.answers.formula.parser import parse_formula as p\n"
         "pool.prove_equal(p('|x|'), p('x'), 20)\n"
-        "print(*[w.process.pid for w in pool._current().all], flush=True)\n"
+        "print(*pool.processes.pids(), flush=True)\n"
         "import time; time.sleep(60)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)

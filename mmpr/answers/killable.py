@@ -1,0 +1,104 @@
+"""Judge responses in a process of its own, so that none of them can hold a build up, whatever is in it.
+
+All patterns and readers take linear time (``tests/test_patterns.py``); this bounds what nobody foresaw. A response over
+its time is ``timeout``, one that kills the process or exhausts its memory is ``error``: on neither side of a pair. The
+others are judged as if it were not there.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple
+from typing import Any
+
+from mmpr.answers import processes
+from mmpr.answers.extract import extract
+from mmpr.answers.match import entails, match
+from mmpr.answers.processes import DiedError, LateError
+from mmpr.schema import Verdict
+
+RESPONSE_S = 10.0
+"""Wall-clock seconds for one response. Ordinary ones take a millisecond, one with a proof up to 3.6 s."""
+QUESTION_S = 60.0
+"""Wall-clock seconds for all responses of a question together; those that come later are ``timeout``."""
+MEMORY_BYTES = 1 << 30
+MAX_PROCESSES = 2
+NO_ANSWER = Verdict("unparseable", None, "extract", "no clear final answer")
+
+_processes = processes.Processes(__name__, MAX_PROCESSES)
+
+
+def judge_responses(
+    responses: Sequence[str], form: str | None, truth: str, choices: Sequence[str], rule: str
+) -> list[Verdict]:
+    """The verdict on each response to one question; one without a clear final answer is ``unparseable``.
+
+    ``form`` is as for ``extract``, the rest as for ``match``.
+    """
+    said = _ask("judge", responses, form=form, truth=truth, choices=list(choices), rule=rule)
+    return [_failed(item) if isinstance(item, Exception) else Verdict(*item) for item in said]
+
+
+def extract_answers(responses: Sequence[str], form: str | None) -> list[str | Verdict | None]:
+    """The final answer in each response (``extract``), or the verdict on one that could not be searched."""
+    said = _ask("extract", responses, form=form)
+    return [_failed(item) if isinstance(item, Exception) else item for item in said]
+
+
+def entailments(pairs: Sequence[tuple[str, str]], choices: Sequence[str]) -> list[bool | None]:
+    """Whether the rejected answer contains the chosen one, for (rejected, chosen) pairs; None: could not be told."""
+    said = _ask("entails", pairs, choices=list(choices))
+    return [None if isinstance(item, Exception) else item for item in said]
+
+
+def _ask(call: str, items: Sequence[Any], **rest: Any) -> list[Any]:
+    """What the process says of each item, or the LateError or DiedError in its place."""
+    said: list[Any] = []
+    end = time.monotonic() + QUESTION_S
+    died_at = -1
+    while len(said) < len(items):
+        try:
+            with _processes.lend() as process:
+                process.send(json.dumps({"call": call, "items": items[len(said) :], **rest}, default=str).encode())
+                while len(said) < len(items):
+                    left = end - time.monotonic()
+                    if left <= 0:
+                        raise LateError(f"the responses to the question took more than {QUESTION_S:g} s")
+                    said.append(json.loads(process.receive(min(RESPONSE_S, left))))
+        except LateError as error:
+            late = items[len(said) :] if time.monotonic() >= end else [None]
+            said += [error for _ in late]
+        except DiedError as error:
+            if died_at == len(said):  # else it may have died between two requests, not over this item
+                said.append(error)
+            died_at = len(said)
+    return said
+
+
+def _failed(error: Exception) -> Verdict:
+    late = isinstance(error, LateError)
+    return Verdict("timeout" if late else "error", None, "none", f"could not be judged: {error}")
+
+
+def _answer(request: str) -> Iterable[str]:
+    asked = json.loads(request)
+    for item in asked["items"]:
+        yield json.dumps(_one(asked, item))
+
+
+def _one(asked: dict[str, Any], item: Any) -> Any:
+    if asked["call"] == "entails":
+        return entails(item[0], item[1], choices=asked["choices"] or None)
+    answer = extract(item, asked["form"])
+    if asked["call"] == "extract":
+        return answer
+    if answer is None:
+        return astuple(NO_ANSWER)
+    return astuple(match(answer, asked["truth"], choices=asked["choices"] or None, rule=asked["rule"]))
+
+
+def serve() -> None:
+    """Answer the requests on standard input (``mmpr.answers.processes``)."""
+    processes.serve(_answer, memory_bytes=MEMORY_BYTES, cpu_s=int(QUESTION_S))
