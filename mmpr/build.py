@@ -91,6 +91,9 @@ def dry_run(plan: Plan) -> None:
         numbers = (line.questions, line.rejected, units, line.responses)
         table.add_row(line.source, line.split, *(f"{number:,}" for number in numbers))
     print_tables(table)
+    for line in expected:
+        for reason, (many, first) in line.reasons.items():
+            print(printable(f"rejected {line.source}: {many:,} x {reason}, first {first.id}: {first.detail}"))
     engine = recipe.engine
     most_tokens = sum(line.responses for line in expected) * recipe.sampling.max_tokens
     print(printable(f"model    {recipe.model.path} (revision {plan.model.revision})"))

@@ -74,7 +74,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a source will come to: ``responses`` is 0 for the held-out split, ``bytes`` a rough size on disk."""
+    """What a source will come to: ``responses`` is 0 for the held-out split, ``bytes`` a rough size on disk.
+
+    ``reasons`` tells of the rejected rows: how many by reason, and the first of each.
+    """
 
     source: str
     split: Split
@@ -82,6 +85,7 @@ class Expected:
     rejected: int
     responses: int
     bytes: int
+    reasons: dict[str, tuple[int, Reject]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,21 +238,25 @@ def estimate(plan: Plan) -> list[Expected]:
     for split, specs in _splits(recipe):
         for spec in specs:
             source = open_source(spec, recipe)
-            questions = rejected = texts = pictures = loaded = 0
+            questions = rejected = texts = 0
+            looked_at: list[tuple[str, ...]] = []
+            reasons: dict[str, tuple[int, Reject]] = {}
             for item in _checked(select_rows(source, spec, recipe.seed), spec.name):
                 if isinstance(item, Reject):
                     rejected += 1
+                    many, first = reasons.get(item.reason, (0, item))
+                    reasons[item.reason] = (many + 1, first)
                     continue
                 questions += 1
                 texts += len(item.question)
-                if loaded < _PICTURES_LOOKED_AT:
-                    loaded += 1
-                    pictures += sum(_picture_bytes(source, ref) for ref in item.images)
+                if len(looked_at) < _PICTURES_LOOKED_AT:
+                    looked_at.append(item.images)
+            pictures = sum(_picture_bytes(source, ref) for refs in looked_at for ref in refs)
             responses = questions * recipe.samples(spec.name) if split == "train" else 0
             copies = 2 if split == "train" else 1  # questions/ and pairs/
-            size = copies * (texts + questions * pictures // max(loaded, 1))
+            size = copies * (texts + questions * pictures // max(len(looked_at), 1))
             size += responses * min(recipe.sampling.max_tokens, _TYPICAL_TOKENS) * _BYTES_A_TOKEN
-            expected.append(Expected(spec.name, split, questions, rejected, responses, size))
+            expected.append(Expected(spec.name, split, questions, rejected, responses, size, reasons))
     return expected
 
 

@@ -12,8 +12,11 @@ from mmpr.config import Columns, Recipe, TableSource
 from mmpr.errors import RowError, SourceError
 from mmpr.schema import Reject, SourceRow
 from mmpr.sources import cells, files
+from mmpr.storage.memory import bounded_memory, too_large
 
 MAX_LINE_BYTES = 16 << 20
+_SMALL_BYTES = 1 << 16
+"""Of a line that cannot take much memory, whatever is in it: a value of one character takes less than 200 bytes."""
 _LOOK_ROWS, _LOOK_BYTES = 100, 8 << 20
 
 
@@ -101,9 +104,12 @@ def read_record_at(path: Path, offset: int) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             file.seek(offset)
-            return parse_object(file.readline(MAX_LINE_BYTES))
+            record = _parsed(file.readline(MAX_LINE_BYTES))
     except OSError as error:
         raise RowError("image_unreadable", f"{path.name}: {error.strerror}") from None
+    if isinstance(record, RowError):
+        raise record
+    return record
 
 
 def parse_object(line: bytes) -> dict[str, Any]:
@@ -152,7 +158,12 @@ def look(path: Path, columns: Columns, *, asks: bool) -> None:
 
 def _parsed(line: bytes) -> dict[str, Any] | RowError:
     try:
-        return parse_object(line)
+        if len(line) < _SMALL_BYTES:
+            return parse_object(line)
+        with bounded_memory():
+            return parse_object(line)
+    except MemoryError:
+        return RowError("row_too_large", too_large())
     except RowError as error:
         return error
 

@@ -2,7 +2,8 @@
 
 Text is read in small batches, in Parquet without the pictures beside it; a picture is read when it is asked for, and
 the place in the file is kept, so that pictures in order cost one pass. The files are data from anywhere: Arrow buffers
-are validated before a value is taken from them, and no type or code that a file names is loaded.
+are validated before a value is taken from them, no type or code that a file names is loaded, and memory is bounded
+whatever a file unpacks to.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmpr.config import Columns, Recipe, TableSource
@@ -22,11 +24,17 @@ from mmpr.errors import RowError, SourceError
 from mmpr.schema import Reject, SourceRow
 from mmpr.sources import cells, files
 from mmpr.sources.jsonl import parse_object, path_ref
+from mmpr.storage.memory import bounded_memory, too_large
 
 _TEXT_ROWS = 512
 _PICTURE_ROWS = 32
 _BUFFER_BYTES = 1 << 20
-_READ_ERRORS = (pa.ArrowException, OSError, ValueError, LookupError, OverflowError, TypeError)
+_REMEDY = "write the file again, in row groups of at most 100 rows"
+_READ_ERRORS = (pa.ArrowException, OSError, ValueError, LookupError, OverflowError, TypeError, MemoryError)
+
+
+_UNREAD = b"unread"
+"""Stands for the bytes of a picture where only its presence counts."""
 
 
 class _Batch(NamedTuple):
@@ -76,8 +84,8 @@ class _Tables:
         """Rows in each group that can be read on its own."""
         raise NotImplementedError
 
-    def _read(self, path: Path, group: int, *, pictures: bool) -> Iterator[_Batch]:
-        """The columns of the map, or only that of the pictures, batch by batch."""
+    def _read(self, path: Path, group: int, *, pictures: bool, most_rows: int) -> Iterator[_Batch]:
+        """The columns of the map, or only that of the pictures, in batches of at most so many rows."""
         raise NotImplementedError
 
     def _bytes_unread(self, path: Path) -> bool:
@@ -89,11 +97,17 @@ class _Tables:
         for name, path in self._files.items():
             start = 0
             for group, size in enumerate(self._group_sizes(path)):
+                read = 0
                 try:
-                    yield from self._group_rows(name, path, group, start)
+                    for row in self._group_rows(name, path, group, start):
+                        read += 1
+                        yield row
                 except _READ_ERRORS as error:
-                    where = f"{name}[{start}:{start + size}]"
-                    yield Reject("ingest", self._spec.name, where, "file_unreadable", str(error)[:300])
+                    where = f"{name}[{start + read}:{start + size if size else ''}]"
+                    reason, detail = "file_unreadable", str(error)[:300]
+                    if isinstance(error, MemoryError):
+                        reason, detail = "rows_too_large", f"the next row {too_large()}: {_REMEDY}"
+                    yield Reject("ingest", self._spec.name, where, reason, detail)
                 start += size
 
     def load(self, ref: str) -> bytes:
@@ -104,6 +118,8 @@ class _Tables:
         images = self._spec.columns.images
         try:
             record = self._record(name, int(group), int(row))
+        except MemoryError:
+            raise RowError("image_too_large", f"{name}: row {row} of group {group} {too_large()}") from None
         except _READ_ERRORS as error:
             raise RowError("image_unreadable", f"{name}: {error}"[:300]) from None
         picture = cells.picture_items(cells.column(record, images), images)[int(k)]
@@ -124,9 +140,32 @@ class _Tables:
                 record = {**record, images: _mark_unread(cells.column(record, images))}
             return cells.make_row(record, self._spec.columns, where, question=self._spec.question, refer=refer)
 
-        for first, data in self._read(path, group, pictures=False):
-            found = [(f"{name}[{start + row}]", row, record) for row, record in enumerate(_records(data), start=first)]
+        for first, data in self._batches(path, group, pictures=False):
+            data = _bytes_as_marks(data, images)
+            found = ((f"{name}[{start + row}]", row, record) for row, record in enumerate(_records(data), start=first))
             yield from cells.make_rows(found, build, self._spec.name)
+
+    def _batches(self, path: Path, group: int, *, pictures: bool) -> Iterator[_Batch]:
+        """``_read`` in bounded memory: when rows do not fit together they are read one by one.
+
+        Raises:
+            MemoryError: nor does a single row.
+        """
+        done = 0
+        for most_rows in (_TEXT_ROWS, 1):
+            batches = self._read(path, group, pictures=pictures, most_rows=most_rows)
+            try:
+                while True:
+                    with bounded_memory():
+                        batch = next(batches, None)
+                    if batch is None:
+                        return
+                    if batch.first >= done:  # else it was read before, with others
+                        yield batch
+                        done = batch.first + batch.data.num_rows
+            except MemoryError:
+                if most_rows == 1:
+                    raise
 
     def _path_ref(self, name: str, path: str) -> str:
         return path_ref(path, self._root, self._files[name].parent, self._base)
@@ -134,7 +173,7 @@ class _Tables:
     def _record(self, name: str, group: int, row: int) -> Mapping[str, Any]:
         held = self._held
         if held is None or (held.name, held.group) != (name, group) or held.batch.first > row:
-            rest = self._read(self._files[name], group, pictures=True)
+            rest = self._batches(self._files[name], group, pictures=True)
             held = _Held(name, group, next(rest, _Batch(0, pa.record_batch({}))), rest)
         while row >= held.batch.first + held.batch.data.num_rows:
             batch = next(held.rest, None)
@@ -174,7 +213,7 @@ class Parquet(_Tables):
         with self._open(path) as file:
             return _image_leaves(file, self._spec.columns)[1]
 
-    def _read(self, path: Path, group: int, *, pictures: bool) -> Iterator[_Batch]:
+    def _read(self, path: Path, group: int, *, pictures: bool, most_rows: int) -> Iterator[_Batch]:
         with self._open(path) as file:
             columns = self._spec.columns
             few = pictures
@@ -186,7 +225,7 @@ class Parquet(_Tables):
                 images, unread = _image_leaves(file, columns)
                 leaves += [leaf for leaf in images if leaf not in leaves]
                 few = bool(images) and not unread  # they may hold pictures as bytes or base64
-            size = _PICTURE_ROWS if few else _TEXT_ROWS
+            size = min(_PICTURE_ROWS if few else _TEXT_ROWS, most_rows)
             first = 0
             if not leaves:  # a question for every row, and nothing of the row itself
                 for first in range(0, file.metadata.row_group(group).num_rows, size):
@@ -215,7 +254,8 @@ class SavedDataset(_Tables):
     def _group_sizes(self, path: Path) -> Sequence[int]:
         return [0]
 
-    def _read(self, path: Path, group: int, *, pictures: bool) -> Iterator[_Batch]:
+    def _read(self, path: Path, group: int, *, pictures: bool, most_rows: int) -> Iterator[_Batch]:
+        size = min(_PICTURE_ROWS, most_rows)
         names = self._spec.columns.model_dump(include={"images"} if pictures else None).values()
         first = 0
         with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
@@ -223,8 +263,8 @@ class SavedDataset(_Tables):
             for batch in stream:
                 batch.validate()
                 chosen = batch.select(wanted) if wanted else pa.record_batch({"": pa.nulls(batch.num_rows)})
-                for at in range(0, chosen.num_rows, _PICTURE_ROWS):
-                    yield _Batch(first + at, chosen.slice(at, _PICTURE_ROWS))
+                for at in range(0, chosen.num_rows, size):
+                    yield _Batch(first + at, chosen.slice(at, size))
                 first += batch.num_rows
 
 
@@ -272,18 +312,47 @@ def _mark_unread(cell: Any) -> Any:
     """Stands for pictures whose bytes were not read; nulls stay nulls."""
     if isinstance(cell, list):
         return [_mark_unread(item) for item in cell]
-    return None if cell is None else b"unread"
+    return None if cell is None else _UNREAD
 
 
-def _records(batch: pa.RecordBatch) -> list[dict[str, Any] | RowError]:
-    """Rows as dictionaries; a row with a value that is not valid is an error of its own."""
+def _bytes_as_marks(batch: pa.RecordBatch, name: str | None) -> pa.RecordBatch:
+    """The batch with marks in place of pictures that a column holds as bytes: only where one is counts."""
+    place = batch.schema.get_field_index(name) if name is not None else -1
+    if place < 0:
+        return batch
+    column = batch.column(place)
+    repeated = pa.types.is_dictionary(column.type)
+    values = column.dictionary if repeated else column
+    if not (pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type)):
+        return batch
+    there = pc.greater(pc.binary_length(values), 0)
+    if repeated:
+        there = there.take(column.indices)
+    return batch.set_column(place, name, pc.if_else(there, pa.scalar(_UNREAD), pa.scalar(None, pa.binary())))
+
+
+def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | RowError]:
+    """Rows as dictionaries; a row with a value that is not valid, or too large, is an error of its own."""
     try:
-        batch.validate(full=True)
-        records = batch.to_pylist()
+        with bounded_memory():
+            records = _pylist(batch)
+    except MemoryError:
+        if batch.num_rows == 1:
+            yield RowError("row_too_large", too_large())
+        else:
+            yield from (record for row in range(batch.num_rows) for record in _records(batch.slice(row, 1)))
     except (ValueError, OverflowError, pa.ArrowException) as error:
         if batch.num_rows == 1:
-            return [RowError("bad_value", str(error)[:300])]
-        return [record for row in range(batch.num_rows) for record in _records(batch.slice(row, 1))]
+            yield RowError("bad_value", str(error)[:300])
+        else:
+            yield from (record for row in range(batch.num_rows) for record in _records(batch.slice(row, 1)))
+    else:
+        yield from records
+
+
+def _pylist(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    batch.validate(full=True)
+    records = batch.to_pylist()
     for field in batch.schema:
         if pa.types.is_float16(field.type) or pa.types.is_float32(field.type):
             # 0.1 in 32 bits is 0.1 to whoever wrote it, and 0.10000000149 as a Python float.

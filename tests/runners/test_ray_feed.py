@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,15 @@ def test_a_killed_feed_neither_loses_nor_repeats_a_unit(tmp_path: Path) -> None:
     assert killed
 
 
+def _command(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):  # it may have ended since it was listed
+        return " ".join(process.cmdline())
+    return ""
+
+
 def kill_feeds() -> set[int]:
     """Kill the processes of this session that run a feed; returns their ids."""
-    feeds = [child for child in psutil.Process().children(recursive=True) if "ReadUnits" in " ".join(child.cmdline())]
+    feeds = [child for child in psutil.Process().children(recursive=True) if "ReadUnits" in _command(child)]
     for child in feeds:
         child.kill()
     return {child.pid for child in feeds}

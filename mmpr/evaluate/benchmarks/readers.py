@@ -18,12 +18,13 @@ from mmpr.config import Columns, ImagesSpec, ModelSpec, Recipe, TableSource
 from mmpr.errors import RowError, SourceError
 from mmpr.sources import cells, files, jsonl
 from mmpr.sources.tables import Parquet
+from mmpr.storage.memory import bounded_memory, too_large
 
 MAX_JSON_BYTES = 64 << 20
 _TEXT_ROWS, _PICTURE_ROWS = 512, 8
 _BUFFER_BYTES = 1 << 20
 _LONGEST_PATH, _MOST_SKIPPED = 4_096, 16
-_READ_ERRORS = (pa.ArrowException, OSError, ValueError, LookupError, OverflowError, TypeError)
+_READ_ERRORS = (pa.ArrowException, OSError, ValueError, LookupError, OverflowError, TypeError, MemoryError)
 
 
 class Record(NamedTuple):
@@ -162,7 +163,8 @@ class ParquetRows:
                 try:
                     yield from self._group(file, group, start)
                 except _READ_ERRORS as error:
-                    yield Broken(f"{self._name}[{start}:]", RowError("file_unreadable", str(error)[:300]))
+                    why = too_large() if isinstance(error, MemoryError) else str(error)[:300]
+                    yield Broken(f"{self._name}[{start}:]", RowError("file_unreadable", why))
                 start += file.metadata.row_group(group).num_rows
 
     def load(self, ref: str) -> bytes:
@@ -184,12 +186,18 @@ class ParquetRows:
         size = _PICTURE_ROWS if counted and not light else _TEXT_ROWS
         wanted = [leaf for leaf in leaves if leaf not in ours] + counted
         row = 0
-        for batch in file.iter_batches(size, row_groups=[group], columns=wanted, use_threads=False):
+        batches = file.iter_batches(size, row_groups=[group], columns=wanted, use_threads=False)
+        while True:
+            with bounded_memory():
+                batch = next(batches, None)
+            if batch is None:
+                return
             for part in (batch.slice(at, 1) for at in range(batch.num_rows)):
                 where = f"{self._name}[{start + row}]"
                 try:
-                    part.validate(full=True)
-                    [values] = part.to_pylist()
+                    with bounded_memory():
+                        part.validate(full=True)
+                        [values] = part.to_pylist()
                     many = len(values.pop(self._pictures) or ()) if counted else 1
                     refs = tuple(f"@{self._label}#{group}#{row}#{k}" for k in range(many))
                     yield Record(where, values, refs)

@@ -24,11 +24,14 @@ from mmpr.errors import RowError, SourceError
 from mmpr.inputs.table import table_type
 from mmpr.sources import files, jsonl
 from mmpr.sources.tables import saved_files
+from mmpr.storage.memory import bounded_memory, too_large
 
 CACHE_BYTES = 256 << 20
 """Of row groups kept in memory by each process."""
 
-_READ_ERRORS = (pa.ArrowException, OSError, ValueError, LookupError, OverflowError, TypeError)
+_READ_ERRORS = (pa.ArrowException, OSError, ValueError, LookupError, OverflowError, TypeError, MemoryError)
+_GROUP_BYTES = 4 << 30
+"""Of memory that reading a row group may take; a trainer has more than a reader of questions."""
 
 
 class Records(ABC):
@@ -99,9 +102,11 @@ class ParquetRecords(Records):
     def __getitem__(self, place: int) -> Mapping[str, Any]:
         group, row = self._find(place)
         try:
-            return dict(self._table(group).slice(row, 1).to_pylist()[0])
+            with bounded_memory(_GROUP_BYTES):
+                return dict(self._table(group).slice(row, 1).to_pylist()[0])
         except _READ_ERRORS as error:
-            raise RowError("file_unreadable", f"{self.where(place)}: {error}"[:300]) from None
+            why = too_large(_GROUP_BYTES) if isinstance(error, MemoryError) else error
+            raise RowError("file_unreadable", f"{self.where(place)}: {why}"[:300]) from None
 
     def _table(self, group: int) -> pa.Table:
         if group in self._cache:
