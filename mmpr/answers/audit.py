@@ -140,7 +140,12 @@ def _one_line(text: str) -> str:
 
 
 def _cell(value: object) -> object:
-    """A value for the CSV: quoted when a spreadsheet would take it for a formula, unless it is a plain number."""
+    """A value for the CSV, without what a terminal would take for a command.
+
+    It is quoted when a spreadsheet would take it for a formula, unless it is a plain number.
+    """
+    if isinstance(value, str):
+        value = "".join(char if char in "\t\n" else printable(char) for char in value)
     if not isinstance(value, str) or not value.lstrip().startswith(_FORMULA) or _NUMBER.fullmatch(value):
         return value
     return f"'{value}"

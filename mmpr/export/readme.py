@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from mmpr.storage.markdown import plain
+
 _TRL_BYTES = """```python
 from datasets import load_dataset
 
@@ -53,7 +55,7 @@ def readme(about: dict[str, Any]) -> str:
     rejects = f"\n{left_out:,} were left out; `rejects/` has the reasons.\n" if left_out else ""
     files = "pairs/*.parquet" if format == "trl" and about["images"] == "bytes" else None
     front = _front(files) if files else ""
-    return f"""{front}# {about["from"]["name"]}: {counts["pairs"]:,} preference pairs for {format}
+    return f"""{front}# {plain(about["from"]["name"])}: {counts["pairs"]:,} preference pairs for {format}
 
 {how}
 {rejects}

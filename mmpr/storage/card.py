@@ -9,6 +9,7 @@ import yaml
 
 from mmpr.schema import PreferenceRow, Question, Rollout
 from mmpr.storage.counts import METHODS, total
+from mmpr.storage.markdown import code
 from mmpr.storage.shards import MANIFEST
 from mmpr.storage.tables import hub_features
 
@@ -66,7 +67,7 @@ def dataset_card(manifest: dict[str, Any], rows: Mapping[str, int]) -> str:
 
 Multimodal reasoning preference data: {paired:,} questions with {sum(methods.values()):,} pairs
 ({methods["correctness"]:,} by correctness, {methods["format"]:,} by format, {methods["dropout"]:,} by dropout
-continuation), sampled from `{model_name(recipe["model"]["path"])}` (revision `{manifest["model_revision"]}`).
+continuation), sampled from {code(model_name(recipe["model"]["path"]))} (revision {code(manifest["model_revision"])}).
 
 | source | questions | responses | pairs |
 |---|---|---|---|

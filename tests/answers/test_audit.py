@@ -109,6 +109,7 @@ def test_hostile_text_reaches_neither_terminal_nor_spreadsheet(tmp_path, capsys)
     with (tmp_path / "audit.csv").open(encoding="utf-8", newline="") as file:
         [row] = csv.DictReader(file)
     assert not any(cell.startswith("=") for cell in row.values())
+    assert all(cell.replace("\n", "").replace("\t", "").isprintable() for cell in row.values())
 
 
 def test_a_csv_that_cannot_be_written_is_told(build, capsys):
