@@ -25,6 +25,7 @@ QUESTION_S = 60.0
 """Wall-clock seconds for all responses of a question together; those that come later are ``timeout``."""
 MEMORY_BYTES = 1 << 30
 MAX_PROCESSES = 2
+_SEND_EVERY_S = 0.1
 NO_ANSWER = Verdict("unparseable", None, "extract", "no clear final answer")
 
 _processes = processes.Processes(__name__, MAX_PROCESSES)
@@ -57,23 +58,23 @@ def _ask(call: str, items: Sequence[Any], **rest: Any) -> list[Any]:
     """What the process says of each item, or the LateError or DiedError in its place."""
     said: list[Any] = []
     end = time.monotonic() + QUESTION_S
-    died_at = -1
+    one_by_one = False
     while len(said) < len(items):
         try:
             with _processes.lend() as process:
-                process.send(json.dumps({"call": call, "items": items[len(said) :], **rest}, default=str).encode())
+                asked = {"call": call, "items": items[len(said) :], "one_by_one": one_by_one, **rest}
+                process.send(json.dumps(asked, default=str).encode())
                 while len(said) < len(items):
                     left = end - time.monotonic()
                     if left <= 0:
                         raise LateError(f"the responses to the question took more than {QUESTION_S:g} s")
                     said.append(json.loads(process.receive(min(RESPONSE_S, left))))
-        except LateError as error:
-            late = items[len(said) :] if time.monotonic() >= end else [None]
-            said += [error for _ in late]
-        except DiedError as error:
-            if died_at == len(said):  # else it may have died between two requests, not over this item
+        except (LateError, DiedError) as error:
+            if time.monotonic() >= end:
+                return said + [error] * (len(items) - len(said))
+            if one_by_one:
                 said.append(error)
-            died_at = len(said)
+            one_by_one = True  # to see which item it is, or that the process had died before
     return said
 
 
@@ -84,8 +85,12 @@ def _failed(error: Exception) -> Verdict:
 
 def _answer(request: str) -> Iterable[str]:
     asked = json.loads(request)
+    sent = time.monotonic()
     for item in asked["items"]:
         yield json.dumps(_one(asked, item))
+        if asked["one_by_one"] or time.monotonic() > sent + _SEND_EVERY_S:
+            yield ""
+            sent = time.monotonic()
 
 
 def _one(asked: dict[str, Any], item: Any) -> Any:

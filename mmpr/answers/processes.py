@@ -84,6 +84,12 @@ class Process:
         When a busy machine gave the process less than half of the time it is waited for longer: up to four times the
         limit, or ``longest_s``.
         """
+        if b"\n" not in self._buffer:
+            self._wait(limit_s, longest_s)
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line.decode()
+
+    def _wait(self, limit_s: float, longest_s: float) -> None:
         poll = select.poll()
         poll.register(self._out, select.POLLIN | select.POLLHUP)
         used = self.cpu_s()
@@ -102,8 +108,6 @@ class Process:
             if not data:
                 raise DiedError("a process died")
             self._buffer += data
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return line.decode()
 
     def cpu_s(self) -> float:
         """Processor seconds used so far (read from /proc; 0 where there is none)."""
@@ -198,7 +202,7 @@ def serve(answer: Callable[[str], Iterable[str]], *, memory_bytes: int, cpu_s: i
     """In the process: answer requests by lines until standard input ends or the parent is gone.
 
     Args:
-        answer: the lines for one request; what it raises ends the process.
+        answer: the lines for one request, an empty one to send what there is; what it raises ends the process.
         memory_bytes: of address space, beyond which Python raises MemoryError.
         cpu_s: processor seconds for one request, after which the system ends the process: a backstop that holds when
             the parent, which kills sooner, is gone.
@@ -213,7 +217,11 @@ def serve(answer: Callable[[str], Iterable[str]], *, memory_bytes: int, cpu_s: i
         usage = resource.getrusage(resource.RUSAGE_SELF)
         _limit(resource.RLIMIT_CPU, int(usage.ru_utime + usage.ru_stime) + cpu_s + 1, resource.RLIM_INFINITY)
         for line in answer(request):
-            print(line, file=answers, flush=True)
+            if line:
+                print(line, file=answers)
+            else:
+                answers.flush()
+        answers.flush()
 
 
 def _leave_with_parent(parent: int) -> None:

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable
 from typing import Any
 
-from mmpr.answers import killable, processes
+from mmpr.answers import killable
 
 
-def _answer(request: str) -> Iterable[str]:
-    asked = json.loads(request)
-    for item in asked["items"]:
-        text = str(item)
-        if "DIE" in text:
-            os._exit(1)
-        while "HANG" in text:
-            pass
-        yield json.dumps(_one(asked, item, text))
-
-
-def _one(asked: dict[str, Any], item: Any, text: str) -> Any:
+def _one(asked: dict[str, Any], item: Any) -> Any:
+    text = str(item)
+    if "DIE" in text:
+        os._exit(1)
+    while "HANG" in text:
+        pass
     if "SWELL" in text:
         item = "Final answer: " + "9" * (killable.MEMORY_BYTES + 1)
-    return killable._one(asked, item)
+    return judge_one(asked, item)
+
+
+judge_one = killable._one
+killable._one = _one
 
 
 def serve() -> None:
-    processes.serve(_answer, memory_bytes=killable.MEMORY_BYTES, cpu_s=60)
+    killable.serve()
