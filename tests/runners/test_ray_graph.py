@@ -19,7 +19,7 @@ from mmpr.engine.lives import MOST_ATTEMPTS
 from mmpr.errors import EngineError, MmprError, OutputError
 from mmpr.runners import ray_graph, ray_session
 from mmpr.runners.ray_graph import STAGE_CPUS, _cause, actor_pool, check_room
-from mmpr.runners.ray_session import _side_log
+from mmpr.runners.ray_session import SideLog
 
 ONE, TWO = [{"CPU": 2.0}], [{"CPU": 2.0}, {"CPU": 2.0}, {}]
 GPUS = [{"CPU": 8.0, "GPU": 2.0}]
@@ -126,7 +126,7 @@ ray.exceptions.UserCodeException: Failed to process the following data block: ..
 
 def test_what_is_said_is_appended(tmp_path: Path) -> None:
     for word in ("one", "two"):
-        with _side_log(tmp_path / "logs" / "ray.log") as file, contextlib.redirect_stderr(file):
+        with SideLog(tmp_path / "logs" / "ray.log", sys.stderr) as file, contextlib.redirect_stderr(file):
             print(word, file=sys.stderr)
     assert (tmp_path / "logs" / "ray.log").read_text() == "one\ntwo\n"
 
@@ -139,7 +139,7 @@ def test_a_log_on_a_full_disk_does_not_hide_the_error(tmp_path: Path) -> None:
 
 
 def fail_beside(log: Path) -> None:
-    with _side_log(log) as file:
+    with SideLog(log, sys.stderr) as file:
         file.write("Ray says something\n" * 10_000)
         raise OutputError("the true one")
 
@@ -147,7 +147,7 @@ def fail_beside(log: Path) -> None:
 def test_a_log_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("no folder")
     with pytest.raises(OutputError, match=r"ray\.log: cannot be written"):
-        _side_log(tmp_path / "logs" / "ray.log")
+        SideLog(tmp_path / "logs" / "ray.log", sys.stderr)
 
 
 @pytest.mark.parametrize(
