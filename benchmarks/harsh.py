@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-LIMIT_S = 240
+LIMIT_S = 400
 STOPPED_S = 12
 """More than twice the time that a request may take."""
 GIB = 2**30
@@ -273,7 +273,7 @@ def little_memory(*more: str) -> Callable[[Ground], str]:
 
 def no_memory_ray(ground: Ground) -> str:
     """Ray ends every process that it sees, since one per cent of the memory is all that it may use."""
-    few = {"RAY_memory_usage_threshold": "0.01", "RAY_task_oom_retries": "2"}
+    few = {"RAY_memory_usage_threshold": "0.01", "RAY_task_oom_retries": "1"}
     done = ground.build("no-memory", **few)
     told = ground.refused("no-memory", done, "since memory runs low")
     if "note: Ray ends processes, since memory runs low" not in done.said:
