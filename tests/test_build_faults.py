@@ -149,6 +149,7 @@ def test_killing_engine_actors_again_and_again_loses_and_repeats_nothing(recipe,
     assert process.returncode == 0, output
     assert kills >= 3
     assert "(raylet)" not in output  # what Ray says of it is in its log
+    assert output.count("note: a process of Ray died") == 1
     assert "raylet" in (out / "logs" / "ray.log").read_text()
     check(out)
     assert contents(out) == undisturbed

@@ -9,12 +9,14 @@ import contextlib
 import io
 import logging
 import os
+import resource
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+import psutil
 import ray
 import ray.data
 
@@ -23,6 +25,12 @@ from mmpr.errors import MmprError
 from mmpr.storage.shards import writing
 
 _LONGEST_SOCKET = 107  # bytes
+MORE_MEMORY = "give it more memory, or lower engine.actors or unit_questions"
+_NOTES = {
+    "running low on memory": f"Ray ends processes, since memory runs low, and begins their work again; {MORE_MEMORY}",
+    "worker died or was killed": "a process of Ray died, for want of memory perhaps, and its work is begun again",
+}
+"""What a person is told once of what Ray says in its log."""
 _SOCKET = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 
 
@@ -41,25 +49,43 @@ def session(log: Path) -> Iterator[TextIO]:
     """
     terminal = sys.stderr
     ours = not ray.is_initialized()  # a notebook may have Ray already, and goes on with it afterwards
-    local = {"include_dashboard": False, "_temp_dir": _temp_dir()} if ours and address() == "local" else {}
-    with _side_log(log) as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+    local = {}
+    if ours and address() == "local":
+        check_limits()
+        local = {"include_dashboard": False, "_temp_dir": _temp_dir()}
+    with SideLog(log, terminal) as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         try:
             with _stderr_to(file):
                 if ours:
                     _connect(log, local)
-                _quiet_ray_data()
             end_politely()  # Ray has put its own way of ending in place
-            yield terminal
+            with _ray_data_to(file):
+                yield terminal
         finally:
             if ours:
                 ray.shutdown()
 
 
-def _side_log(path: Path) -> io.TextIOWrapper:
-    """Open a log whose own trouble, such as a full disk, does not stand before the error that a build ends with."""
-    with writing(path):
-        path.parent.mkdir(exist_ok=True)
-        return io.TextIOWrapper(io.BufferedWriter(Forgiving(path, "a")), encoding="utf-8")
+class SideLog(io.TextIOWrapper):
+    """A log of what Ray says; of some of that the person is told, once.
+
+    Its own trouble, such as a full disk, does not stand before the error that a build ends with.
+
+    Raises:
+        OutputError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path, terminal: TextIO) -> None:
+        with writing(path):
+            path.parent.mkdir(exist_ok=True)
+            super().__init__(io.BufferedWriter(Forgiving(path, "a")), encoding="utf-8")
+        self._path, self._terminal, self._untold = path, terminal, dict(_NOTES)
+
+    def write(self, text: str) -> int:
+        """Write what Ray says, and pass on what the person should know."""
+        for said in [said for said in self._untold if said in text]:
+            print(f"note: {self._untold.pop(said)} ({self._path})", file=self._terminal, flush=True)
+        return super().write(text)
 
 
 def address() -> str:
@@ -71,9 +97,31 @@ def _connect(log: Path, local: dict[str, Any]) -> None:
     where = address()
     try:
         ray.init(address=where, log_to_driver=False, logging_level="ERROR", **local)
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - Ray raises a bare one when its processes do not come up
         hint = "" if local else "; a cluster that wants a token wants RAY_AUTH_MODE=token here too (docs/cluster.md)"
         raise MmprError(f"Ray: cannot connect to {where!r}: {error}; its words are in {log}{hint}") from None
+
+
+def check_limits() -> None:
+    """See that Ray may open as many files and map as much memory as it does on a machine of this size.
+
+    With 2 cores its daemon has 84 files open and maps 7 GB beside its store of objects, which is 30 % of the memory; a
+    core more is some processes more. Ray itself raises the soft limit of files to the hard one.
+
+    Raises:
+        MmprError: a limit of this process is too low.
+    """
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    space = resource.getrlimit(resource.RLIMIT_AS)[0]
+    for what, most, least, option in (
+        ("open files", files, 128 + 8 * (os.cpu_count() or 1), "-n"),
+        ("bytes of address space", space, 8 * 2**30 + psutil.virtual_memory().total * 3 // 10, "-v"),
+    ):
+        if most != resource.RLIM_INFINITY and most < least:
+            raise MmprError(
+                f"Ray: this process is limited to {most:,} {what} and Ray wants about {least:,} on this machine; "
+                f"raise the limit (ulimit {option}), or use --runner local"
+            )
 
 
 def _temp_dir() -> str | None:
@@ -109,11 +157,21 @@ def _unfit(place: Path) -> str | None:
     return None if os.access(place, os.W_OK | os.X_OK) else "cannot be written"
 
 
-def _quiet_ray_data() -> None:
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+@contextlib.contextmanager
+def _ray_data_to(file: TextIO) -> Iterator[None]:
+    """Let Ray Data show no progress, and tell of errors in a file for a while, traces and all."""
+    logger = logging.getLogger("ray.data")
+    logger.setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    handlers = [handler for handler in logger.handlers if isinstance(handler, logging.StreamHandler)]
+    before = [handler.setStream(file) for handler in handlers]
+    try:
+        yield
+    finally:
+        for handler, stream in zip(handlers, before, strict=True):
+            handler.setStream(stream or file)
 
 
 @contextlib.contextmanager
