@@ -76,7 +76,7 @@ class VllmEngine:
             seed=request.seed,
             output_kind=self._only_final,
         )
-        final = None
+        prompt = final = None
         try:
             prompt = await self._render(request)
             async for output in self._engine.generate(prompt, params, f"mmpr-{next(self._serial)}"):
@@ -86,6 +86,7 @@ class VllmEngine:
         except Exception as error:  # a request of any data can fail in any way; the others must go on
             if self._engine.errored:
                 raise EngineDeadError("vLLM's engine process died") from error
+            self._forget_pictures(prompt)
             raise RowError("engine_refused", _one_line(error)) from error
         if final is None:
             return Reply((), prompt_tokens=0)
@@ -112,6 +113,17 @@ class VllmEngine:
             last = len(begun) if text.startswith(begun) else last
             ends.append(last)
         return ends
+
+    def _forget_pictures(self, prompt: Any) -> None:
+        """Forget that the engine has the pictures of a request that it refused.
+
+        It may never have got them, and would end later requests for the same pictures with ``error``.
+        """
+        cache = self._engine.renderer.mm_processor_cache
+        if prompt is not None and cache is not None:
+            for hashes in prompt.get("mm_hashes", {}).values():
+                for one in hashes:
+                    cache.invalidate(one)
 
     async def _render(self, request: Request) -> Any:
         """The request in the model's chat format, tokenized, with its pictures processed."""

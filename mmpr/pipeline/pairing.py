@@ -42,17 +42,22 @@ def pair_by_correctness(
 ) -> Pairing:
     """Pair right responses with wrong ones.
 
-    Chosen: ``correct`` and not truncated. Rejected: ``incorrect``, or ``unparseable`` (format pairs, which fill the cap
-    only after all correctness pairs). Equal texts count once. A pair is left out when the chosen answer is entailed by
-    the rejected one, which may then be right. At most ``max_pairs`` are kept; they spread evenly over the distinct
+    Chosen: ``correct``. Rejected: ``incorrect``, or ``unparseable`` (format pairs, which fill the cap only after all
+    correctness pairs). What did not end by itself is on neither side: nobody knows what a truncated response would have
+    answered. Equal texts count once. A pair is left out when the chosen answer is entailed by the rejected one, which
+    may then be right. At most ``max_pairs`` are kept; they spread evenly over the distinct
     responses of both sides, and over the distinct wrong answers. The choice depends on the question's id alone.
     """
     first = distinct(rollout.responses)
-    chosen = [i for i in first if verdicts[i].status == "correct" and rollout.responses[i].finish_reason == "stop"]
-    wrong = [i for i in first if verdicts[i].status == "incorrect"]
-    unclear = [i for i in first if verdicts[i].status == "unparseable"] if format_pairs else []
+    whole = [i for i in first if rollout.responses[i].finish_reason == "stop"]
+    rejectable = ("incorrect", "unparseable") if format_pairs else ("incorrect",)
+    chosen = [i for i in whole if verdicts[i].status == "correct"]
+    wrong = [i for i in whole if verdicts[i].status == "incorrect"]
+    unclear = [i for i in whole if verdicts[i].status == "unparseable"] if format_pairs else []
+    truncated = [i for i in first if i not in whole and verdicts[i].status in rejectable]
+    left_out = {"truncated": len(chosen) * len(truncated)}
     if not chosen or not (wrong or unclear):
-        return Pairing(outcome=_why_not(verdicts, bool(chosen)))
+        return Pairing(outcome=_why_not(verdicts, bool(chosen), bool(truncated)), skipped=_some(left_out))
 
     order = random.Random(content_id("pairs", rollout.id))
     for side in (chosen, wrong, unclear):
@@ -69,7 +74,7 @@ def pair_by_correctness(
     kept = _spread(possible, max_pairs)
     more = [(c, r) for c in chosen for r in unclear]
     kept_format = _spread(more, max_pairs - len(kept), used=kept)
-    skipped = {
+    left_out |= {
         "entailed": len(both) - len(possible),
         "capped": len(possible) + len(more) - len(kept) - len(kept_format),
     }
@@ -84,14 +89,15 @@ def pair_by_correctness(
     ]
     responses = tuple(_paired(rollout.responses[i], i, verdicts[i]) for i in places)
     outcome = "paired" if pairs else "all_entailed"
-    return Pairing(responses, tuple(pairs), outcome, {name: n for name, n in skipped.items() if n})
+    return Pairing(responses, tuple(pairs), outcome, _some(left_out))
 
 
 def pair_by_dropout(rollout: Rollout, completions: Sequence[Completion], *, max_pairs: int = 15) -> Pairing:
     """Pair each continued response (chosen) with its continuation (rejected).
 
-    Left out: truncated responses, and continuations that are empty, equal to any of the question's responses up to
-    white space (what is chosen in one pair must not be rejected in another), or repeat what another variant wrote.
+    Left out: truncated responses and continuations, and continuations that are empty, equal to any of the question's
+    responses up to white space (what is chosen in one pair must not be rejected in another), or repeat what another
+    variant wrote.
     """
     skipped: dict[str, int] = {}
     responses: list[PairedResponse] = []
@@ -105,7 +111,7 @@ def pair_by_dropout(rollout: Rollout, completions: Sequence[Completion], *, max_
         text = (completion.response, rejected)
         if len(pairs) >= max_pairs:
             reason = "capped"
-        elif original.finish_reason != "stop":
+        elif {original.finish_reason, completion.continuation.finish_reason} != {"stop"}:
             reason = "truncated"
         elif not completion.continuation.text.strip():
             reason = "empty_continuation"
@@ -147,9 +153,16 @@ def _answers(verdicts: Sequence[Verdict], pair: tuple[int, int]) -> tuple[str, s
     return verdicts[chosen].answer or "", verdicts[rejected].answer or ""
 
 
-def _why_not(verdicts: Sequence[Verdict], has_chosen: bool) -> str:
-    """Why a question has nothing to pair, in a word."""
+def _some(counts: dict[str, int]) -> dict[str, int]:
+    """The counts that are not 0."""
+    return {name: n for name, n in counts.items() if n}
+
+
+def _why_not(verdicts: Sequence[Verdict], has_chosen: bool, has_truncated: bool) -> str:
+    """Why a question has nothing to pair, in a word; ``has_truncated``: there is a truncated one to reject."""
     statuses = {verdict.status for verdict in verdicts}
+    if has_chosen and has_truncated:
+        return "wrong_only_truncated"
     if has_chosen:
         return "all_correct" if statuses == {"correct"} else "nothing_to_reject"
     if "correct" in statuses:

@@ -57,6 +57,8 @@ class Fault:
 class ScriptedEngine:
     """Half of its samples are right; ``answers`` has the truth of every question by its number."""
 
+    samples_at_once = 64
+
     def __init__(self, answers: dict[str, str], fault: Fault) -> None:
         self._answers, self._fault = answers, fault
 

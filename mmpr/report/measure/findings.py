@@ -280,10 +280,9 @@ def _texts(basis: Basis) -> Iterator[Finding]:
     if basis.info.kind == "release":
         return  # it does not tell how its responses ended
     responses, truncated = stats.counts["responses"], stats.counts["truncated"]
-    sentence = (
-        f"{truncated:,} of {responses:,} sampled responses, and the rejected of {count('truncated_rejected'):,} pairs; "
-        "truncated responses are never chosen. Raise sampling.max_tokens."
-    )
+    rejected = count("truncated_rejected")  # only in builds of earlier versions
+    pairs_of_them = f"the rejected of {rejected:,} pairs, which --from pair leaves out" if rejected else "in no pair"
+    sentence = f"{truncated:,} of {responses:,} sampled responses; they are {pairs_of_them}. Raise sampling.max_tokens."
     yield basis.finding("truncated", truncated / responses if responses else None, sentence)
 
 

@@ -18,6 +18,7 @@ _REASONS = {
     "none_correct": "no response is right",
     "all_unparseable": "no response names an answer",
     "correct_only_truncated": "right only where truncated",
+    "wrong_only_truncated": "wrong only where truncated",
     "nothing_to_reject": "nothing to reject",
     "all_entailed": "every wrong answer contains the right one",
     "not_judged": "no response could be judged",
