@@ -3,50 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from PIL import Image
 
-from mmpr.config import parse_recipe
 from mmpr.engine import Reply, Request
 from mmpr.engine.care import Careful
 from mmpr.engine.lives import History
 from mmpr.engine.vllm_engine import VllmEngine
 from mmpr.errors import RowError
+from tests.engine.demo_models import DEMO, png, recipe_of
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
 
-MODEL = Path(__file__).resolve().parents[2] / "data" / "demo_model"
 MAX_TOKENS = 275
 SHORT = "<image>\nWhat is the sum of the digits?"
-
-
-def png(colour: str) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (64, 64), colour).save(file, "PNG")
-    return file.getvalue()
 
 
 class Running:
     """An engine and the loop that it lives in."""
 
     def __init__(self, model: Path) -> None:
-        args = {"dtype": "bfloat16", "enforce_eager": True, "max_model_len": MAX_TOKENS, "max_num_seqs": 64}
-        tree: dict[str, Any] = {
-            "name": "one",
-            "model": {"path": str(model)},
-            "engine": {"args": {**args, "kv_cache_memory_bytes": 300_000_000}},
-            "sampling": {"samples": 4, "max_tokens": 60},
-            "sources": [{"name": "d", "type": "digits", "split": "train", "questions": 1}],
-        }
+        recipe = recipe_of(model, max_model_len=MAX_TOKENS)
         self.loop = asyncio.new_event_loop()
 
         async def start() -> VllmEngine:
-            return VllmEngine(parse_recipe(tree), str(model), log=None)
+            return VllmEngine(recipe, str(model), log=None)
 
         self.engine = self.loop.run_until_complete(start())
         self.careful = Careful(self.engine, History())
@@ -77,7 +60,7 @@ class Running:
 @pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
     """The engine that everything below asks."""
-    made = Running(MODEL)
+    made = Running(DEMO)
     yield made
     made.stop()
 
