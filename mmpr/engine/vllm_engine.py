@@ -162,6 +162,8 @@ def engine_args(recipe: Recipe, model_path: str) -> dict[str, Any]:
     defaults: dict[str, Any] = {
         "disable_log_stats": True,
         "limit_mm_per_prompt": {"image": recipe.images.max_per_question, "video": 0, "audio": 0},
+        # Of chat templates that take plain text: pictures stay where the question has them, not all before it.
+        "interleave_mm_strings": True,
     }
     if engine.tensor_parallel_size > 1:
         # Ray has already given this actor its GPUs; vLLM's own processes share them out.

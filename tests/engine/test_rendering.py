@@ -22,6 +22,9 @@ PARTS = (
 )
 """As LLaVA-1.5's: it writes no token that begins a sequence."""
 
+STRING = "{% for m in messages %}USER: {{ m['content'] }}{% endfor %} ASSISTANT:"
+"""As InternVL2's: content is plain text."""
+
 Render = Callable[..., list[int]]
 
 
@@ -75,6 +78,28 @@ def test_a_sequence_begins_once(template: str, adds: bool, rendered: Any, tmp_pa
 def test_a_template_and_a_tokenizer_without_a_beginning_get_none(rendered: Any, tmp_path: Path) -> None:
     tokenizer, ids = rendered(demo_model(tmp_path / "model", PARTS))
     assert words(tokenizer, ids("What is 1 + 2?")) == "USER: What is 1 + 2? ASSISTANT:"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "pictures", "said"),
+    [
+        ("<image>\nWhat?", 1, "(PICTURE)\nWhat?"),
+        ("<image><image>\nWhich?", 2, "(PICTURE)\n(PICTURE)\nWhich?"),
+        ("Is <image> larger than <image>?", 2, "Is \n(PICTURE)\n larger than \n(PICTURE)\n?"),
+        ("Look: <image>", 1, "Look: \n(PICTURE)"),
+        ("No picture\nat all?", 0, "No picture\nat all?"),
+    ],
+)
+def test_pictures_stay_where_they_are_in_templates_of_plain_text(
+    prompt: str, pictures: int, said: str, rendered: Any, tmp_path: Path
+) -> None:
+    tokenizer, ids = rendered(demo_model(tmp_path / "model", STRING))
+    assert words(tokenizer, ids(prompt, pictures)) == f"USER: {said} ASSISTANT:"
+
+
+def test_the_recipe_may_have_pictures_moved_to_the_front(rendered: Any, tmp_path: Path) -> None:
+    tokenizer, ids = rendered(demo_model(tmp_path / "model", STRING), interleave_mm_strings=False)
+    assert words(tokenizer, ids("Look: <image>", 1)) == "USER: (PICTURE)\nLook:  ASSISTANT:"
 
 
 HEAD, PICTURE, TAIL = [1, 58, 88, 270, 31, 204], [3, 5, *[4] * 16, 3], [36, 2, 204, 38, 88, 88, 516, 324, 89, 31, 204]
