@@ -43,6 +43,7 @@ POISON = {
     "hang": "engine_timeout",
     "refuse": "engine_refused",
     "short": "engine_short",
+    "error": "engine_error",
 }
 """What the replay engine is told to do over a question, and the reason under which the question is then dropped.
 

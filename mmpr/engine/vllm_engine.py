@@ -48,7 +48,6 @@ class VllmEngine:
         try:
             from vllm import SamplingParams
             from vllm.engine.arg_utils import AsyncEngineArgs
-            from vllm.renderers import ChatParams
             from vllm.sampling_params import RequestOutputKind
             from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -58,7 +57,6 @@ class VllmEngine:
             raise EngineStartError(_start_message(error, log)) from error
         self.samples_at_once: int = self._engine.vllm_config.scheduler_config.max_num_seqs
         self._tokenizer: Any = self._engine.get_tokenizer()
-        self._chat_params = ChatParams
         self._sampling_params = SamplingParams
         self._only_final = RequestOutputKind.FINAL_ONLY
 
@@ -76,9 +74,9 @@ class VllmEngine:
             seed=request.seed,
             output_kind=self._only_final,
         )
-        final = None
+        prompt = final = None
         try:
-            prompt = await self._render(request)
+            prompt = await render(self._engine.renderer, request)
             async for output in self._engine.generate(prompt, params, f"mmpr-{next(self._serial)}"):
                 final = output
         except VllmDeadError as error:
@@ -86,6 +84,7 @@ class VllmEngine:
         except Exception as error:  # a request of any data can fail in any way; the others must go on
             if self._engine.errored:
                 raise EngineDeadError("vLLM's engine process died") from error
+            self._forget_pictures(prompt)
             raise RowError("engine_refused", _one_line(error)) from error
         if final is None:
             return Reply((), prompt_tokens=0)
@@ -113,26 +112,46 @@ class VllmEngine:
             ends.append(last)
         return ends
 
-    async def _render(self, request: Request) -> Any:
-        """The request in the model's chat format, tokenized, with its pictures processed."""
-        renderer = self._engine.renderer
-        pictures = await asyncio.to_thread(lambda: [_open(image) for image in request.images])
-        messages = to_messages(request.prompt)
-        remaining = iter(pictures)
-        for part in messages[0]["content"]:
-            if part["type"] == "image":
-                part.update(type="image_pil", image_pil=next(remaining))
-        chat = self._chat_params(
-            chat_template_kwargs={"add_generation_prompt": True, "tokenize": False},
-            mm_processor_kwargs=dict(request.processor) or None,
-        )
-        _, prompt = await renderer.render_messages_async(messages, chat)
-        prompt["prompt"] += request.prefix
-        if request.processor:
-            prompt["mm_processor_kwargs"] = dict(request.processor)
-        params = renderer.default_chat_tok_params
-        (tokens,) = await renderer.tokenize_prompts_async([prompt], params)
-        return await renderer.process_for_engine_async(tokens, time.time(), tok_params=params)
+    def _forget_pictures(self, prompt: Any) -> None:
+        """Forget that the engine has the pictures of a request that it refused.
+
+        It may never have got them, and would end later requests for the same pictures with ``error``.
+        """
+        cache = self._engine.renderer.mm_processor_cache
+        if prompt is not None and cache is not None:
+            for hashes in prompt.get("mm_hashes", {}).values():
+                for one in hashes:
+                    cache.invalidate(one)
+
+
+async def render(renderer: Any, request: Request) -> Any:
+    """A request in the model's chat format, tokenized, with its pictures processed: what vLLM's engine takes.
+
+    ``renderer`` is vLLM's. Special tokens are added by the tokenizer only where the chat template has not written the
+    beginning of sequence itself: many tokenizers would put a second one before it.
+    """
+    from vllm.renderers import ChatParams
+
+    pictures = await asyncio.to_thread(lambda: [_open(image) for image in request.images])
+    messages = to_messages(request.prompt)
+    remaining = iter(pictures)
+    for part in messages[0]["content"]:
+        if part["type"] == "image":
+            part.update(type="image_pil", image_pil=next(remaining))
+    chat = ChatParams(
+        chat_template_kwargs={"add_generation_prompt": True, "tokenize": False},
+        mm_processor_kwargs=dict(request.processor) or None,
+    )
+    _, prompt = await renderer.render_messages_async(messages, chat)
+    prompt["prompt"] += request.prefix
+    if request.processor:
+        prompt["mm_processor_kwargs"] = dict(request.processor)
+    params = renderer.default_chat_tok_params
+    begins = renderer.get_tokenizer().bos_token
+    if begins and prompt["prompt"].startswith(begins):
+        params = params.with_kwargs(add_special_tokens=False)
+    (tokens,) = await renderer.tokenize_prompts_async([prompt], params)
+    return await renderer.process_for_engine_async(tokens, time.time(), tok_params=params)
 
 
 def engine_args(recipe: Recipe, model_path: str) -> dict[str, Any]:
@@ -143,6 +162,8 @@ def engine_args(recipe: Recipe, model_path: str) -> dict[str, Any]:
     defaults: dict[str, Any] = {
         "disable_log_stats": True,
         "limit_mm_per_prompt": {"image": recipe.images.max_per_question, "video": 0, "audio": 0},
+        # Of chat templates that take plain text: pictures stay where the question has them, not all before it.
+        "interleave_mm_strings": True,
     }
     if engine.tensor_parallel_size > 1:
         # Ray has already given this actor its GPUs; vLLM's own processes share them out.

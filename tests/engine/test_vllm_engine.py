@@ -1,0 +1,89 @@
+"""What the real engine is shown and what it answers: vLLM on a CPU with the demo model; one start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mmpr.engine import Reply, Request
+from mmpr.engine.care import Careful
+from mmpr.engine.lives import History
+from mmpr.engine.vllm_engine import VllmEngine
+from mmpr.errors import RowError
+from tests.engine.demo_models import DEMO, png, recipe_of
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
+
+MAX_TOKENS = 275
+SHORT = "<image>\nWhat is the sum of the digits?"
+
+
+class Running:
+    """An engine and the loop that it lives in."""
+
+    def __init__(self, model: Path) -> None:
+        recipe = recipe_of(model, max_model_len=MAX_TOKENS)
+        self.loop = asyncio.new_event_loop()
+
+        async def start() -> VllmEngine:
+            return VllmEngine(recipe, str(model), log=None)
+
+        self.engine = self.loop.run_until_complete(start())
+        self.careful = Careful(self.engine, History())
+
+    def ask(self, prompt: str, *pictures: bytes, careful: bool = True) -> Reply | RowError:
+        engine = self.careful if careful else self.engine
+        try:
+            return self.loop.run_until_complete(engine.generate(Request(prompt, pictures, 4, 7)))
+        except RowError as error:
+            return error
+
+    def refused(self, *pictures: bytes) -> RowError:
+        """Ask what is short enough as text, and too long when its pictures have become tokens."""
+        words = "Look at every digit with care."
+        while len(self.engine.token_ends(words)) < MAX_TOKENS - 26:
+            words += " 1"
+        reply = self.ask("<image>\n" * len(pictures) + words, *pictures)
+        assert isinstance(reply, RowError)
+        assert reply.reason == "engine_refused"
+        return reply
+
+    def stop(self) -> None:
+        self.engine._engine.shutdown()
+        self.loop.run_until_complete(asyncio.sleep(0))
+        self.loop.close()
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    """The engine that everything below asks."""
+    made = Running(DEMO)
+    yield made
+    made.stop()
+
+
+def ends(reply: Reply | RowError) -> list[str]:
+    assert isinstance(reply, Reply)
+    return [response.finish_reason for response in reply.responses]
+
+
+def test_a_refused_request_costs_no_other_its_answers(running: Running) -> None:
+    running.refused(png("red"))
+    reply = running.ask(SHORT, png("red"), careful=False)
+    assert set(ends(reply)) <= {"stop", "length"}
+
+
+def test_what_vllm_ends_with_an_error_is_answered_when_asked_again(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """vLLM forgets by itself, after the error, that its engine has the picture: the second time it sends it."""
+    monkeypatch.setattr(running.engine, "_forget_pictures", lambda prompt: None)
+    for careful, colour in ((False, "blue"), (True, "green")):
+        running.refused(png(colour))
+        reply = running.ask(SHORT, png(colour), careful=careful)
+        assert (set(ends(reply)) <= {"stop", "length"}) == careful
+        if not careful:
+            assert ends(reply) == ["error"] * 4
