@@ -12,7 +12,9 @@ import itertools
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from PIL import Image
@@ -20,6 +22,7 @@ from PIL import Image
 from mmpr.config import Recipe
 from mmpr.engine.lives import last_words
 from mmpr.engine.request import Reply, Request
+from mmpr.engine.start_budget import see_that_it_ends
 from mmpr.errors import EngineDeadError, EngineStartError, RowError
 from mmpr.prompts import to_messages
 from mmpr.schema import Response
@@ -59,6 +62,12 @@ class VllmEngine:
         self._tokenizer: Any = self._engine.get_tokenizer()
         self._sampling_params = SamplingParams
         self._only_final = RequestOutputKind.FINAL_ONLY
+        renderer = self._engine.renderer
+        steps = {
+            "chat template": lambda text: renderer.render_messages(to_messages(text), chat_params()),
+            "tokenizer": self._tokenizer.encode,
+        }
+        see_that_it_ends(model_path, steps)
 
     async def generate(self, request: Request) -> Reply:
         """Draw all samples of a request; see ``Engine.generate``."""
@@ -130,19 +139,13 @@ async def render(renderer: Any, request: Request) -> Any:
     ``renderer`` is vLLM's. Special tokens are added by the tokenizer only where the chat template has not written the
     beginning of sequence itself: many tokenizers would put a second one before it.
     """
-    from vllm.renderers import ChatParams
-
     pictures = await asyncio.to_thread(lambda: [_open(image) for image in request.images])
     messages = to_messages(request.prompt)
     remaining = iter(pictures)
     for part in messages[0]["content"]:
         if part["type"] == "image":
             part.update(type="image_pil", image_pil=next(remaining))
-    chat = ChatParams(
-        chat_template_kwargs={"add_generation_prompt": True, "tokenize": False},
-        mm_processor_kwargs=dict(request.processor) or None,
-    )
-    _, prompt = await renderer.render_messages_async(messages, chat)
+    _, prompt = await renderer.render_messages_async(messages, chat_params(request.processor))
     prompt["prompt"] += request.prefix
     if request.processor:
         prompt["mm_processor_kwargs"] = dict(request.processor)
@@ -152,6 +155,16 @@ async def render(renderer: Any, request: Request) -> Any:
         params = params.with_kwargs(add_special_tokens=False)
     (tokens,) = await renderer.tokenize_prompts_async([prompt], params)
     return await renderer.process_for_engine_async(tokens, time.time(), tok_params=params)
+
+
+def chat_params(processor: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    """How vLLM applies a chat template, with arguments of the picture processor."""
+    from vllm.renderers import ChatParams
+
+    return ChatParams(
+        chat_template_kwargs={"add_generation_prompt": True, "tokenize": False},
+        mm_processor_kwargs=dict(processor) or None,
+    )
 
 
 def engine_args(recipe: Recipe, model_path: str) -> dict[str, Any]:
