@@ -16,7 +16,7 @@ COPY . .
 RUN make setup EXTRA=cpu && mkdir --mode 1777 /data
 
 # Nothing is written but to the volume and to /tmp, where caches go too.
-ENV HOME=/tmp USER=mmpr PYTHONDONTWRITEBYTECODE=1
+ENV HOME=/tmp PYTHONDONTWRITEBYTECODE=1
 WORKDIR /data
 USER 12345:12345
 ENTRYPOINT ["/mmpr/.venv/bin/mmpr"]
