@@ -6,7 +6,7 @@
 # Any other command of mmpr follows the image's name: docker run ... mmpr check /data/quickstart --verify
 FROM python:3.11-slim
 
-# vLLM and PyTorch compile some kernels when they are first used.
+# What the README asks for beside Python.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends g++ make \
     && rm -rf /var/lib/apt/lists/*

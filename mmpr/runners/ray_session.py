@@ -132,7 +132,7 @@ def _unfit(place: Path) -> str | None:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         return f"cannot be written ({error.strerror})"
-    return None if os.access(place, os.W_OK | os.X_OK) else "cannot be written"
+    return None if os.access(place, os.W_OK | os.X_OK) else f"has a folder {place.name!r} that cannot be written"
 
 
 @contextlib.contextmanager
