@@ -6,7 +6,7 @@
 # Any other command of mmpr follows the image's name: docker run ... mmpr check /data/quickstart --verify
 FROM python:3.11-slim
 
-# vLLM and PyTorch compile some kernels when they are first used.
+# What the README asks for beside Python.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends g++ make \
     && rm -rf /var/lib/apt/lists/*
@@ -16,7 +16,7 @@ COPY . .
 RUN make setup EXTRA=cpu && mkdir --mode 1777 /data
 
 # Nothing is written but to the volume and to /tmp, where caches go too.
-ENV HOME=/tmp USER=mmpr PYTHONDONTWRITEBYTECODE=1
+ENV HOME=/tmp PYTHONDONTWRITEBYTECODE=1
 WORKDIR /data
 USER 12345:12345
 ENTRYPOINT ["/mmpr/.venv/bin/mmpr"]

@@ -14,6 +14,7 @@ from mmpr.errors import MmprError
 from mmpr.pipeline.progress import BuildProgress
 from mmpr.pipeline.stages import Counts, Job, complete_unit, ingest_unit, judge_unit, questions_of, sample_unit
 from mmpr.pipeline.work import Left
+from mmpr.runners.limits import check_open_files
 from mmpr.storage.shards import add_counts
 
 
@@ -33,6 +34,8 @@ class LocalRunner:
                 ingest_unit(job, unit)
             if left.to_sample:
                 _check_no_loop()
+                if job.recipe.engine.type == "vllm":
+                    check_open_files("vLLM")
                 asyncio.run(_sample(job, model_path, left, lambda counts: add_counts(sums, counts), progress.judged))
             for unit in left.to_judge:
                 progress.judged(judge_unit(job, unit))

@@ -9,19 +9,18 @@ import contextlib
 import io
 import logging
 import os
-import resource
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-import psutil
 import ray
 import ray.data
 
 from mmpr.cli.command import Forgiving, end_politely
 from mmpr.errors import MmprError
+from mmpr.runners.limits import check_address_space, check_open_files
 from mmpr.storage.shards import writing
 
 _LONGEST_SOCKET = 107  # bytes
@@ -44,14 +43,15 @@ def session(log: Path) -> Iterator[TextIO]:
     on this process's standard streams: that, and what it says while it starts, goes to ``log``.
 
     Raises:
-        MmprError: no connection.
+        MmprError: no connection, or a limit of this process is too low for a Ray of its own.
         OutputError: the log cannot be written.
     """
     terminal = sys.stderr
     ours = not ray.is_initialized()  # a notebook may have Ray already, and goes on with it afterwards
     local = {}
     if ours and address() == "local":
-        check_limits()
+        check_open_files("Ray")
+        check_address_space()
         local = {"include_dashboard": False, "_temp_dir": _temp_dir()}
     with SideLog(log, terminal) as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         try:
@@ -102,28 +102,6 @@ def _connect(log: Path, local: dict[str, Any]) -> None:
         raise MmprError(f"Ray: cannot connect to {where!r}: {error}; its words are in {log}{hint}") from None
 
 
-def check_limits() -> None:
-    """See that Ray may open as many files and map as much memory as it does on a machine of this size.
-
-    With 2 cores its daemon has 84 files open and maps 7 GB beside its store of objects, which is 30 % of the memory; a
-    core more is some processes more. Ray itself raises the soft limit of files to the hard one.
-
-    Raises:
-        MmprError: a limit of this process is too low.
-    """
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    space = resource.getrlimit(resource.RLIMIT_AS)[0]
-    for what, most, least, option in (
-        ("open files", files, 128 + 8 * (os.cpu_count() or 1), "-n"),
-        ("bytes of address space", space, 8 * 2**30 + psutil.virtual_memory().total * 3 // 10, "-v"),
-    ):
-        if most != resource.RLIM_INFINITY and most < least:
-            raise MmprError(
-                f"Ray: this process is limited to {most:,} {what} and Ray wants about {least:,} on this machine; "
-                f"raise the limit (ulimit {option}), or use --runner local"
-            )
-
-
 def _temp_dir() -> str | None:
     """Where Ray may keep its sockets and logs on this machine; None where its own choice does.
 
@@ -154,7 +132,7 @@ def _unfit(place: Path) -> str | None:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         return f"cannot be written ({error.strerror})"
-    return None if os.access(place, os.W_OK | os.X_OK) else "cannot be written"
+    return None if os.access(place, os.W_OK | os.X_OK) else f"has a folder {place.name!r} that cannot be written"
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ import contextlib
 import io
 import logging
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -154,27 +153,6 @@ def test_a_log_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("no folder")
     with pytest.raises(OutputError, match=r"ray\.log: cannot be written"):
         SideLog(tmp_path / "logs" / "ray.log", sys.stderr)
-
-
-@pytest.mark.parametrize(
-    ("files", "space", "words"),
-    [
-        (1 << 20, resource.RLIM_INFINITY, ""),
-        (resource.RLIM_INFINITY, 1 << 50, ""),
-        (64, resource.RLIM_INFINITY, "limited to 64 open files .* raise the limit (ulimit -n), or use --runner local"),
-        (1 << 20, 4_096_000_000, "limited to 4,096,000,000 bytes of address space .* (ulimit -v)"),
-    ],
-)
-def test_limits_that_ray_dies_of_are_told_before(
-    files: int, space: int, words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    most = {resource.RLIMIT_NOFILE: (16, files), resource.RLIMIT_AS: (space, resource.RLIM_INFINITY)}
-    monkeypatch.setattr(resource, "getrlimit", most.get)
-    if not words:
-        ray_session.check_limits()
-        return
-    with pytest.raises(MmprError, match=words.replace("(", r"\(").replace(")", r"\)")):
-        ray_session.check_limits()
 
 
 def test_what_a_person_should_know_of_rays_words_is_told_once(tmp_path: Path) -> None:
