@@ -17,7 +17,7 @@ from typing import Any
 
 from PIL import Image
 
-from mmpr.config import Recipe
+from mmpr.config import Recipe, SamplingSpec
 from mmpr.engine.lives import last_words
 from mmpr.engine.request import Reply, Request
 from mmpr.errors import EngineDeadError, EngineStartError, RowError
@@ -64,13 +64,9 @@ class VllmEngine:
         """Draw all samples of a request; see ``Engine.generate``."""
         from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
 
-        sampling = self._recipe.sampling
         params = self._sampling_params(
+            **sampling_args(self._recipe.sampling),
             n=request.samples,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            top_k=sampling.top_k,
-            max_tokens=sampling.max_tokens,
             seed=request.seed,
             output_kind=self._only_final,
         )
@@ -152,6 +148,14 @@ async def render(renderer: Any, request: Request) -> Any:
         params = params.with_kwargs(add_special_tokens=False)
     (tokens,) = await renderer.tokenize_prompts_async([prompt], params)
     return await renderer.process_for_engine_async(tokens, time.time(), tok_params=params)
+
+
+def sampling_args(sampling: SamplingSpec) -> dict[str, Any]:
+    """Arguments of vLLM's ``SamplingParams``, without those of a single request."""
+    args = sampling.model_dump(exclude={"samples"})
+    # vLLM leaves out the token that ended an answer, whatever this says. Slow tokenizers would part special tokens.
+    args["spaces_between_special_tokens"] = sampling.skip_special_tokens
+    return args
 
 
 def engine_args(recipe: Recipe, model_path: str) -> dict[str, Any]:

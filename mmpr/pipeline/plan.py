@@ -370,7 +370,7 @@ def _fingerprints(recipe: Recipe, model: FoundModel, templates: dict[str, str]) 
         ),
         "sample": fingerprint(
             [
-                [model.revision, tree["engine"]["type"], tree["sampling"]],
+                [model.revision, tree["engine"]["type"], recipe.sampling.identity()],
                 [
                     [s.name, recipe.samples(s.name), templates[s.template], templates[s.open_template], s.processor]
                     for s in recipe.sources

@@ -220,6 +220,7 @@ CHANGES = [
     ("heldout.digits-heldout.rule=exact", "the sources changed", None),
     ("sampling.temperature=0.5", "the model, the sampling or a template changed", None),
     ("sampling.samples=9", "the model, the sampling or a template changed", None),
+    ("sampling.skip_special_tokens=true", "the model, the sampling or a template changed", None),
     ("sources.digits.samples=9", "the model, the sampling or a template changed", None),
     ("sources.digits.template=en_v2", "the model, the sampling or a template changed", None),
     ("sources.open.open_template=en", "the model, the sampling or a template changed", None),
@@ -285,6 +286,24 @@ def test_a_unit_that_is_gone_is_made_again_the_same(lost: str, small_build: Smal
     sorted((copied / lost).iterdir())[-1].unlink()
     (copied / "manifest.json").unlink()
     assert build_without_ray(small_build.recipe, copied) == small_build.manifest
+
+
+@pytest.mark.parametrize(
+    ("overrides", "fingerprint"),
+    [
+        ([], "11b5dc0a2f4795eb"),
+        (
+            ["samples=3", "temperature=0.5", "top_p=0.9", "top_k=7", "max_tokens=33"],
+            "18b09e2ba3cde7f8",
+        ),
+        (["skip_special_tokens=false"], "11b5dc0a2f4795eb"),
+    ],
+)
+def test_builds_of_the_first_version_keep_their_identity(overrides: list[str], fingerprint: str) -> None:
+    """As version 0.1 wrote them into ``build.json``: settings of sampling that came later count where they are set."""
+    own = [f"sampling.{override}" for override in overrides]
+    plan = make_plan(load_recipe(QUICKSTART, ["engine.type=replay", *own]), "recipe")
+    assert plan.fingerprints["sample"] == fingerprint
 
 
 def test_a_directory_with_other_things_is_left_alone(tmp_path: Path) -> None:
