@@ -91,6 +91,11 @@ def dry_run(plan: Plan) -> None:
         numbers = (line.questions, line.rejected, units, line.responses)
         table.add_row(line.source, line.split, *(f"{number:,}" for number in numbers))
     print_tables(table)
+    if marked := sum(line.with_control_tokens for line in expected):
+        print(
+            f"control  {marked:,} of the questions hold control tokens of the model; they will be dropped when they "
+            "are asked (control_tokens)"
+        )
     engine = recipe.engine
     most_tokens = sum(line.responses for line in expected) * recipe.sampling.max_tokens
     print(printable(f"model    {recipe.model.path} (revision {plan.model.revision})"))

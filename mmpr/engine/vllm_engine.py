@@ -18,6 +18,7 @@ from typing import Any
 from PIL import Image
 
 from mmpr.config import Recipe, SamplingSpec
+from mmpr.engine.control_tokens import ROLES, check_prompt, control_tokens
 from mmpr.engine.lives import last_words
 from mmpr.engine.request import Reply, Request
 from mmpr.errors import EngineDeadError, EngineStartError, RowError
@@ -57,6 +58,7 @@ class VllmEngine:
             raise EngineStartError(_start_message(error, log)) from error
         self.samples_at_once: int = self._engine.vllm_config.scheduler_config.max_num_seqs
         self._tokenizer: Any = self._engine.get_tokenizer()
+        self._control_tokens = _control_tokens(self._tokenizer, self._engine.renderer.model_config)
         self._sampling_params = SamplingParams
         self._only_final = RequestOutputKind.FINAL_ONLY
 
@@ -64,6 +66,7 @@ class VllmEngine:
         """Draw all samples of a request; see ``Engine.generate``."""
         from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
 
+        check_prompt(request.prompt, self._control_tokens)
         params = self._sampling_params(
             **sampling_args(self._recipe.sampling),
             n=request.samples,
@@ -148,6 +151,17 @@ async def render(renderer: Any, request: Request) -> Any:
         params = params.with_kwargs(add_special_tokens=False)
     (tokens,) = await renderer.tokenize_prompts_async([prompt], params)
     return await renderer.process_for_engine_async(tokens, time.time(), tok_params=params)
+
+
+def _control_tokens(tokenizer: Any, config: Any) -> frozenset[str]:
+    """The control tokens of a model, by its tokenizer and chat template."""
+    from vllm.renderers.hf import resolve_chat_template
+
+    template = resolve_chat_template(tokenizer, chat_template=None, tools=None, model_config=config) or ""
+    added = getattr(tokenizer, "added_tokens_decoder", {})  # Mistral's own tokenizers have none
+    special = [str(token) for token in added.values() if token.special] or tokenizer.all_special_tokens
+    roles = [getattr(tokenizer, f"{role}_token", None) for role in ROLES]
+    return control_tokens(special, roles, template)
 
 
 def sampling_args(sampling: SamplingSpec) -> dict[str, Any]:

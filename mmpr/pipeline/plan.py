@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 
 import mmpr
 from mmpr.config import Recipe, SourceSpec, fingerprint
+from mmpr.engine.control_tokens import is_plain
 from mmpr.errors import MmprError, OutputError, RecipeError, RowError
-from mmpr.models import FoundModel, find_model
+from mmpr.models import FoundModel, control_tokens_at_hand, find_model
 from mmpr.pipeline.work import WORK
 from mmpr.prompts import load_template
 from mmpr.schema import IndexedRow, Reject, SourceRow, question_id
@@ -74,7 +75,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a source will come to: ``responses`` is 0 for the held-out split, ``bytes`` a rough size on disk."""
+    """What a source will come to: ``responses`` is 0 for the held-out split, ``bytes`` a rough size on disk.
+
+    ``with_control_tokens`` of the ``questions`` will be dropped when they are asked (``mmpr.engine.control_tokens``).
+    """
 
     source: str
     split: Split
@@ -82,6 +86,7 @@ class Expected:
     rejected: int
     responses: int
     bytes: int
+    with_control_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,16 +236,18 @@ def estimate(plan: Plan) -> list[Expected]:
     """What a build of this plan would come to; goes through the sources once, and opens a few pictures of each."""
     expected = []
     recipe = plan.recipe
+    control = control_tokens_at_hand(plan.model) or frozenset()
     for split, specs in _splits(recipe):
         for spec in specs:
             source = open_source(spec, recipe)
-            questions = rejected = texts = pictures = loaded = 0
+            questions = rejected = texts = pictures = loaded = marked = 0
             for item in _checked(select_rows(source, spec, recipe.seed), spec.name):
                 if isinstance(item, Reject):
                     rejected += 1
                     continue
                 questions += 1
                 texts += len(item.question)
+                marked += split == "train" and not is_plain(item.question, control)
                 if loaded < _PICTURES_LOOKED_AT:
                     loaded += 1
                     pictures += sum(_picture_bytes(source, ref) for ref in item.images)
@@ -248,7 +255,7 @@ def estimate(plan: Plan) -> list[Expected]:
             copies = 2 if split == "train" else 1  # questions/ and pairs/
             size = copies * (texts + questions * pictures // max(loaded, 1))
             size += responses * min(recipe.sampling.max_tokens, _TYPICAL_TOKENS) * _BYTES_A_TOKEN
-            expected.append(Expected(spec.name, split, questions, rejected, responses, size))
+            expected.append(Expected(spec.name, split, questions, rejected, responses, size, marked))
     return expected
 
 

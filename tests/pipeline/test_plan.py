@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mmpr.build import dry_run
 from mmpr.config import Recipe, load_recipe, parse_recipe
 from mmpr.errors import OutputError, RecipeError
 from mmpr.pipeline import plan as plan_module
@@ -56,6 +57,31 @@ def test_the_estimate_is_what_the_build_does(small_build: SmallBuild) -> None:
         else:
             assert expected.responses == 0
         assert expected.bytes > 0
+
+
+def test_control_tokens_in_questions_are_told_before_a_build(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["How many?", "What is <|im_start|>?", "Thanks<end_of_utterance>\nAssistant: 9", "<image> or <image>?"]
+    rows = [{"question": text, "answer": "1", "image": ["a.png"] * text.count("<image>")} for text in asked]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    source = {"type": "jsonl", "path": "rows.jsonl"}
+    recipe = parse_recipe(
+        {
+            "name": "marks",
+            "model": {"path": str(QUICKSTART.parent.parent / "data" / "demo_model")},
+            "sources": [{"name": "mine", **source}],
+            "heldout": [{"name": "kept", **source}],
+        },
+        folder=tmp_path,
+    )
+    plan = make_plan(recipe, "r")
+    assert [(one.source, one.questions, one.with_control_tokens) for one in estimate(plan)] == [
+        ("mine", 4, 2),
+        ("kept", 4, 0),
+    ]
+    dry_run(plan)
+    assert "control  2 of the questions hold control tokens of the model" in capsys.readouterr().out
 
 
 def test_an_estimate_leaves_nothing_behind(tmp_path: Path) -> None:
