@@ -173,7 +173,7 @@ def sampling_args(sampling: SamplingSpec) -> dict[str, Any]:
 
 
 def engine_args(recipe: Recipe, model_path: str) -> dict[str, Any]:
-    """Arguments of vLLM's engine: the recipe's ``engine.args`` over our defaults."""
+    """Arguments of vLLM's engine: the recipe's ``engine.args`` over our defaults, some of which are for CPUs alone."""
     from vllm.platforms import current_platform
 
     engine, model = recipe.engine, recipe.model
@@ -197,7 +197,7 @@ def engine_args(recipe: Recipe, model_path: str) -> dict[str, Any]:
         # engine would die. So prompts are read whole.
         defaults["enable_chunked_prefill"] = False
         defaults["max_num_batched_tokens"] = max(_CPU_BATCHED_TOKENS, engine.args.get("max_model_len", 0))
-    return {
+    args = {
         **defaults,
         **engine.args,
         "model": model_path,
@@ -205,6 +205,22 @@ def engine_args(recipe: Recipe, model_path: str) -> dict[str, Any]:
         "trust_remote_code": model.trust_remote_code,
         "tensor_parallel_size": engine.tensor_parallel_size,
     }
+    if current_platform.is_cpu() and "enable_prefix_caching" not in engine.args and _is_hybrid(args):
+        # vLLM keeps the state of such layers for later prompts only where it may read prompts in parts.
+        args["enable_prefix_caching"] = False
+        print(
+            "mmpr: prefix caching is off (engine.args.enable_prefix_caching): this model has layers with a running "
+            "state, which vLLM cannot keep for other prompts on a CPU",
+            flush=True,
+        )
+    return args
+
+
+def _is_hybrid(args: dict[str, Any]) -> bool:
+    """Whether some of a model's layers have a running state instead of attention (Qwen3.5, LFM2)."""
+    from vllm.engine.arg_utils import AsyncEngineArgs
+
+    return bool(AsyncEngineArgs(**args).create_model_config().is_hybrid)
 
 
 def _open(image: bytes) -> Image.Image:
