@@ -94,6 +94,11 @@ def dry_run(plan: Plan) -> None:
     for line in expected:
         for reason, (many, first) in line.reasons.items():
             print(printable(f"rejected {line.source}: {many:,} x {reason}, first {first.id}: {first.detail}"))
+    if marked := sum(line.with_control_tokens for line in expected):
+        print(
+            f"control  {marked:,} of the questions hold control tokens of the model; they will be dropped when they "
+            "are asked (control_tokens)"
+        )
     engine = recipe.engine
     most_tokens = sum(line.responses for line in expected) * recipe.sampling.max_tokens
     print(printable(f"model    {recipe.model.path} (revision {plan.model.revision})"))

@@ -50,13 +50,27 @@ class EngineSpec(Part):
 
 
 class SamplingSpec(Part):
-    """How answers are drawn (paper, section 3.1: 32 samples at temperature 1.0)."""
+    """How answers are drawn (paper, section 3.1: 32 samples at temperature 1.0).
+
+    A setting that is added to these must leave the identity of earlier builds as it is (``identity``).
+    """
 
     samples: int = Field(32, ge=1, le=1024)
     temperature: float = Field(1.0, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
     top_k: int = Field(0, ge=0, description="0: all tokens")
     max_tokens: int = Field(4096, ge=1)
+    skip_special_tokens: bool = Field(False, description="leave out what the tokenizer calls special: boxes, marks")
+
+    def identity(self) -> dict[str, Any]:
+        """What answers depend on; settings that came later are in it only where they are set."""
+        given = self.model_dump(mode="json")
+        defaults = {name: field.default for name, field in type(self).model_fields.items() if name not in _FIRST}
+        return {name: value for name, value in given.items() if name in _FIRST or value != defaults[name]}
+
+
+_FIRST = ("samples", "temperature", "top_p", "top_k", "max_tokens")
+"""The settings of sampling that the first version had."""
 
 
 class DropoutVariant(Part):

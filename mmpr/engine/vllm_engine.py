@@ -19,7 +19,8 @@ from typing import Any
 
 from PIL import Image
 
-from mmpr.config import Recipe
+from mmpr.config import Recipe, SamplingSpec
+from mmpr.engine.control_tokens import ROLES, check_prompt, control_tokens
 from mmpr.engine.lives import last_words
 from mmpr.engine.request import Reply, Request
 from mmpr.engine.start_budget import see_that_it_ends
@@ -60,6 +61,7 @@ class VllmEngine:
             raise EngineStartError(_start_message(error, log)) from error
         self.samples_at_once: int = self._engine.vllm_config.scheduler_config.max_num_seqs
         self._tokenizer: Any = self._engine.get_tokenizer()
+        self._control_tokens = _control_tokens(self._tokenizer, self._engine.renderer.model_config)
         self._sampling_params = SamplingParams
         self._only_final = RequestOutputKind.FINAL_ONLY
         renderer = self._engine.renderer
@@ -73,13 +75,10 @@ class VllmEngine:
         """Draw all samples of a request; see ``Engine.generate``."""
         from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
 
-        sampling = self._recipe.sampling
+        check_prompt(request.prompt, self._control_tokens)
         params = self._sampling_params(
+            **sampling_args(self._recipe.sampling),
             n=request.samples,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            top_k=sampling.top_k,
-            max_tokens=sampling.max_tokens,
             seed=request.seed,
             output_kind=self._only_final,
         )
@@ -167,8 +166,27 @@ def chat_params(processor: Mapping[str, Any] = MappingProxyType({})) -> Any:
     )
 
 
+def _control_tokens(tokenizer: Any, config: Any) -> frozenset[str]:
+    """The control tokens of a model, by its tokenizer and chat template."""
+    from vllm.renderers.hf import resolve_chat_template
+
+    template = resolve_chat_template(tokenizer, chat_template=None, tools=None, model_config=config) or ""
+    added = getattr(tokenizer, "added_tokens_decoder", {})  # Mistral's own tokenizers have none
+    special = [str(token) for token in added.values() if token.special] or tokenizer.all_special_tokens
+    roles = [getattr(tokenizer, f"{role}_token", None) for role in ROLES]
+    return control_tokens(special, roles, template)
+
+
+def sampling_args(sampling: SamplingSpec) -> dict[str, Any]:
+    """Arguments of vLLM's ``SamplingParams``, without those of a single request."""
+    args = sampling.model_dump(exclude={"samples"})
+    # vLLM leaves out the token that ended an answer, whatever this says. Slow tokenizers would part special tokens.
+    args["spaces_between_special_tokens"] = sampling.skip_special_tokens
+    return args
+
+
 def engine_args(recipe: Recipe, model_path: str) -> dict[str, Any]:
-    """Arguments of vLLM's engine: the recipe's ``engine.args`` over our defaults."""
+    """Arguments of vLLM's engine: the recipe's ``engine.args`` over our defaults, some of which are for CPUs alone."""
     from vllm.platforms import current_platform
 
     engine, model = recipe.engine, recipe.model
@@ -192,7 +210,7 @@ def engine_args(recipe: Recipe, model_path: str) -> dict[str, Any]:
         # engine would die. So prompts are read whole.
         defaults["enable_chunked_prefill"] = False
         defaults["max_num_batched_tokens"] = max(_CPU_BATCHED_TOKENS, engine.args.get("max_model_len", 0))
-    return {
+    args = {
         **defaults,
         **engine.args,
         "model": model_path,
@@ -200,6 +218,22 @@ def engine_args(recipe: Recipe, model_path: str) -> dict[str, Any]:
         "trust_remote_code": model.trust_remote_code,
         "tensor_parallel_size": engine.tensor_parallel_size,
     }
+    if current_platform.is_cpu() and "enable_prefix_caching" not in engine.args and _is_hybrid(args):
+        # vLLM keeps the state of such layers for later prompts only where it may read prompts in parts.
+        args["enable_prefix_caching"] = False
+        print(
+            "mmpr: prefix caching is off (engine.args.enable_prefix_caching): this model has layers with a running "
+            "state, which vLLM cannot keep for other prompts on a CPU",
+            flush=True,
+        )
+    return args
+
+
+def _is_hybrid(args: dict[str, Any]) -> bool:
+    """Whether some of a model's layers have a running state instead of attention (Qwen3.5, LFM2)."""
+    from vllm.engine.arg_utils import AsyncEngineArgs
+
+    return bool(AsyncEngineArgs(**args).create_model_config().is_hybrid)
 
 
 def _open(image: bytes) -> Image.Image:

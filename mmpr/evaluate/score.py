@@ -39,7 +39,7 @@ EXAMPLES = 48
 
 _COUNTED = ("drawn", "correct", "unparseable", "undecided", "truncated", "looping", "tokens", "failed")
 
-_OF_THE_MODEL = ("engine_refused",)
+_OF_THE_MODEL = ("engine_refused", "control_tokens")
 """Why a question has no responses although the engine works: the model cannot take it, which counts as wrong.
 
 All other reasons are failures of the engine, which tell nothing of the model.
