@@ -62,8 +62,8 @@ check-gpu-lock:  ## install locks/gpu.txt into a folder that goes again, import 
 test: $(RUNTIME) $(DEV)  ## run the whole suite
 	@$(PY) -m pytest $(ARGS)
 
-test-fast: $(RUNTIME) $(DEV)  ## run the quick tests: those without Ray, vLLM or a browser
-	@$(PY) -m pytest -m "not slow and not ray and not vllm and not browser" $(ARGS)
+test-fast: $(RUNTIME) $(DEV)  ## run the quick tests on two cores: those without Ray, vLLM or a browser
+	@$(PY) -m pytest -n 2 --dist loadfile -m "not slow and not ray and not vllm and not browser" $(ARGS)
 
 torture: $(RUNTIME)  ## builds under 200 faults on a cluster of namespaces, and the proof (Linux, root; ARGS=--short)
 	@$(PY) -m benchmarks.torture $(ARGS)

@@ -145,7 +145,7 @@ def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName 
     shown = os.path.relpath(out) if out.is_relative_to(Path.cwd()) else str(out)
     if (out / REPORT).exists():
         print(f"report    {shown}/{REPORT}")
-    print(f"dataset   {shown}: pairs/ to train on, heldout/ to evaluate with, README.md the card")
+    print(f"dataset   {shown}: pairs/ to train on, heldout/ to evaluate with, README.md describes it")
     print(f"next      {_next_command(plan, shown)}")
     return manifest
 
@@ -172,7 +172,7 @@ def run_stages(plan: Plan, out: Path, state: Build, runner: RunnerName = "ray") 
     if not left:
         return
     if len(left.to_sample) < len(train):
-        print(f"going on: {len(train) - len(left.to_sample)} of {len(train)} units are sampled", file=sys.stderr)
+        print(f"resuming: {len(train) - len(left.to_sample)} of {len(train)} units were sampled before", file=sys.stderr)
     with start_runner(runner, out / "logs" / "ray.log") as running:
         running.run(Job(plan.recipe, out, plan.model.revision), plan.model.path, left)
 
