@@ -172,7 +172,8 @@ def run_stages(plan: Plan, out: Path, state: Build, runner: RunnerName = "ray") 
     if not left:
         return
     if len(left.to_sample) < len(train):
-        print(f"resuming: {len(train) - len(left.to_sample)} of {len(train)} units were sampled before", file=sys.stderr)
+        done = len(train) - len(left.to_sample)
+        print(f"resuming: {done} of {len(train)} units were sampled before", file=sys.stderr)
     with start_runner(runner, out / "logs" / "ray.log") as running:
         running.run(Job(plan.recipe, out, plan.model.revision), plan.model.path, left)
 
