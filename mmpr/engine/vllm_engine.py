@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -55,6 +56,9 @@ class VllmEngine:
             from vllm.sampling_params import RequestOutputKind
             from vllm.v1.engine.async_llm import AsyncLLM
 
+            self._sampling_params = partial(SamplingParams.from_optional, output_kind=RequestOutputKind.FINAL_ONLY)
+            most = max(recipe.samples(source.name) for source in recipe.sources)
+            self._sampling_params(n=most, **sampling_args(recipe.sampling))  # what vLLM does not take, it says here
             args = AsyncEngineArgs(enable_log_requests=False, **engine_args(recipe, model_path))
             self._engine: Any = AsyncLLM.from_engine_args(args)
         except Exception as error:  # whatever goes wrong, the user needs the engine's own words
@@ -62,8 +66,6 @@ class VllmEngine:
         self.samples_at_once: int = self._engine.vllm_config.scheduler_config.max_num_seqs
         self._tokenizer: Any = self._engine.get_tokenizer()
         self._control_tokens = _control_tokens(self._tokenizer, self._engine.renderer.model_config)
-        self._sampling_params = SamplingParams
-        self._only_final = RequestOutputKind.FINAL_ONLY
         renderer = self._engine.renderer
         steps = {
             "chat template": lambda text: renderer.render_messages(to_messages(text), chat_params()),
@@ -76,12 +78,7 @@ class VllmEngine:
         from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
 
         check_prompt(request.prompt, self._control_tokens)
-        params = self._sampling_params(
-            **sampling_args(self._recipe.sampling),
-            n=request.samples,
-            seed=request.seed,
-            output_kind=self._only_final,
-        )
+        params = self._sampling_params(n=request.samples, seed=request.seed, **sampling_args(self._recipe.sampling))
         prompt = final = None
         try:
             prompt = await render(self._engine.renderer, request)
@@ -178,10 +175,14 @@ def _control_tokens(tokenizer: Any, config: Any) -> frozenset[str]:
 
 
 def sampling_args(sampling: SamplingSpec) -> dict[str, Any]:
-    """Arguments of vLLM's ``SamplingParams``, without those of a single request."""
-    args = sampling.model_dump(exclude={"samples"})
-    # vLLM leaves out the token that ended an answer, whatever this says. Slow tokenizers would part special tokens.
-    args["spaces_between_special_tokens"] = sampling.skip_special_tokens
+    """Arguments of vLLM's ``SamplingParams.from_optional``, without those of a single request."""
+    from vllm.sampling_params import StructuredOutputsParams
+
+    # Special tokens that stay are not to be parted by spaces, which slow tokenizers would do.
+    spaces = {"spaces_between_special_tokens": sampling.skip_special_tokens}
+    args = spaces | sampling.model_dump(mode="json", exclude={"samples", "args"}) | sampling.args
+    if isinstance(args.get("structured_outputs"), dict):
+        args["structured_outputs"] = StructuredOutputsParams(**args["structured_outputs"])
     return args
 
 

@@ -40,7 +40,7 @@ _ENGINE_ARGS = (
     *("max_num_batched_tokens", "max_num_seqs"),
 )
 # Where an answer ends, and what of it becomes text: the model is scored on such answers as it was sampled for.
-_SAMPLING = ("max_tokens", "skip_special_tokens")
+_SAMPLING = ("max_tokens", "stop", "stop_token_ids", "skip_special_tokens")
 
 
 @dataclass(frozen=True, slots=True)

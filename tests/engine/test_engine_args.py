@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
 import pytest
 
-from mmpr.engine.vllm_engine import engine_args
+from mmpr.config import SamplingSpec
+from mmpr.config.sampling import OURS, PASSED_ON
+from mmpr.engine.vllm_engine import engine_args, sampling_args
 from tests.engine.demo_models import DEMO, recipe_of
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(180)]
@@ -59,3 +62,30 @@ def test_prefix_caching_is_off_for_hybrid_models_and_told(hybrid: Path, capsys: 
 def test_other_models_keep_their_prefixes(capsys: pytest.CaptureFixture[str]) -> None:
     assert "enable_prefix_caching" not in engine_args(recipe_of(DEMO), str(DEMO))
     assert "mmpr: " not in capsys.readouterr().out
+
+
+def test_every_argument_of_vllms_sampling_is_a_setting_or_passed_on_or_ours() -> None:
+    from vllm import SamplingParams
+
+    own = set(SamplingSpec.model_fields) - {"samples", "args"}
+    assert not own & {*PASSED_ON, *OURS} | {*PASSED_ON} & {*OURS}
+    assert own | {*PASSED_ON, *OURS} == set(inspect.signature(SamplingParams.from_optional).parameters)
+
+
+def test_settings_of_sampling_reach_vllm() -> None:
+    from vllm import SamplingParams
+
+    plain = SamplingParams.from_optional(**sampling_args(SamplingSpec()))
+    assert (plain.temperature, plain.top_p, plain.top_k, plain.max_tokens) == (1.0, 1.0, 0, 4096)
+    assert (plain.min_p, plain.presence_penalty, plain.repetition_penalty) == (0.0, 0.0, 1.0)
+    assert (plain.stop, plain.stop_token_ids, plain.bad_words) == ([], [], [])
+    assert (plain.skip_special_tokens, plain.spaces_between_special_tokens) == (False, False)
+    args = {"logit_bias": {"5": 1.5}, "structured_outputs": {"regex": "[0-9]+"}, "min_tokens": 2}
+    told = {"min_p": 0.1, "presence_penalty": 0.5, "repetition_penalty": 1.1, "stop": ("a", "b")}
+    set_ = SamplingSpec(**told, stop_token_ids=(7,), bad_words=("cat",), args=args)
+    made = SamplingParams.from_optional(**sampling_args(set_))
+    assert (made.min_p, made.presence_penalty, made.repetition_penalty) == (0.1, 0.5, 1.1)
+    assert (made.stop, made.stop_token_ids, made.bad_words) == (["a", "b"], [7], ["cat"])
+    assert (made.logit_bias, made.min_tokens) == ({5: 1.5}, 2)
+    assert made.structured_outputs is not None
+    assert made.structured_outputs.regex == "[0-9]+"

@@ -142,3 +142,17 @@ def test_the_files_of_a_model_tell_the_same_control_tokens(running: Running) -> 
     assert found == running.engine._control_tokens
     assert "<image>" in running.engine._control_tokens
     assert SPECIAL not in running.engine._control_tokens
+
+
+def test_answers_end_and_read_as_the_recipe_says(running: Running) -> None:
+    question, picture = load_template("en").render(SHORT), png("white")
+    plain = texts(running.ask(question, picture))
+    stopped = running.ask(question, picture, stop=(f"\n{SPECIAL}",))
+    assert texts(stopped) == [text.partition(f"\n{SPECIAL}")[0] for text in plain]
+    assert set(ends(stopped)) == {"stop"}
+    token = running.engine._tokenizer.convert_tokens_to_ids(SPECIAL)
+    ended = running.ask(question, picture, stop_token_ids=(token,))
+    assert texts(ended) == [text.partition(SPECIAL)[0] for text in plain]
+    assert not any(SPECIAL in text for text in texts(running.ask(question, picture, bad_words=(SPECIAL,))))
+    short = running.ask(question, picture, args={"structured_outputs": {"choice": ["yes"]}})
+    assert texts(short) == ["yes"] * 4

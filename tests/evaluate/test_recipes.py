@@ -37,7 +37,9 @@ def test_a_builds_settings_are_the_defaults_and_overrides_win(small_build: Small
     assert (way_of(several.sampling), several.sources[0].template) == ("4x", "en_v2")
 
 
-@pytest.mark.parametrize("told", [{}, {"skip_special_tokens": True}])
+@pytest.mark.parametrize(
+    "told", [{}, {"skip_special_tokens": True}, {"stop": ["\nQuestion:"], "stop_token_ids": [2]}], ids=str
+)
 def test_answers_are_written_down_as_the_build_wrote_them(
     told: dict[str, Any], small_build: SmallBuild, tmp_path: Path
 ) -> None:
@@ -49,8 +51,8 @@ def test_answers_are_written_down_as_the_build_wrote_them(
     plan["recipe"]["sampling"] = {name: plan["recipe"]["sampling"][name] for name in first} | told
     (out / "build.json").write_text(json.dumps(plan))
     sampling = base_recipe(find_data(str(out)), None, None, []).sampling
-    assert sampling.skip_special_tokens == bool(told)
     assert set(sampling.identity()) == {*first, *told}
+    assert {name: sampling.identity()[name] for name in told} == told
 
 
 def test_a_tables_settings_are_those_of_a_source(table: Path) -> None:

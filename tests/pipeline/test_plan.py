@@ -246,7 +246,14 @@ CHANGES = [
     ("heldout.digits-heldout.rule=exact", "the sources changed", None),
     ("sampling.temperature=0.5", "the model, the sampling or a template changed", None),
     ("sampling.samples=9", "the model, the sampling or a template changed", None),
-    ("sampling.skip_special_tokens=true", "the model, the sampling or a template changed", None),
+    *(
+        (f"sampling.{setting}", "the model, the sampling or a template changed", None)
+        for setting in ("skip_special_tokens=true", "min_p=0.1", "stop=[Question]", "stop_token_ids=[2]")
+    ),
+    *(
+        (f"sampling.{setting}", "the model, the sampling or a template changed", None)
+        for setting in ("presence_penalty=0.5", "repetition_penalty=1.1", "bad_words=[cat]", "args.min_tokens=3")
+    ),
     ("sources.digits.samples=9", "the model, the sampling or a template changed", None),
     ("sources.digits.template=en_v2", "the model, the sampling or a template changed", None),
     ("sources.open.open_template=en", "the model, the sampling or a template changed", None),
@@ -322,7 +329,8 @@ def test_a_unit_that_is_gone_is_made_again_the_same(lost: str, small_build: Smal
             ["samples=3", "temperature=0.5", "top_p=0.9", "top_k=7", "max_tokens=33"],
             "18b09e2ba3cde7f8",
         ),
-        (["skip_special_tokens=false"], "11b5dc0a2f4795eb"),
+        (["skip_special_tokens=false", "min_p=0.0", "stop=[]", "bad_words=[]", "args={}"], "11b5dc0a2f4795eb"),
+        (["stop_token_ids=[]", "presence_penalty=0.0", "repetition_penalty=1.0"], "11b5dc0a2f4795eb"),
     ],
 )
 def test_builds_of_the_first_version_keep_their_identity(overrides: list[str], fingerprint: str) -> None:
