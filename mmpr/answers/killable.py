@@ -60,10 +60,12 @@ def _ask(call: str, items: Sequence[Any], **rest: Any) -> list[Any]:
     end = time.monotonic() + QUESTION_S
     one_by_one = False
     while len(said) < len(items):
+        waited = time.monotonic()
         try:
             with _processes.lend() as process:
                 asked = {"call": call, "items": items[len(said) :], "one_by_one": one_by_one, **rest}
                 process.send(json.dumps(asked, default=str).encode())
+                end += time.monotonic() - waited  # a process that starts costs the question nothing
                 while len(said) < len(items):
                     left = end - time.monotonic()
                     if left <= 0:

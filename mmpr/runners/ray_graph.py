@@ -43,7 +43,7 @@ _LIGHT: dict[str, Any] = {"num_cpus": STAGE_CPUS}
 
 _REPORT_EVERY_S = 0.5
 _METER_LIMIT_S = 5.0
-_MEMORY = re.compile(r"[\d.]+GB used / [\d.]+GB limit")
+_MEMORY = re.compile(r"(?<![\d.])[\d.]++GB used / [\d.]++GB limit")
 _RAISED = re.compile(r"(?!ray\.)[\w.]*(Error|Exception)\b.*:")
 
 
