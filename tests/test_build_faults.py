@@ -188,7 +188,7 @@ def test_poisoned_questions_cost_their_own_responses_and_nothing_else(recipe, un
     assert sorted(rejects.values()) == sorted(POISON.values())
     differing = {name for name, digest in contents(out).items() if digest != undisturbed.get(name)}
     last = {name.rsplit("/", 1)[1] for name in differing if not name.startswith("rejects/")}
-    assert last == {"part-00030-of-00031.parquet"}
+    assert last == {"part-00030-of-00032.parquet", "part-00031-of-00032.parquet"}  # those of the poisoned questions
     rollouts = [row for path in sorted((out / "rollouts").iterdir()) for row in read_rows(path, Rollout)]
     assert len(rollouts) == 150
     assert not {rollout.id for rollout in rollouts} & set(rejects)
