@@ -21,7 +21,7 @@ from mmpr.answers.final_answers.clip import LONGEST, clip, finish, last_sentence
 from mmpr.answers.final_answers.families import after_reasoning
 from mmpr.answers.final_answers.found import Found
 from mmpr.answers.final_answers.languages import words
-from mmpr.answers.final_answers.marked import marked_answer
+from mmpr.answers.final_answers.marked import marked_answer, withdrawn
 from mmpr.answers.final_answers.phrases import lower, namings
 from mmpr.answers.final_answers.unmarked import SHORT_REPLY, arrived_at, bare_lines, called_right, without_politeness
 from mmpr.answers.text.sentences import is_refusal
@@ -72,7 +72,7 @@ _ROLE = (
     r"(?:question|q|problem|user|human|instruction|input|问题|题目|用户|提问|質問|問題|질문|문제|frage|pregunta|pergunta"
     r"|domanda|вопрос|السؤال|प्रश्न)"
 )
-_TURN = rf"(?:\*\*|__|#{{1,6}}[ \t]*+(?:\*\*)?)?{_ROLE}[ \t]?(?:\*\*)?[ \t]?[:：]"
+_TURN = rf"(?:\*\*|__|#{{1,6}}[ \t]*+(?:\*\*)?)?{_ROLE}(?:[ \t]?\d{{1,3}})?[ \t]?(?:\*\*)?[ \t]?[:：]"
 _NEXT_TURN = re.compile(rf"\n[ \t]*+{_TURN}|(?<=\s)(?-i:USER|Human|HUMAN):", re.IGNORECASE)
 _ECHO = re.compile(rf"\s*+{_TURN}", re.IGNORECASE)
 
@@ -104,7 +104,7 @@ def _in_turn(text: str, template: str | None) -> Found:
     if template == "direct" and reply and len(reply) <= SHORT_REPLY and "\n" not in reply:
         answer = finish(reply)
         return Found(answer, True, "the reply to a direct question")
-    return _maybe(text)
+    return withdrawn(text) or _maybe(text)
 
 
 # --- what may be an answer ----------------------------------------------------------------------------------------------
@@ -122,12 +122,11 @@ _BLANK = re.compile(r"[(（][\s\u3000]*+[)）]|_{3,}")
 
 def _maybe(text: str) -> Found:
     """What may be the answer of a text that names none: its last sentence."""
-    line = text.strip().rpartition("\n")[2].strip()
+    line = text.strip().rpartition("\n")[2].strip()[-LONGEST:]
     sentence = last_sentence(line)
     if not any(char.isalnum() for char in sentence):
         return Found(None, True, "no answer")
-    lowered = lower(text)
-    if sentence.endswith(("?", "？")) or (_DECLINED.search(lowered[-LONGEST:]) and is_or_declines(lowered)):
+    if sentence.rstrip("*_ ").endswith(("?", "？", ":", "：")) or _declines(text[-2 * SHORT_REPLY :]):
         return Found(None, True, "a question or a refusal")
     if not _WHOLE.search(line):
         return Found(None, True, "cut off without an answer")
@@ -136,9 +135,9 @@ def _maybe(text: str) -> Found:
     return Found(finish(sentence), False, "a last sentence that may be the answer")
 
 
-def is_or_declines(lowered: str) -> bool:
-    """Whether the last sentences of a text, in lower case, say that there is no answer."""
-    return is_refusal(lowered[-SHORT_REPLY * 2 :]) or _DECLINED.search(lowered[-SHORT_REPLY * 2 :]) is not None
+def _declines(text: str) -> bool:
+    """Whether the end of a text says that there is no answer."""
+    return is_refusal(text) or _DECLINED.search(lower(text)) is not None
 
 
 def _names_nothing(line: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mmpr.answers.text.wrapping import unwrap
 
-_LONGEST_LINE = 200  # characters of one that is read
+LONGEST_LINE = 200  # characters of one that is read
 _MATH = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
 _MARKS = (("**", "**"), ("__", "__"), ("*", "*"), ("`", "`"), ('"', '"'), ("“", "”"), ("「", "」"), ("'", "'"))
 _LEADING = re.compile(
@@ -135,7 +135,7 @@ def bare_answer(line: str) -> Bare | None:
     true), ``bold`` (a short text in bold).
     """
     line = line.strip()
-    if not line or len(line) > _LONGEST_LINE or _LIST_ITEM.match(line):
+    if not line or len(line) > LONGEST_LINE or _LIST_ITEM.match(line):
         return None
     lead = _LEADING.match(line)
     line = line[lead.end() :] if lead else line
@@ -182,7 +182,7 @@ def _plain(line: str, math: bool) -> Bare | None:
 def bare_reply(text: str) -> Bare | None:
     """What a whole reply is, if it is an answer and nothing else: as ``bare_answer``, or a phrase of a few words."""
     text = text.strip()
-    if "\n" in text:
+    if len(text) > LONGEST_LINE or "\n" in text:
         return None
     found = bare_answer(text)
     if found is not None:

@@ -30,8 +30,8 @@ BECAUSE = re.compile(
     r"(?:[,;，；][ \t]++|(?<![ \t,;，；])[ \t]++)"
     r"(?:because|since|as we|which (?:is|means|matches|corresponds)|so that|given that|weil|denn|parce que|puisque|car|porque|ya que"
     r"|perché|poiché|так как|потому что|поскольку)\b"
-    r"|[,，]?因为|[,，;；]\s*+(?:because|since|although|but|as the|as it|unless)|[ \t]*+(?:解析|理由|解释|说明|分析|点评|详解)[:：]|[ \t]*+【"
-    r"|[ \t]++(?:Explanation|Reason|Reasoning|Justification|Rationale)[ \t*]*+:|[,、]?なぜなら",
+    r"|[,，]?因为|[,，;；]\s*+(?:because|since|although|but|as the|as it|unless)|(?<![ \t])[ \t]*+(?:解析|理由|解释|说明|分析|点评|详解)[:：]|(?<![ \t])[ \t]*+【"
+    r"|(?<![ \t])[ \t]++(?:Explanation|Reason|Reasoning|Justification|Rationale)[ \t*]*+:|[,、]?なぜなら",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"[.!?](?=\s++\S|$)|[。！？।]")
@@ -46,7 +46,7 @@ _MARKS = (
 _FINAL_PUNCTUATION = tuple(".。．!！;；,，।")
 _EMPTY = frozenset((".", "..", "...", "?", "-", "$", r"\[", r"\(", r"\[\]", r"\(\)"))
 _OPENINGS = {r"\[": r"\]", "$$": "$$", "```": "```"}
-_TAIL_WORDS = re.compile(rf"(?P<tail>[ \t]*+(?:のよう)?(?:{words('tail')})(?:よ|ね)?)[.。！!।]?[ \t]*+$")
+_TAIL_WORDS = re.compile(rf"(?P<tail>(?<![ \t])[ \t]*+(?:のよう)?(?:{words('tail')})(?:よ|ね)?)[.。！!।]?[ \t]*+$")
 OPTION_TEXT = re.compile(
     r"[)）\]】*_`]{0,3}+[ \t]?[.．:：、)][*_]{0,2}+[ \t]*+(?=[^\s.。,，;；:：)）*】])"
     r"|[)）\]][*_]{0,2}+[ \t]*+(?![\s.。,，;；:：)）*】选選项項的]|(?:is|as|are|was|because|since|which|that|and|or|for|to|in)\b)(?=.)"
@@ -68,7 +68,7 @@ _FOLLOWED = re.compile(r"[ \t]*+(?:[(（–—,，;；]|-[ \t]|:)")
 
 
 _OPTION_NAMED = re.compile(
-    rf"(?:the[ \t])?(?:{words('option', True)}|选项|選項|選択肢)[ \t]*+[:：]?[ \t]*+[*_]{{0,2}}(?P<letter>[(（]?(?-i:[A-Z])[)）]?)[*_]{{0,2}}(?:选项|項|项)?"
+    rf"(?:the[ \t])?(?:{words('option', True)}|选项|選項|選択肢|图)[ \t]*+[:：]?[ \t]*+[*_]{{0,2}}(?P<letter>[(（]?(?-i:[A-Z])[)）]?)[*_]{{0,2}}(?:选项|項|项)?"
     r"|(?P<other>(?!))",
     re.IGNORECASE,
 )
@@ -106,7 +106,7 @@ def last_sentence(line: str) -> str:
 
 def clip(text: str) -> str:
     """The answer at the beginning of what follows a marker: a display, or the first sentence of the first line."""
-    text = re.sub(r"^[\s:：]+", "", text)
+    text = re.sub(r"^[\s:：}]+", "", text)
     odd = text.partition("\n")[0].count("**") % 2 == 1
     bold = None if odd else _BOLD_FIRST.match(text)
     if bold:
@@ -211,6 +211,8 @@ def _balanced(answer: str) -> str:
             depth += (char == "{") - (char == "}")
             if depth < 0:
                 return answer[:at] if at else answer
+    if answer.endswith("$") and answer.count("$") == 1:
+        return answer[:-1]
     for quote in ('"', "'"):
         if answer.endswith(quote) and answer.count(quote) == 1 and not answer[-2:-1].isdigit():
             return answer[:-1]

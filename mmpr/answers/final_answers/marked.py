@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmpr.answers.final_answers.bare import bare_answer, bare_reply
+from mmpr.answers.final_answers.bare import LONGEST_LINE, bare_answer, bare_reply
 from mmpr.answers.final_answers.boxes import boxed_answer, boxes
 from mmpr.answers.final_answers.clip import (
     BECAUSE,
@@ -21,6 +21,7 @@ from mmpr.answers.final_answers.clip import (
     is_prose,
     whole_line,
 )
+from mmpr.answers.final_answers.found import Found
 from mmpr.answers.final_answers.phrases import Naming, given, namings
 
 _REACH = 4_000  # characters behind a marker in which its answer is looked for
@@ -30,7 +31,7 @@ _MOST_MARKERS = 16  # tried from the last one back: a response with more of them
 _TAG = re.compile(r"<(/?)(?:answer|final_answer|finalanswer|conclusion|output)>", re.IGNORECASE)
 _JSON = re.compile(
     r"[\"'](?:(?:final|correct|the)[_ ]?)?(?:answer|option|choice|答案|最终答案|正确答案)(?:[_ ](?:letter|option))?[\"']\s*+:\s*+"
-    r"(?:\"(?P<double>(?:[^\"\\]|\\.)*+)\"|'(?P<single>(?:[^'\\]|\\.)*+)'|\[(?P<list>[^\[\]{}]*+)\]"
+    r"(?:\"(?P<double>(?:[^\"\\]|\\.){0,2000}+)\"|'(?P<single>(?:[^'\\]|\\.){0,2000}+)'|\[(?P<list>[^\[\]{}]{0,2000}+)\]"
     r"|(?P<value>-?\d[\d.,]*+(?<!,)|true|false))",
     re.IGNORECASE,
 )
@@ -49,9 +50,9 @@ class Named:
 
 def marked_answer(text: str, template: str | None) -> Named | None:
     """The answer that a strong or a weak form names."""
-    marks = list(namings(text))
+    marks = namings(text)
     strong = _strong(text, marks, template is not None and template.endswith(("_v2", "_r1")))
-    weak = _weak(text, marks, strong)
+    weak = _weak(text, marks)
     if strong is None or weak is None:
         return strong or weak
     later = weak.start > strong.start
@@ -68,27 +69,26 @@ def _strong(text: str, marks: Sequence[Naming], boxed_form: bool) -> Named | Non
         box = Named(found[-1][0], content, "box")
     if box is not None and boxed_form:
         return box
-    last_box = found[-1][0] if found else -1
-    best = _last_of(_tagged(text), _json(text), _hashes(text))
-    floor = max(last_box, best.start if best else -1)
+    best = _last_of(_tagged(text), _json(text), _hashes(text), box)
+    return _labelled(text, marks, best.start if best else -1) or best
+
+
+def _labelled(text: str, marks: Sequence[Naming], floor: int) -> Named | None:
+    """The last label with an answer behind it that does not stand before ``floor``."""
     for mark in reversed([mark for mark in marks if mark.kind in ("label", "line")][-_MOST_MARKERS:]):
         if mark.start < floor:
             break
         if not given(text, mark):
             continue
         answer = finish(clip(text[mark.end : mark.end + _REACH]))
-        if (
-            answer is None
-            or PLACEHOLDER.fullmatch(answer)
-            or (
-                not text[max(0, mark.end - 8) : mark.end].rstrip(" \t*_").endswith((":", "：", "="))
-                and EMPTY_TALK.match(answer)
-            )
-        ):
+        if answer is None or PLACEHOLDER.fullmatch(answer):
+            continue
+        colon = text[max(0, mark.end - 8) : mark.end].rstrip(" \t*_").endswith((":", "：", "="))
+        if not colon and EMPTY_TALK.match(answer):
             continue
         if mark.kind == "label" or bare_answer(answer) is not None:
             return Named(mark.start, answer, "label")
-    return _last_of(best, box)
+    return None
 
 
 def _last_of(*named: Named | None) -> Named | None:
@@ -103,16 +103,14 @@ def _tagged(text: str) -> Named | None:
             opened = opened or tag
         elif opened:
             start, content, opened = opened.start(), text[opened.end() : tag.start()], None
-    if opened and bare_reply(text[opened.end() :]) is not None:
+    if opened and len(text) - opened.end() <= LONGEST_LINE and bare_reply(text[opened.end() :]) is not None:
         start, content = opened.start(), text[opened.end() :]
     if content is None:
         return None
-    inside = [mark for mark in namings(content[:_REACH]) if mark.kind != "right"]
-    answer = None
-    if inside and not boxes(content):
-        named = _strong(content, inside, False) or _weak(content, inside, None)
-        answer = named.answer if named else None
-    answer = answer or finish(clip(content[:_REACH])) or finish(content)
+    shown = content[:_REACH]
+    marks = () if "boxed" in shown else namings(shown)
+    named = _labelled(shown, marks, -1) or _weak(shown, marks)
+    answer = named.answer if named else finish(clip(shown)) or finish(content)
     return None if answer is None or PLACEHOLDER.fullmatch(answer) else Named(start, answer, "tag")
 
 
@@ -141,7 +139,7 @@ def _hashes(text: str) -> Named | None:
     return Named(found.start(), answer.text, "####") if found and answer else None
 
 
-def _weak(text: str, marks: Sequence[Naming], strong: Named | None) -> Named | None:
+def _weak(text: str, marks: Sequence[Naming]) -> Named | None:
     """The last weak form that gives an answer."""
     for mark in reversed([mark for mark in marks if mark.kind in ("sentence", "option", "label")][-_MOST_MARKERS:]):
         if not given(text, mark):
@@ -165,3 +163,13 @@ def option_of(text: str, mark: Naming) -> str:
             opened = text[begin - 1 : begin] if text[begin - 1 : begin] in ("(", "（", "[") else ""
             return f"{opened}{letters}{text[mark.end : follows.end()]}{said}"
     return letters
+
+
+def withdrawn(text: str) -> Found | None:
+    """What the last naming names that is refused, assumed or on a condition: it may be the answer, or not."""
+    for mark in reversed(namings(text)[-_MOST_MARKERS:]):
+        if mark.kind != "right" and not given(text, mark):
+            answer = option_of(text, mark) if mark.letters else finish(clip(text[mark.end : mark.end + _REACH]))
+            if answer is not None and not PLACEHOLDER.fullmatch(answer):
+                return Found(answer, False, "an answer that is refused, assumed or on a condition")
+    return None

@@ -6,8 +6,8 @@ bounded, so that a text of any length takes linear time.
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mmpr.answers.final_answers.languages import LANGUAGES, words
@@ -16,6 +16,8 @@ _BEFORE = 110  # characters before a word that are looked at
 _LINE = 48  # characters that may stand before a label on its line
 _CLAUSE = 160  # characters before a naming in which its clause begins
 _MOST_MENTIONS = 3  # options before a verdict that it may be about
+_SENTENCE_LENGTH = 160  # characters of the sentence that follows a naming
+_MOST_WORDS = 200  # that may name an answer, looked at from the last one back
 _BEHIND = 60  # characters behind a naming that may take it back
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if code != 0xFF0C} | {0x3000: 0x20}
 
@@ -61,7 +63,7 @@ _BE, _ADVERB = _alternatives("be"), _alternatives("adverb")
 _OPTION_WORD = "|".join(sorted(words("option").replace("|的", "").split("|"), key=lambda word: (-len(word), word)))
 _NAME_WORD = "|".join(sorted(f"{_OPTION_WORD}|{words('answer')}".split("|"), key=lambda word: (-len(word), word)))
 _ADVERBS = rf"(?:[ \t,、]*+{_ADVERB}){{0,3}}+"
-_OPEN = r"[(\[【「“\"'‘*_`$< \t]{0,8}+(?:\\(?:\(|(?:text|textbf|mathbf|mathrm|boxed)\{[(\[*]{0,2}+))?[ \t]*+"
+_OPEN = r"[(\[【「“\"'‘*_`$< \t]{0,8}+(?:\\(?:\(|(?:text|textbf|mathbf|mathrm|boxed)\{[(\[*]{0,2}+))?[ \t]{0,4}+"
 _CLOSE = r"[)\]】」”\"'’*_`$}]{0,8}+"
 _LETTER_END = r"(?![A-Za-z0-9_])(?!['’][a-z])(?!\.[A-Z])"
 _LETTERS = rf"(?:[A-Z](?:[ \t]?[、,&和][ \t]?[A-Z]{_LETTER_END})*+|[A-H]{{2,6}}|(?<=\()[a-h](?=\))){_LETTER_END}"
@@ -118,10 +120,10 @@ _MENTION = re.compile(
     rf"(?P<open>{_OPEN})(?P<letters>{_LETTERS})(?P<close>{_CLOSE})"
 )
 _VERDICT_BEHIND = re.compile(
-    r"(?P<text>[.．:：、)]?[ \t,，]*[^\n。;；!?！？]{1,60}?)??"
-    r"[ \t,]*(?:两|三|四)?(?:选项|選項|项|項|번)?的?(?:说法|描述|表述|叙述|判断)?[ \t]*"
-    rf"(?P<be>(?:{_BE}|[をにと을를에과와])(?:[ \t]*(?:the|la|a|l'|die|das|der|le|il|only|唯一的?|最|quella|most|one that is|{_ADVERB}))*"
-    rf"[ \t]*(?:{_NAME_WORD})?)?(?P<said>[ \t]*(?:均|都|也|最|最も|更|才|[*_(（])*)"
+    r"(?P<text>[.．:：、)]?[^\n。;；!?！？]{1,60}?)??"
+    r"[ \t,]{0,2}+(?:两|三|四)?(?:选项|選項|项|項|번)?的?(?:说法|描述|表述|叙述|判断)?[ \t]{0,2}+"
+    rf"(?P<be>(?:{_BE}|[をにと을를에과와])(?:[ \t]?(?:(?:the|la|a|die|das|der|le|il|only|quella|most|one that is)(?![^\W\d_])|l'|唯一的?|最も|最|{_ADVERB})){{0,4}}+"
+    rf"[ \t]?(?:{_NAME_WORD})?)?(?P<said>[ \t]{{0,2}}+(?:均|都|也|最も|最|更|才|[*_(（])*)"
 )
 _MADE = re.compile(
     rf"\b(?:makes?|making|leaves?|leaving|with|ist|lautet)[ \t]{_OPEN}(?:(?i:{_NAME_WORD})[ \t])?(?P<letters>{_LETTERS}){_CLOSE}"
@@ -146,6 +148,10 @@ _CONCLUDED = re.compile(rf"(?:^|[\s,，]){_alternatives('so')}[ \t,，]")
 _ASSUMED = re.compile(rf"(?:^|[\s,，(]|(?<=[\u3000-\u9fff])){_alternatives('assumed')}(?:[^.;。；]{{0,60}})$")
 _ASSUMED_START = re.compile(rf"[\s\-*•(（]*+(?:(?:now|so|first|let)[ \t,]++(?:me |us )?)?{_alternatives('assumed')}")
 _REFUSED = re.compile(rf"(?:^|[\s,(]|(?<=[\u3000-\u9fff])|(?<=[\uac00-\ud7af])){_alternatives('refused')}")
+_NEGATED = re.compile(
+    r"(?:^|[\s(])(?:not|cannot|never|neither|nor|rules? out|eliminated?|excluded?)\b|n't\b|(?<!不符合题意)不(?!正确的|符合)|没|非|排除"
+    r"|(?:^|\s)(?:n'est pas|nicht|kein|no es|não|non|не)(?![^\W\d_])|ません|ではない|아니|않"
+)
 _REFUSED_BEHIND = re.compile(
     rf"[?？吗]|{'|'.join(language.refused for language in LANGUAGES if language.code in ('ja', 'ko'))}"
 )
@@ -163,39 +169,49 @@ _TAKEN_BACK = re.compile(
 # --- finding ----------------------------------------------------------------------------------------------------------
 
 
-def namings(text: str) -> Iterator[Naming]:
+@functools.lru_cache(maxsize=4)  # each form asks for those of the same text
+def namings(text: str) -> tuple[Naming, ...]:
     """Every naming of an answer in a text, in their order; none that is refused, assumed or on a condition is left out.
 
     Whether one is meant is told by ``given``.
     """
     shown = plain(text)
     lowered = lower(shown)
-    for hit in _KEY.finditer(lowered):
-        start, end = hit.span()
-        word = hit.group()
-        if not _whole_word(lowered, start, end, word):
+    found = []
+    tried = 0
+    for hit in reversed(list(_KEY.finditer(lowered))):
+        if not _whole_word(lowered, *hit.span(), hit.group()):
             continue
-        roles = _ROLES[word]
-        before = lowered[max(0, start - _BEFORE) : start]
-        found = None
-        if "verdict" in roles:
-            found = _verdict(shown, lowered, start, end, word)
-        if found is None and "answer" in roles:
-            found = _answer(shown, lowered, before, start, end)
-        if found is None and "label" in roles:
-            found = _label(lowered, before, start, end)
-        if found is None and "option" in roles:
-            found = _option(shown, lowered, before, start, end)
-        if found is None and "choose" in roles:
-            found = _choice(shown, lowered, before, start, end, word)
-        if found is not None:
-            yield found
+        naming = _naming(shown, lowered, *hit.span(), hit.group())
+        if naming is not None:
+            found.append(naming)
+        tried += 1
+        if tried == _MOST_WORDS:
+            break
+    return tuple(reversed(found))
+
+
+def _naming(shown: str, lowered: str, start: int, end: int, word: str) -> Naming | None:
+    """What a word that may name an answer names, by the roles that it may have."""
+    roles = _ROLES[word]
+    before = lowered[max(0, start - _BEFORE) : start]
+    found = None
+    if "verdict" in roles:
+        found = _verdict(shown, lowered, start, end, word)
+    if found is None and "answer" in roles:
+        found = _answer(shown, lowered, before, start, end)
+    if found is None and "label" in roles:
+        found = _label(lowered, before, start, end)
+    if found is None and "option" in roles:
+        found = _option(shown, lowered, before, start, end)
+    if found is None and "choose" in roles:
+        found = _choice(shown, lowered, before, start, end, word)
+    return found
 
 
 def given(text: str, naming: Naming) -> bool:
     """Whether a naming gives its answer: it is not refused, assumed, taken back or on a condition."""
-    lowered = lower(plain(text))
-    window = lowered[max(0, naming.start - _CLAUSE) : naming.start]
+    window = lower(plain(text[max(0, naming.start - _CLAUSE) : naming.start]))
     starts = [found.end() for found in _CLAUSE_START.finditer(window)]
     clause = window[starts[-1] :] if starts else window
     if _ASSUMED.search(clause) or _ASSUMED_START.match(clause):
@@ -203,15 +219,21 @@ def given(text: str, naming: Naming) -> bool:
     if _CONDITION.match(clause) and not _CONCLUDED.search(clause):
         return False
     if naming.letters:
-        behind = lowered[naming.end : naming.end + _BEHIND]
-        return _TAKEN_BACK.match(behind) is None
-    rest = _SENTENCE.match(lowered, naming.end)
+        return _TAKEN_BACK.match(lower(plain(text[naming.end : naming.end + _BEHIND]))) is None
+    if text[max(0, naming.end - 8) : naming.end].rstrip(" *_")[-1:] in (":", "：", "="):
+        return True  # what follows a label is its answer
+    rest = _SENTENCE.match(lower(text[naming.end : naming.end + _SENTENCE_LENGTH]))
     return rest is None or _UNLESS.search(rest.group()) is None
 
 
 def refused(text: str) -> bool:
     """Whether a text says no to something."""
     return _REFUSED.search(lower(plain(text))) is not None
+
+
+def negated(text: str) -> bool:
+    """Whether a text negates what it says; one that speaks of something false may say what is false."""
+    return _NEGATED.search(lower(plain(text))) is not None
 
 
 def _whole_word(lowered: str, start: int, end: int, word: str) -> bool:
@@ -278,13 +300,15 @@ def _option(shown: str, lowered: str, before: str, start: int, end: int) -> Nami
     hindi = "\u0900" <= lowered[start] <= "\u097f"
     if link is None or not (hindi or any(link[name] is not None for name in ("be", "colon", "dash"))):
         return None
-    right = _RIGHT_BEFORE.search(before) is not None or _RIGHT_BEHIND.match(lowered, end) is not None
+    right = (
+        _RIGHT_BEFORE.search(before) is not None
+        or _WRONG_BEFORE.search(before) is not None
+        or _RIGHT_BEHIND.match(lowered, end) is not None
+    )
     line = before.rpartition("\n")[2]
     if not right and not (
         link["colon"] is not None and not line.strip(" *_#>-") and lowered.startswith(("option", "choice"), start)
     ):
-        return None
-    if _WRONG_BEFORE.search(before) and not lowered.startswith(("的", "一项", "说法", "选项"), start):
         return None
     behind = _OPTION_BEHIND.match(shown, link.end())
     if behind is None or not _ENDS_CHOICE.match(shown, behind.end()):
@@ -311,6 +335,7 @@ def _choice(shown: str, lowered: str, before: str, start: int, end: int, word: s
         "opt for",
         "answer with",
         "answer",
+        "say",
     ) and not _SUBJECT.search(before):
         return None
     behind = _OPTION_BEHIND.match(shown, end)

@@ -9,7 +9,7 @@ from mmpr.answers.final_answers.clip import OPTION_TEXT, finish, last_sentence
 from mmpr.answers.final_answers.found import Found
 from mmpr.answers.final_answers.languages import words
 from mmpr.answers.final_answers.marked import option_of
-from mmpr.answers.final_answers.phrases import given, namings, plain, refused
+from mmpr.answers.final_answers.phrases import given, namings, negated, plain, refused
 
 SHORT_REPLY = 200  # characters of a reply that is nothing but an answer
 _MOST_MARKERS = 16  # tried from the last one back: a response with more of them and no answer behind any has none
@@ -17,7 +17,7 @@ CONDITIONAL = re.compile(rf"[\s*_]*+(?:{words('condition')})(?![^\W\d_]|$)", re.
 
 _ARRIVES = (
     r"(?:corresponds?[ \t]to|correspond(?:s|ing)?[ \t](?:to|with)|match(?:es)?(?:[ \t]with)?|closest[ \t]to|consistent[ \t]with|agrees?[ \t]with|leads?[ \t]to"
-    r"|points?[ \t]to|equals?|(?:it|this|that|which|answer|these|value|result)[ \t](?:is|gives|means|suggests|indicates)|gives|yields|namely|i\.e\.,?|is|as|in|selects?|describes?|supports?"
+    r"|points?[ \t]to|equals?|(?:it|this|that|which|answer|these|value|result)(?:'s\b|[ \t](?:is|gives|means|suggests|indicates))|gives|yields|namely|i\.e\.,?|is|as|in|selects?|describes?|supports?"
     r"|对应|對應|符合|与|與|和|即|就是|也就是|为|是|应为|应是|只有|接近|属于|选中|に|は|と|correspond à|entspricht|corresponde a|corrisponde a|соответствует)"
 )
 _WORD_FOR_OPTION = r"(?:the[ \t]|la[ \t]|a[ \t])?(?:answer[ \t])?(?:option|choice|statement|figure|graph|opción|opção|opzione|вариант|选项|選項|選択肢)(?:的|是|为)?"
@@ -28,10 +28,11 @@ _ARRIVED = (
     re.compile(rf"{_ARRIVES}[ \t:：]*+{_MARKUP}{_WORD_FOR_OPTION}[ \t:：]*+{_MARKUP}[(（\[]?{_LETTER}{_END}", re.IGNORECASE),
     re.compile(rf"\b(?:is|are|equals|be|must be|est|ist|es|é|è)(?:[ \t:]|\*)++{_MARKUP}\((?P<letter>[A-Z])\)[*_`$]*+[.]?[ \t]*+$"),
     re.compile(
-        rf"(?:^|[.。!！;；][ \t]*+|,[ \t](?=so\b))(?i:{words('so')})(?:[,，、:：]?[ \t]*+){_MARKUP}(?:(?i:option|choice)[ \t])?[(（]?"
+        rf"(?:^|[.。!！;；][ \t]*+|[,，][ \t]?)(?i:{words('so')})(?:[,，、:：]?[ \t]*+){_MARKUP}(?:(?i:option|choice)[ \t])?[(（]?"
         rf"(?P<letter>[A-Z])[)）]?[*_`$]*+[.。]?[ \t]*+$"
     ),
     re.compile(r"(?:应|就|应当|應|应该|也就)(?:为|是|選|选)[ \t]*+(?:选项)?[ \t]*+[(（]?(?P<letter>[A-Z])(?![A-Za-z])[)）]?(?:选项|项|選項)?[.。]?[ \t]*+$"),
+    re.compile(r",[ \t](?:which|that|and[ \t](?:that|this|it))[ \t]?(?:is|'s)[ \t][(]?(?P<letter>[A-Z])[)]?[.]?[ \t]*+$"),
     re.compile(
         r"\b(?:[Oo]nly[ \t])?(?:[Dd]escription[ \t]in[ \t])?(?:[Oo]ption|[Cc]hoice|[Ss]tatement|[Ff]igure|[Gg]raph)[ \t]\(?(?P<letter>[A-Z])\)?[ \t]"
         r"(?:fits|matches|satisfies|works|remains|best|describes|agrees|is[ \t](?:the[ \t](?:only|one|best)|supported|consistent|left))\b[^\n]{0,80}$"
@@ -56,7 +57,7 @@ def arrived_at(text: str) -> Found | None:
     sentence = last_sentence(line)
     for pattern in _ARRIVED:
         found = pattern.search(line)
-        if found is None or refused(sentence[: max(0, found.start("letter") - len(line) + len(sentence))]):
+        if found is None or negated(sentence[: max(0, found.start("letter") - len(line) + len(sentence))]):
             continue
         if CONDITIONAL.match(sentence):
             return Found(found["letter"], False, "a condition")
@@ -71,23 +72,24 @@ _POLITE = re.compile(
     r"(?:let me know|i hope|hope this|feel free|please let|if you (?:have|need)|thank|note that you|希望|如有|如果您?还?有|祝)",
     re.IGNORECASE,
 )
-_RULE = re.compile(r"(?:[-*_=#~]{2,}|[\s.。])+")
+_RULE = re.compile(r"(?:[-*_=#~]{2,}+|[\s.。])++")
 _POLAR_REPLY = re.compile(
     r"(?:yes|no|true|false|是的|不是|不|没有|有|对|oui|non|ja|nein|sí|sim|não|да|нет)[,，.。;；](?!\d)", re.IGNORECASE
 )
-_DISPLAY = {r"\]": r"\[", "$$": "$$"}
+_MOST_POLITE = 8  # lines at the end that are polite or empty of content
 _FULL_STOPS = tuple(".。．!！")
 _NO_CONTENT = frozenset(("```", "\\[", "\\]", "$$"))
 
 
 def without_politeness(text: str) -> str:
     """A text without the polite lines and rules at its end."""
-    while True:
-        text = text.rstrip()
+    text = text.rstrip()
+    for _ in range(_MOST_POLITE):
         rest, _newline, line = text.rpartition("\n")
         if not rest.strip() or not (_POLITE.match(line.strip("*_ ")) or _RULE.fullmatch(line)):
-            return text
-        text = rest
+            break
+        text = rest.rstrip()
+    return text
 
 
 def _lines(text: str) -> list[str]:
