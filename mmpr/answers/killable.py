@@ -17,6 +17,7 @@ from mmpr.answers import processes
 from mmpr.answers.extract import find_answer
 from mmpr.answers.match import entails, match
 from mmpr.answers.processes import DiedError, LateError
+from mmpr.answers.text.numerals import parse_number
 from mmpr.schema import Verdict
 
 RESPONSE_S = 10.0
@@ -36,7 +37,7 @@ def judge_responses(
 ) -> list[Verdict]:
     """The verdict on each response to one question.
 
-    One that names no final answer is ``unparseable``, one that may name one is ``unsure``. ``form`` is as for
+    One that names no final answer is ``unparseable``, one that may name the right one is ``unsure``. ``form`` is as for
     ``extract``, the rest as for ``match``.
     """
     said = _ask("judge", responses, form=form, truth=truth, choices=list(choices), rule=rule)
@@ -103,13 +104,19 @@ def _one(asked: dict[str, Any], item: Any) -> Any:
     if asked["call"] == "entails":
         return entails(item[0], item[1], choices=asked["choices"] or None)
     found = find_answer(item, asked["form"])
-    if not found.sure:
+    if not found.sure and not _misses(found.answer, asked.get("truth")):
         return astuple(Verdict("unsure", found.answer, "extract", found.why))
     if asked["call"] == "extract":
         return found.answer
-    if found.answer is None:
+    if found.answer is None or not found.sure:
         return astuple(NO_ANSWER)
     return astuple(match(found.answer, asked["truth"], choices=asked["choices"] or None, rule=asked["rule"]))
+
+
+def _misses(maybe: str | None, truth: Any) -> bool:
+    """Whether what may be an answer is not the truth in any reading: the truth is a number, and is not in it."""
+    number = isinstance(truth, str) and parse_number(truth.strip()) is not None
+    return number and maybe is not None and not entails(maybe, truth)
 
 
 def serve() -> None:
