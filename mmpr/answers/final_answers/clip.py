@@ -38,9 +38,9 @@ BECAUSE = re.compile(
     re.IGNORECASE,
 )
 """Where the reason behind an answer begins."""
-_SENTENCE_END = re.compile(r"[.!?](?=\s++\S|$)|[。！？।]")
+_SENTENCE_END = re.compile(r"[.!?](?=\s++(?:\D|(?<![Nn]o\.\s)\d)|$)|[。！？।]")  # "No. 5" ends none
 _ABBREVIATION = re.compile(
-    r"(?:^|[\s(「“\"*])(?:[A-Za-z]|[A-Z](?:\.[A-Z])+|[ap]\.m|mr|mrs|ms|dr|st|vs|no|jr|sr|inc|ltd|co|corp|approx"
+    r"(?:^|[\s(「“\"*])(?:[A-Za-z]|[A-Z](?:\.[A-Z])+|[ap]\.m|mr|mrs|ms|dr|st|vs|jr|sr|inc|ltd|co|corp|approx"
     r"|etc|fig|mt|ft|in|oz|lb|sq)$",
     re.IGNORECASE,
 )
@@ -71,7 +71,8 @@ _LETTER_THEN_WORDS = re.compile(
 )
 _LETTER_THEN_SENTENCE = re.compile(
     r"([(（]?[A-Z][)）]?)[*_]{0,2}\.[ \t]++(?:The (?:answer|other|correct|reason|remaining)|This|That|These|Note|It"
-    r"|However|Explanation|Because|Since|Options? [A-Z]|[A-Z] is\b|A common|Therefore|So|Thus|I|We|You)\b"
+    r"|However|Explanation|Because|Since|Options? [A-Z]|[A-Z] is\b|A common|Some (?:might|may|people|students)|Many"
+    r"|Therefore|So|Thus|I|We|You)\b"
 )
 _BOLD_FIRST = re.compile(r"\*\*(?P<inside>[^*\n]{1,80})\*\*(?P<rest>[^\n]*+)")
 _BOLD_INSIDE = re.compile(r"\*\*([^*\n]{1,60})\*\*[.。]?[ \t]*+$")

@@ -150,6 +150,7 @@ _NAMES_ANSWER = re.compile(
 _NUMERALS = frozenset("IVX")
 _NO_COPULA = re.compile("[\u0400-\u04ff\u0600-\u06ff\u0900-\u097f]")  # Russian, Arabic, Hindi
 _COPULA = re.compile(r"\b(?:is|are)\b|[是为]")
+_QUOTED = re.compile(r"[\"“(（][^\"”)）]*+[\"”)）]")
 _ENDS_IN_NAME = re.compile(rf"(?:{words('answer')}|{words('option', True)})[ \t]*+$")
 _NOT_RIGHT_ANGLE = re.compile(r"[ \t-]*+(?:angled?|triangles?|angles?|hand|side|isosceles|prism|吗|与否|值)")
 _PLACE = re.compile(
@@ -375,8 +376,10 @@ def _verdict(shown: str, lowered: str, start: int, end: int, word: str) -> Namin
         bracket = said["said"].strip().endswith(("(", "（"))
         if said["be"] is None and (word in _ANSWER_WORDS or (not bracket and spaced and not _NO_COPULA.match(word))):
             return None
-        marked = found["option"] or "(" in found["open"] or ")" in found["close"]
-        if said["text"] and (not marked or refused(said["text"]) or _COPULA.search(said["text"])):
+        listed = bracket and (said["text"] or "").startswith((".", "．", ":", "：", "、"))  # A. 细胞膜（正确）
+        marked = found["option"] or "(" in found["open"] or ")" in found["close"] or listed
+        stated = not bracket and _COPULA.search(_QUOTED.sub("", said["text"] or "")) is not None
+        if said["text"] and (not marked or stated or refused(said["text"])):
             return None
         if found["letters"] in _NUMERALS and (found["option"] or "").lower().startswith("statement"):
             return None  # statement I is correct: a numeral, no option
