@@ -27,7 +27,8 @@ class Language:
         chosen: verdicts that say which option is taken, not only that it is right: ``正解``.
         final: what beside its name makes an answer the final one: ``final``, ``finale``.
         right: what beside its name makes an option the final answer: ``correct``, ``closest``.
-        wrong: what makes an answer none: ``incorrect``.
+        wrong: what makes an answer a wrong one: ``incorrect``.
+        other: what makes it another than the final one: ``possible``, ``other``.
         be: what stands between the name and the answer: ``is``, ``lautet``.
         adverb: what may follow that: ``therefore``, ``donc``.
         tail: what stands behind the answer and is no part of it: ``です``.
@@ -49,6 +50,7 @@ class Language:
     final: str = ""
     right: str = ""
     wrong: str = ""
+    other: str = ""
     be: str = ""
     adverb: str = ""
     tail: str = ""
@@ -71,10 +73,11 @@ LANGUAGES = (
         final="final|correct|right|short|my",
         right="correct|right|best|closest|nearest|final|appropriate|suitable|likely|accurate|proper|my",
         wrong="wrong|incorrect|false",
+        other="possible|potential|other|alternative|candidate|sample|example|initial|previous|first|student's",
         be="is|are|(?:would|should|must|will|can only|has to)(?: most)?(?: likely| probably| therefore)? be"
         "|comes out to(?: be)?|turns out to be|equals|becomes|as",
         adverb="indeed|clearly|therefore|thus|then|hence|simply|just|exactly|actually|likely|most likely|definitely"
-        "|approximately|about|also|given by|as|now|found to be",
+        "|approximately|about|also|given by|as|now|found to be|(?:clear|simple|obvious|straightforward)(?=:)",
         refused="not|isn't|cannot|can't|couldn't|never|neither|nor|wrong|incorrect|false|eliminated?|rules? out"
         "|ruled out|excluded?|impossible|doesn't|don't|except",
         condition="if|when|unless|otherwise|else|assuming|provided that|in (?:that|which) case|only if|had",
@@ -99,6 +102,7 @@ LANGUAGES = (
         right="正确|正確|恰当|合适|合理|最佳|适当|相符|一致|符合题意|符合要求|符合文意|符合题目要求|符合|错误"
         "|有误|题意|文意|接近|最好",
         wrong="错误|错误的|不正确的",
+        other="其他|其它|可能的|备选|初步|学生的",
         be="(?:应该?|應該?|就|便|只能|必须|显然|即)?(?:是|为|為|选择?|選擇?|等于)",
         adverb="选项|選項",
         tail="选项|選項|这一项|项|(?:这个)?选项",

@@ -107,6 +107,7 @@ _RESTRICTED = re.compile(
     rf"|are)[ \t:*]*+{_OPEN}(?P<letters>{_LETTERS})(?P<after>{_CLOSE})[.]?[ \t]*+(?:\n|$)"
 )
 _WRONG_BEFORE = re.compile(rf"(?:{words('wrong')})(?:的)?[ \t*_]*$")
+_OTHER_BEFORE = re.compile(rf"(?:{words('other')})[ \t*_]*$")
 _FINAL_BEFORE = re.compile(rf"(?:{words('final', True)}|{words('final', False)})[ \t*_]*$")
 _LINE_BEFORE = re.compile(r"[^.,;:?!。，；：？！\n]*$")
 _OPENED = re.compile(r"[【\[(（][ \t*_]*(?:正确|最终|参考|标准)?$")
@@ -150,7 +151,7 @@ _NAMES_ANSWER = re.compile(
 _NUMERALS = frozenset("IVX")
 _NO_COPULA = re.compile("[\u0400-\u04ff\u0600-\u06ff\u0900-\u097f]")  # Russian, Arabic, Hindi
 _COPULA = re.compile(r"\b(?:is|are)\b|[是为]")
-_QUOTED = re.compile(r"[\"“(（][^\"”)）]*+[\"”)）]")
+_QUOTED = re.compile(r"[\"“(（][^\"”)）]{0,60}+[\"”)）]")
 _ENDS_IN_NAME = re.compile(rf"(?:{words('answer')}|{words('option', True)})[ \t]*+$")
 _NOT_RIGHT_ANGLE = re.compile(r"[ \t-]*+(?:angled?|triangles?|angles?|hand|side|isosceles|prism|吗|与否|值)")
 _PLACE = re.compile(
@@ -264,7 +265,7 @@ def _whole_word(lowered: str, start: int, end: int, word: str) -> bool:
 
 def _answer(shown: str, lowered: str, before: str, start: int, end: int) -> Naming | None:
     """What a name of an answer names: ``Final answer: 5``, ``【答案】B``, ``die Antwort lautet 3,5``."""
-    if _WRONG_BEFORE.search(before):
+    if _WRONG_BEFORE.search(before) or _OTHER_BEFORE.search(before):
         return None
     link = _LINK.match(lowered, end)
     if link is None:
