@@ -7,12 +7,13 @@ Each part imports only parts above it::
     formula/                     formulas to trees
     values/  algebra/  prover/   readers of quantities and dates; equality of trees; proofs by sympy in other processes
     compare_quantities  compare  the comparators
-    extract  choices  judge      the final answer of a response; multiple choice; which comparator decides
+    final_answers/  extract      the phrases, marks and lines that name a final answer; the one of a response
+    choices  judge               multiple choice; which comparator decides
     match  killable  audit       one verdict for an answer; all responses of a question, in a process that is killed
                                  when it is late; the verdicts of a build for a person to check
 """
 
-from mmpr.answers.extract import extract
+from mmpr.answers.extract import extract, find_answer
 from mmpr.answers.match import entails, match, match_many
 
-__all__ = ["entails", "extract", "match", "match_many"]
+__all__ = ["entails", "extract", "find_answer", "match", "match_many"]

@@ -69,7 +69,8 @@ def find_answer(response: str, template: str | None = None) -> Found:
 # --- turns ------------------------------------------------------------------------------------------------------------
 
 _ROLE = (
-    r"(?:question|q|problem|user|human|instruction|input|问题|题目|用户|提问|質問|問題|질문|문제|frage|pregunta|pergunta"
+    r"(?:question|q|problem|user|human|instruction|input|问题|题目|用户|提问|質問|問題|질문|문제|frage"
+    r"|pregunta|pergunta"
     r"|domanda|вопрос|السؤال|प्रश्न)"
 )
 _TURN = rf"(?:\*\*|__|#{{1,6}}[ \t]*+(?:\*\*)?)?{_ROLE}(?:[ \t]?\d{{1,3}})?[ \t]?(?:\*\*)?[ \t]?[:：]"
@@ -89,10 +90,10 @@ def _turns(text: str) -> Iterator[str]:
 
 def _in_turn(text: str, template: str | None) -> Found:
     """The answer of one turn."""
-    cut = cut_box(text)
-    if cut is not None:
-        return Found(cut[0], cut[1], "a box that is cut short")
     named = marked_answer(text, template)
+    cut = cut_box(text)
+    if cut is not None and (cut.whole or named is None or named.start >= cut.start or "boxed{" in named.answer):
+        return Found(cut.content, cut.whole, "a box that is cut short")
     if named is not None:
         return Found(named.answer, True, named.why)
     text = without_politeness(text)
@@ -107,14 +108,15 @@ def _in_turn(text: str, template: str | None) -> Found:
     return withdrawn(text) or _maybe(text)
 
 
-# --- what may be an answer ----------------------------------------------------------------------------------------------
+# --- what may be an answer --------------------------------------------------------------------------------------------
 
 _DECLINED = re.compile(rf"(?:{words('no_answer')})")
 _WHOLE = re.compile(r"[.。!！）)\]}”\"'」』$*`…%।]$|[입습]니다$|です$|ます$")
 _STEPS = re.compile(r"(?:\d++[.)、]|[-*•#])\s")
 _PROMPT = re.compile(
     r"\b(?:answer with|please (?:use|answer|select|write)|use the format|in this form|write your (?:answer|conclusion)"
-    r"|final answer: ?\.\.|answer the question|select (?:one|the correct))|请(?:用|使用|先|回答|选择|以|在)|请.{0,20}作答",
+    r"|final answer: ?\.\.|answer the question|select (?:one|the correct))|请(?:用|使用|先|回答|选择|以"
+    r"|在)|请.{0,20}作答",
     re.IGNORECASE,
 )
 _BLANK = re.compile(r"[(（][\s\u3000]*+[)）]|_{3,}")

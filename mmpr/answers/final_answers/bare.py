@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mmpr.answers.text.wrapping import unwrap
 
 LONGEST_LINE = 200  # characters of one that is read
+_LONGEST_PHRASE, _LONGEST_CJK_PHRASE, _MOST_WORDS = 60, 12, 6  # characters and words of a phrase
 _MATH = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
 _MARKS = (("**", "**"), ("__", "__"), ("*", "*"), ("`", "`"), ('"', '"'), ("“", "”"), ("「", "」"), ("'", "'"))
 _LEADING = re.compile(
@@ -15,14 +16,17 @@ _LEADING = re.compile(
 )
 _OPTION_WORD = r"(?:(?:[Tt]he )?(?:[Oo]ption|OPTION|[Cc]hoice|[Aa]lternative|[Ll]etter|选项|選項|选|选择))"
 _LETTER = re.compile(
-    rf"(?:{_OPTION_WORD}\s*+[:：]?\s*+)?(?:[(（\[【]\s*+(?:[A-Z]|[a-h])\s*+[)）\]】]|[A-Z])\s*+(?:选项|項|项)?[.．:：、。)]?"
+    rf"(?:{_OPTION_WORD}\s*+[:：]?\s*+)?(?:[(（\[【]\s*+(?:[A-Z]|[a-h])\s*+[)）\]】]|[A-Z])\s*+(?:选项|項"
+    rf"|项)?[.．:：、。)]?"
 )
 _LETTERS = re.compile(r"(?:选项)?[(（\[]?[A-H](?:\s*+(?:[,、，&和]|and)\s*+[A-H])++[)）\]]?|[A-H]{2,6}")
 _OPTION = re.compile(
-    rf"(?:{_OPTION_WORD}\s++)?(?:[(（\[]\s*+(?P<a>[A-Z])\s*+[)）\]]\s*+[.．:：、]?|(?P<b>[A-Z])\s?[.．:：、)）])\s*+(?=[^\s.．:：、)）]).{{1,150}}"
+    rf"(?:{_OPTION_WORD}\s++)?(?:[(（\[]\s*+(?P<a>[A-Z])\s*+[)）\]]\s*+[.．:：、]?"
+    rf"|(?P<b>[A-Z])\s?[.．:：、)）])\s*+(?=[^\s.．:：、)）]).{{1,150}}"
 )
 _NUMBER = re.compile(
-    r"[-+−±≈~]?+\s?+(?:US)?[$€£¥₹]?+\s?+\d[\d,]*+(?:[.,]\d++)?+(?:\s?+[/:]\s?+\d[\d,.]*+)?+(?:\s?+×\s?+10\^?\{?-?[\d⁰¹²³⁴-⁹⁻]{1,4}\}?)?+"
+    r"[-+−±≈~]?+\s?+(?:US)?[$€£¥₹]?+\s?+\d[\d,]*+(?:[.,]\d++)?+(?:\s?+[/:]\s?+\d[\d,.]*+)?+"
+    r"(?:\s?+×\s?+10\^?\{?-?[\d⁰¹²³⁴-⁹⁻]{1,4}\}?)?+"
     r"(?:\s*+[A-Za-zÀ-ÖØ-öø-ɏµμΩА-яё][A-Za-zÀ-ÖØ-öø-ɏА-яё0-9²³°/·'.^]{0,15}+|\s*+[%°℃℉€$£¥‰]{1,2}+[a-zA-Z]?+"
     r"|\s?+[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{1,5}+){0,4}+"
 )
@@ -35,78 +39,25 @@ _PAIR = re.compile(r"[(\[{][^()\[\]{}]{1,60}[)\]}]")
 _EQUATION = re.compile(
     r"(?P<name>[^\W\d_]|[A-Za-z∠△\\][^=≈+*/×÷<>≤≥?]{0,40})(?:=|≈|\\approx)(?P<chain>[^=≈]*+(?:[=≈][^=≈]++)*+)"
 )
+_LONGEST_VALUE = 80  # characters of a formula that stands alone
+_NO_VALUE = re.compile(r"[?？]|\b(?:so|then)\b")
 _OPEN_END = tuple("+-−×÷*/=(:：,，、")
-_WORDS = frozenset(
-    [
-        "yes",
-        "no",
-        "true",
-        "false",
-        "right",
-        "wrong",
-        "correct",
-        "incorrect",
-        "none",
-        "unanswerable",
-        "是",
-        "否",
-        "不是",
-        "对",
-        "错",
-        "正确",
-        "错误",
-        "有",
-        "没有",
-        "能",
-        "不能",
-        "可以",
-        "不可以",
-        "はい",
-        "いいえ",
-        "예",
-        "네",
-        "아니요",
-        "아니오",
-        "oui",
-        "non",
-        "ja",
-        "nein",
-        "sí",
-        "sì",
-        "si",
-        "да",
-        "нет",
-        "sim",
-        "não",
-        "نعم",
-        "لا",
-        "हाँ",
-        "नहीं",
-        "√",
-        "×",
-        "✓",
-        "✗",
-        "vrai",
-        "faux",
-        "richtig",
-        "falsch",
-        "verdadero",
-        "falso",
-        "verdadeiro",
-        "vero",
-        "верно",
-        "неверно",
-    ]
+_WORDS_TEXT = (
+    "yes no true false right wrong correct incorrect none unanswerable oui non vrai faux ja nein richtig falsch sí si "
+    "verdadero falso sim não verdadeiro sì vero да нет верно неверно نعم لا हाँ नहीं はい いいえ 예 네 아니요 아니오 "
+    "是 否 不是 对 错 正确 错误 有 没有 能 不能 可以 不可以 √ × ✓ ✗"
 )
+_WORDS = frozenset(_WORDS_TEXT.split())
 _HEADING = re.compile(
-    r"(?:step|note|notes|explanation|solution|analysis|conclusion|answer|final answer|reasoning|summary|given|步骤|解析|分析"
-    r"|解答|答案|结论|解|注意|总结)(?:\s*+\d++)?[:：]?",
+    r"(?:step|notes?|explanation|solution|analysis|conclusion|(?:final )?answer|reasoning|summary|given"
+    r"|步骤|解析|分析|解答|答案|结论|解|注意|总结)(?:\s*+\d++)?[:：]?",
     re.IGNORECASE,
 )
 _LIST_ITEM = re.compile(r"(?:\d++[.)、]|[-*•])\s")
 _NOT_A_PHRASE = re.compile(
-    r"(?:i|i'm|we|let|let's|sorry|sure|hello|hi|okay|ok|it|there|this|that|these|those|he|she|they|you|please|to|if|based"
-    r"|looking|first|step|what|which|how|why|who|where|when|the (?:image|picture|photo|chart|figure|answer|question))\b"
+    r"(?:i|i'm|we|let|let's|sorry|sure|hello|hi|okay|ok|it|there|this|that|these|those|he|she|they|you|please|to|if"
+    r"|based|looking|first|step|what|which|how|why|who|where|when"
+    r"|the (?:image|picture|photo|chart|figure|answer|question))\b"
     r"|抱歉|对不起|我|这|那|首先|图|请|让|根据|你好|您好|嗯|好的",
     re.IGNORECASE,
 )
@@ -116,6 +67,8 @@ _VERB = re.compile(
     re.IGNORECASE,
 )
 _CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_PUNCTUATION = re.compile(r"[.!?。！？:：;；,，、\\{}<>|]")
+_STEP = re.compile(r"step\s?\d|step$|第.步", re.IGNORECASE)
 _FINAL_PUNCTUATION = ".。．!！;；,，"
 
 
@@ -152,7 +105,7 @@ def bare_answer(line: str) -> Bare | None:
         stripped = line.rstrip(_FINAL_PUNCTUATION).rstrip()
         if len(stripped) > 1 and not _LETTER.fullmatch(line) and not line.endswith("..."):
             line = stripped
-    return _plain(line, math) or (Bare("bold", line) if bold and _is_phrase(line, 60) else None)
+    return _plain(line, math) or (Bare("bold", line) if bold and _is_phrase(line) else None)
 
 
 def _plain(line: str, math: bool) -> Bare | None:
@@ -174,7 +127,7 @@ def _plain(line: str, math: bool) -> Bare | None:
         if _SENTENCE_WORD.search(name):
             return None
         return Bare("equation", line if len(parts) <= 2 else f"{name} = {parts[-1].strip()}")
-    if math and len(line) <= 80 and "=" not in line and not line.endswith(_OPEN_END) and "\\text{Step" not in line:
+    if math and len(line) <= _LONGEST_VALUE and "=" not in line and not line.endswith(_OPEN_END):
         return Bare("formula", line)
     return None
 
@@ -188,31 +141,24 @@ def bare_reply(text: str) -> Bare | None:
     if found is not None:
         return found
     phrase = text.rstrip(".。") if len(text.split()) <= 2 else text
-    return Bare("phrase", phrase) if _is_phrase(phrase, 60) else None
+    return Bare("phrase", phrase) if _is_phrase(phrase) else None
 
 
 def _is_value(chain: str) -> bool:
     value = re.split("[=≈]", chain)[-1].strip()
-    return (
-        bool(value)
-        and len(value) <= 80
-        and not value.endswith(_OPEN_END)
-        and not re.search(r"[?？]|\b(?:so|then)\b", value)
-    )
+    return 0 < len(value) <= _LONGEST_VALUE and not value.endswith(_OPEN_END) and not _NO_VALUE.search(value)
 
 
-def _is_phrase(text: str, longest: int) -> bool:
+def _is_phrase(text: str) -> bool:
     """Whether a text is a few words that could name something, and no sentence, heading or greeting."""
     text = text.strip()
-    most = 12 if _CJK.search(text) else longest
+    cjk = _CJK.search(text) is not None
     return (
-        0 < len(text) <= most
-        and len(text.split()) <= 6
+        0 < len(text) <= (_LONGEST_CJK_PHRASE if cjk else _LONGEST_PHRASE)
+        and len(text.split()) <= _MOST_WORDS
         and any(char.isalnum() for char in text)
-        and not re.search(r"[.!?。！？:：;；\\{}<>|]|\.\.\.", text[-1] + (text[:-1] if most == 12 else ""))
-        and not text.endswith((",", "，", "、"))
+        and _PUNCTUATION.search(text if cjk else text[-1]) is None
+        and not any(pattern.match(text) for pattern in (_NOT_A_PHRASE, _STEP))
         and not _HEADING.fullmatch(text)
-        and not _NOT_A_PHRASE.match(text)
         and not _VERB.search(text)
-        and not re.search(r"(?:step|step\s*)\d", text, re.IGNORECASE)
     )

@@ -6,6 +6,7 @@ import functools
 import itertools
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from mmpr.answers.values.units import leading_unit
 
@@ -18,6 +19,7 @@ _BETWEEN_BOXES = re.compile(
     r"(?:[\s,;,，、.$]|\\[,;! ()\[\]]|\\q?quad|\\(?:text|mbox|textrm|mathrm)\s*+\{\s*+(?:and|or|,)?+\s*+\}|\band\b"
     r"|\bor\b|和|或)*+"
 )
+_CUT_TAIL = 200  # characters at the end of a text in which such a box begins
 _LONGEST_CUT = 60  # characters that stand in a box at the end of a text, so that it was cut and not misspelled
 _CUT_LETTER = re.compile(
     r"[\s*_$(]*+(?:\\(?:text|mathrm|textbf|mathbf)\s*+\{\s*+)?[(]?(?P<letter>[A-Z])[)]?[.]?[\s$}*]*+"
@@ -61,15 +63,26 @@ def boxed_answer(text: str) -> str | None:
     return f"{contents[0]} {unit}" if unit else contents[0]
 
 
-def cut_box(text: str) -> tuple[str, bool] | None:
-    """The content of a box that the end of the text cuts short, and whether it is whole; None without such a box.
+class CutBox(NamedTuple):
+    """A box that the end of a text cuts short: where it starts, its content, and whether that is whole."""
+
+    start: int
+    content: str
+    whole: bool
+
+
+def cut_box(text: str) -> CutBox | None:
+    """The box that the end of a text cuts short; None without one.
 
     A letter is whole, and so is a text command that is closed; a number might go on.
     """
-    opened = list(OPENED.finditer(text[-200:]))
-    if not opened or not opened[-1].group().endswith("{"):
+    begin = max(0, len(text) - _CUT_TAIL)
+    opened = None
+    for opened in OPENED.finditer(text, begin):  # noqa: B007 - the last one
+        pass
+    if opened is None or not opened.group().endswith("{"):
         return None
-    rest = text[-200:][opened[-1].end() :]
+    rest = text[opened.end() :]
     depth = 1
     for char in rest:
         depth += (char == "{") - (char == "}")
@@ -77,9 +90,9 @@ def cut_box(text: str) -> tuple[str, bool] | None:
             return None
     whole = _CUT_LETTER.fullmatch(rest)
     if whole:
-        return whole["letter"] or whole["text"], True
+        return CutBox(opened.start(), whole["letter"] or whole["text"], True)
     rest = rest.strip()
-    return (rest, False) if rest and len(rest) <= _LONGEST_CUT and "\n" not in rest else None
+    return CutBox(opened.start(), rest, False) if rest and len(rest) <= _LONGEST_CUT and "\n" not in rest else None
 
 
 def _all_boxes(text: str) -> Iterator[tuple[int, int, int, int]]:

@@ -14,29 +14,34 @@ LONGEST = 2_000  # characters: what is longer is an essay, not an answer
 _ABBREVIATED = 64  # characters before a full stop in which an abbreviation is looked for
 
 EMPTY_TALK = re.compile(
-    r"(?:(?:correct|right|wrong|incorrect|below|above|as follows|follows|therefore|thus|here|shown|found|given|the following|unclear"
-    r"|unknown|obvious|derived|obtained|based on|choices?|options?|not|n't|nicht|pas|não|не)\b[^\d]{0,40}$"
+    r"(?:correct|right|wrong|incorrect|below|above|as follows|follows|therefore|thus|here|shown|found|given|unclear"
+    r"|the following|unknown|obvious|derived|obtained|based on|choices?|options?|not|n't|nicht|pas"
+    r"|não|не)\b[^\d]{0,40}$"
     r"|(?:not|nicht|не|不是|不|否|如下|什么|下列|以下|正确|错误)(?![^\W\d_a-z]?$)|(?:choices|options) (?:are|is)\b"
-    r"|아닙니다|아니다|아니|ではありません|ではない|नहीं)"
-    r"|[^\n]{0,20}(?:ではありません|ではない|이 아닙니다|가 아닙니다|नहीं है)$",
+    r"|(?:아닙니다|아니다|아니|नहीं)|[^\n]{0,20}(?:ではありません|ではない|이 아닙니다|가 아닙니다|नहीं है)$",
     re.IGNORECASE,
 )
+"""What stands behind "the answer is" and is no answer."""
 PLACEHOLDER = re.compile(
-    r"[\s.…_\-?$*{}()（）\[\]\u3000]*+|\$?\\?(?:FINAL_?\\?_?ANSWER|final_answer|YOUR_ANSWER|your answer|answer|letter|option letter|number|X+|\{answer\})\$?"
-    r"|\.\.(?:['\"”].{0,3})?|.{0,2}(?:\.\.\.?|…).{0,3}",
+    r"[\s.…_\-?$*{}()（）\[\]\u3000]*+"
+    r"|\$?\\?(?:FINAL_?\\?_?ANSWER|YOUR_ANSWER|your answer|[\[<{](?:your |the )?(?:final )?(?:answer"
+    r"|letter|option letter)[\]>}])\$?"
+    r"|\.\.(?:['\"”].{0,8})?|.{0,2}(?:\.\.\.?|…)(?:[\"'”].{0,8}|.{0,3})",
     re.IGNORECASE | re.DOTALL,
 )
+"""What a prompt has in the place of the answer: ``..``, ``$FINAL_ANSWER``."""
 BECAUSE = re.compile(
-    r"(?:[,;，；][ \t]++|(?<![ \t,;，；])[ \t]++)"
-    r"(?:because|since|as we|which (?:is|means|matches|corresponds)|so that|given that|weil|denn|parce que|puisque|car|porque|ya que"
-    r"|perché|poiché|так как|потому что|поскольку)\b"
-    r"|[,，]?因为|[,，;；]\s*+(?:because|since|although|but|as the|as it|unless)|(?<![ \t])[ \t]*+(?:解析|理由|解释|说明|分析|点评|详解)[:：]|(?<![ \t])[ \t]*+【"
-    r"|(?<![ \t])[ \t]++(?:Explanation|Reason|Reasoning|Justification|Rationale)[ \t*]*+:|[,、]?なぜなら",
+    rf"(?:[,;，；][ \t]++|(?<![ \t,;，；])[ \t]++)(?:{words('because', True)})(?![^\W\d_])"
+    rf"|[,，、]?(?:{words('because', False)})|[,，;；]\s*+(?:because|since|although|but|as the|as it|unless)"
+    r"|(?<![ \t])[ \t]*+(?:解析|理由|解释|说明|分析|点评|详解)[:：]|(?<![ \t])[ \t]*+【"
+    r"|(?<![ \t])[ \t]++(?:Explanation|Reason|Reasoning|Justification|Rationale)[ \t*]*+:",
     re.IGNORECASE,
 )
-_SENTENCE_END = re.compile(r"[.!?](?=\s++\S|$)|[。！？।]")
+"""Where the reason behind an answer begins."""
+_SENTENCE_END = re.compile(r"[.!?](?=\s++(?:\D|(?<![Nn]o\.\s)\d)|$)|[。！？।]")  # "No. 5" ends none
 _ABBREVIATION = re.compile(
-    r"(?:^|[\s(「“\"*])(?:[A-Za-z]|[A-Z](?:\.[A-Z])+|[ap]\.m|mr|mrs|ms|dr|st|vs|no|jr|sr|inc|ltd|co|corp|approx|etc|fig|mt|ft|in|oz|lb|sq)$",
+    r"(?:^|[\s(「“\"*])(?:[A-Za-z]|[A-Z](?:\.[A-Z])+|[ap]\.m|mr|mrs|ms|dr|st|vs|jr|sr|inc|ltd|co|corp|approx"
+    r"|etc|fig|mt|ft|in|oz|lb|sq)$",
     re.IGNORECASE,
 )
 _MARKS = (
@@ -46,30 +51,39 @@ _MARKS = (
 _FINAL_PUNCTUATION = tuple(".。．!！;；,，।")
 _EMPTY = frozenset((".", "..", "...", "?", "-", "$", r"\[", r"\(", r"\[\]", r"\(\)"))
 _OPENINGS = {r"\[": r"\]", "$$": "$$", "```": "```"}
-_TAIL_WORDS = re.compile(rf"(?P<tail>(?<![ \t])[ \t]*+(?:のよう)?(?:{words('tail')})(?:よ|ね)?)[.。！!।]?[ \t]*+$")
+_TAIL_WORDS = re.compile(
+    rf"(?P<tail>(?<=[A-Z])번(?:{words('tail')})?|(?<=[A-Z])の「[^」\n]{{0,40}}」?(?:{words('tail')})?"
+    rf"|(?<![ \t])[ \t]*+(?:のよう)?(?:{words('tail')})(?:よ|ね)?)[.。！!।]?[ \t]*+$"
+)
 OPTION_TEXT = re.compile(
     r"[)）\]】*_`]{0,3}+[ \t]?[.．:：、)][*_]{0,2}+[ \t]*+(?=[^\s.。,，;；:：)）*】])"
-    r"|[)）\]][*_]{0,2}+[ \t]*+(?![\s.。,，;；:：)）*】选選项項的]|(?:is|as|are|was|because|since|which|that|and|or|for|to|in)\b)(?=.)"
+    r"|[)）\]][*_]{0,2}+[ \t]*+(?=.)(?![\s.。,，;；:：)）*】选選项項的]"
+    r"|(?:is|as|are|was|because|since|which|that|and|or|for|to|in)\b)"
 )
+"""What stands between an option's letter and its text."""
 _ONE_OPTION = re.compile(
-    r"[(（\[【\"'“]*+(?:(?:option|choice|letter|选项|選項|вариант|opción|opção|alternativa|l'option|la)[ \t]*+)?[(（\[]?(?P<letter>[A-Z])[)）\]】]?(?:选项|項|项)?[\"'”]?[.:]?(?:(?P<sep>[.．:：、)]?[ \t]).{0,150})?",
+    r"[(（\[【\"'“]*+(?:(?:option|choice|letter|选项|選項|вариант|opción|opção|alternativa|l'option|la)[ \t]*+)?"
+    r"[(（\[]?(?P<letter>[A-Z])[)）\]】]?(?:选项|項|项)?[\"'”]?[.:]?(?:(?P<sep>[.．:：、)]?[ \t]).{0,150})?",
     re.IGNORECASE | re.DOTALL,
 )
 _LETTER_THEN_WORDS = re.compile(
     r"([(（]?[A-Z][)）]?)(?:[*_]{2})?[,;，；][ \t]*+(?!(?:and|or|und|et|y|e|и|和)\b)(?=[a-z]{2,}|[\u4e00-\u9fff]{2,})"
 )
 _LETTER_THEN_SENTENCE = re.compile(
-    r"([(（]?[A-Z][)）]?)[*_]{0,2}\.[ \t]++(?:The (?:answer|other|correct|reason|remaining)|This|That|These|Note|It|However|Explanation|Because|Since"
-    r"|Options? [A-Z]|[A-Z] is\b|A common|Therefore|So|Thus|I|We|You)\b"
+    r"([(（]?[A-Z][)）]?)[*_]{0,2}\.[ \t]++(?:The (?:answer|other|correct|reason|remaining)|This|That|These|Note|It"
+    r"|However|Explanation|Because|Since|Options? [A-Z]|[A-Z] is\b|A common|Some (?:might|may|people|students)|Many"
+    r"|Therefore|So|Thus|I|We|You)\b"
 )
 _BOLD_FIRST = re.compile(r"\*\*(?P<inside>[^*\n]{1,80})\*\*(?P<rest>[^\n]*+)")
 _BOLD_INSIDE = re.compile(r"\*\*([^*\n]{1,60})\*\*[.。]?[ \t]*+$")
 _FOLLOWED = re.compile(r"[ \t]*+(?:[(（–—,，;；]|-[ \t]|:)")
-
-
+_ONE_LETTER = re.compile(r"[(（\[]?[A-Z][)）\]]?[.:]?")
+_CARRIER = re.compile(
+    r"(?:so,? |thus,? |therefore,? |hence,? )?(?:the|la|die|le) |(?:最终|正确|本题|所以|因此|故)*答案", re.IGNORECASE
+)
 _OPTION_NAMED = re.compile(
-    rf"(?:the[ \t])?(?:{words('option', True)}|选项|選項|選択肢|图)[ \t]*+[:：]?[ \t]*+[*_]{{0,2}}(?P<letter>[(（]?(?-i:[A-Z])[)）]?)[*_]{{0,2}}(?:选项|項|项)?"
-    r"|(?P<other>(?!))",
+    rf"(?:the[ \t])?(?:{words('option', True)}|选项|選項|選択肢|图)[ \t]*+[:：]?[ \t]*+"
+    r"[*_]{0,2}(?P<letter>[(（]?(?-i:[A-Z])[)）]?)[*_]{0,2}(?:选项|項|项)?",
     re.IGNORECASE,
 )
 
@@ -144,12 +158,6 @@ def clip(text: str) -> str:
     return line[: tail.start("tail")] if tail and tail.start("tail") > 0 else line
 
 
-_ONE_LETTER = re.compile(r"[(（\[]?[A-Z][)）\]]?[.:]?")
-_CARRIER = re.compile(
-    r"(?:so,? |thus,? |therefore,? |hence,? )?(?:the|la|die|le) |(?:最终|正确|本题|所以|因此|故)*答案", re.IGNORECASE
-)
-
-
 def _nested(line: str) -> str:
     """What follows the last naming within a line that names the answer once more: ``Final answer: The answer is 7.``"""
     if not _CARRIER.match(line):
@@ -177,6 +185,7 @@ def whole_line(text: str) -> str:
 
 
 def first_sentence(line: str) -> str:
+    """The first sentence of a line; abbreviations and stops within dollars end none."""
     begin, stop = len(line) - len(line.lstrip()), len(line.rstrip())
     last_dollar = line.rfind("$")
     dollars = counted = 0

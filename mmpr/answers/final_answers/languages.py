@@ -1,9 +1,11 @@
 """The words by which models name a final answer, refuse an option, set a condition or decline, by language.
 
-All are in lower case and are read in text in lower case (``mmpr.answers.phrases``). Names, verbs and verdicts are plain
-words, separated by ``|``; a ``*`` stands for any ending. The others are alternatives of a regular expression. A new language is one more row of ``LANGUAGES``. The phrases of English and Chinese are
-those of published model outputs (Qwen2.5-VL, InternVL3, GLM-4.xV, Kimi-VL, LLaVA, DeepSeek-R1 and others on public
-benchmarks); those of the other languages are the plain words of school tests.
+All are in lower case and are read in text in lower case (``phrases.py``). Names, verbs and verdicts are plain words,
+separated by ``|``; a ``*`` stands for any ending. The others are alternatives of a regular expression. A new language
+is one more row of ``LANGUAGES``.
+
+The phrases of English and Chinese are those of published model outputs (Qwen2.5-VL, InternVL3, GLM-4.xV, Kimi-VL,
+LLaVA, DeepSeek-R1 and others on public benchmarks); those of the other languages are the plain words of school tests.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ class Language:
         chosen: verdicts that say which option is taken, not only that it is right: ``正解``.
         final: what beside its name makes an answer the final one: ``final``, ``finale``.
         right: what beside its name makes an option the final answer: ``correct``, ``closest``.
-        wrong: what makes an answer none: ``incorrect``.
+        wrong: what makes an answer a wrong one: ``incorrect``.
+        other: what makes it another than the final one: ``possible``, ``other``.
         be: what stands between the name and the answer: ``is``, ``lautet``.
         adverb: what may follow that: ``therefore``, ``donc``.
         tail: what stands behind the answer and is no part of it: ``です``.
@@ -47,6 +50,7 @@ class Language:
     final: str = ""
     right: str = ""
     wrong: str = ""
+    other: str = ""
     be: str = ""
     adverb: str = ""
     tail: str = ""
@@ -69,9 +73,11 @@ LANGUAGES = (
         final="final|correct|right|short|my",
         right="correct|right|best|closest|nearest|final|appropriate|suitable|likely|accurate|proper|my",
         wrong="wrong|incorrect|false",
-        be="is|are|(?:would|should|must|will|can only|has to) be|comes out to(?: be)?|turns out to be|equals|becomes|as",
+        other="possible|potential|other|alternative|candidate|sample|example|initial|previous|first|student's",
+        be="is|are|(?:would|should|must|will|can only|has to)(?: most)?(?: likely| probably| therefore)? be"
+        "|comes out to(?: be)?|turns out to be|equals|becomes|as",
         adverb="indeed|clearly|therefore|thus|then|hence|simply|just|exactly|actually|likely|most likely|definitely"
-        "|approximately|about|also|given by|as|now|found to be",
+        "|approximately|about|also|given by|as|now|found to be|(?:clear|simple|obvious|straightforward)(?=:)",
         refused="not|isn't|cannot|can't|couldn't|never|neither|nor|wrong|incorrect|false|eliminated?|rules? out"
         "|ruled out|excluded?|impossible|doesn't|don't|except",
         condition="if|when|unless|otherwise|else|assuming|provided that|in (?:that|which) case|only if|had",
@@ -79,28 +85,32 @@ LANGUAGES = (
         "|(?:might|may|could|would|students?|people|first|initially|originally)(?: \\w+){0,2} (?:thinks?|thought|said)"
         "|hypothesi[sz]e",
         so="so|therefore|thus|hence|consequently|accordingly|in conclusion|to conclude|finally",
-        because="because|since|as|which|given that|so that|due to|based on|but|although|though|while|and the|where",
-        no_answer=r"sorry|i (?:can't|cannot|am unable|do not|don't)|i'm (?:not able|unable|not sure)|cannot be determined"
+        because="because|since|as we|which (?:is|means|matches|corresponds)|so that|given that",
+        no_answer=r"sorry|i (?:can't|cannot|am unable|do not|don't)|i'm (?:not able|unable|not sure)"
+        r"|cannot be determined"
         "|not enough information|unable to|impossible to",
     ),
     Language(
         "zh",
-        answer="答案",
+        answer="答案|故填|应填|应填写",
         label="答|结论|結論|最终结果|最后结果|解答|结果",
         option="选项|選項|一项|选择|選擇|说法|结果|结论|的",
         choose="选择|選擇|选|選",
-        verdict="正确|正確|符合题意|符合題意|符合要求|符合条件|符合史实|符合题干|符合|对的|成立|合适|恰当|合理|最佳|一致",
+        verdict="正确|正確|符合题意|符合題意|符合要求|符合条件|符合史实|符合题干|符合|对的|成立|合适|恰当|合理"
+        "|最佳|一致",
         final="最终|最终的|最后|最后的|正确|标准|参考|本题|最終|正確",
-        right="正确|正確|恰当|合适|合理|最佳|适当|相符|一致|符合题意|符合要求|符合文意|符合题目要求|符合|错误|有误|题意|文意|接近|最好",
+        right="正确|正確|恰当|合适|合理|最佳|适当|相符|一致|符合题意|符合要求|符合文意|符合题目要求|符合|错误"
+        "|有误|题意|文意|接近|最好",
         wrong="错误|错误的|不正确的",
+        other="其他|其它|可能的|备选|初步|学生的",
         be="(?:应该?|應該?|就|便|只能|必须|显然|即)?(?:是|为|為|选择?|選擇?|等于)",
         adverb="选项|選項",
         tail="选项|選項|这一项|项|(?:这个)?选项",
         refused="不|没|沒|非|错误|排除|无关|有误|错|未",
         condition="如果|若|假如|假若|倘若|要是|当|當|否则|除非|只有当",
-        assumed="假设|假定|假如|若设|不妨设|设|是否|误以为|误认为|有人认为|有同学|看看|验证|如果|确定是不是",
-        so="所以|因此|因而|故|综上(?:所述)?|于是|可见|则|即|從而|从而|由此可知|可知|总之",
-        because="因为|由于|理由|解析|解释|说明|分析|点评|原因|根据|考点",
+        assumed="假设|假定|假如|若设|是否|是不是|误以为|误认为|有人认为|有同学认为",
+        so="所以|因此|因而|故|综上(?:所述)?|于是|可见|從而|从而|由此可知|可知|总之|∴",
+        because="因为",
         no_answer="抱歉|对不起|无法(?:确定|判断|回答|得知|看清|识别)|不能确定|难以确定|信息不足|条件不足",
     ),
     Language(
@@ -114,12 +124,14 @@ LANGUAGES = (
         wrong="誤った|間違った",
         be="は|が",
         adverb="、|やはり|つまり",
-        tail="(?:と(?:なります|なる|考えられます|いえます|わかります)|に(?:なります|なる)|です|である|だ|でした|でしょう)",
-        refused="ではありません|ではない|じゃない|でない|ません|誤り|間違い|不適切|正しくない|正しくありません|違います",
+        tail="(?:と(?:なります|なる|考えられます|いえます|わかります)|に(?:なります|なる)|です|である|だ"
+        "|でした|でしょう)",
+        refused="ではありません|ではない|じゃない|でない|ません|誤り|間違い|不適切|正しくない|正しくありません"
+        "|違います",
         condition="もし|仮に",
         assumed="仮定|仮に|と考え(?:てみ|る人)",
         so="したがって|よって|以上より|ゆえに|つまり|だから|そのため",
-        because="なぜなら|理由|解説|ので|ため",
+        because="なぜなら",
         no_answer="申し訳|判断できません|判断できない|わかりません|分かりません|特定できません|不明です",
     ),
     Language(
@@ -138,7 +150,7 @@ LANGUAGES = (
         condition="만약|만일",
         assumed="가정|인지|라고 하면",
         so="따라서|그러므로|그래서|즉|결론적으로",
-        because="왜냐하면|이유|해설|때문",
+        because="왜냐하면",
         no_answer="죄송|판단할 수 없|알 수 없|확인할 수 없|답할 수 없",
     ),
     Language(
@@ -157,7 +169,7 @@ LANGUAGES = (
         condition="si|sinon|lorsque|quand",
         assumed="supposons|admettons|si|imaginons",
         so="donc|ainsi|par conséquent|en conclusion",
-        because="car|parce que|puisque|vu que|étant donné",
+        because="parce que|puisque|car",
         no_answer="désolée?|je ne (?:peux|suis) pas|impossible de déterminer",
     ),
     Language(
@@ -165,7 +177,8 @@ LANGUAGES = (
         answer="antwort|endantwort",
         label="lösung|ergebnis|fazit",
         option="option|antwortmöglichkeit|aussage|möglichkeit|ergebnis",
-        choose="wähle ich|wähle|wählen wir|wählen|entscheide ich mich für|entscheide mich für|entscheiden wir uns für|nehme ich",
+        choose="wähle ich|wähle|wählen wir|wählen|entscheide ich mich für|entscheide mich für|entscheiden wir uns für"
+        "|nehme ich",
         verdict="richtig|richtige|korrekt|korrekte|zutreffend|wahr|beste",
         final="endgültige|richtige|korrekte|finale",
         right="richtige?|korrekte?|beste?|zutreffende?|das|endgültige",
@@ -176,7 +189,7 @@ LANGUAGES = (
         condition="wenn|falls|sofern|sonst|andernfalls",
         assumed="angenommen|nehmen wir an|ob",
         so="also|daher|somit|folglich|deshalb|damit",
-        because="weil|da|denn|aufgrund",
+        because="weil|denn",
         no_answer="leider|tut mir leid|ich kann (?:die|das|diese)|nicht möglich",
     ),
     Language(
@@ -195,7 +208,7 @@ LANGUAGES = (
         condition="si|si no|de lo contrario|cuando",
         assumed="supongamos|asumamos|imaginemos",
         so="entonces|por (?:lo )?tanto|así que|en conclusión|luego",
-        because="porque|ya que|pues|puesto que|debido a",
+        because="porque|ya que|puesto que",
         no_answer="lo siento|no puedo|no es posible",
     ),
     Language(
@@ -214,7 +227,7 @@ LANGUAGES = (
         condition="se|se não|senão|caso|caso contrário",
         assumed="suponha|suponhamos|vamos supor",
         so="portanto|logo|assim|então|em conclusão",
-        because="porque|pois|já que|uma vez que|devido",
+        because="porque|já que|uma vez que",
         no_answer="desculpe|não consigo|não posso|não é possível",
     ),
     Language(
@@ -233,7 +246,7 @@ LANGUAGES = (
         condition="se|altrimenti|qualora",
         assumed="supponiamo|ammettiamo",
         so="quindi|pertanto|dunque|perciò|in conclusione",
-        because="perché|poiché|in quanto|dato che",
+        because="perché|poiché",
         no_answer="mi dispiace|non posso|non riesco|impossibile",
     ),
     Language(
@@ -252,7 +265,7 @@ LANGUAGES = (
         condition="если|иначе|в противном случае|когда",
         assumed="предположим|допустим|пусть",
         so="значит|поэтому|следовательно|таким образом|итак",
-        because="так как|потому что|поскольку|ведь",
+        because="так как|потому что|поскольку",
         no_answer="к сожалению|извините|невозможно определить|не могу",
     ),
     Language(
@@ -271,7 +284,7 @@ LANGUAGES = (
         condition="إذا|لو|وإلا",
         assumed="لنفترض|نفترض|افترض",
         so="لذلك|إذن|وبالتالي|لذا",
-        because="لأن|بسبب|حيث",
+        because="لأن",
         no_answer="لا يمكن|عذرا|عذرًا|آسف|لا أستطيع",
     ),
     Language(
@@ -289,7 +302,7 @@ LANGUAGES = (
         condition="यदि|अगर|अन्यथा",
         assumed="मान लीजिए|मान लें",
         so="अतः|इसलिए|अत:|इस प्रकार",
-        because="क्योंकि|चूँकि",
+        because="क्योंकि",
         no_answer="क्षमा|नहीं किया जा सकता|असमर्थ",
     ),
 )

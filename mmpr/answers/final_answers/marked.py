@@ -30,8 +30,10 @@ _MOST_MARKERS = 16  # tried from the last one back: a response with more of them
 
 _TAG = re.compile(r"<(/?)(?:answer|final_answer|finalanswer|conclusion|output)>", re.IGNORECASE)
 _JSON = re.compile(
-    r"[\"'](?:(?:final|correct|the)[_ ]?)?(?:answer|option|choice|答案|最终答案|正确答案)(?:[_ ](?:letter|option))?[\"']\s*+:\s*+"
-    r"(?:\"(?P<double>(?:[^\"\\]|\\.){0,2000}+)\"|'(?P<single>(?:[^'\\]|\\.){0,2000}+)'|\[(?P<list>[^\[\]{}]{0,2000}+)\]"
+    r"[\"'](?:(?:final|correct|the)[_ ]?)?(?:answer|option|choice|答案|最终答案"
+    r"|正确答案)(?:[_ ](?:letter|option))?[\"']\s*+:\s*+"
+    r"(?:\"(?P<double>(?:[^\"\\]|\\.){0,2000}+)\"|'(?P<single>(?:[^'\\]|\\.){0,2000}+)'"
+    r"|\[(?P<list>[^\[\]{}]{0,2000}+)\]"
     r"|(?P<value>-?\d[\d.,]*+(?<!,)|true|false))",
     re.IGNORECASE,
 )
@@ -95,6 +97,13 @@ def _last_of(*named: Named | None) -> Named | None:
     return max((one for one in named if one is not None), key=lambda one: one.start, default=None)
 
 
+def _last_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    found = None
+    for one in pattern.finditer(text):
+        found = one
+    return found
+
+
 def _tagged(text: str) -> Named | None:
     """The content of the last ``<answer>``, which the end of the text may leave open."""
     start, content, opened = -1, None, None
@@ -116,9 +125,7 @@ def _tagged(text: str) -> Named | None:
 
 def _json(text: str) -> Named | None:
     """The last answer in JSON, closed or not."""
-    found = None
-    for found in _JSON.finditer(text):
-        pass
+    found = _last_match(_JSON, text)
     if found is None:
         return None
     if found["list"] is not None:
@@ -132,9 +139,7 @@ def _json(text: str) -> Named | None:
 
 def _hashes(text: str) -> Named | None:
     """The answer behind GSM8K's ``####`` on the last line that has it."""
-    found = None
-    for found in _HASHES.finditer(text):
-        pass
+    found = _last_match(_HASHES, text)
     answer = bare_answer(found[1]) if found else None
     return Named(found.start(), answer.text, "####") if found and answer else None
 

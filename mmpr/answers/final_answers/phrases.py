@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from mmpr.answers.final_answers.languages import LANGUAGES, words
 
 _BEFORE = 110  # characters before a word that are looked at
+_SHORT_LINE = 24  # the same before a label that is no name of an answer
+_LINE_MARKS = " *_#>-"
 _LINE = 48  # characters that may stand before a label on its line
 _CLAUSE = 160  # characters before a naming in which its clause begins
 _MOST_MENTIONS = 3  # options before a verdict that it may be about
@@ -85,34 +87,45 @@ _MARKS_BEHIND = r"[ \t]*+(?P<close>[*_`\"'”’」』】\])}]{0,6}+)[ \t]*+"
 _LINK = re.compile(
     rf"(?:[ \t]++(?:{words('final', True)}|{words('right', True)})(?![^\W\d_])){{0,2}}+"
     rf"(?:[ \t]*+(?:の選択肢|の番号|の記号|选项|option letter|option|choice|letter)(?![^\W\d_]))?{_MARKS_BEHIND}"
-    r"(?:(?P<colon>[:：=])|(?P<dash>[-–—](?=[ \t]))|(?P<open>(?=\n|$))|(?P<math>(?=\$|\\[(\[b]))"
+    r"(?:(?P<colon>[:：=]|(?<=ans)\.(?=[ \t]))|(?P<dash>[-–—](?=[ \t]))|(?P<open>(?=\n|$))|(?P<math>(?=\$|\\[(\[b]))"
     rf"|(?:(?:(?:to|for|of|in|here|on|that|which|we|you|du|de|à|zu|für)\b[^.:：。\n]{{0,80}}?[ \t])?{_ADVERBS}[ \t]*+)?"
     rf"(?P<be>{_BE})(?!否|什么|多少|哪|不是){_ADVERBS}[ \t]*+[:：]?"
     r"|(?P<none>))"
 )
 _OPTION_BEHIND = re.compile(
-    rf"[ \t]*+[:：=]{{0,1}}+[ \t]*+(?:(?:the|la|le|il|die|a|o|das|l'|el)[ \t]?)?(?:(?i:answer|answers|{_NAME_WORD}))?[ \t]*+[:：]?[ \t]*+"
+    rf"[ \t]*+[:：=]{{0,1}}+[ \t]*+(?:(?:the|la|le|il|die|a|o|das|l'|el)[ \t]?)?(?:(?i:answer|answers"
+    rf"|{_NAME_WORD}))?[ \t]*+[:：]?[ \t]*+"
     rf"{_OPEN}(?:(?i:option|choice|letter|选项)[ \t]*+)?(?P<letters>{_LETTERS})(?P<after>{_CLOSE})"
 )
 _RIGHT_BEFORE = re.compile(
-    rf"(?:^|[^\w]|(?<=[\u3000-\u9fff]))(?:{words('right')})(?:[ \t]*+的|[ \t]++(?:{_NAME_WORD}|statement|multiple[- ]choice))?[ \t*_]*$"
+    rf"(?:^|[^\w]|(?<=[\u3000-\u9fff]))(?:{words('right')})(?:[ \t]*+的|[ \t]++(?:{_NAME_WORD}|statement"
+    rf"|multiple[- ]choice))?[ \t*_]*$"
 )
 _RIGHT_BEHIND = re.compile(rf"[ \t]++(?:{words('right', True)})(?![^\W\d_])")
 _RESTRICTED = re.compile(
-    rf"[ \t]++(?:that|which)\b[^.:\n]{{0,80}}?[ \t](?:is|are)[ \t:*]*+{_OPEN}(?P<letters>{_LETTERS})(?P<after>{_CLOSE})[.]?[ \t]*+(?:\n|$)"
+    rf"[ \t]++(?:that|which)\b[^.:\n]{{0,80}}?[ \t](?:is"
+    rf"|are)[ \t:*]*+{_OPEN}(?P<letters>{_LETTERS})(?P<after>{_CLOSE})[.]?[ \t]*+(?:\n|$)"
 )
 _WRONG_BEFORE = re.compile(rf"(?:{words('wrong')})(?:的)?[ \t*_]*$")
+_OTHER_BEFORE = re.compile(rf"(?:{words('other')})[ \t*_]*$")
 _FINAL_BEFORE = re.compile(rf"(?:{words('final', True)}|{words('final', False)})[ \t*_]*$")
 _LINE_BEFORE = re.compile(r"[^.,;:?!。，；：？！\n]*$")
 _OPENED = re.compile(r"[【\[(（][ \t*_]*(?:正确|最终|参考|标准)?$")
-_VERB_FIRST = re.compile(r"(?:ist|lautet|beträgt|wäre)[ \t](?:die|das|der)[ \t](?:[a-zäöü]{3,14}[ \t])?$")
+_HINDI_TAIL = re.compile(r"[ \t]++(?=[^।.\n]{1,60}[ \t](?:है|हैं|होगा|होगी)[ \t]*+(?:[।.\n]|$))")
+_VERB_FIRST = re.compile(
+    r"(?:ist|lautet|beträgt|wäre|c'est|es|é|è)[ \t](?:(?:die|das|der|la|a|le)[ \t])?(?:[a-zäöü]{3,14}[ \t])?$"
+)
 _SUBJECT = re.compile(
-    r"(?:\b(?:i|we|let us|let's|so|therefore|thus|hence|to)(?:'d|'ll)?,?(?: (?:would|will|should|can|must|have to|now))?"
+    r"(?:\b(?:i|we|let us|let's|so|therefore|thus|hence|to)(?:'d|'ll)?,?(?: (?:would|will|should|can|must"
+    r"|have to|now))?"
     r"(?: (?:therefore|thus|then|also))?) $"
 )
-_NOT_CHOSEN = tuple("不勿未别没误错漏多单备待只人")
+_NEEDS_SUBJECT = frozenset(LANGUAGES[0].choose.split("|"))  # English: "I choose B", not "students choose B"
+_NOT_CHOSEN = (*"不勿未别没误错漏多单备待只人若", "不能", "不应", "不可", "不会", "不要")
+_CHOSEN_TO_BE = re.compile("[择擇了出]?(?:的?(?:是|为|為))?")
 _ENDS_CHOICE = re.compile(
-    r"[ \t]*+(?:选项|選項|项|項|$|[.。,，;；:：、!！)）\]】”」*`\n}]|(?=[(（\u3040-\u30ff\uac00-\ud7af]))"
+    r"[ \t]*+(?:选项|選項|项|項|$|[.。,，;；:：、!！)）\]】”」*`\n}]|(?=最|更|作为|即可|才"
+    r"|[(（\u3040-\u30ff\uac00-\ud7af]))"
     r"|[ \t]++(?![\u3400-\u9fff]{1,4}[的与和])"
 )
 _MENTION = re.compile(
@@ -122,34 +135,41 @@ _MENTION = re.compile(
 _VERDICT_BEHIND = re.compile(
     r"(?P<text>[.．:：、)]?[^\n。;；!?！？]{1,60}?)??"
     r"[ \t,]{0,2}+(?:两|三|四)?(?:选项|選項|项|項|번)?的?(?:说法|描述|表述|叙述|判断)?[ \t]{0,2}+"
-    rf"(?P<be>(?:{_BE}|[をにと을를에과와])(?:[ \t]?(?:(?:the|la|a|die|das|der|le|il|only|quella|most|one that is)(?![^\W\d_])|l'|唯一的?|最も|最|{_ADVERB})){{0,4}}+"
+    rf"(?P<be>(?:{_BE}|[をにと을를에과와])(?:[ \t]?(?:(?:the|correct|right|best|la|a|die|das|der|le|il|only|quella|most"
+    rf"|one that is)(?![^\W\d_])|l'|唯一的?|最も|最|{_ADVERB})){{0,4}}+"
     rf"[ \t]?(?:{_NAME_WORD})?)?(?P<said>[ \t]{{0,2}}+(?:均|都|也|最も|最|更|才|[*_(（])*)"
 )
 _MADE = re.compile(
-    rf"\b(?:makes?|making|leaves?|leaving|with|ist|lautet)[ \t]{_OPEN}(?:(?i:{_NAME_WORD})[ \t])?(?P<letters>{_LETTERS}){_CLOSE}"
+    rf"\b(?:makes?|making|leaves?|leaving|with|ist"
+    rf"|lautet)[ \t]{_OPEN}(?:(?i:{_NAME_WORD})[ \t])?(?P<letters>{_LETTERS}){_CLOSE}"
     r"(?: alone)?(?: as)?(?: the| die| das)?[ \t]*(?:only )?$"
 )
 _NAMES_ANSWER = re.compile(
-    rf"(?:[ \t]*+的?[ \t]*+(?:and [a-z]{{1,12}} )?)(?:{_NAME_WORD}|answer|answers|response|solution|lösung|的?那?一?[个项])"
+    rf"(?:[ \t]*+的?[ \t]*+(?:and [a-z]{{1,12}} )?)(?:{_NAME_WORD}|answer|answers|response|solution"
+    rf"|lösung|的?那?一?[个项])"
 )
+_NUMERALS = frozenset("IVX")
 _NO_COPULA = re.compile("[\u0400-\u04ff\u0600-\u06ff\u0900-\u097f]")  # Russian, Arabic, Hindi
 _COPULA = re.compile(r"\b(?:is|are)\b|[是为]")
+_QUOTED = re.compile(r"[\"“(（][^\"”)）]{0,60}+[\"”)）]")
 _ENDS_IN_NAME = re.compile(rf"(?:{words('answer')}|{words('option', True)})[ \t]*+$")
 _NOT_RIGHT_ANGLE = re.compile(r"[ \t-]*+(?:angled?|triangles?|angles?|hand|side|isosceles|prism|吗|与否|值)")
 _PLACE = re.compile(
-    r"(?:angle|triangle|point|line|vertex|segment|side|edge|arc|circle|set|event|∠|△|点|角|线段|集合|直线|\\angle)[ \t]*+$"
+    r"(?:angle|triangle|point|line|vertex|segment|side|edge|arc|circle|set|event|∠|△|点|角|线段|集合"
+    r"|直线|\\angle)[ \t]*+$"
 )
 
 _CLAUSE_START = re.compile(r"[.;:!?。；：！？\n](?=[^\d]|$)|(?<=[\u3000-\u9fff])[,，](?=若|如果|当|否则|假如)")
 _CONDITION = re.compile(
     rf"[\s\-*•(（\"“]*+(?:(?:and|but|or|或者|而|但|и|y|et|und|e)[ \t,]*+)?{_alternatives('condition')}"
 )
-_CONCLUDED = re.compile(rf"(?:^|[\s,，]){_alternatives('so')}[ \t,，]")
+_CONCLUDED = re.compile(rf"(?:^|[\s,，])(?:(?:{words('so', True)})[ \t,，]|(?:{words('so', False)}))")
 _ASSUMED = re.compile(rf"(?:^|[\s,，(]|(?<=[\u3000-\u9fff])){_alternatives('assumed')}(?:[^.;。；]{{0,60}})$")
 _ASSUMED_START = re.compile(rf"[\s\-*•(（]*+(?:(?:now|so|first|let)[ \t,]++(?:me |us )?)?{_alternatives('assumed')}")
 _REFUSED = re.compile(rf"(?:^|[\s,(]|(?<=[\u3000-\u9fff])|(?<=[\uac00-\ud7af])){_alternatives('refused')}")
 _NEGATED = re.compile(
-    r"(?:^|[\s(])(?:not|cannot|never|neither|nor|rules? out|eliminated?|excluded?)\b|n't\b|(?<!不符合题意)不(?!正确的|符合)|没|非|排除"
+    r"(?:^|[\s(])(?:not|cannot|never|neither|nor|rules? out|eliminated?|excluded?)\b|n't\b"
+    r"|(?<!不符合题意)不(?!正确的|符合)|没|非|排除"
     r"|(?:^|\s)(?:n'est pas|nicht|kein|no es|não|non|не)(?![^\W\d_])|ません|ではない|아니|않"
 )
 _REFUSED_BEHIND = re.compile(
@@ -158,10 +178,12 @@ _REFUSED_BEHIND = re.compile(
 _REFUSED_BEFORE = re.compile(rf"(?:^|[\s(]){_alternatives('refused')}[ \t(*]*+$")
 _SENTENCE = re.compile(r"[^\n。]{0,160}?(?:[.](?=\s|$)|[。\n]|$)")
 _UNLESS = re.compile(
-    r"\b(?:unless|only if|provided that|assuming that|in which case)\b|除非|前提是|es sei denn|à moins que|a menos que|если только"
+    r"\b(?:unless|only if|provided that|assuming that|in which case)\b|除非|前提是|es sei denn|à moins que"
+    r"|a menos que|если только"
 )
 _TAKEN_BACK = re.compile(
-    rf"[\s*_.]*+(?:[,，(（]?[ \t]*+(?:which|that|who|这|这个选项|该项)?[ \t]*+(?:is|was|would be|are|是|也|ist|est|es|é|è)?[ \t]*+{_alternatives('refused')}"
+    rf"[\s*_.]*+(?:[,，(（]?[ \t]*+(?:which|that|who|这|这个选项|该项)?[ \t]*+(?:is|was|would be|are|是|也|ist|est|es|é"
+    rf"|è)?[ \t]*+{_alternatives('refused')}"
     rf"|[,，]?[ \t]*+(?:unless|only if|assuming|if and only if|除非|前提是))"
 )
 
@@ -171,10 +193,7 @@ _TAKEN_BACK = re.compile(
 
 @functools.lru_cache(maxsize=4)  # each form asks for those of the same text
 def namings(text: str) -> tuple[Naming, ...]:
-    """Every naming of an answer in a text, in their order; none that is refused, assumed or on a condition is left out.
-
-    Whether one is meant is told by ``given``.
-    """
+    """Every naming of an answer in a text, in their order, also those that give none: ``given`` tells."""
     shown = plain(text)
     lowered = lower(shown)
     found = []
@@ -214,9 +233,8 @@ def given(text: str, naming: Naming) -> bool:
     window = lower(plain(text[max(0, naming.start - _CLAUSE) : naming.start]))
     starts = [found.end() for found in _CLAUSE_START.finditer(window)]
     clause = window[starts[-1] :] if starts else window
-    if _ASSUMED.search(clause) or _ASSUMED_START.match(clause):
-        return False
-    if _CONDITION.match(clause) and not _CONCLUDED.search(clause):
+    supposed = _ASSUMED.search(clause) or _ASSUMED_START.match(clause) or _CONDITION.match(clause)
+    if supposed and not _CONCLUDED.search(clause, supposed.start() + 1):
         return False
     if naming.letters:
         return _TAKEN_BACK.match(lower(plain(text[naming.end : naming.end + _BEHIND]))) is None
@@ -237,6 +255,7 @@ def negated(text: str) -> bool:
 
 
 def _whole_word(lowered: str, start: int, end: int, word: str) -> bool:
+    """Whether a word that was found is none that is part of another word."""
     if _NO_SPACES.match(word):
         return True
     inside = start > 0 and lowered[start - 1].isalpha() and not _NO_SPACES.match(lowered[start - 1])
@@ -245,7 +264,8 @@ def _whole_word(lowered: str, start: int, end: int, word: str) -> bool:
 
 
 def _answer(shown: str, lowered: str, before: str, start: int, end: int) -> Naming | None:
-    if _WRONG_BEFORE.search(before):
+    """What a name of an answer names: ``Final answer: 5``, ``【答案】B``, ``die Antwort lautet 3,5``."""
+    if _WRONG_BEFORE.search(before) or _OTHER_BEFORE.search(before):
         return None
     link = _LINK.match(lowered, end)
     if link is None:
@@ -259,12 +279,17 @@ def _answer(shown: str, lowered: str, before: str, start: int, end: int) -> Nami
     if named == "none":
         if _OPENED.search(before) and link["close"]:  # 【答案】B
             return Naming(start, link.end(), "label")
+        if _HINDI_TAIL.match(lowered, end):
+            return Naming(start, end, "sentence")
+        if lowered.startswith(("故填", "应填"), start):
+            return Naming(start, link.end(), "sentence")
         if first and "**" in link["close"] and before.endswith("**"):  # **答案** 25 cm
             return Naming(start, link.end(), "label")
         if _VERB_FIRST.search(before):  # ist die richtige Antwort (D)
             return Naming(start, link.end(), "sentence")
         behind = _OPTION_BEHIND.match(shown, end)
-        if behind and final and _ENDS_CHOICE.match(shown, behind.end()):  # 答案B
+        alone = final or (first and not line.strip(_LINE_MARKS))
+        if alone and behind and _ENDS_CHOICE.match(shown, behind.end()):  # 答案B
             return Naming(start, behind.end("letters"), "option", behind["letters"])
         return None
     if named == "dash" and not (final or first):
@@ -274,25 +299,25 @@ def _answer(shown: str, lowered: str, before: str, start: int, end: int) -> Nami
 
 
 def _label(lowered: str, before: str, start: int, end: int) -> Naming | None:
+    """What a label names that is a name of an answer only at the beginning of a line: ``Result: 5``."""
     link = _LINK.match(lowered, end)
-    line = before.rpartition("\n")[2]
-    if (
-        link is None
-        or (len(line) > 24 and not _VERB_FIRST.search(before))
-        or (_LINE_BEFORE.match(line) is None and not _VERB_FIRST.search(before))
-        or (len(before) == _BEFORE and "\n" not in before)
-    ):
+    if link is None:
         return None
+    if link["be"] is not None and _FINAL_BEFORE.search(before):  # the final result is 5
+        return Naming(start, link.end(), "sentence")
     if link["none"] is not None and _VERB_FIRST.search(before):
         return Naming(start, link.end(), "sentence")
+    line = before.rpartition("\n")[2]
+    if len(line) > _SHORT_LINE or _LINE_BEFORE.match(line) is None:
+        return None
     if link["colon"] is not None or (_OPENED.search(before) and link["close"]):
-        return Naming(
-            start, link.end(), "label" if not lowered.startswith(("solution", "conclusion"), start) else "line"
-        )
+        loose = lowered.startswith(("solution", "conclusion"), start)
+        return Naming(start, link.end(), "line" if loose else "label")
     return None
 
 
 def _option(shown: str, lowered: str, before: str, start: int, end: int) -> Naming | None:
+    """The option that is named as the right one: ``the correct option is B``."""
     restricted = _RESTRICTED.match(shown, end)
     if restricted:
         return Naming(start, restricted.end("letters"), "option", restricted["letters"])
@@ -307,7 +332,7 @@ def _option(shown: str, lowered: str, before: str, start: int, end: int) -> Nami
     )
     line = before.rpartition("\n")[2]
     if not right and not (
-        link["colon"] is not None and not line.strip(" *_#>-") and lowered.startswith(("option", "choice"), start)
+        link["colon"] is not None and not line.strip(_LINE_MARKS) and lowered.startswith(("option", "choice"), start)
     ):
         return None
     behind = _OPTION_BEHIND.match(shown, link.end())
@@ -317,26 +342,14 @@ def _option(shown: str, lowered: str, before: str, start: int, end: int) -> Nami
 
 
 def _choice(shown: str, lowered: str, before: str, start: int, end: int, word: str) -> Naming | None:
-    han = word in ("选", "選")
-    han = han or word in ("选择", "選擇")
+    """The option that is chosen: ``故选B``, ``I would choose B``."""
+    han = word[0] in "选選"
     if han:
-        if before.endswith(_NOT_CHOSEN) or before.endswith(("不能", "不应", "不可", "不会", "不要", "若")):
+        if before.endswith(_NOT_CHOSEN):
             return None
-        more = re.compile("[择擇了]|出").match(shown, end)
-        end = more.end() if more else end
-        more = re.compile("的?(?:是|为|為)").match(shown, end)
-        end = more.end() if more else end
-    elif word in (
-        "choose",
-        "select",
-        "pick",
-        "go with",
-        "go for",
-        "opt for",
-        "answer with",
-        "answer",
-        "say",
-    ) and not _SUBJECT.search(before):
+        to_be = _CHOSEN_TO_BE.match(shown, end)
+        end = to_be.end() if to_be else end
+    elif word in _NEEDS_SUBJECT and not _SUBJECT.search(before):
         return None
     behind = _OPTION_BEHIND.match(shown, end)
     if behind is None or (han and not _ENDS_CHOICE.match(shown, behind.end())):
@@ -345,6 +358,7 @@ def _choice(shown: str, lowered: str, before: str, start: int, end: int, word: s
 
 
 def _verdict(shown: str, lowered: str, start: int, end: int, word: str) -> Naming | None:
+    """The option before a verdict: ``option C, the pancreas, is the correct answer``, ``B正确``."""
     window = shown[max(0, start - _BEFORE) : start]
     made = _MADE.search(window)
     found, said = made, None
@@ -363,9 +377,13 @@ def _verdict(shown: str, lowered: str, start: int, end: int, word: str) -> Namin
         bracket = said["said"].strip().endswith(("(", "（"))
         if said["be"] is None and (word in _ANSWER_WORDS or (not bracket and spaced and not _NO_COPULA.match(word))):
             return None
-        marked = found["option"] or "(" in found["open"] or ")" in found["close"]
-        if said["text"] and (not marked or refused(said["text"]) or _COPULA.search(said["text"])):
+        listed = bracket and (said["text"] or "").startswith((".", "．", ":", "：", "、"))  # A. 细胞膜（正确）
+        marked = found["option"] or "(" in found["open"] or ")" in found["close"] or listed
+        stated = not bracket and _COPULA.search(_QUOTED.sub("", said["text"] or "")) is not None
+        if said["text"] and (not marked or stated or refused(said["text"])):
             return None
+        if found["letters"] in _NUMERALS and (found["option"] or "").lower().startswith("statement"):
+            return None  # statement I is correct: a numeral, no option
         if not marked and _PLACE.search(lowered[max(0, at - 24) : at]):
             return None
         named = named or (

@@ -16,28 +16,43 @@ _MOST_MARKERS = 16  # tried from the last one back: a response with more of them
 CONDITIONAL = re.compile(rf"[\s*_]*+(?:{words('condition')})(?![^\W\d_]|$)", re.IGNORECASE)
 
 _ARRIVES = (
-    r"(?:corresponds?[ \t]to|correspond(?:s|ing)?[ \t](?:to|with)|match(?:es)?(?:[ \t]with)?|closest[ \t]to|consistent[ \t]with|agrees?[ \t]with|leads?[ \t]to"
-    r"|points?[ \t]to|equals?|(?:it|this|that|which|answer|these|value|result)(?:'s\b|[ \t](?:is|gives|means|suggests|indicates))|gives|yields|namely|i\.e\.,?|is|as|in|selects?|describes?|supports?"
-    r"|对应|對應|符合|与|與|和|即|就是|也就是|为|是|应为|应是|只有|接近|属于|选中|に|は|と|correspond à|entspricht|corresponde a|corrisponde a|соответствует)"
+    r"(?:correspond(?:s|ing)?[ \t](?:to|with)|match(?:es)?(?:[ \t]with)?|closest[ \t]to|consistent[ \t]with"
+    r"|agrees?[ \t]with|leads?[ \t]to|points?[ \t]to|equals?|gives|yields|namely|i\.e\.,?|is|as|in|selects?|describes?"
+    r"|supports?|(?:it|this|that|which|answer|these|value|result)(?:'s\b|[ \t](?:is|gives|means|suggests|indicates))"
+    r"|对应|對應|符合|与|與|和|即|就是|也就是|为|是|应为|应是|只有|接近|属于|选中|に|は|と"
+    r"|correspond à|entspricht|corresponde a|corrisponde a|соответствует)"
 )
-_WORD_FOR_OPTION = r"(?:the[ \t]|la[ \t]|a[ \t])?(?:answer[ \t])?(?:option|choice|statement|figure|graph|opción|opção|opzione|вариант|选项|選項|選択肢)(?:的|是|为)?"
+_OPTION_WORD = (
+    r"(?:the[ \t]|la[ \t]|a[ \t])?(?:answer[ \t])?"
+    r"(?:option|choice|statement|figure|graph|opción|opção|opzione|вариант|选项|選項|選択肢)(?:的|是|为)?"
+)
 _MARKUP = r"[ \t*_`$“\"「]*+"
-_LETTER = r"(?P<letter>[A-Z](?![A-Za-z0-9_'’]))"
-_END = r"(?:[.．:：、)）][ \t]*+[^\n。]{0,60})?[)）\]】*_`$”\"」]*+[ \t]*+(?:一致|相符|相同|对应|吻合|符合|选项|項|项|に該当します|に該当する|である|です)?[.。!！]?[ \t*_]*+$"
+_SAYS_SO = r"(?:一致|相符|相同|对应|吻合|符合|选项|項|项|に該当します|に該当する|である|です)?"
+_END = rf"(?:[.．:：、)）][ \t]*+[^\n。]{{0,60}})?[)）\]】*_`$”\"」]*+[ \t]*+{_SAYS_SO}[.。!！]?[ \t*_]*+$"
+_ALONE = r"[(（]?(?P<letter>[A-Z])(?![A-Za-z])[)）]?[*_`$]*+(?:选项|项|選項)?[.。]?[ \t]*+$"
 _ARRIVED = (
-    re.compile(rf"{_ARRIVES}[ \t:：]*+{_MARKUP}{_WORD_FOR_OPTION}[ \t:：]*+{_MARKUP}[(（\[]?{_LETTER}{_END}", re.IGNORECASE),
-    re.compile(rf"\b(?:is|are|equals|be|must be|est|ist|es|é|è)(?:[ \t:]|\*)++{_MARKUP}\((?P<letter>[A-Z])\)[*_`$]*+[.]?[ \t]*+$"),
-    re.compile(
-        rf"(?:^|[.。!！;；][ \t]*+|[,，][ \t]?)(?i:{words('so')})(?:[,，、:：]?[ \t]*+){_MARKUP}(?:(?i:option|choice)[ \t])?[(（]?"
-        rf"(?P<letter>[A-Z])[)）]?[*_`$]*+[.。]?[ \t]*+$"
+    re.compile(  # which corresponds to option C
+        rf"{_ARRIVES}[ \t:：]*+{_MARKUP}{_OPTION_WORD}[ \t:：]*+{_MARKUP}[(（\[]?"
+        rf"(?P<letter>[A-Z](?![A-Za-z0-9_'’])){_END}",
+        re.IGNORECASE,
     ),
-    re.compile(r"(?:应|就|应当|應|应该|也就)(?:为|是|選|选)[ \t]*+(?:选项)?[ \t]*+[(（]?(?P<letter>[A-Z])(?![A-Za-z])[)）]?(?:选项|项|選項)?[.。]?[ \t]*+$"),
-    re.compile(r",[ \t](?:which|that|and[ \t](?:that|this|it))[ \t]?(?:is|'s)[ \t][(]?(?P<letter>[A-Z])[)]?[.]?[ \t]*+$"),
-    re.compile(
-        r"\b(?:[Oo]nly[ \t])?(?:[Dd]escription[ \t]in[ \t])?(?:[Oo]ption|[Cc]hoice|[Ss]tatement|[Ff]igure|[Gg]raph)[ \t]\(?(?P<letter>[A-Z])\)?[ \t]"
-        r"(?:fits|matches|satisfies|works|remains|best|describes|agrees|is[ \t](?:the[ \t](?:only|one|best)|supported|consistent|left))\b[^\n]{0,80}$"
+    re.compile(  # the area is (D)
+        rf"\b(?:is|are|equals|be|est|ist|es|é|è)(?:[ \t:]|\*)++{_MARKUP}\((?P<letter>[A-Z])\)[*_`$]*+[.]?[ \t]*+$"
     ),
-)  # fmt: skip
+    re.compile(  # therefore, D
+        rf"(?:^|[.。!！;；][ \t]*+|[,，][ \t]?)(?i:{words('so')})(?:[,，、:：]?[ \t]*+)"
+        rf"{_MARKUP}(?:(?i:option|choice)[ \t])?{_ALONE}"
+    ),
+    re.compile(rf"(?:应|就|应当|應|应该|也就)(?:为|是|選|选)[ \t]*+(?:选项)?[ \t]*+{_ALONE}"),
+    re.compile(  # it must be D
+        rf"(?:^|[\s,])(?:[Ii]t|[Tt]his|[Tt]hat|which)(?:'s|[ \t](?:is|(?:must|would|should) be))[ \t]{_ALONE}"
+    ),
+    re.compile(  # the description in option B fits the picture
+        r"\b(?i:option|choice|statement|figure|graph)[ \t]\(?(?P<letter>[A-Z])\)?[ \t]"
+        r"(?:fits|matches|satisfies|works|remains|best|describes|agrees"
+        r"|is[ \t](?:the[ \t](?:only|one|best)|supported|consistent|left))\b[^\n]{0,80}$"
+    ),
+)
 
 
 def called_right(text: str) -> Found | None:
@@ -69,13 +84,15 @@ def arrived_at(text: str) -> Found | None:
 
 
 _POLITE = re.compile(
-    r"(?:let me know|i hope|hope this|feel free|please let|if you (?:have|need)|thank|note that you|希望|如有|如果您?还?有|祝)",
+    r"(?:let me know|i hope|hope this|feel free|please let|if you (?:have|need)|thank|note that you|希望"
+    r"|如有|如果您?还?有|祝)",
     re.IGNORECASE,
 )
 _RULE = re.compile(r"(?:[-*_=#~]{2,}+|[\s.。])++")
 _POLAR_REPLY = re.compile(
     r"(?:yes|no|true|false|是的|不是|不|没有|有|对|oui|non|ja|nein|sí|sim|não|да|нет)[,，.。;；](?!\d)", re.IGNORECASE
 )
+_MOST_LINES = 40  # in which the second option of a list stands, if the first line is its first
 _MOST_POLITE = 8  # lines at the end that are polite or empty of content
 _FULL_STOPS = tuple(".。．!！")
 _NO_CONTENT = frozenset(("```", "\\[", "\\]", "$$"))
@@ -139,7 +156,10 @@ def bare_lines(text: str) -> Found | None:
         or len("".join(lines[1:])) > 20
         or any(line.endswith(_FULL_STOPS) for line in lines[1:])
     )
-    if first is not None and explained and not (first.kind == "option" and _follows(first, bare_answer(lines[1]))):
+    listed = (
+        first is not None and first.label and any(_follows(first, bare_answer(line)) for line in lines[1:_MOST_LINES])
+    )
+    if first is not None and explained and not listed:
         return Found(finish(first.text), True, "the first line")
     return None
 
