@@ -16,9 +16,10 @@ from mmpr.answers.values.units import Unit
 DIGITS = r"(?:[1-9]\d{0,2}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}|\d{1,3}(?: \d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
 _HEAD = re.compile(
     rf"[-+]?\s?(?:(?:{DIGITS})(?:\s*+/\s*+(?:{DIGITS})|\s++\d++\s*+/\s*+\d+|\s*+(?:[*x×·]|\\times|\\cdot)\s*+10\s*+\^\s*+\{{?+\s*+-?\d++\s*+\}}?|[eE][-+]?\d+(?![A-Za-z]))?)"
-    r"(?:\s*+(?i:hundred|thousand|million|billion|trillion|dozen)\b|(?:[kKMBT]|mn|bn)(?![A-Za-z/^])|\s?[百千]?[万亿](?!能))*"
+    r"(?:\s*+(?i:hundred|thousand|million|billion|trillion|dozen)\b|(?:[kKMBT]|mn|bn)(?![A-Za-z/^])|\s?(?:[百千]?[万亿](?!能)|[百千](?=[{HAN_DIGITS}0-9]))(?:[{HAN_DIGITS}0-9]++[十百千]?+[万亿]?+)*+)*"
 )
 _SHORT_SCALE = re.compile(r"[kKMBT]$|mn$|bn$")
+_MONEY_SCALE = re.compile(r"(?<=\d)\s?([mbt])(?![A-Za-z])")  # £50m: metres are no money
 _PER = re.compile(r"(?:(?<!\s)\s++)?/\s*+(?=[a-z])|(?<!\s)\s++per\s++")
 _CURRENCY = re.compile(
     r"([-+]?+)\s*+(US\$|[$€£¥₹₩₽]|Rs\.?(?=\s*\d)|(?:USD|EUR|GBP|RMB|CNY|INR|JPY)(?=\s*\d))\s*+([-+]?+)\s*+(?=[\d.])"
@@ -44,7 +45,7 @@ _NO_NOUN = re.compile(
 _HAN_COUNTER = re.compile(
     r"[个個只隻条條张張本辆輛位名头頭匹朵棵支枝把件双雙次种種家座间間层層岁歲人架艘杯瓶碗块塊片颗顆根台元角分度倍]?[\u4e00-\u9fff]{0,8}"
 )
-_HAN_NO_NOUN = re.compile("[或和不到多几至以左约折成半第]|分之|次方|平方")
+_HAN_NO_NOUN = re.compile("[或和不到多几至以左约折成半第]|分之|次方|平方|角[形星]|边形")
 _HAN_MEASURE = re.compile("^[个個只隻条條张張本辆輛位名头頭匹朵棵支枝把件双雙次种種家座间間]")
 _HAN_RATE = re.compile(r"每(小时|分钟|秒)[行走跑]?([^每/]+)")
 _HAN_NUMERALS = re.compile(f"[{HAN_NUMERAL}]+")
@@ -151,6 +152,7 @@ def parse_quantity(text: str) -> Quantity | None:
 
 def _money(found: re.Match[str], text: str) -> Quantity | None:
     number, *per = _PER.split(text[found.end() :], maxsplit=1)
+    number = _MONEY_SCALE.sub(lambda scale: scale[1].upper(), number)
     rest = parse_quantity(number)
     name = units.CURRENCY_SIGNS.get(found[2], found[2])
     unit = units.parse_unit("/".join([name, *per]))
