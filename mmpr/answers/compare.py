@@ -54,12 +54,24 @@ _TYPOGRAPHY = re.compile(r"\\(?:left|right|displaystyle|!|,|;|:)|\s|\\ ")
 _LETTER = re.compile(r"[A-H]")
 _CANDIDATES = re.compile(r"(?<!\s)\s*+(?:,|;|、|\bor\b|\band\b|或者?|和)\s*+")
 _NEARLY = 0.9  # of the letters: a slip of the pen or of the reader
+_STEM = 5  # letters that two forms of a word share, at least
+_STEM_SHARE = 0.6
+_SYMBOL = re.compile(r"[A-Z][a-z]|[A-Z]{2,3}|(?=[A-Za-z]*(?:\d|[a-z][A-Z]|[A-Z][a-z]$))(?:[A-Z][a-z]?\d{0,3}){2,8}")
+_PLAIN_WORDS = re.compile(r"[a-z]{3,}+(?: [a-z]{3,}+)*+")
 _PHRASE_WORDS = 3  # without articles
 _PHRASE_CHARACTERS = 8  # in Chinese
 _PHRASE_LENGTH = 80
+_ASIDE = re.compile(r"([^()]{1,60}) \([^()]{1,60}\)")
+_DECIMAL_COMMA = re.compile(r"[-+]?\d{1,15},(?:\d{1,2}|\d{4,15})")
+_POLAR_STARTS = frozenset(word[0] for word in YES_NO_GOLD)
 _LONGEST_SENTENCE = 120
 _CALLED = re.compile(
-    r"\b(?:called|named|known as|belongs to|made by|written by|painted by) |叫做?|称为|属于", re.IGNORECASE
+    r"\b(?:called|named|known as|belongs to|(?:made|written|painted|taken|published|designed|directed|sung|sold) by) "
+    r"|叫做?|称为|属于",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(
+    r"\b(?:says?|reads?|written|titled|labell?ed|called|named|shows?|displays?)(?: as)?,? \"([^\"]{1,80})\""
 )
 _PROPER = re.compile(r"(?:[A-Z][\w'-]*+(?: (?:[a-z]{2,3} )?)?){1,4}")
 _COLOURS = frozenset(("red", "blue", "green", "yellow", "black", "white", "orange", "purple", "pink", "brown", "gray"))
@@ -69,7 +81,8 @@ _MANY = _NO_NUMBERS | {"cap", "minus", "matrix"}
 _KINDS = {"cup": "interval", "minus": "set", "seq": "set", "alt": "set"}
 _KINDS |= {kind: kind for kind in ("interval", "set", "tuple", "matrix")}
 _NOT_ANY = re.compile(
-    r"(?:there (?:are|were) )?no (?!.*(?:solution|root|answer|value)s)(?:[a-z]+ ){0,2}[a-z]+s(?: (?:in|on) .*)?",
+    r"(?:there (?:are|were) )?no (?!.*(?:solution|root|answer|value)s)(?:[a-z]+ ){0,2}"
+    r"(?:[a-z]+s|people|children|men|women|sheep|fish)(?: (?:in|on) .*)?",
     re.IGNORECASE,
 )
 
@@ -92,18 +105,28 @@ def compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> J
     May raise what ``prove`` raises.
     """
     judgement = _compare(answer, truth, raw, relaxed, prove)
-    if judgement.right is False and (doubt := _doubt(answer, truth)):
-        return judgement._replace(right=None, reason=doubt)
-    return judgement
+    if judgement.right is not False:
+        return judgement
+    doubt = _doubt(answer, truth)
+    aside = _ASIDE.fullmatch(answer) if doubt is None and answer.endswith(")") else None
+    if aside and _compare(aside[1], truth, aside[1], relaxed, prove).right is not False:
+        doubt = "the truth, and more in brackets"
+    return judgement._replace(right=None, reason=doubt) if doubt else judgement
 
 
 def _doubt(answer: str, truth: str) -> str | None:
     """Why an answer that was not found right need not be wrong; None when it differs from the truth."""
     if _LETTER.fullmatch(answer) and not _LETTER.fullmatch(truth):
         return "a letter, which may stand for an option"
+    value = parse_quantity(truth)
+    if (
+        value is not None
+        and _DECIMAL_COMMA.fullmatch(answer)
+        and parse_number(answer.replace(",", ".")) == value.number
+    ):
+        return "a list of two numbers, or a decimal comma"
     if _is_one_value(answer):
         return None
-    value = parse_quantity(truth)
     if value is not None and value.number is not None:
         if any(parse_number(word) == value.number for word in words(answer)):
             return "has the truth in it, among other things"
@@ -161,9 +184,9 @@ def _yes_no(answer: str, truth: str) -> Judgement:
 
 
 def _calendar(answer: str, truth: str) -> Judgement | None:
-    said = statement_of(answer)
     date = dates.parse_date(truth)
     if date is not None:
+        said = statement_of(answer)
         year = dates.parse_year(said)
         other = dates.parse_date(answer) or dates.parse_date(said) or ((year, None, None) if year else None)
         if other is None:
@@ -173,7 +196,7 @@ def _calendar(answer: str, truth: str) -> Judgement | None:
         return Judgement(None if dates.agree(date, other) else False, "date", f"{other} against {date}")
     time = dates.parse_time(truth)
     if time is not None:
-        have = dates.parse_time(answer) or dates.parse_time(said)
+        have = dates.parse_time(answer) or dates.parse_time(statement_of(answer))
         if have is None and parse_ratio(truth):
             return None  # 5:12 may be a ratio
         if have is not None:
@@ -186,7 +209,7 @@ def _calendar(answer: str, truth: str) -> Judgement | None:
     for parse in (dates.parse_day, dates.parse_month):
         named = parse(truth)
         if named is not None:
-            found = {parse(answer), parse(_ON.sub("", said))} - {None}
+            found = {parse(answer), parse(_ON.sub("", statement_of(answer)))} - {None}
             return Judgement(named in found if found else None, "date", "compared by name")
     return None
 
@@ -195,7 +218,7 @@ def _number(answer: str, truth: str, gold: Quantity, raw: str, relaxed: bool, pr
     name = "quantity" if gold.unit else "number"
     if (gold.year or parse_quantity(answer) is None) and (year := dates.parse_year(statement_of(answer))) is not None:
         return Judgement(year == gold.number, "number", "years")
-    if dates.parse_year(truth) is not None and (date := dates.parse_date(answer)) is not None and date[0] is not None:
+    if (date := dates.parse_date(answer)) is not None and date[0] is not None and dates.parse_year(truth) is not None:
         return Judgement(None if date[0] == gold.number else False, "number", "a date against a year")
     if gold.number == 0 and _NOT_ANY.fullmatch(answer):
         return Judgement(True, name, "none of them")
@@ -231,7 +254,7 @@ def _ratio_beside_number(answer: str, truth: str, prove: Prove) -> Judgement | N
     The same value is not yet the same answer, but options may leave only one that it can be.
     """
     for ratio, number in ((answer, truth), (truth, answer)):
-        parts = parse_ratio(ratio) if "to" not in ratio else None
+        parts = parse_ratio(ratio) if ":" in ratio or "比" in ratio else None
         value = ratio_value(parts) if parts else None
         other = parse_quantity(number) or expression_in_signs(number) if value is not None else None
         if value is not None and other is not None and other.unit is None and not other.noun:
@@ -392,9 +415,12 @@ def _text(answer: str, truth: str) -> Judgement:
 
 
 def _called(answer: str) -> str | None:
-    """The name behind "is called" and its like in a plain sentence; None for other texts."""
-    found = None if len(answer) > _LONGEST_SENTENCE or hedge(answer) else _CALLED.search(answer)
-    return peel(answer[found.end() :]) or None if found else None
+    """The name that a plain sentence gives: behind "is called" or quoted; else None."""
+    if len(answer) > _LONGEST_SENTENCE or len(sentences(answer)) > 1 or hedge(answer):
+        return None
+    found = _CALLED.search(answer)
+    said = _QUOTED.findall(answer) if answer.count('"') == 2 else [answer[found.end() :]] if found else []
+    return (peel(said[0]) or None) if said else None
 
 
 def _other_words(answer: str, truth: str, phrases: Sequence[str]) -> Judgement:
@@ -402,19 +428,48 @@ def _other_words(answer: str, truth: str, phrases: Sequence[str]) -> Judgement:
 
     A sentence may say the same in other words; it is wrong only when it says another name, colour or direction.
     """
-    if _is_one_value(answer) or polarity(answer) is not None:
+    if _is_one_value(answer) or (answer[:1].casefold() in _POLAR_STARTS and polarity(answer) is not None):
         return Judgement(None, "text", "a value, yes or no against a text")
     if contains_words(answer, truth) or contains_words(truth, answer):
         return Judgement(None, "text", "one is in the other")
-    spelling = Levenshtein.normalized_similarity(" ".join(words(answer)), " ".join(words(truth)))
-    if spelling >= _NEARLY and re.findall(r"\d+", answer) == re.findall(r"\d+", truth):
-        return Judgement(None, "text", "nearly the same letters")
+    if _akin(words(answer), words(truth)):
+        return Judgement(None, "text", "nearly the same words")
+    if _stands_for(answer, truth) or _stands_for(truth, answer):
+        return Judgement(None, "text", "a symbol or initials against words")
     if hedge(answer, truth, bounds=False) is None:
         if _is_phrase(answer, len(words(truth))):
             return Judgement(False, "text", "other words")
         if any(_of_one_sort(phrase, truth) for phrase in phrases):
             return Judgement(False, "text", "other words in a sentence")
     return Judgement(None, "text", "a sentence from which no short answer can be read")
+
+
+def _akin(one: Sequence[str], two: Sequence[str]) -> bool:
+    """Whether two texts have the same words in another order, a slip of the pen, or other endings of a word."""
+    if sorted(one) == sorted(two):
+        return True
+    left, right = " ".join(one), " ".join(two)
+    if re.findall(r"\d+", left) != re.findall(r"\d+", right):
+        return False
+    if Levenshtein.normalized_similarity(left, right) >= _NEARLY:
+        return True
+    few, many = (one, two) if len(one) < len(two) else (two, one)
+    return len(few) == 1 and any(
+        (common := _common_letters(few[0], word)) >= _STEM and common >= _STEM_SHARE * len(word) for word in many
+    )
+
+
+def _common_letters(one: str, two: str) -> int:
+    """With how many equal letters two words begin."""
+    return next((at for at, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
+
+
+def _stands_for(symbol: str, text: str) -> bool:
+    """Whether a symbol may stand for a text: a chemical formula or element for plain words, initials for a name."""
+    if not _SYMBOL.fullmatch(symbol):
+        return False
+    initials = "".join(word[0] for word in text.split(" ") if word[:1].isupper())
+    return _PLAIN_WORDS.fullmatch(text) is not None or (len(initials) > 1 and initials == symbol)
 
 
 def _is_phrase(text: str, wanted: int) -> bool:

@@ -22,7 +22,7 @@ def same_quantities(gold: Quantity, other: Quantity, prove: Prove, relaxed: bool
     numbers that are no years, as charts need it.
     """
     if not relaxed and other.loose and not gold.loose:
-        return _doubted(_agree(gold, other, prove, relaxed), "only about so much")
+        return _doubted(_agree(gold, other, prove, True), "only about so much")
     if gold.noun and other.noun and not _same_nouns(gold.noun, other.noun):
         nouns = f"of {' '.join(gold.noun)}, not of {' '.join(other.noun)}"
         return _doubted(_agree(gold, other, prove, relaxed), nouns)
@@ -38,7 +38,7 @@ def _agree(gold: Quantity, other: Quantity, prove: Prove, relaxed: bool) -> tupl
     left, right = gold.unit, other.unit
     if (left and other.noun) or (right and gold.noun):
         return _doubted(_verdict(gold.tree, other.tree, prove, relaxed, False), "a unit against a counted thing")
-    if units.PERCENT in (left, right) and left != right:
+    if units.PERCENT in (left, right) and left != right and units.PERCENT_POINT not in (left, right):
         return _same_percent(gold, other, prove, relaxed)
     if left is None or right is None or left == right:
         if (left or right) == units.DEGREE and left != right and _contains_pi(other.tree if left else gold.tree):
@@ -46,6 +46,8 @@ def _agree(gold: Quantity, other: Quantity, prove: Prove, relaxed: bool) -> tupl
         return _verdict(gold.tree, other.tree, prove, relaxed, gold.year)
     if {left, right} == {units.DEGREE, units.RADIAN}:
         return _verdict(_scaled(gold), _scaled(other), prove, relaxed, False)
+    if {left, right} == {units.PERCENT, units.PERCENT_POINT}:
+        return _doubted(_verdict(gold.tree, other.tree, prove, relaxed, False), "per cent against percentage points")
     is_rate = units.is_rate(left, right) or units.is_rate(right, left)  # $5 per pound against $5
     if not is_rate and not units.compatible(left, right):
         return False, "units of different kinds"

@@ -38,8 +38,8 @@ def judge(prediction: str, gold: str, choices: Sequence[str], rule: str, prove: 
         return Judgement(equal, "exact", "identical" if equal else "not identical")
     if rule in STRUCTURED:
         return STRUCTURED[rule](prediction, gold, lambda answer, truth: judge(answer, truth, (), "default", prove))
-    prediction = _DECIMAL_COMMA.sub(".", _without_stray_marks(_final(prediction)))
-    truth = peel(_DECIMAL_COMMA.sub(".", _final(gold) if len(gold) > 200 or "boxed" in gold else gold))
+    prediction = _plain(_final(prediction))
+    truth = peel(_plain(_final(gold) if len(gold) > 200 or "boxed" in gold else gold))
     answer = peel(prediction)
     if not answer:
         return Judgement(False, "none", "nothing in it")
@@ -69,6 +69,13 @@ def _final(text: str) -> str:
         found = boxed_answer(text) if "boxed" in text else None
         return extract(text) or found or text
     return text
+
+
+def _plain(text: str) -> str:
+    """A text with a point for LaTeX's decimal comma, and without math delimiters that open or close nothing."""
+    if "{,}" in text:
+        text = _DECIMAL_COMMA.sub(".", text)
+    return _without_stray_marks(text) if "$" in text or "\\" in text else text
 
 
 def _without_stray_marks(text: str) -> str:

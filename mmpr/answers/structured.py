@@ -95,7 +95,7 @@ def _json(answer: str, truth: str, judge: Judge) -> Judgement:
 
 def _same_fields(have: Any, gold: Any, judge: Judge, where: str) -> tuple[bool | None, str]:
     if isinstance(gold, (dict, list)) and type(have) is not type(gold):
-        return False, f"{where} is of another kind"
+        return None, f"{where} is of another kind"
     if isinstance(gold, (dict, list)):
         keys = list(gold) if isinstance(gold, dict) else list(range(len(gold)))
         if isinstance(gold, list) and len(have) != len(gold):
@@ -108,7 +108,7 @@ def _same_fields(have: Any, gold: Any, judge: Judge, where: str) -> tuple[bool |
         wrong = next((one for one in found if one[0] is False), None)
         return wrong or next((one for one in found if one[0] is None), None) or doubt or (True, "the same fields")
     if isinstance(have, (dict, list)):
-        return False, f"{where} is of another kind"
+        return None, f"{where} is of another kind"
     if None in (have, gold) or isinstance(gold, bool) or isinstance(have, bool):
         return have is gold, f"{where}: {have} against {gold}"
     right, _, reason = judge(str(have), str(gold))

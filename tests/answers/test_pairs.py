@@ -43,6 +43,12 @@ def test_pairs(kind):
     assert not wrong, "\n".join(map(str, wrong))
 
 
+@pytest.mark.parametrize(("kind", "share"), [("option", 0.95), ("written", 0.95), ("doubt", 0.95), ("held_back", 0.95)])
+def test_wrong_answers_stay_usable(kind, share):
+    wrong = [pair for pair in PAIRS if pair["kind"] == kind and pair["label"] is False]
+    assert sum(_verdict(pair).status == "incorrect" for pair in wrong) >= share * len(wrong)
+
+
 def test_table_is_wide_enough():
     counts = Counter(pair["kind"] for pair in PAIRS)
     assert len(PAIRS) >= 1_500

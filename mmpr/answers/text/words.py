@@ -120,9 +120,10 @@ def contains_words(text: str, part: str) -> bool:
     """Whether the words of ``part`` stand in a text next to each other; Chinese characters anywhere in it."""
     if _HAN.search(part):
         return "".join(words(part)) in "".join(words(text))
-    return _within(words(part), words(text)) or _within(
-        _LETTERS.findall(part.casefold()), _LETTERS.findall(text.casefold())
-    )
+    if _within(words(part), words(text)):
+        return True
+    letters = _LETTERS.findall(part.casefold())  # as they are written: "New York City" has a short name
+    return len(letters) > 1 and _within(letters, _LETTERS.findall(text.casefold()))
 
 
 def _within(want: Sequence[str], have: Sequence[str]) -> bool:

@@ -124,11 +124,9 @@ def _only_quantity(text: str, bare: bool) -> Quantity | None:
         return parse_quantity(text)
     if not (_VERB.search(text) or "\u4e00" <= text[0] <= "\u9fff"):
         return parse_quantity(text)
-    found = [
-        one
-        for one in _MENTION.finditer(text)
-        if one.group().lower() != "one" or not _THE_ONE.search(text, 0, one.end())
-    ]
+    found = list(_MENTION.finditer(text))
+    if len(found) > 1:  # "the tallest one" is no number beside another
+        found = [one for one in found if not _THE_ONE.search(text, 0, one.end())]
     if len(found) != 1:
         return None
     start, end = found[0].span()

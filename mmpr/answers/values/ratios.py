@@ -38,7 +38,9 @@ def ratio_value(parts: tuple[str, ...]) -> Fraction | None:
 def same_proportions(one: tuple[str, ...], two: tuple[str, ...]) -> bool:
     """Whether two ratios are multiples of each other: ``10:24`` of ``5:12``."""
     left, right = [[Fraction(part) for part in parts] for parts in (one, two)]
-    return len(left) == len(right) and all(a * right[0] == b * left[0] for a, b in zip(left, right, strict=True))
+    if len(left) != len(right) or not sum(left) or not sum(right):
+        return False
+    return all(a * sum(right) == b * sum(left) for a, b in zip(left, right, strict=True))
 
 
 def parse_ratio_of_expressions(text: str) -> list[Tree] | None:

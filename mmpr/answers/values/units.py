@@ -170,6 +170,7 @@ _LOWER |= {name: _NAMES[name] for name in ("km", "kg", "cm", "lbs", "hrs", "min"
 _SPACED = {name.replace("-", " ").lower(): name for name in _NAMES if "-" in name}
 
 PERCENT = _NAMES["%"]
+PERCENT_POINT = _NAMES["pp"]
 DEGREE = _NAMES["°"]
 RADIAN = _NAMES["rad"]
 CURRENCY_SIGNS: dict[str, str] = {"US$": "$", "Rs.": "Rs"} | {sign: sign for sign in (*"$€£¥₹₩₽", "Rs")}
