@@ -148,7 +148,7 @@ def choose(answer: str, truth: str, options: Sequence[str], rule: str, same_opti
     asked = options or rule == "multiple_choice" or compact or _TRUE_LETTERS.fullmatch(truth)
     several = letters(truth) if asked and exact is None else None
     if several is not None and known.find(truth) is None:
-        judgement = _choose_several(answer, several)
+        judgement = _choose_several(answer, several, known)
         unread = judgement.right is None and compact and not (options or rule == "multiple_choice")
         return None if unread else judgement
     want, want_text = _truth_letter(truth, exact, known)
@@ -165,6 +165,8 @@ def choose(answer: str, truth: str, options: Sequence[str], rule: str, same_opti
         right: bool | None = known.first(want) in names
         if right and (choice.doubt or len(names) > 1):
             right = None
+        elif not right and exact is not None and known.first(exact) in names:
+            right = None  # a truth that is a letter and the text of another option
         return Judgement(right, "multiple_choice", f"{choice.doubt or listed} against {want}")
     if is_refusal(answer):
         return Judgement(False, "refusal", "says that there is no answer")
@@ -174,11 +176,16 @@ def choose(answer: str, truth: str, options: Sequence[str], rule: str, same_opti
     return Judgement(False if differs else None, "multiple_choice", "no option" if differs else "perhaps an option")
 
 
-def _choose_several(answer: str, several: frozenset[str]) -> Judgement:
+def _choose_several(answer: str, several: frozenset[str], options: _Options) -> Judgement:
+    """Judge letters against those of a truth with several; the texts of options count as their letters."""
     found = letters(answer) or letters(statement_of(answer))
     one = letter(answer)
-    if found is None and one is not None:
-        found = frozenset(one)
+    both = letter_and_text(answer) if found is None and one is None else None
+    if one is not None or both is not None:
+        found = found or frozenset(one or (both[0] if both else ""))
+    parts = [options.find(part) for part in _CANDIDATES.split(answer)] if found is None else []
+    if parts and None not in parts:
+        found = frozenset(part for part in parts if part)
     if found is None:
         return Judgement(None, "multiple_choice", f"no letters, wanted {_listed(several)}")
     return Judgement(found == several, "multiple_choice", f"letters {_listed(found)}, wanted {_listed(several)}")

@@ -56,8 +56,18 @@ _CANDIDATES = re.compile(r"(?<!\s)\s*+(?:,|;|、|\bor\b|\band\b|或者?|和)\s*+
 _NEARLY = 0.9  # of the letters: a slip of the pen or of the reader
 _STEM = 5  # letters that two forms of a word share, at least
 _STEM_SHARE = 0.6
-_SYMBOL = re.compile(r"[A-Z][a-z]|[A-Z]{2,3}|(?=[A-Za-z]*(?:\d|[a-z][A-Z]|[A-Z][a-z]$))(?:[A-Z][a-z]?\d{0,3}){2,8}")
-_PLAIN_WORDS = re.compile(r"[a-z]{3,}+(?: [a-z]{3,}+)*+")
+_SYMBOL = re.compile(
+    r"[A-Z][a-z]|[A-Z][a-z]?\d{1,2}|[A-Z]{2,3}|(?=[A-Za-z]*(?:\d|[a-z][A-Z]|[A-Z][a-z]$))(?:[A-Z][a-z]?\d{0,3}){2,8}"
+)
+_PLAIN_WORDS = re.compile(r"[a-z]{3,}+(?: [a-z]{3,}+)*+|[\u4e00-\u9fff]{1,8}")
+_HAN_SENSES = {"没有": "不", "无": "不", "非": "不"} | dict.fromkeys(("增大", "变大", "增加", "上升", "升高"), "增")
+_HAN_SENSES |= dict.fromkeys(("减小", "变小", "减少", "下降", "降低"), "减") | {
+    "变化": "变",
+    "实数解": "解",
+    "实根": "解",
+}
+_HAN_SENSE = re.compile("|".join(_HAN_SENSES))
+"""Chinese words that mean the same in answers, which is not enough to be right."""
 _PHRASE_WORDS = 3  # without articles
 _PHRASE_CHARACTERS = 8  # in Chinese
 _PHRASE_LENGTH = 80
@@ -73,7 +83,7 @@ _CALLED = re.compile(
 _QUOTED = re.compile(
     r"\b(?:says?|reads?|written|titled|labell?ed|called|named|shows?|displays?)(?: as)?,? \"([^\"]{1,80})\""
 )
-_PROPER = re.compile(r"(?:[A-Z][\w'-]*+(?: (?:[a-z]{2,3} )?)?){1,4}")
+_PROPER = re.compile(r"(?:[A-Z][\w'.-]*+(?: (?:[a-z]{2,3} )?)?){1,4}")
 _COLOURS = frozenset(("red", "blue", "green", "yellow", "black", "white", "orange", "purple", "pink", "brown", "gray"))
 _DIRECTIONS = frozenset(("left", "right", "top", "bottom", "front", "back", "north", "south", "east", "west"))
 _NO_NUMBERS = frozenset(("set", "seq", "tuple", "list", "alt", "interval", "cup", "rel", "pm"))
@@ -118,13 +128,10 @@ def _doubt(answer: str, truth: str) -> str | None:
     """Why an answer that was not found right need not be wrong; None when it differs from the truth."""
     if _LETTER.fullmatch(answer) and not _LETTER.fullmatch(truth):
         return "a letter, which may stand for an option"
+    for listed, number in ((answer, truth), (truth, answer)):
+        if _DECIMAL_COMMA.fullmatch(listed) and parse_number(listed.replace(",", ".")) == parse_number(number):
+            return "a list of two numbers, or a decimal comma"
     value = parse_quantity(truth)
-    if (
-        value is not None
-        and _DECIMAL_COMMA.fullmatch(answer)
-        and parse_number(answer.replace(",", ".")) == value.number
-    ):
-        return "a list of two numbers, or a decimal comma"
     if _is_one_value(answer):
         return None
     if value is not None and value.number is not None:
@@ -332,6 +339,8 @@ def _expression(answer: str, truth: str, gold: Quantity, raw: str, relaxed: bool
             return Judgement(True, name, "equal")
         if rounds(valued(gold).tree, valued(other).tree):
             return Judgement(None, name, "equal when rounded")
+        if other.tree[0] == "alt" and same(gold.tree, ("set", *other.tree[1:]), prove):
+            return Judgement(None, name, "either against both")
         return Judgement(False, name, "not equal")
     right, reason = same_quantities(valued(gold), valued(other), prove, relaxed)
     return Judgement(right, name, reason)
@@ -364,8 +373,10 @@ def _list(answer: str, truth: str, relaxed: bool, prove: Prove) -> Judgement | N
         gold, other = parse_expression(truth), parse_expression(answer) or parse_expression(statement_of(answer))
         plain = not any(_has_unit(item) for item in (*want, *(split_list(answer) or ())))
         if gold and other and plain:
-            equal = same(gold.tree, other.tree, prove)
-            return Judgement(equal, "list", "the same values" if equal else "other values")
+            if same(gold.tree, other.tree, prove):
+                return Judgement(True, "list", "the same values")
+            either = other.tree[0] == "alt" and same(gold.tree, ("set", *other.tree[1:]), prove)
+            return Judgement(None if either else False, "list", "either against both" if either else "other values")
     if (not _NUMERIC.search(truth) or _SPELT.search(truth)) and same_text(truth, answer):
         return Judgement(True, "list", "the same text")
     have = split_list(answer) or split_list(statement_of(answer)) or split_list(peel(without_scene(answer)))
@@ -437,7 +448,7 @@ def _other_words(answer: str, truth: str, phrases: Sequence[str]) -> Judgement:
     if _stands_for(answer, truth) or _stands_for(truth, answer):
         return Judgement(None, "text", "a symbol or initials against words")
     if hedge(answer, truth, bounds=False) is None:
-        if _is_phrase(answer, len(words(truth))):
+        if _is_phrase(answer, len(words(truth))) or _of_one_sort(answer, truth):
             return Judgement(False, "text", "other words")
         if any(_of_one_sort(phrase, truth) for phrase in phrases):
             return Judgement(False, "text", "other words in a sentence")
@@ -446,7 +457,7 @@ def _other_words(answer: str, truth: str, phrases: Sequence[str]) -> Judgement:
 
 def _akin(one: Sequence[str], two: Sequence[str]) -> bool:
     """Whether two texts have the same words in another order, a slip of the pen, or other endings of a word."""
-    if sorted(one) == sorted(two):
+    if sorted(one) == sorted(two) or _senses(one) == _senses(two):
         return True
     left, right = " ".join(one), " ".join(two)
     if re.findall(r"\d+", left) != re.findall(r"\d+", right):
@@ -459,6 +470,10 @@ def _akin(one: Sequence[str], two: Sequence[str]) -> bool:
     )
 
 
+def _senses(found: Sequence[str]) -> str:
+    return _HAN_SENSE.sub(lambda word: _HAN_SENSES[word.group()], " ".join(found))
+
+
 def _common_letters(one: str, two: str) -> int:
     """With how many equal letters two words begin."""
     return next((at for at, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
@@ -466,7 +481,7 @@ def _common_letters(one: str, two: str) -> int:
 
 def _stands_for(symbol: str, text: str) -> bool:
     """Whether a symbol may stand for a text: a chemical formula or element for plain words, initials for a name."""
-    if not _SYMBOL.fullmatch(symbol):
+    if not _SYMBOL.fullmatch(symbol.replace("_", "")):
         return False
     initials = "".join(word[0] for word in text.split(" ") if word[:1].isupper())
     return _PLAIN_WORDS.fullmatch(text) is not None or (len(initials) > 1 and initials == symbol)
@@ -477,6 +492,8 @@ def _is_phrase(text: str, wanted: int) -> bool:
     have = words(text)
     if not text.isascii() and len(have) == 1:  # Chinese
         return len(text) <= _PHRASE_CHARACTERS
+    if " " not in text and len(text) <= _PHRASE_LENGTH:
+        return True
     return len(have) <= max(_PHRASE_WORDS, wanted) and len(text) <= _PHRASE_LENGTH and predicate(text) is None
 
 

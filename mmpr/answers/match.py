@@ -165,7 +165,7 @@ def _match(prediction: str, gold: str, choices: tuple[str, ...], rule: str) -> V
     status: Status = "incorrect"
     if judgement.right is None:
         status = "unsure"
-    elif judgement.comparator == "none" or is_refusal(readable):
+    elif judgement.comparator == "none" or (judgement.comparator != "multiple_choice" and is_refusal(readable)):
         status = "unparseable"
     return Verdict(status, readable, judgement.comparator, judgement.reason)
 

@@ -12,6 +12,7 @@ from mmpr.answers.values.expressions import expression_in_signs, parse_expressio
 from mmpr.answers.values.quantities import DIGITS, Quantity, parse_quantity
 
 _EQUATED = re.compile(r"[\d\s.,+*/×÷()=$%-]+|[A-Za-z][A-Za-z' ]*|[\u4e00-\u9fff]{1,8}")
+_NAME = re.compile(r"[A-Za-z]\w{0,3}")
 _SO = re.compile(r", (?:so|thus|therefore|hence)(?: that)?,? ")
 _WORD_NUMBERS = "|".join(sorted(NUMBER_WORDS - {"second", "half", "quarter"}, key=len, reverse=True))
 _MENTION = re.compile(
@@ -82,10 +83,14 @@ def quantity_said(answer: str, truth: str = "") -> Quantity | str | None:
     quantity = parse_quantity(answer)
     if quantity is not None:
         return quantity
+    left, equals, right = answer.rpartition("=")
+    if equals and _NAME.fullmatch(left.strip()):  # F = 10 N is 10 newtons, not 10 times N
+        quantity = parse_quantity(right.strip())
+        if quantity is not None:
+            return quantity
     expression = expression_in_signs(answer)
     if expression is not None:
         return valued(expression)
-    left, equals, right = answer.rpartition("=")
     if equals and not set("<>≤≥≠≈") & set(answer) and hedge(answer, truth) is None and _EQUATED.fullmatch(left):
         quantity = parse_quantity(right.strip())
         if quantity is not None:
