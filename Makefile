@@ -18,7 +18,7 @@ DEV      := $(VENV)/.installed-dev
 SITE     := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build-mmpr report train evaluate prove demo-model scale torture fuzz test test-fast test-install check-gpu-lock lint docs \
+.PHONY: help setup build-mmpr report train evaluate prove demo-model scale torture harsh fuzz test test-fast test-install check-gpu-lock lint docs \
 	format clean
 
 help:  ## list the targets
@@ -62,11 +62,14 @@ check-gpu-lock:  ## install locks/gpu.txt into a folder that goes again, import 
 test: $(RUNTIME) $(DEV)  ## run the whole suite
 	@$(PY) -m pytest $(ARGS)
 
-test-fast: $(RUNTIME) $(DEV)  ## run the quick tests: those without Ray, vLLM or a browser
-	@$(PY) -m pytest -m "not slow and not ray and not vllm and not browser" $(ARGS)
+test-fast: $(RUNTIME) $(DEV)  ## run the quick tests on two cores: those without Ray, vLLM or a browser
+	@$(PY) -m pytest -n 2 --dist loadfile -m "not slow and not ray and not vllm and not browser" $(ARGS)
 
 torture: $(RUNTIME)  ## builds under 200 faults on a cluster of namespaces, and the proof (Linux, root; ARGS=--short)
 	@$(PY) -m benchmarks.torture $(ARGS)
+
+harsh: $(RUNTIME)  ## builds on machines that lack memory, files, locks, a clock ... (Linux, best as root; 10 minutes)
+	@$(PY) -m benchmarks.harsh $(ARGS)
 
 lint: $(RUNTIME) $(DEV)  ## ruff and mypy
 	@$(PY) -m ruff check .

@@ -94,6 +94,11 @@ def dry_run(plan: Plan) -> None:
     for line in expected:
         for reason, (many, first) in line.reasons.items():
             print(printable(f"rejected {line.source}: {many:,} x {reason}, first {first.id}: {first.detail}"))
+    if marked := sum(line.with_control_tokens for line in expected):
+        print(
+            f"control  {marked:,} of the questions hold control tokens of the model; they will be dropped when they "
+            "are asked (control_tokens)"
+        )
     engine = recipe.engine
     most_tokens = sum(line.responses for line in expected) * recipe.sampling.max_tokens
     print(printable(f"model    {recipe.model.path} (revision {plan.model.revision})"))
@@ -140,7 +145,7 @@ def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName 
     shown = os.path.relpath(out) if out.is_relative_to(Path.cwd()) else str(out)
     if (out / REPORT).exists():
         print(f"report    {shown}/{REPORT}")
-    print(f"dataset   {shown}: pairs/ to train on, heldout/ to evaluate with, README.md the card")
+    print(f"dataset   {shown}: pairs/ to train on, heldout/ to evaluate with, README.md describes it")
     print(f"next      {_next_command(plan, shown)}")
     return manifest
 
@@ -167,7 +172,8 @@ def run_stages(plan: Plan, out: Path, state: Build, runner: RunnerName = "ray") 
     if not left:
         return
     if len(left.to_sample) < len(train):
-        print(f"going on: {len(train) - len(left.to_sample)} of {len(train)} units are sampled", file=sys.stderr)
+        done = len(train) - len(left.to_sample)
+        print(f"resuming: {done} of {len(train)} units were sampled before", file=sys.stderr)
     with start_runner(runner, out / "logs" / "ray.log") as running:
         running.run(Job(plan.recipe, out, plan.model.revision), plan.model.path, left)
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmpr.config import Recipe
+from mmpr.config.small_files import read_small
+from mmpr.engine.control_tokens import ROLES, control_tokens
 from mmpr.errors import MmprError
 
 _SETTINGS = ("*.json", "*.jinja", "*.txt", "*.model")  # of model, tokenizer, chat template and picture processor
 _SAMPLED_BYTES, _SAMPLES = 1 << 20, 16
+_MOST_TOKENIZER_BYTES, _MOST_TEMPLATE_BYTES = 64 << 20, 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,41 @@ def find_model(recipe: Recipe) -> FoundModel:
         small = {file for pattern in _SETTINGS for file in folder.glob(pattern)}
         return FoundModel(str(folder), f"sha256:{hash_files([*sorted(small), *weights])}")
     return FoundModel(model.path, hub_revision(model.path, model.revision))
+
+
+def control_tokens_at_hand(model: FoundModel) -> frozenset[str] | None:
+    """The control tokens of a model (``mmpr.engine.control_tokens``) by its files, without running any of its code.
+
+    None when its tokenizer is not in this machine's folders, or is of another kind.
+    """
+    try:
+        tokenizer = _json_at_hand(model, "tokenizer.json")
+        settings = _json_at_hand(model, "tokenizer_config.json")
+        templates = [settings.get("chat_template"), _json_at_hand(model, "chat_template.json").get("chat_template")]
+        if (jinja := _at_hand(model, "chat_template.jinja")) is not None:
+            templates.append(read_small(jinja, _MOST_TEMPLATE_BYTES).decode("utf-8"))
+        special = [str(token["content"]) for token in tokenizer["added_tokens"] if token["special"]]
+        named = [settings.get(f"{role}_token") for role in ROLES]
+        roles = [token["content"] if isinstance(token, dict) else token for token in named]
+        return control_tokens(special, roles, "\n".join(str(template) for template in templates if template))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _json_at_hand(model: FoundModel, name: str) -> dict[str, Any]:
+    """A JSON file of a model; empty when it is not here."""
+    path = _at_hand(model, name)
+    return {} if path is None else dict(json.loads(read_small(path, _MOST_TOKENIZER_BYTES)))
+
+
+def _at_hand(model: FoundModel, name: str) -> Path | None:
+    """A file of a model on this machine: in its folder, or among the hub's downloads."""
+    if Path(model.path).is_absolute():
+        return path if (path := Path(model.path) / name).is_file() else None
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(model.path, name, revision=model.revision)
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def hash_files(files: list[Path]) -> str:

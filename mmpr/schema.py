@@ -18,6 +18,9 @@ Rule = Literal["default", "relaxed", "anls", "exact", "multiple_choice", "vqa", 
 RULES: tuple[Rule, ...] = get_args(Rule)
 Method = Literal["correctness", "format", "dropout"]
 
+ANSWERED = ("stop", "length")
+"""Why an answer ends: by itself, or cut at the limit of tokens. What ends for another reason is no answer."""
+
 IMAGE_MARK = "<image>"
 """Where a picture stands in a question's text; a question has exactly one for each of its images."""
 
@@ -71,7 +74,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One sampled answer. ``finish_reason`` is ``stop``, ``length`` (truncated) or what the engine says."""
+    """One sampled answer. ``finish_reason`` is ``stop``, or ``length`` for a truncated one (``ANSWERED``)."""
 
     text: str
     seed: int
@@ -125,7 +128,7 @@ class Verdict:
 
     ``answer`` is the extracted final answer (None when there is no clear one), ``comparator`` names what decided
     (``number``, ``multiple_choice``, ...), ``reason`` tells a person why. Only ``incorrect`` and ``unparseable``
-    may ever be rejected; ``timeout`` and ``error`` mean that nobody knows.
+    may ever be rejected; ``unsure`` (it may be right), ``timeout`` and ``error`` mean that nobody knows.
     """
 
     status: Status

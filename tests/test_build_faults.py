@@ -43,6 +43,7 @@ POISON = {
     "hang": "engine_timeout",
     "refuse": "engine_refused",
     "short": "engine_short",
+    "error": "engine_error",
 }
 """What the replay engine is told to do over a question, and the reason under which the question is then dropped.
 
@@ -149,6 +150,7 @@ def test_killing_engine_actors_again_and_again_loses_and_repeats_nothing(recipe,
     assert process.returncode == 0, output
     assert kills >= 3
     assert "(raylet)" not in output  # what Ray says of it is in its log
+    assert output.count("note: a process of Ray died") == 1
     assert "raylet" in (out / "logs" / "ray.log").read_text()
     check(out)
     assert contents(out) == undisturbed
@@ -186,7 +188,7 @@ def test_poisoned_questions_cost_their_own_responses_and_nothing_else(recipe, un
     assert sorted(rejects.values()) == sorted(POISON.values())
     differing = {name for name, digest in contents(out).items() if digest != undisturbed.get(name)}
     last = {name.rsplit("/", 1)[1] for name in differing if not name.startswith("rejects/")}
-    assert last == {"part-00030-of-00031.parquet"}
+    assert last == {"part-00030-of-00032.parquet", "part-00031-of-00032.parquet"}  # those of the poisoned questions
     rollouts = [row for path in sorted((out / "rollouts").iterdir()) for row in read_rows(path, Rollout)]
     assert len(rollouts) == 150
     assert not {rollout.id for rollout in rollouts} & set(rejects)

@@ -235,6 +235,12 @@ FAULTS = [
     ("rollouts", Rollout, lambda row: [row, row], "stands there twice"),
     ("rollouts", Rollout, lambda row: replace(row, responses=row.responses[:-1]), "7 responses, the recipe asks for 8"),
     ("rollouts", Rollout, lambda row: replace(row, responses=row.responses[::-1]), "other seeds than the recipe's"),
+    (
+        "rollouts",
+        Rollout,
+        lambda row: first_response(row, finish_reason="error"),
+        "is no answer (finish_reason 'error')",
+    ),
     ("rejects", Reject, lambda row: [], "the rows add up to"),
 ]
 
@@ -257,19 +263,25 @@ def test_planted_faults_are_found_though_all_checksums_fit(
     assert "; " in told.splitlines()[0]
 
 
-def test_a_truncated_response_is_never_chosen(scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    spoilt: list[str] = []
+@pytest.mark.parametrize("side", ["chosen", "rejected"])
+def test_a_truncated_response_is_in_no_pair(side: str, scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spoilt: dict[str, set[int]] = {}
 
     def truncated(row: Any) -> Any:
-        if spoilt and row.id != spoilt[0]:
+        if isinstance(row, PreferenceRow) and not spoilt:
+            spoilt[row.id] = {row.responses[getattr(pair, side)].sample for pair in row.pairs}
+        if row.id not in spoilt:
             return None
-        spoilt.append(row.id)
-        return replace(row, responses=tuple(replace(item, finish_reason="length") for item in row.responses))
+        samples = [getattr(item, "sample", place) for place, item in enumerate(row.responses)]
+        cut = ["length" if sample in spoilt[row.id] else "stop" for sample in samples]
+        return replace(
+            row, responses=tuple(replace(r, finish_reason=how) for r, how in zip(row.responses, cut, strict=True))
+        )
 
     rewrite(scratch, "pairs", PreferenceRow, closed(truncated))
     rewrite(scratch, "rollouts", Rollout, truncated)
     assert main([str(scratch), "--verify"]) == 1
-    assert "its chosen response is truncated" in capsys.readouterr().out
+    assert f"its {side} response is truncated" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from mmpr.cli import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 LOCKS = ROOT / "locks"
@@ -174,3 +177,19 @@ def test_a_lock_holds_what_the_project_declares(locks: list[str], extras: list[s
         if version is None or not need.specifier.contains(version, prereleases=True):
             lacking.append(f"{need}: {version}")
     assert not lacking
+
+
+def test_the_image_leaves_out_what_git_leaves_out() -> None:
+    """There was no Docker to build it with: this is what can be known of it here."""
+    ignored = {line.removeprefix("**/").rstrip("/") for line in (ROOT / ".dockerignore").read_text().split()}
+    assert ignored == {line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split()} | {".git"}
+
+
+def test_the_image_runs_a_command_that_there_is_as_nobody() -> None:
+    lines = dict(line.split(" ", 1) for line in (ROOT / "Dockerfile").read_text().splitlines() if line[:1].isupper())
+    command, recipe, *rest = json.loads(lines["CMD"])
+    assert command in COMMANDS
+    assert (ROOT / "pipelines" / f"{recipe}.yaml").is_file()
+    assert rest == ["--out", f"/data/{recipe}"]
+    assert lines["USER"] == "12345:12345"
+    assert Path(*json.loads(lines["ENTRYPOINT"])).relative_to("/mmpr") == Path(".venv/bin/mmpr")

@@ -11,7 +11,7 @@ import pytest
 
 from mmpr.config import Recipe, parse_recipe
 from mmpr.errors import MmprError
-from mmpr.models import find_model
+from mmpr.models import FoundModel, control_tokens_at_hand, find_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -133,3 +133,25 @@ def test_without_the_hub_the_downloads_are_asked(monkeypatch: pytest.MonkeyPatch
 def test_a_name_that_is_none() -> None:
     with pytest.raises(MmprError, match=r"write \./a/b/c/d"):
         find_model(recipe_of("a/b/c/d"))
+
+
+def test_control_tokens_are_read_from_files_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    demo = Path(__file__).resolve().parent.parent / "data" / "demo_model"
+    found = control_tokens_at_hand(FoundModel(str(demo), "any"))
+    assert found is not None
+    assert found >= {"<|im_start|>", "<end_of_utterance>", "<|endoftext|>", "<image>", "<fake_token_around_image>"}
+
+    def cached(name: str, file: str, revision: str) -> str | None:
+        """As the hub's client finds a file among its downloads."""
+        return str(demo / file) if (demo / file).exists() else None
+
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", cached)
+    assert control_tokens_at_hand(FoundModel("some/model", COMMIT)) == found
+    monkeypatch.undo()
+    assert control_tokens_at_hand(FoundModel("some/model", COMMIT)) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"added_tokens": [1]}', '{"added_tokens": {"a": 1}}', "[" * 200_000])
+def test_a_strange_tokenizer_has_no_control_tokens_at_hand(text: str, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text(text)
+    assert control_tokens_at_hand(FoundModel(str(tmp_path), "any")) is None

@@ -73,14 +73,19 @@ def sample(out: Path, count: int, seed: int = 0) -> list[Line]:
 
 
 def compare(lines: Sequence[Line], judge: Callable[[str, str], bool] | None) -> list[Line]:
-    """The lines with Math-Verify's verdict, disagreements first, then by comparator and status."""
+    """The lines with Math-Verify's verdict, disagreements first, then the unsure, then by comparator and status."""
     told = [
         replace(line, math_verify="correct" if judge(line.answer, line.gold) else "incorrect")
         if judge is not None and line.answer
         else line
         for line in lines
     ]
-    return sorted(told, key=lambda line: (not line.disagrees, line.comparator, line.status, line.id, line.response))
+    return sorted(
+        told,
+        key=lambda line: (
+            not line.disagrees, line.status != "unsure", line.comparator, line.status, line.id, line.response
+        ),
+    )  # fmt: skip
 
 
 def math_verify() -> Callable[[str, str], bool] | None:

@@ -14,7 +14,7 @@ from dataclasses import astuple
 from typing import Any
 
 from mmpr.answers import processes
-from mmpr.answers.extract import extract
+from mmpr.answers.extract import find_answer
 from mmpr.answers.match import entails, match
 from mmpr.answers.processes import DiedError, LateError
 from mmpr.schema import Verdict
@@ -34,18 +34,22 @@ _processes = processes.Processes(__name__, MAX_PROCESSES)
 def judge_responses(
     responses: Sequence[str], form: str | None, truth: str, choices: Sequence[str], rule: str
 ) -> list[Verdict]:
-    """The verdict on each response to one question; one without a clear final answer is ``unparseable``.
+    """The verdict on each response to one question.
 
-    ``form`` is as for ``extract``, the rest as for ``match``.
+    One that names no final answer is ``unparseable``, one that may name one is ``unsure``. ``form`` is as for
+    ``extract``, the rest as for ``match``.
     """
     said = _ask("judge", responses, form=form, truth=truth, choices=list(choices), rule=rule)
     return [_failed(item) if isinstance(item, Exception) else Verdict(*item) for item in said]
 
 
 def extract_answers(responses: Sequence[str], form: str | None) -> list[str | Verdict | None]:
-    """The final answer in each response (``extract``), or the verdict on one that could not be searched."""
+    """The final answer in each response; None: none is named. A verdict where nobody can tell."""
     said = _ask("extract", responses, form=form)
-    return [_failed(item) if isinstance(item, Exception) else item for item in said]
+    return [
+        _failed(item) if isinstance(item, Exception) else Verdict(*item) if isinstance(item, list) else item
+        for item in said
+    ]
 
 
 def entailments(pairs: Sequence[tuple[str, str]], choices: Sequence[str]) -> list[bool | None]:
@@ -60,10 +64,12 @@ def _ask(call: str, items: Sequence[Any], **rest: Any) -> list[Any]:
     end = time.monotonic() + QUESTION_S
     one_by_one = False
     while len(said) < len(items):
+        waited = time.monotonic()
         try:
             with _processes.lend() as process:
                 asked = {"call": call, "items": items[len(said) :], "one_by_one": one_by_one, **rest}
                 process.send(json.dumps(asked, default=str).encode())
+                end += time.monotonic() - waited  # a process that starts costs the question nothing
                 while len(said) < len(items):
                     left = end - time.monotonic()
                     if left <= 0:
@@ -96,12 +102,14 @@ def _answer(request: str) -> Iterable[str]:
 def _one(asked: dict[str, Any], item: Any) -> Any:
     if asked["call"] == "entails":
         return entails(item[0], item[1], choices=asked["choices"] or None)
-    answer = extract(item, asked["form"])
+    found = find_answer(item, asked["form"])
+    if not found.sure:
+        return astuple(Verdict("unsure", found.answer, "extract", found.why))
     if asked["call"] == "extract":
-        return answer
-    if answer is None:
+        return found.answer
+    if found.answer is None:
         return astuple(NO_ANSWER)
-    return astuple(match(answer, asked["truth"], choices=asked["choices"] or None, rule=asked["rule"]))
+    return astuple(match(found.answer, asked["truth"], choices=asked["choices"] or None, rule=asked["rule"]))
 
 
 def serve() -> None:

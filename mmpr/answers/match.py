@@ -139,9 +139,8 @@ def _match(prediction: str, gold: str, choices: tuple[str, ...], rule: str) -> V
         if found is None:
             return Verdict("unparseable", None, "none", f"no final answer in {len(answer)} characters")
         answer = found
-    elif rule not in STRUCTURED and (
-        "\n" in answer or "</think>" in answer
-    ):  # a response: its marked answer, or what follows the reasoning
+    elif rule not in STRUCTURED and ("\n" in answer or "</think>" in answer):
+        # a response: its marked answer, or what follows the reasoning
         answer = extract(answer) or answer.rpartition("</think>")[2]
     readable = clean(answer)
     if readable is None:

@@ -18,6 +18,7 @@ from mmpr.pipeline.plan import read_build
 from mmpr.pipeline.progress import Steps
 from mmpr.pipeline.stages import judge_rollout
 from mmpr.schema import (
+    ANSWERED,
     IMAGE_MARK,
     RULES,
     Completion,
@@ -181,7 +182,7 @@ def _rejected(out: Path, stage: str, unit: Unit) -> set[str]:
 
 
 def _samples(rollout: Rollout, settings: _Settings) -> Iterator[str]:
-    """What is wrong with the number or the seeds of a question's responses, if anything."""
+    """What is wrong with a question's responses: their number, their seeds, why they ended."""
     want = settings.samples.get(rollout.source, 0)
     if len(rollout.responses) != want:
         yield f"has {len(rollout.responses)} responses, the recipe asks for {want}"
@@ -190,6 +191,8 @@ def _samples(rollout: Rollout, settings: _Settings) -> Iterator[str]:
         for place, response in enumerate(rollout.responses)
     ):
         yield "has responses of other seeds than the recipe's"
+    for reason in sorted({response.finish_reason for response in rollout.responses} - {*ANSWERED}):
+        yield f"has a response that is no answer (finish_reason {reason!r})"
 
 
 def _answers(
@@ -314,8 +317,9 @@ def _judged(
         ]
     for place, pair in enumerate(row.pairs):
         what = _dropout(row, pair) if question.answer is None else _correctness(pair, statuses)
-        if not what and row.responses[pair.chosen].finish_reason != "stop":
-            what = "its chosen response is truncated"
+        for side in ("chosen", "rejected"):
+            if not what and row.responses[getattr(pair, side)].finish_reason != "stop":
+                what = f"its {side} response is truncated"
         if what:
             yield Problem("", f"pair {place}: {what}", _REJUDGE if statuses else _REPAIR)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
 import shutil
@@ -18,6 +19,8 @@ INTERRUPTED = 130
 RULE_HELP = "an answer rule of your own: function(answer, truth, choices) -> True, False, or None where it cannot tell"
 RUNNERS = ("ray", "local")
 RUNNER_HELP = "local: one engine in this process, without Ray, to debug with (default: ray)"
+NEEDED = ("_ctypes", "_sqlite3", "_bz2", "_lzma")
+"""Modules that mmpr's packages import, and that a Python built from source lacks where their libraries were missing."""
 KEPT = "stopped; what is finished is kept, and the same command goes on"
 
 
@@ -32,6 +35,9 @@ def run_command(work: Callable[[], int | None], stopped: str = KEPT) -> int:
         os.getcwd()
     except OSError as error:
         print(f"error: the working directory: {error.strerror}; change to one that is there", file=sys.stderr)
+        return 1
+    if lacking := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
+        print(f"error: this Python was built without {', '.join(lacking)}; use another one", file=sys.stderr)
         return 1
     try:
         return work() or 0

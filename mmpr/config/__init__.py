@@ -10,12 +10,12 @@ from mmpr.config.recipe import (
     ModelSpec,
     PythonSource,
     Recipe,
-    SamplingSpec,
     SourceSpec,
     TableSource,
     load_recipe,
     parse_recipe,
 )
+from mmpr.config.sampling import SamplingSpec, later_settings
 from mmpr.config.settings import Part, fingerprint, parse_settings, read_yaml
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "SourceSpec",
     "TableSource",
     "fingerprint",
+    "later_settings",
     "load_recipe",
     "parse_recipe",
     "parse_settings",

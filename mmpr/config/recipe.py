@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
 
+from mmpr.config.sampling import SamplingSpec
 from mmpr.config.settings import Part, parse_settings, read_yaml
 from mmpr.extension import NO_EXTENSIONS, Extensions, check_rules
 from mmpr.resources import find_pipeline
@@ -47,16 +48,6 @@ class EngineSpec(Part):
     units_in_flight: int = Field(4, ge=1, description="units that one actor works on at once")
     request_timeout_s: float = Field(1800.0, gt=0, description="longer than all samples of a question may ever take")
     args: dict[str, Any] = Field(default_factory=dict)
-
-
-class SamplingSpec(Part):
-    """How answers are drawn (paper, section 3.1: 32 samples at temperature 1.0)."""
-
-    samples: int = Field(32, ge=1, le=1024)
-    temperature: float = Field(1.0, ge=0)
-    top_p: float = Field(1.0, gt=0, le=1)
-    top_k: int = Field(0, ge=0, description="0: all tokens")
-    max_tokens: int = Field(4096, ge=1)
 
 
 class DropoutVariant(Part):

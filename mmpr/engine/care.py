@@ -4,13 +4,15 @@
 
 ``Careful`` knows from the records of engines that died (``mmpr.engine.lives``) whom to be careful with. ``Watched``
 writes such a record, and ends what takes too long. A request that can do harm costs the build at most its own
-responses: it becomes a RowError (``engine_killed``, ``engine_timeout``), the rest of its unit goes on.
+responses: it becomes a RowError (``engine_killed``, ``engine_timeout``), the rest of its unit goes on. An answer that
+the engine broke off for a reason of its own is none: its question is asked again, and then given up (``engine_error``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import faulthandler
+from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 from mmpr.engine.lives import MOST_DEATHS_ALONE, History, Life
 from mmpr.engine.request import Engine, Reply, Request
 from mmpr.errors import EngineDeadError, RowError
+from mmpr.schema import ANSWERED
 
 HARMLESS = Request("What is 1 + 1?", (), 1, 0)
 """What an engine that works can be asked: one that dies over it, or hangs, is itself the cause."""
@@ -32,7 +35,7 @@ _SLICES = 10  # of the time that an answer may take
 
 
 class Careful:
-    """The engine as a unit sees it: what fails is asked once more, suspects alone."""
+    """The engine as a unit sees it: what fails is asked once more, suspects alone, and every reply is whole."""
 
     def __init__(self, engine: Engine, history: History) -> None:
         self._engine, self._history = engine, history
@@ -42,6 +45,10 @@ class Careful:
         """See ``Engine.generate``.
 
         What failed is asked once more before its RowError is raised; what took too long among others, alone.
+
+        Raises:
+            RowError: also when engines died over it (``engine_killed``), when samples are missing (``engine_short``),
+                and when the engine broke some off (``engine_error``).
         """
         deaths = self._history.deaths_alone(request)
         if deaths is not None:
@@ -51,7 +58,9 @@ class Careful:
         failures = 0
         while True:
             try:
-                return await self._engine.generate(request)
+                reply = await self._engine.generate(request)
+                _check_answered(request, reply)
+                return reply
             except RowError as error:
                 failures += 1
                 in_company = error.reason == _TIMEOUT and not request.caution
@@ -65,8 +74,17 @@ class Careful:
         return self._engine.token_ends(text)
 
 
+def _check_answered(request: Request, reply: Reply) -> None:
+    """Refuse a reply that lacks a sample, or has one that is no answer (``ANSWERED``)."""
+    if len(reply.responses) != request.samples:
+        raise RowError("engine_short", f"asked for {request.samples} samples, got {len(reply.responses)}")
+    if failed := Counter(one.finish_reason for one in reply.responses if one.finish_reason not in ANSWERED):
+        ended = ", ".join(f"{by} with {reason!r}" for reason, by in sorted(failed.items()))
+        raise RowError("engine_error", f"of {request.samples} samples the engine ended {ended}")
+
+
 class Watched:
-    """An engine whose requests are on record, end in time, and are answered in full."""
+    """An engine whose requests are on record and end in time."""
 
     def __init__(self, engine: Engine, life: Life, timeout_s: float) -> None:
         self._engine, self._life, self._timeout_s = engine, life, timeout_s
@@ -78,8 +96,7 @@ class Watched:
         """See ``Engine.generate``.
 
         Raises:
-            RowError: also when the request took too long though the engine works (``engine_timeout``), and when
-                samples are missing (``engine_short``).
+            RowError: also when the request took too long though the engine works (``engine_timeout``).
             EngineDeadError: also when the engine answers nobody any more.
         """
         if request.caution and not self._answered:
@@ -92,8 +109,6 @@ class Watched:
                 await self._ask_harmless()
             self._end(request)
             raise RowError(_TIMEOUT, f"took more than {self._timeout_s:g} s (engine.request_timeout_s)") from None
-        if len(reply.responses) != request.samples:
-            raise RowError("engine_short", f"asked for {request.samples} samples, got {len(reply.responses)}")
         return reply
 
     def token_ends(self, text: str) -> list[int]:

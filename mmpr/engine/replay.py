@@ -27,12 +27,12 @@ from mmpr.errors import EngineDeadError, RowError
 from mmpr.prompts import without_images
 from mmpr.schema import Response, content_id
 
-KINDS = ("kill", "die", "hang", "freeze", "block", "refuse", "short")
+KINDS = ("kill", "die", "hang", "freeze", "block", "refuse", "short", "error")
 """What can happen to a request.
 
 ``kill``: the process is killed; ``die``: the engine dies and the process sees it; ``hang``: this request is never
 answered; ``freeze``: from here on none is; ``block``: the process stands still; ``refuse``: an error for this request;
-``short``: a sample is missing.
+``short``: a sample is missing; ``error``: the engine breaks the last sample off.
 """
 
 LENGTH_SIGMA = 0.78
@@ -75,7 +75,11 @@ class ReplayEngine:
             time.sleep(_FOR_EVER_S)
         if fault == "refuse":
             raise RowError("engine_refused", "the replay engine was told to refuse this")
-        return replace(reply, responses=responses[1:]) if fault == "short" else reply
+        if fault == "short":
+            return replace(reply, responses=responses[1:])
+        if fault == "error":
+            return replace(reply, responses=(*responses[:-1], Response("", responses[-1].seed, "error", 0)))
+        return reply
 
     def token_ends(self, text: str) -> list[int]:
         """One token a character."""

@@ -45,7 +45,8 @@ class Engine(Protocol):
         """Draw ``request.samples`` responses.
 
         Raises:
-            RowError: the engine refuses this request (prompt too long, picture it cannot take); others go on.
+            RowError: the engine refuses this request (prompt too long, picture it cannot take, a control token in the
+                prompt); others go on.
             EngineDeadError: nothing works any more.
         """
         ...

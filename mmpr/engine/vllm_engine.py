@@ -12,14 +12,19 @@ import itertools
 import os
 import sys
 import time
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from PIL import Image
 
-from mmpr.config import Recipe
+from mmpr.config import Recipe, SamplingSpec
+from mmpr.engine.control_tokens import ROLES, check_prompt, control_tokens
 from mmpr.engine.lives import last_words
 from mmpr.engine.request import Reply, Request
+from mmpr.engine.start_budget import see_that_it_ends
 from mmpr.errors import EngineDeadError, EngineStartError, RowError
 from mmpr.prompts import to_messages
 from mmpr.schema import Response
@@ -48,37 +53,35 @@ class VllmEngine:
         try:
             from vllm import SamplingParams
             from vllm.engine.arg_utils import AsyncEngineArgs
-            from vllm.renderers import ChatParams
             from vllm.sampling_params import RequestOutputKind
             from vllm.v1.engine.async_llm import AsyncLLM
 
+            self._sampling_params = partial(SamplingParams.from_optional, output_kind=RequestOutputKind.FINAL_ONLY)
+            most = max(recipe.samples(source.name) for source in recipe.sources)
+            self._sampling_params(n=most, **sampling_args(recipe.sampling))  # what vLLM does not take, it says here
             args = AsyncEngineArgs(enable_log_requests=False, **engine_args(recipe, model_path))
             self._engine: Any = AsyncLLM.from_engine_args(args)
         except Exception as error:  # whatever goes wrong, the user needs the engine's own words
             raise EngineStartError(_start_message(error, log)) from error
         self.samples_at_once: int = self._engine.vllm_config.scheduler_config.max_num_seqs
         self._tokenizer: Any = self._engine.get_tokenizer()
-        self._chat_params = ChatParams
-        self._sampling_params = SamplingParams
-        self._only_final = RequestOutputKind.FINAL_ONLY
+        self._control_tokens = _control_tokens(self._tokenizer, self._engine.renderer.model_config)
+        renderer = self._engine.renderer
+        steps = {
+            "chat template": lambda text: renderer.render_messages(to_messages(text), chat_params()),
+            "tokenizer": self._tokenizer.encode,
+        }
+        see_that_it_ends(model_path, steps)
 
     async def generate(self, request: Request) -> Reply:
         """Draw all samples of a request; see ``Engine.generate``."""
         from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
 
-        sampling = self._recipe.sampling
-        params = self._sampling_params(
-            n=request.samples,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            top_k=sampling.top_k,
-            max_tokens=sampling.max_tokens,
-            seed=request.seed,
-            output_kind=self._only_final,
-        )
-        final = None
+        check_prompt(request.prompt, self._control_tokens)
+        params = self._sampling_params(n=request.samples, seed=request.seed, **sampling_args(self._recipe.sampling))
+        prompt = final = None
         try:
-            prompt = await self._render(request)
+            prompt = await render(self._engine.renderer, request)
             async for output in self._engine.generate(prompt, params, f"mmpr-{next(self._serial)}"):
                 final = output
         except VllmDeadError as error:
@@ -86,6 +89,7 @@ class VllmEngine:
         except Exception as error:  # a request of any data can fail in any way; the others must go on
             if self._engine.errored:
                 raise EngineDeadError("vLLM's engine process died") from error
+            self._forget_pictures(prompt)
             raise RowError("engine_refused", _one_line(error)) from error
         if final is None:
             return Reply((), prompt_tokens=0)
@@ -113,36 +117,85 @@ class VllmEngine:
             ends.append(last)
         return ends
 
-    async def _render(self, request: Request) -> Any:
-        """The request in the model's chat format, tokenized, with its pictures processed."""
-        renderer = self._engine.renderer
-        pictures = await asyncio.to_thread(lambda: [_open(image) for image in request.images])
-        messages = to_messages(request.prompt)
-        remaining = iter(pictures)
-        for part in messages[0]["content"]:
-            if part["type"] == "image":
-                part.update(type="image_pil", image_pil=next(remaining))
-        chat = self._chat_params(
-            chat_template_kwargs={"add_generation_prompt": True, "tokenize": False},
-            mm_processor_kwargs=dict(request.processor) or None,
-        )
-        _, prompt = await renderer.render_messages_async(messages, chat)
-        prompt["prompt"] += request.prefix
-        if request.processor:
-            prompt["mm_processor_kwargs"] = dict(request.processor)
-        params = renderer.default_chat_tok_params
-        (tokens,) = await renderer.tokenize_prompts_async([prompt], params)
-        return await renderer.process_for_engine_async(tokens, time.time(), tok_params=params)
+    def _forget_pictures(self, prompt: Any) -> None:
+        """Forget that the engine has the pictures of a request that it refused.
+
+        It may never have got them, and would end later requests for the same pictures with ``error``.
+        """
+        cache = self._engine.renderer.mm_processor_cache
+        if prompt is not None and cache is not None:
+            for hashes in prompt.get("mm_hashes", {}).values():
+                for one in hashes:
+                    cache.invalidate(one)
+
+
+async def render(renderer: Any, request: Request) -> Any:
+    """A request in the model's chat format, tokenized, with its pictures processed: what vLLM's engine takes.
+
+    ``renderer`` is vLLM's. Special tokens are added by the tokenizer only where the chat template has not written the
+    beginning of sequence itself: many tokenizers would put a second one before it.
+    """
+    pictures = await asyncio.to_thread(lambda: [_open(image) for image in request.images])
+    messages = to_messages(request.prompt)
+    remaining = iter(pictures)
+    for part in messages[0]["content"]:
+        if part["type"] == "image":
+            part.update(type="image_pil", image_pil=next(remaining))
+    _, prompt = await renderer.render_messages_async(messages, chat_params(request.processor))
+    prompt["prompt"] += request.prefix
+    if request.processor:
+        prompt["mm_processor_kwargs"] = dict(request.processor)
+    params = renderer.default_chat_tok_params
+    begins = renderer.get_tokenizer().bos_token
+    if begins and prompt["prompt"].startswith(begins):
+        params = params.with_kwargs(add_special_tokens=False)
+    (tokens,) = await renderer.tokenize_prompts_async([prompt], params)
+    return await renderer.process_for_engine_async(tokens, time.time(), tok_params=params)
+
+
+def chat_params(processor: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    """How vLLM applies a chat template, with arguments of the picture processor."""
+    from vllm.renderers import ChatParams
+
+    return ChatParams(
+        chat_template_kwargs={"add_generation_prompt": True, "tokenize": False},
+        mm_processor_kwargs=dict(processor) or None,
+    )
+
+
+def _control_tokens(tokenizer: Any, config: Any) -> frozenset[str]:
+    """The control tokens of a model, by its tokenizer and chat template."""
+    from vllm.renderers.hf import resolve_chat_template
+
+    template = resolve_chat_template(tokenizer, chat_template=None, tools=None, model_config=config) or ""
+    added = getattr(tokenizer, "added_tokens_decoder", {})  # Mistral's own tokenizers have none
+    special = [str(token) for token in added.values() if token.special] or tokenizer.all_special_tokens
+    roles = [getattr(tokenizer, f"{role}_token", None) for role in ROLES]
+    return control_tokens(special, roles, template)
+
+
+def sampling_args(sampling: SamplingSpec) -> dict[str, Any]:
+    """Arguments of vLLM's ``SamplingParams.from_optional``, without those of a single request."""
+    from vllm.sampling_params import StructuredOutputsParams
+
+    # Special tokens that stay are not to be parted by spaces, which slow tokenizers would do.
+    spaces = {"spaces_between_special_tokens": sampling.skip_special_tokens}
+    args = spaces | sampling.model_dump(mode="json", exclude={"samples", "args"}) | sampling.args
+    if isinstance(args.get("structured_outputs"), dict):
+        args["structured_outputs"] = StructuredOutputsParams(**args["structured_outputs"])
+    return args
 
 
 def engine_args(recipe: Recipe, model_path: str) -> dict[str, Any]:
-    """Arguments of vLLM's engine: the recipe's ``engine.args`` over our defaults."""
+    """Arguments of vLLM's engine: the recipe's ``engine.args`` over our defaults, some of which are for CPUs alone."""
     from vllm.platforms import current_platform
 
     engine, model = recipe.engine, recipe.model
     defaults: dict[str, Any] = {
         "disable_log_stats": True,
         "limit_mm_per_prompt": {"image": recipe.images.max_per_question, "video": 0, "audio": 0},
+        # Of chat templates that take plain text: pictures stay where the question has them, not all before it.
+        "interleave_mm_strings": True,
     }
     if engine.tensor_parallel_size > 1:
         # Ray has already given this actor its GPUs; vLLM's own processes share them out.
@@ -158,7 +211,7 @@ def engine_args(recipe: Recipe, model_path: str) -> dict[str, Any]:
         # engine would die. So prompts are read whole.
         defaults["enable_chunked_prefill"] = False
         defaults["max_num_batched_tokens"] = max(_CPU_BATCHED_TOKENS, engine.args.get("max_model_len", 0))
-    return {
+    args = {
         **defaults,
         **engine.args,
         "model": model_path,
@@ -166,6 +219,22 @@ def engine_args(recipe: Recipe, model_path: str) -> dict[str, Any]:
         "trust_remote_code": model.trust_remote_code,
         "tensor_parallel_size": engine.tensor_parallel_size,
     }
+    if current_platform.is_cpu() and "enable_prefix_caching" not in engine.args and _is_hybrid(args):
+        # vLLM keeps the state of such layers for later prompts only where it may read prompts in parts.
+        args["enable_prefix_caching"] = False
+        print(
+            "mmpr: prefix caching is off (engine.args.enable_prefix_caching): this model has layers with a running "
+            "state, which vLLM cannot keep for other prompts on a CPU",
+            flush=True,
+        )
+    return args
+
+
+def _is_hybrid(args: dict[str, Any]) -> bool:
+    """Whether some of a model's layers have a running state instead of attention (Qwen3.5, LFM2)."""
+    from vllm.engine.arg_utils import AsyncEngineArgs
+
+    return bool(AsyncEngineArgs(**args).create_model_config().is_hybrid)
 
 
 def _open(image: bytes) -> Image.Image:

@@ -39,6 +39,8 @@ _ENGINE_ARGS = (
     *("dtype", "enforce_eager", "gpu_memory_utilization", "kv_cache_memory_bytes", "max_model_len"),
     *("max_num_batched_tokens", "max_num_seqs"),
 )
+# Where an answer ends, and what of it becomes text: the model is scored on such answers as it was sampled for.
+_SAMPLING = ("max_tokens", "stop", "stop_token_ids", "skip_special_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +155,8 @@ def _build(path: Path, word: str) -> QuestionSource:
         recipe = read_object(path / PLAN)["recipe"]
         engine = {key: recipe["engine"][key] for key in _ENGINE if key in recipe["engine"]}
         engine["args"] = {key: value for key, value in recipe["engine"]["args"].items() if key in _ENGINE_ARGS}
-        settings = {"engine": engine, "sampling": {"max_tokens": recipe["sampling"]["max_tokens"]}}
-        settings["images"] = recipe["images"]
+        sampling = {key: recipe["sampling"][key] for key in _SAMPLING if key in recipe["sampling"]}
+        settings = {"engine": engine, "sampling": sampling, "images": recipe["images"]}
         return QuestionSource(_slug(recipe["name"]), word, path, list(recipe["heldout"]), settings, is_build=True)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise OutputError(f"{path / PLAN}: is damaged ({error!r})") from None

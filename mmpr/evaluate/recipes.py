@@ -159,7 +159,7 @@ def _planned_run(
         "model": found.revision,
         "engine": recipe.engine.type,
         "seed": recipe.seed,
-        "sampling": tree["sampling"],
+        "sampling": recipe.sampling.identity(),
         "sources": {
             spec.name: {
                 "rule": spec.rule,

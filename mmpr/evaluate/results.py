@@ -12,14 +12,16 @@ from mmpr.schema import Question, Response, Verdict
 class Answered:
     """A question (without its pictures) and a model's responses to it.
 
-    ``responses`` are all samples, none when the engine refused the question. ``verdicts`` has the matcher's verdict on
-    each response; it is empty for a question without a truth. ``style`` is how the question was asked.
+    ``responses`` are all samples, none when the engine refused the question, or when it ``failed``: then nobody knows
+    what the model would have said. ``verdicts`` has the matcher's verdict on each response; it is empty for a question
+    without a truth. ``style`` is how the question was asked.
     """
 
     question: Question
     responses: tuple[Response, ...]
     verdicts: tuple[Verdict, ...]
     style: str = "reason"
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class Scores:
 
     Shares are in [0, 1], None where there was nothing to measure. ``accuracy`` is the mean over questions of the share
     of right samples, ``low`` and ``high`` its 95 % interval. Questions that the engine refused (``unanswered``) and
-    samples that could not be judged in time (``undecided``) count as wrong. ``pass_at`` is (k, pass@k).
+    samples that could not be judged in time (``undecided``) count as wrong. Questions over which the engine failed
+    (``failed``: it died, hung or broke off) count among ``questions`` only. ``pass_at`` is (k, pass@k).
     ``unparseable``, ``truncated`` (by the token limit), ``repetition`` (repeats itself over and over) and
     ``mean_tokens`` are over samples.
     """
@@ -70,6 +73,7 @@ class Scores:
     mean_tokens: float | None
     undecided: int
     unanswered: int
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,21 +29,29 @@ from mmpr.evaluate.results import (
 )
 from mmpr.evaluate.store import Run, finished_runs
 from mmpr.report.measure.text_checks import loops
-from mmpr.schema import Question, Rollout, Verdicts, content_id
-from mmpr.storage.shards import Unit, shard, write_json
+from mmpr.schema import Question, Reject, Rollout, Verdicts, content_id
+from mmpr.storage.counts import UNKNOWN
+from mmpr.storage.shards import Unit, rejects_shard, shard, write_json
 from mmpr.storage.tables import read_rows
 
 EXAMPLES = 48
 """Questions whose scores differ that are named for each two models."""
 
-_COUNTED = ("drawn", "correct", "unparseable", "undecided", "truncated", "looping", "tokens")
+_COUNTED = ("drawn", "correct", "unparseable", "undecided", "truncated", "looping", "tokens", "failed")
+
+_OF_THE_MODEL = ("engine_refused", "control_tokens")
+"""Why a question has no responses although the engine works: the model cannot take it, which counts as wrong.
+
+All other reasons are failures of the engine, which tell nothing of the model.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class RunCounts:
     """The counts of a run: one entry for each question with a truth, in the order of the questions.
 
-    ``samples`` responses were asked for each; ``counts`` (Q, 7) has a column for each of ``_COUNTED``.
+    ``samples`` responses were asked for each; ``counts`` (Q, 8) has a column for each of ``_COUNTED``. ``failed`` is 1
+    for a question that the engine failed to answer.
     """
 
     ids: tuple[str, ...]
@@ -55,6 +63,11 @@ class RunCounts:
     def column(self, name: str) -> Ints:
         """One of the counts (Q,)."""
         return self.counts[:, _COUNTED.index(name)]
+
+    def answered(self, at: Ints) -> Ints:
+        """Of the questions at the positions ``at`` (N,), those that the engine did not fail."""
+        kept: Ints = at[self.column("failed")[at] == 0]
+        return kept
 
     def groups(self) -> Iterator[tuple[GroupBy, str, str, Ints]]:
         """(by, source, kind, positions of its questions): all, then each source, then each kind of a source."""
@@ -82,6 +95,7 @@ def unit_answers(run: Run, unit: Unit) -> Iterator[Answered]:
     """The questions of one unit, with their responses and verdicts."""
     rollouts = {row.id: row for row in read_rows(shard(run.folder, "sample", unit), Rollout)}
     verdicts = {row.id: row for row in read_rows(shard(run.folder, "verify", unit), Verdicts)}
+    failures = _failures(run, unit)
     for question in read_rows(shard(run.stored.folder, "ingest", unit), Question, without=("images",)):
         rollout, judged = rollouts.get(question.id), verdicts.get(question.id)
         yield Answered(
@@ -89,7 +103,15 @@ def unit_answers(run: Run, unit: Unit) -> Iterator[Answered]:
             rollout.responses if rollout else (),
             judged.verdicts if judged else (),
             run.about["style"],
+            failed=question.id in failures,
         )
+
+
+def _failures(run: Run, unit: Unit) -> set[str]:
+    """Ids of the questions of a unit that the engine failed to answer."""
+    path = rejects_shard(run.folder, "sample", unit)
+    rejects = read_rows(path, Reject) if path.exists() else ()
+    return {reject.id for reject in rejects if reject.reason not in _OF_THE_MODEL}
 
 
 def count_run(run: Run) -> RunCounts:
@@ -109,10 +131,11 @@ def count_run(run: Run) -> RunCounts:
                     len(responses),
                     statuses.count("correct"),
                     statuses.count("unparseable"),
-                    statuses.count("timeout") + statuses.count("error"),
+                    sum(statuses.count(status) for status in UNKNOWN),
                     sum(response.finish_reason == "length" for response in responses),
                     sum(bool(next(looping)) for _ in responses),
                     sum(response.tokens for response in responses),
+                    answered.failed,
                 )
             )
     table = np.array(counts, dtype=np.int64).reshape(len(counts), len(_COUNTED))
@@ -125,19 +148,24 @@ def scores(of: RunCounts) -> tuple[Scores, ...]:
 
 
 def differences(first: RunCounts, second: RunCounts) -> tuple[Difference, ...]:
-    """The differences between two runs of the same questions, group by group.
+    """The differences between two runs of the same questions, group by group, where the engine failed neither.
 
     Raises:
         ValueError: they are not of the same questions.
     """
     if first.ids != second.ids or first.samples != second.samples:
         raise ValueError("the two runs asked other questions, or drew other numbers of samples")
-    return tuple(_difference(first, second, *group) for group in first.groups() if len(group[3]))
+    found = []
+    for by, source, kind, at in first.groups():
+        both = second.answered(first.answered(at))
+        if len(both):
+            found.append(_difference(first, second, by, source, kind, both))
+    return tuple(found)
 
 
 def write_metrics(run: Run, benchmark: LocalBenchmark) -> None:
-    """Write a benchmark's own metrics into the folder of a run."""
-    metrics = benchmark.metrics(list(read_answers(run)))
+    """Write a benchmark's own metrics into the folder of a run; without the questions that the engine failed."""
+    metrics = benchmark.metrics([answered for answered in read_answers(run) if not answered.failed])
     write_json(run.folder / "metrics.json", [asdict(metric) for metric in metrics])
 
 
@@ -175,6 +203,8 @@ def _scores(of: RunCounts, by: GroupBy, source: str, kind: str, at: Ints) -> Sco
     def total(name: str) -> int:
         return int(of.column(name)[at].sum())
 
+    failed = total("failed")
+    at = of.answered(at)
     drawn, correct = total("drawn"), of.column("correct")[at]
     rates = correct / of.samples
     ends = interval(rates)
@@ -183,7 +213,7 @@ def _scores(of: RunCounts, by: GroupBy, source: str, kind: str, at: Ints) -> Sco
         by=by,
         source=source,
         kind=kind,
-        questions=len(at),
+        questions=len(at) + failed,
         samples=drawn,
         accuracy=float(rates.mean()) if len(at) else None,
         low=ends[0] if ends else None,
@@ -195,6 +225,7 @@ def _scores(of: RunCounts, by: GroupBy, source: str, kind: str, at: Ints) -> Sco
         mean_tokens=total("tokens") / drawn if drawn else None,
         undecided=total("undecided"),
         unanswered=int((of.column("drawn")[at] == 0).sum()),
+        failed=failed,
     )
 
 
@@ -228,6 +259,7 @@ def _difference(first: RunCounts, second: RunCounts, by: GroupBy, source: str, k
 def _examples(first: RunCounts, second: RunCounts) -> tuple[str, ...]:
     """Ids of the questions with the largest differences, each model the better one in turn."""
     gained = second.column("correct") - first.column("correct")
+    gained[(first.column("failed") | second.column("failed")) > 0] = 0
     ranked = sorted(np.flatnonzero(gained), key=lambda at: (-abs(gained[at]), content_id("example", first.ids[at])))
     won, lost = [at for at in ranked if gained[at] > 0], [at for at in ranked if gained[at] < 0]
     turns = [at for at in chain.from_iterable(zip_longest(won, lost)) if at is not None]

@@ -60,9 +60,9 @@ def _overview(title: str, results: list[Result]) -> Table:
             *(share(value) for value in (whole.unparseable, whole.truncated, whole.repetition)),
             tokens,
         )
-        lost = [f"{n:,} {what}" for n, what in ((whole.unanswered, "refused"), (whole.undecided, "undecided")) if n]
-        if lost:
-            table.add_row("", f"({', '.join(lost)})")
+        lost = ((whole.unanswered, "refused"), (whole.undecided, "undecided"), (whole.failed, "failed by the engine"))
+        if any(n for n, _ in lost):
+            table.add_row("", f"({', '.join(f'{n:,} {what}' for n, what in lost if n)})")
     return table
 
 

@@ -13,7 +13,7 @@ from textwrap import shorten
 
 from mmpr.answers.killable import entailments
 from mmpr.schema import Completion, Pair, PairedResponse, Response, Rollout, Verdict, content_id
-from mmpr.storage.counts import JUDGED
+from mmpr.storage.counts import JUDGED, UNKNOWN
 
 _REASON_CHARS = 60
 
@@ -42,37 +42,44 @@ def pair_by_correctness(
 ) -> Pairing:
     """Pair right responses with wrong ones.
 
-    Chosen: ``correct`` and not truncated. Rejected: ``incorrect``, or ``unparseable`` (format pairs, which fill the cap
-    only after all correctness pairs). Equal texts count once. A pair is left out when the chosen answer is entailed by
-    the rejected one, which may then be right, or when that could not be decided in time. At most ``max_pairs`` are
+    Chosen: ``correct``. Rejected: ``incorrect``, or ``unparseable`` (format pairs, which fill the cap only after all
+    correctness pairs). What did not end by itself is on neither side: nobody knows what a truncated response would have
+    answered. Equal texts count once. A pair is left out when the rejected response may be right: its answer (in a
+    format pair its last line) entails the chosen one, or that could not be decided in time. At most ``max_pairs`` are
     kept; they spread evenly over the distinct responses of both sides, and over the distinct wrong answers. The choice
     depends on the question's id alone.
     """
     first = distinct(rollout.responses)
-    chosen = [i for i in first if verdicts[i].status == "correct" and rollout.responses[i].finish_reason == "stop"]
-    wrong = [i for i in first if verdicts[i].status == "incorrect"]
-    unclear = [i for i in first if verdicts[i].status == "unparseable"] if format_pairs else []
+    whole = [i for i in first if rollout.responses[i].finish_reason == "stop"]
+    rejectable = ("incorrect", "unparseable") if format_pairs else ("incorrect",)
+    chosen = [i for i in whole if verdicts[i].status == "correct"]
+    wrong = [i for i in whole if verdicts[i].status == "incorrect"]
+    unclear = [i for i in whole if verdicts[i].status == "unparseable"] if format_pairs else []
+    truncated = [i for i in first if i not in whole and verdicts[i].status in rejectable]
+    left_out = {"truncated": len(chosen) * len(truncated)}
     if not chosen or not (wrong or unclear):
-        return Pairing(outcome=_why_not(verdicts, bool(chosen)))
+        return Pairing(outcome=_why_not(verdicts, bool(chosen), bool(truncated)), skipped=_some(left_out))
 
     order = random.Random(content_id("pairs", rollout.id))
     for side in (chosen, wrong, unclear):
         order.shuffle(side)
     wrong = _by_turns(wrong, lambda i: verdicts[i].answer or "")
 
+    wrong_answer = {i: verdicts[i].answer or "" for i in wrong}
+    wrong_answer |= {i: _last_line(rollout.responses[i].text) for i in unclear}
     both = [(c, r) for c in chosen for r in wrong]
-    # Answers are fewer than responses, and each comparison may cost a proof.
-    answers = list(dict.fromkeys(_answers(verdicts, pair) for pair in both))
-    entailed = dict(zip(answers, entailments(answers, choices), strict=True))
-    told = [entailed[_answers(verdicts, pair)] for pair in both]
-    possible = [pair for pair, contained in zip(both, told, strict=True) if contained is False]
-    kept = _spread(possible, max_pairs)
     more = [(c, r) for c in chosen for r in unclear]
-    kept_format = _spread(more, max_pairs - len(kept), used=kept)
-    skipped = {
-        "entailed": told.count(True),
-        "undecided": told.count(None),
-        "capped": len(possible) + len(more) - len(kept) - len(kept_format),
+    answers = {pair: (wrong_answer[pair[1]], verdicts[pair[0]].answer or "") for pair in both + more}
+    distinct_answers = list(dict.fromkeys(answers.values()))  # fewer than responses; each comparison may cost a proof
+    told = dict(zip(distinct_answers, entailments(distinct_answers, choices), strict=True))
+    possible, possible_format = ([pair for pair in of if told[answers[pair]] is False] for of in (both, more))
+    kept = _spread(possible, max_pairs)
+    kept_format = _spread(possible_format, max_pairs - len(kept), used=kept)
+    entailed = [told[answers[pair]] for pair in both + more]
+    left_out |= {
+        "entailed": entailed.count(True),
+        "undecided": entailed.count(None),
+        "capped": len(possible) + len(possible_format) - len(kept) - len(kept_format),
     }
     places = sorted({i for pair in kept + kept_format for i in pair})
     position = {i: place for place, i in enumerate(places)}
@@ -85,14 +92,15 @@ def pair_by_correctness(
     ]
     responses = tuple(_paired(rollout.responses[i], i, verdicts[i]) for i in places)
     outcome = "paired" if pairs else "all_entailed"
-    return Pairing(responses, tuple(pairs), outcome, {name: n for name, n in skipped.items() if n})
+    return Pairing(responses, tuple(pairs), outcome, _some(left_out))
 
 
 def pair_by_dropout(rollout: Rollout, completions: Sequence[Completion], *, max_pairs: int = 15) -> Pairing:
     """Pair each continued response (chosen) with its continuation (rejected).
 
-    Left out: truncated responses, and continuations that are empty, equal to any of the question's responses up to
-    white space (what is chosen in one pair must not be rejected in another), or repeat what another variant wrote.
+    Left out: truncated responses and continuations, and continuations that are empty, equal to any of the question's
+    responses up to white space (what is chosen in one pair must not be rejected in another), or repeat what another
+    variant wrote.
     """
     skipped: dict[str, int] = {}
     responses: list[PairedResponse] = []
@@ -106,7 +114,7 @@ def pair_by_dropout(rollout: Rollout, completions: Sequence[Completion], *, max_
         text = (completion.response, rejected)
         if len(pairs) >= max_pairs:
             reason = "capped"
-        elif original.finish_reason != "stop":
+        elif {original.finish_reason, completion.continuation.finish_reason} != {"stop"}:
             reason = "truncated"
         elif not completion.continuation.text.strip():
             reason = "empty_continuation"
@@ -143,22 +151,28 @@ def distinct(responses: Sequence[Response]) -> list[int]:
     return sorted(first.values())
 
 
-def _answers(verdicts: Sequence[Verdict], pair: tuple[int, int]) -> tuple[str, str]:
-    """The rejected answer and the chosen one."""
-    chosen, rejected = pair
-    return verdicts[rejected].answer or "", verdicts[chosen].answer or ""
+def _last_line(text: str) -> str:
+    """The last line that is not empty: where an answer would stand."""
+    return text.rstrip().rpartition("\n")[2].strip()
 
 
-def _why_not(verdicts: Sequence[Verdict], has_chosen: bool) -> str:
-    """Why a question has nothing to pair, in a word."""
+def _why_not(verdicts: Sequence[Verdict], has_chosen: bool, has_truncated: bool) -> str:
+    """Why a question has nothing to pair, in a word; ``has_truncated``: there is a truncated one to reject."""
     statuses = {verdict.status for verdict in verdicts}
+    if has_chosen and has_truncated:
+        return "wrong_only_truncated"
     if has_chosen:
         return "all_correct" if statuses == {"correct"} else "nothing_to_reject"
     if "correct" in statuses:
         return "correct_only_truncated"
-    if statuses <= {"timeout", "error"}:
+    if statuses <= set(UNKNOWN):
         return "not_judged"
     return "all_unparseable" if statuses == {"unparseable"} else "none_correct"
+
+
+def _some(counts: dict[str, int]) -> dict[str, int]:
+    """The counts that are not 0."""
+    return {name: count for name, count in counts.items() if count}
 
 
 def _letters(text: str) -> str:

@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 
 import mmpr
 from mmpr.config import Recipe, SourceSpec, fingerprint
+from mmpr.engine.control_tokens import is_plain
 from mmpr.errors import MmprError, OutputError, RecipeError, RowError
-from mmpr.models import FoundModel, find_model
+from mmpr.models import FoundModel, control_tokens_at_hand, find_model
 from mmpr.pipeline.work import WORK
 from mmpr.prompts import load_template
 from mmpr.schema import IndexedRow, Reject, SourceRow, question_id
@@ -77,6 +78,7 @@ class Expected:
     """What a source will come to: ``responses`` is 0 for the held-out split, ``bytes`` a rough size on disk.
 
     ``reasons`` tells of the rejected rows: how many by reason, and the first of each.
+    ``with_control_tokens`` of the ``questions`` will be dropped when they are asked (``mmpr.engine.control_tokens``).
     """
 
     source: str
@@ -86,6 +88,7 @@ class Expected:
     responses: int
     bytes: int
     reasons: dict[str, tuple[int, Reject]]
+    with_control_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,10 +238,11 @@ def estimate(plan: Plan) -> list[Expected]:
     """What a build of this plan would come to; goes through the sources once, and opens a few pictures of each."""
     expected = []
     recipe = plan.recipe
+    control = control_tokens_at_hand(plan.model) or frozenset()
     for split, specs in _splits(recipe):
         for spec in specs:
             source = open_source(spec, recipe)
-            questions = rejected = texts = 0
+            questions = rejected = texts = marked = 0
             looked_at: list[tuple[str, ...]] = []
             reasons: dict[str, tuple[int, Reject]] = {}
             for item in _checked(select_rows(source, spec, recipe.seed), spec.name):
@@ -251,12 +255,13 @@ def estimate(plan: Plan) -> list[Expected]:
                 texts += len(item.question)
                 if len(looked_at) < _PICTURES_LOOKED_AT:
                     looked_at.append(item.images)
+                marked += split == "train" and not is_plain(item.question, control)
             pictures = sum(_picture_bytes(source, ref) for refs in looked_at for ref in refs)
             responses = questions * recipe.samples(spec.name) if split == "train" else 0
             copies = 2 if split == "train" else 1  # questions/ and pairs/
             size = copies * (texts + questions * pictures // max(len(looked_at), 1))
             size += responses * min(recipe.sampling.max_tokens, _TYPICAL_TOKENS) * _BYTES_A_TOKEN
-            expected.append(Expected(spec.name, split, questions, rejected, responses, size, reasons))
+            expected.append(Expected(spec.name, split, questions, rejected, responses, size, reasons, marked))
     return expected
 
 
@@ -378,7 +383,7 @@ def _fingerprints(recipe: Recipe, model: FoundModel, templates: dict[str, str]) 
         ),
         "sample": fingerprint(
             [
-                [model.revision, tree["engine"]["type"], tree["sampling"]],
+                [model.revision, tree["engine"]["type"], recipe.sampling.identity()],
                 [
                     [s.name, recipe.samples(s.name), templates[s.template], templates[s.open_template], s.processor]
                     for s in recipe.sources

@@ -227,7 +227,7 @@ def reasons_table(manifest: dict[str, Any]) -> Table | None:
                 )
     if not rows:
         return None
-    table = Table(title="What is not in it, and why", title_justify="left", box=box.SIMPLE)
+    table = Table(title="What the dataset leaves out, and why", title_justify="left", box=box.SIMPLE)
     table.add_column("stage")
     table.add_column("reason")
     table.add_column("count", justify="right")

@@ -39,6 +39,7 @@ from mmpr.schema import (
 )
 from mmpr.sources import open_source
 from mmpr.sources.ingest import to_question
+from mmpr.storage.counts import UNKNOWN
 from mmpr.storage.shards import STAGES, Stage, Unit, add_counts, index_shard, is_done, shard, write_rejects, write_shard
 from mmpr.storage.tables import Row, read_counts, read_rows
 
@@ -203,7 +204,7 @@ def verify_unit(job: Job, unit: Unit) -> Counts:
         verdicts = judge_rollout(question, rollouts[question.id], rule, job.recipe.extensions.rules)
         for place, verdict in enumerate(verdicts):
             tally.count(question.source, verdict.status)
-            if verdict.status in ("timeout", "error"):
+            if verdict.status in UNKNOWN:
                 error = RowError(verdict.status, f"response {place}: {verdict.reason}")
                 tally.reject(question.source, question.id, error)
         rows.append(Verdicts(question.id, question.source, pass_rate(verdicts), verdicts))

@@ -25,6 +25,8 @@ os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 os.environ.setdefault("RAY_worker_niceness", "0")
 # A driver's claim to a cluster's cores outlives it; after three minutes, by default, the next one would begin to work.
 os.environ.setdefault("RAY_DATA_AUTOSCALING_REQUEST_EXPIRE_TIME_S", "30")
+# A task that Ray ends since memory runs low would be begun again for ever. Ray waits longer every time: minutes in all.
+os.environ.setdefault("RAY_task_oom_retries", "8")
 # Ray listens on all interfaces. Nobody gets into a cluster of this process without a token, which lies
 # in no file: no other user can read it, and no home is needed.
 _AUTH = ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")

@@ -7,11 +7,14 @@ import sys
 from collections.abc import Callable
 from typing import TextIO
 
-from mmpr.engine import Engine, start_engine
+from mmpr.engine import start_engine
+from mmpr.engine.care import Careful
+from mmpr.engine.lives import History
 from mmpr.errors import MmprError
 from mmpr.pipeline.progress import BuildProgress
 from mmpr.pipeline.stages import Counts, Job, complete_unit, ingest_unit, judge_unit, questions_of, sample_unit
 from mmpr.pipeline.work import Left
+from mmpr.runners.limits import check_open_files
 from mmpr.storage.shards import add_counts
 
 
@@ -31,6 +34,8 @@ class LocalRunner:
                 ingest_unit(job, unit)
             if left.to_sample:
                 _check_no_loop()
+                if job.recipe.engine.type == "vllm":
+                    check_open_files("vLLM")
                 asyncio.run(_sample(job, model_path, left, lambda counts: add_counts(sums, counts), progress.judged))
             for unit in left.to_judge:
                 progress.judged(judge_unit(job, unit))
@@ -48,7 +53,7 @@ def _check_no_loop() -> None:
 async def _sample(
     job: Job, model_path: str, left: Left, on_progress: Callable[[Counts], None], on_judged: Callable[[Counts], None]
 ) -> None:
-    engine: Engine = start_engine(job.recipe, model_path, log=None)
+    engine = Careful(start_engine(job.recipe, model_path, log=None), History())
     on_progress({"engines": 1})
     for unit in left.to_sample:
         on_progress({"ingested": questions_of(ingest_unit(job, unit))})

@@ -30,7 +30,7 @@ from mmpr.pipeline.progress import BuildProgress
 from mmpr.pipeline.stages import Counts, Job, complete_unit, ingest_unit, judge_unit, questions_of, sample_unit
 from mmpr.pipeline.work import Left
 from mmpr.runners.ray_feed import AHEAD, units_as_rows
-from mmpr.runners.ray_session import address
+from mmpr.runners.ray_session import MORE_MEMORY, address
 from mmpr.storage.shards import ATTEMPTS, Stage, Unit, add_counts
 
 STAGE_CPUS = 0.25
@@ -43,6 +43,7 @@ _LIGHT: dict[str, Any] = {"num_cpus": STAGE_CPUS}
 
 _REPORT_EVERY_S = 0.5
 _METER_LIMIT_S = 5.0
+_MEMORY = re.compile(r"(?<![\d.])[\d.]++GB used / [\d.]++GB limit")
 _RAISED = re.compile(r"(?!ray\.)[\w.]*(Error|Exception)\b.*:")
 
 
@@ -175,6 +176,12 @@ def run(job: Job, model_path: str, left: Left, meter: Any, on_done: Callable[[Co
             if row["error"]:
                 raise MmprError(row["error"])
             on_done(dict(zip(row["names"], row["counts"], strict=True)))
+    except ray.exceptions.OutOfMemoryError as error:
+        found = _MEMORY.search(str(error))
+        raise MmprError(
+            f"Ray has ended a task again and again, since memory runs low ({found[0] if found else 'see its log'}); "
+            f"{MORE_MEMORY}. What is finished is kept, and the same command goes on"
+        ) from None
     except ray.exceptions.RayError as error:
         raise MmprError(f"a worker failed: {_cause(str(error)) or repr(error)}") from error
 

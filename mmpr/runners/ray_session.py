@@ -20,9 +20,16 @@ import ray.data
 
 from mmpr.cli.command import Forgiving, end_politely
 from mmpr.errors import MmprError
+from mmpr.runners.limits import check_address_space, check_open_files
 from mmpr.storage.shards import writing
 
 _LONGEST_SOCKET = 107  # bytes
+MORE_MEMORY = "give it more memory, or lower engine.actors or unit_questions"
+_NOTES = {
+    "running low on memory": f"Ray ends processes, since memory runs low, and begins their work again; {MORE_MEMORY}",
+    "worker died or was killed": "a process of Ray died, for want of memory perhaps, and its work is begun again",
+}
+"""What a person is told once of what Ray says in its log."""
 _SOCKET = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 
 
@@ -36,30 +43,49 @@ def session(log: Path) -> Iterator[TextIO]:
     on this process's standard streams: that, and what it says while it starts, goes to ``log``.
 
     Raises:
-        MmprError: no connection.
+        MmprError: no connection, or a limit of this process is too low for a Ray of its own.
         OutputError: the log cannot be written.
     """
     terminal = sys.stderr
     ours = not ray.is_initialized()  # a notebook may have Ray already, and goes on with it afterwards
-    local = {"include_dashboard": False, "_temp_dir": _temp_dir()} if ours and address() == "local" else {}
-    with _side_log(log) as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+    local = {}
+    if ours and address() == "local":
+        check_open_files("Ray")
+        check_address_space()
+        local = {"include_dashboard": False, "_temp_dir": _temp_dir()}
+    with SideLog(log, terminal) as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         try:
             with _stderr_to(file):
                 if ours:
                     _connect(log, local)
-                _quiet_ray_data()
             end_politely()  # Ray has put its own way of ending in place
-            yield terminal
+            with _ray_data_to(file):
+                yield terminal
         finally:
             if ours:
                 ray.shutdown()
 
 
-def _side_log(path: Path) -> io.TextIOWrapper:
-    """Open a log whose own trouble, such as a full disk, does not stand before the error that a build ends with."""
-    with writing(path):
-        path.parent.mkdir(exist_ok=True)
-        return io.TextIOWrapper(io.BufferedWriter(Forgiving(path, "a")), encoding="utf-8")
+class SideLog(io.TextIOWrapper):
+    """A log of what Ray says; of some of that the person is told, once.
+
+    Its own trouble, such as a full disk, does not stand before the error that a build ends with.
+
+    Raises:
+        OutputError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path, terminal: TextIO) -> None:
+        with writing(path):
+            path.parent.mkdir(exist_ok=True)
+            super().__init__(io.BufferedWriter(Forgiving(path, "a")), encoding="utf-8")
+        self._path, self._terminal, self._untold = path, terminal, dict(_NOTES)
+
+    def write(self, text: str) -> int:
+        """Write what Ray says, and pass on what the person should know."""
+        for said in [said for said in self._untold if said in text]:
+            print(f"note: {self._untold.pop(said)} ({self._path})", file=self._terminal, flush=True)
+        return super().write(text)
 
 
 def address() -> str:
@@ -71,7 +97,7 @@ def _connect(log: Path, local: dict[str, Any]) -> None:
     where = address()
     try:
         ray.init(address=where, log_to_driver=False, logging_level="ERROR", **local)
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - Ray raises a bare one when its processes do not come up
         hint = "" if local else "; a cluster that wants a token wants RAY_AUTH_MODE=token here too (docs/cluster.md)"
         raise MmprError(f"Ray: cannot connect to {where!r}: {error}; its words are in {log}{hint}") from None
 
@@ -106,14 +132,24 @@ def _unfit(place: Path) -> str | None:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         return f"cannot be written ({error.strerror})"
-    return None if os.access(place, os.W_OK | os.X_OK) else "cannot be written"
+    return None if os.access(place, os.W_OK | os.X_OK) else f"has a folder {place.name!r} that cannot be written"
 
 
-def _quiet_ray_data() -> None:
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+@contextlib.contextmanager
+def _ray_data_to(file: TextIO) -> Iterator[None]:
+    """Let Ray Data show no progress, and tell of errors in a file for a while, traces and all."""
+    logger = logging.getLogger("ray.data")
+    logger.setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    handlers = [handler for handler in logger.handlers if isinstance(handler, logging.StreamHandler)]
+    before = [handler.setStream(file) for handler in handlers]
+    try:
+        yield
+    finally:
+        for handler, stream in zip(handlers, before, strict=True):
+            handler.setStream(stream or file)
 
 
 @contextlib.contextmanager

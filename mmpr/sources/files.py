@@ -72,8 +72,8 @@ MAX_PATH = 4096
 def read_inside(root: Path, path: str, max_bytes: int) -> bytes:
     """The bytes of a regular file under ``root``.
 
-    No absolute path, no ``..``, and no link may lead out of the root; opening never waits (a FIFO is refused), and
-    nothing is read of a file that is larger than ``max_bytes``.
+    No absolute path, no ``..``, and no link may lead out of the root, not even one that is put there meanwhile; opening
+    never waits (a FIFO is refused), and nothing is read of a file that is larger than ``max_bytes``.
 
     Raises:
         RowError: image_outside_root, image_missing, image_not_a_file, image_too_large, image_unreadable, image_remote,
@@ -90,7 +90,7 @@ def read_inside(root: Path, path: str, max_bytes: int) -> bytes:
         real = os.path.realpath(os.path.join(real_root, path))
         if os.path.commonpath([real, real_root]) != real_root:
             raise RowError("image_outside_root", f"{_shown(path)} is a link that leaves the source's root")
-        handle = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        handle = _open_without_links(real_root, os.path.relpath(real, real_root))
     except (FileNotFoundError, NotADirectoryError):
         raise RowError("image_missing", f"{_shown(path)} is no file under the source's root") from None
     except OSError as error:
@@ -115,6 +115,20 @@ def read_inside(root: Path, path: str, max_bytes: int) -> bytes:
     if not data:
         raise RowError("image_empty", f"{_shown(path)}: 0 bytes")
     return data
+
+
+def _open_without_links(root: str, path: str) -> int:
+    """Open a file below ``root`` folder by folder; a link where there was none a moment ago is an OSError."""
+    *folders, name = path.split("/")
+    folder = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in folders:
+            inner = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        return os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def _hidden(path: Path, base: Path) -> bool:

@@ -10,7 +10,9 @@ from mmpr.schema import Method, Status
 METHODS: tuple[Method, ...] = get_args(Method)
 STATUSES: tuple[Status, ...] = get_args(Status)
 JUDGED: tuple[Status, ...] = ("correct", "incorrect", "unparseable")
-"""The statuses by which a pass rate is computed; the others mean that nobody knows."""
+"""The statuses by which a pass rate is computed."""
+UNKNOWN: tuple[Status, ...] = tuple(status for status in STATUSES if status not in JUDGED)
+"""The others: nobody knows. Such a response is on neither side of a pair."""
 
 
 def by_source(counts: dict[str, int]) -> dict[str, dict[str, int]]:

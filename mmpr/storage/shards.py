@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import array
 import contextlib
+import errno
 import fcntl
 import itertools
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +54,8 @@ MANIFEST, PLAN = "manifest.json", "build.json"
 _PREFIX = "part-"
 _TEMPORARY = ".tmp"
 _serial = itertools.count()
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+"""What a file system without locks answers, such as Lustre that is mounted without ``flock``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +211,8 @@ def remove_temporaries(out: Path) -> None:
 def locked(out: Path) -> Iterator[None]:
     """Lock an output directory for this process; the operating system unlocks it however the process ends.
 
+    Some file systems have no locks: that is said, and the directory is used without one.
+
     Raises:
         OutputError: another process builds there, or the directory cannot be made.
     """
@@ -217,8 +223,14 @@ def locked(out: Path) -> Iterator[None]:
         file.close()
         raise OutputError(f"{out}: another build is running there; wait for it, or use another --out") from None
     except OSError as error:
-        file.close()
-        raise OutputError(f"{out}: cannot be locked: {error.strerror}; use another file system for --out") from None
+        if error.errno not in _NO_LOCKS:
+            file.close()
+            raise OutputError(f"{out}: cannot be locked: {error.strerror}; use another file system for --out") from None
+        print(
+            f"warning: {out}: its file system has no locks ({error.strerror}), so nothing keeps a second process away: "
+            "start one at a time there. Every file is still written whole or not at all",
+            file=sys.stderr,
+        )
     try:
         yield
     finally:
@@ -226,6 +238,9 @@ def locked(out: Path) -> Iterator[None]:
 
 
 def _open_lock(out: Path) -> IO[bytes]:
+    for place in (out, *out.parents):
+        if place.is_symlink() and not place.exists():
+            raise OutputError(f"{place}: is a link to nowhere ({os.readlink(place)}); mend it, or use another --out")
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         return (out / ".lock").open("ab")

@@ -22,7 +22,8 @@ class TrainRow:
     ``prompt`` is a list of chat messages whose content is a list of parts, ``{"type": "image"}`` or
     ``{"type": "text", "text": ...}``, with one image part for each of ``images`` (encoded files).
     ``pairs`` are (chosen, rejected) positions in ``responses``, which holds each distinct response once.
-    ``kind`` is the question's kind where the data names one.
+    ``kind`` is the question's kind where the data names one. ``sampled``: the responses are what a model wrote after
+    the prompt, letter for letter; else they are messages, which the chat template may write in a form of its own.
     """
 
     id: str
@@ -32,6 +33,7 @@ class TrainRow:
     responses: tuple[str, ...]
     pairs: tuple[tuple[int, int], ...]
     kind: str = ""
+    sampled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

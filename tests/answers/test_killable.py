@@ -66,10 +66,10 @@ def test_one_response_spoils_no_other(failing, responses, expected):
 
 
 def test_a_question_has_a_budget_too(failing, monkeypatch):
-    monkeypatch.setattr(killable, "QUESTION_S", 1.2)
+    monkeypatch.setattr(killable, "QUESTION_S", 2.0)
     start = time.monotonic()
     assert statuses(RIGHT, *["HANG"] * 30, RIGHT) == ["correct", *["timeout"] * 31]
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 30
 
 
 def test_a_process_that_died_between_two_questions_is_replaced(failing):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmpr.cli.command import end_politely, printable, run_command
+from mmpr.cli.command import NEEDED, end_politely, printable, run_command
 from mmpr.errors import OutputError, RecipeError
 
 HOSTILE = [
@@ -98,6 +98,16 @@ def test_a_deleted_working_directory_is_told(tmp_path: Path) -> None:
         1,
         "error: the working directory: No such file or directory; change to one that is there\n",
     )
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_a_python_that_lacks_a_module_is_told(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(lambda: 0) == 0
+    monkeypatch.setitem(sys.modules, name, None)
+    assert run_command(lambda: pytest.fail("it began to work")) == 1
+    assert capsys.readouterr().err == f"error: this Python was built without {name}; use another one\n"
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmpr.config import Recipe, fingerprint, load_recipe, parse_recipe
+from mmpr.config import Recipe, fingerprint, later_settings, load_recipe, parse_recipe
 from mmpr.config.settings import MAX_RECIPE_BYTES
 from mmpr.errors import RecipeError
 from tests.helpers import QUICKSTART
@@ -46,6 +46,39 @@ def test_the_papers_settings_are_the_defaults() -> None:
     recipe = parse_recipe(tree())
     assert (recipe.sampling.samples, recipe.sampling.temperature, recipe.pairing.max_pairs) == (32, 1.0, 15)
     assert [(v.start_ratio, v.with_image) for v in recipe.dropout.variants] == [(0.5, False)]
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("min_p=1.5", "sampling.min_p: input should be less than or equal to 1 (it is 1.5)"),
+        ("presence_penalty=3", "sampling.presence_penalty: input should be less than or equal to 2 (it is 3)"),
+        ("repetition_penalty=0", "sampling.repetition_penalty: input should be greater than 0 (it is 0)"),
+        ("stop=['']", "sampling.stop.0: string should have at least 1 character"),
+        ("stop=Question", "sampling.stop: input should be a valid array (it is 'Question')"),
+        ("stop_token_ids=[-1]", "sampling.stop_token_ids.0: input should be greater than or equal to 0 (it is -1)"),
+        ("minp=0.1", "sampling.minp: not a setting; do you mean 'min_p'?"),
+        ("args.min_token=4", "sampling.args: vLLM's SamplingParams have no 'min_token'; do you mean 'min_tokens'?"),
+        ("args.presence_penality=4", "no 'presence_penality'; do you mean 'presence_penalty'?"),
+        ("args.xyz=4", "sampling.args: vLLM's SamplingParams have no 'xyz'"),
+        ("args.min_p=0.1", "sampling.args: write 'min_p' as sampling.min_p"),
+        ("args.n=4", "sampling.args: write 'n' as sampling.samples"),
+        ("args.seed=4", "sampling.args: write 'seed' as seed"),
+        ("args.logprobs=4", "sampling.args: 'logprobs' has no place in a build"),
+        ("args={n: 1, xyz: 2}", "write 'n' as sampling.samples; vLLM's SamplingParams have no 'xyz'"),
+    ],
+)
+def test_wrong_settings_of_sampling_are_told(setting: str, said: str) -> None:
+    (problem,) = problems(tree(), f"sampling.{setting}")
+    assert said in problem
+
+
+def test_settings_that_came_later_are_told_where_they_are_set() -> None:
+    sampling = parse_recipe(tree(), ["sampling.stop=[Question]", "sampling.args={min_tokens: 3}"]).sampling
+    later = {"stop": ["Question"], "args": {"min_tokens": 3}}
+    assert later_settings(sampling.model_dump(mode="json")) == later
+    assert sampling.identity() == {**parse_recipe(tree()).sampling.identity(), **later}
+    assert later_settings({"samples": 4, "temperature": 0.5}) == {}  # as the first version wrote it
 
 
 def test_every_problem_is_told_at_once() -> None:

@@ -247,13 +247,19 @@ def test_engines_that_die_before_they_are_up_end_the_build_with_their_last_words
         (RowError("engine_refused", "no"), "engine_refused"),
         ("short", "engine_short"),
         ("hang", "engine_timeout"),
+        *((ended, "engine_error") for ended in ("error", "abort", "repetition", "unknown", "")),
     ],
 )
 def test_what_fails_is_asked_once_more_and_then_given_up(tmp_path: Path, failure: object, reason: str) -> None:
     def failing(request: Request) -> Reply | None:
         if isinstance(failure, RowError):
             raise failure
-        return answer(request, samples=1) if failure == "short" else None
+        if failure == "hang":
+            return None
+        if failure == "short":
+            return answer(request, samples=1)
+        first, last = answer(request).responses
+        return Reply((first, replace(last, finish_reason=str(failure))), 1)
 
     for times, expected in ((1, {}), (99, {"question 6": reason})):
         failed = []

@@ -24,8 +24,9 @@ from mmpr.schema import Question, Response, Rollout
         ("a red bus", "a red bus"),
         ("", None),
         ("...", None),
-        # a reply of several lines, or a long one, is no bare answer
-        ("3 + 14\n17", None),
+        ("3 + 14\n17", "17"),
+        # a long reply, or several lines that all could be meant, is no bare answer
+        ("14\n17", None),
         ("3 and 14 " * 40, None),
     ],
 )
@@ -34,8 +35,10 @@ def test_a_short_reply_is_the_answer(reply: str, answer: str | None) -> None:
 
 
 @pytest.mark.parametrize("template", ["plain", "en", None])
-def test_elsewhere_it_is_not(template: str | None) -> None:
-    assert extract("17", template) is None
+def test_elsewhere_a_bare_answer_is_one_too_and_a_sentence_is_not(template: str | None) -> None:
+    assert extract("17", template) == "17"
+    assert extract("There are 17 of them.", template) is None
+    assert extract("There are 17 of them.", "direct") == "There are 17 of them"
 
 
 def test_a_direct_reply_is_judged() -> None:

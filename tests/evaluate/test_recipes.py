@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +35,24 @@ def test_a_builds_settings_are_the_defaults_and_overrides_win(small_build: Small
     several = base_recipe(data, 4, "en_v2", ["sampling.temperature=0.7"])
     assert (several.sampling.samples, several.sampling.temperature) == (4, 0.7)
     assert (way_of(several.sampling), several.sources[0].template) == ("4x", "en_v2")
+
+
+@pytest.mark.parametrize(
+    "told", [{}, {"skip_special_tokens": True}, {"stop": ["\nQuestion:"], "stop_token_ids": [2]}], ids=str
+)
+def test_answers_are_written_down_as_the_build_wrote_them(
+    told: dict[str, Any], small_build: SmallBuild, tmp_path: Path
+) -> None:
+    """A build of an earlier version tells less of its sampling."""
+    out = tmp_path / "out"
+    shutil.copytree(small_build.out, out)
+    plan = json.loads((out / "build.json").read_text())
+    first = ("samples", "temperature", "top_p", "top_k", "max_tokens")
+    plan["recipe"]["sampling"] = {name: plan["recipe"]["sampling"][name] for name in first} | told
+    (out / "build.json").write_text(json.dumps(plan))
+    sampling = base_recipe(find_data(str(out)), None, None, []).sampling
+    assert set(sampling.identity()) == {*first, *told}
+    assert {name: sampling.identity()[name] for name in told} == told
 
 
 def test_a_tables_settings_are_those_of_a_source(table: Path) -> None:

@@ -189,7 +189,7 @@ def test_a_question_that_the_engine_refuses_counts_as_wrong(
     generate, refused = ReplayEngine.generate, []
 
     async def picky(self: ReplayEngine, request: object) -> object:
-        if not refused:
+        if not refused or request is refused[0]:
             refused.append(request)
             raise RowError("engine_refused", "too long")
         return await generate(self, request)
@@ -200,6 +200,40 @@ def test_a_question_that_the_engine_refuses_counts_as_wrong(
     assert (one.questions, one.samples, one.unanswered) == (14, 13, 1)
     assert (two.questions, two.samples, two.unanswered) == (14, 14, 0)
     assert evaluation.paired[0].groups[0].questions == 14
+
+
+def test_a_question_that_the_engine_fails_to_answer_is_left_out_and_counted(
+    small_build: SmallBuild, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    share = "engine.args.faults={error: 0.3}"
+    for model, fault in (("one", share), ("two", "engine.args.faults={}")):
+        evaluation = evaluate_here([model], small_build.out, tmp_path, fault)
+    one, two = (result.groups[0] for result in evaluation.results)
+    assert 0 < one.failed < 14
+    assert (one.questions, one.samples, one.unanswered) == (14, 14 - one.failed, 0)
+    assert (two.questions, two.samples, two.failed) == (14, 14, 0)
+    assert evaluation.paired[0].groups[0].questions == 14 - one.failed
+    run = finished_runs(tmp_path)[0]
+    rejects = rows(run.folder / "rejects", Reject)
+    assert {reject.reason for reject in rejects} == {"engine_error"}
+    assert {reject.id for reject in rejects} == {row.question.id for row in read_answers(run) if row.failed}
+    right = sum(row.verdicts[0].status == "correct" for row in read_answers(run) if not row.failed)
+    assert one.accuracy == pytest.approx(right / (14 - one.failed))
+    show(evaluation)
+    assert f"({one.failed} failed by the engine)" in capsys.readouterr().out
+    assert f"{one.failed} questions left out: the engine failed to answer" in (tmp_path / "index.html").read_text()
+
+
+def test_a_benchmark_does_not_hear_of_questions_that_the_engine_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mmpr.evaluate.benchmarks as benchmarks
+
+    sums = Sums()
+    monkeypatch.setattr(benchmarks, "open_benchmark", lambda name, path: sums)
+    monkeypatch.setattr(sums, "metrics", lambda answered: [Metric("heard of", 1.0, len(answered))], raising=False)
+    evaluation = evaluate_here(["one"], "sums:somewhere", tmp_path / "r", "engine.args.faults={error: 2 + 2}")
+    assert [metric.count for metric in evaluation.results[0].metrics] == [2]
 
 
 class Sums:

@@ -11,14 +11,20 @@ from mmpr.evaluate.intervals import interval, mcnemar
 from mmpr.evaluate.score import EXAMPLES, RunCounts, _examples, differences, scores
 
 
-def tally(correct: list[int], samples: int = 1, *, kinds: str = "", drawn: list[int] | None = None) -> RunCounts:
-    """Questions q0, q1, … with so many right samples; one sample of each is unparseable, two tokens a sample."""
+def tally(
+    correct: list[int], samples: int = 1, *, kinds: str = "", drawn: list[int] | None = None, failed: str = ""
+) -> RunCounts:
+    """Questions q0, q1, … with so many right samples; one sample of each is unparseable, two tokens a sample.
+
+    ``failed`` has an ``x`` at each question that the engine failed to answer.
+    """
     drawn = drawn if drawn is not None else [samples] * len(correct)
-    table = [(n, c, min(1, n - c), 0, 0, 0, 2 * n) for n, c in zip(drawn, correct, strict=True)]
+    lost = [mark == "x" for mark in failed.ljust(len(correct))]
+    table = [(n, c, min(1, n - c), 0, 0, 0, 2 * n, x) for n, c, x in zip(drawn, correct, lost, strict=True)]
     names = kinds or "a" * len(correct)
     ids = tuple(f"q{at}" for at in range(len(correct)))
     return RunCounts(
-        ids, tuple("s" for _ in ids), tuple(names), samples, np.array(table, dtype=np.int64).reshape(-1, 7)
+        ids, tuple("s" for _ in ids), tuple(names), samples, np.array(table, dtype=np.int64).reshape(-1, 8)
     )
 
 
@@ -34,6 +40,24 @@ def test_scores_by_hand() -> None:
     assert dict(whole.pass_at) == {1: pytest.approx(0.375), 2: pytest.approx((1 + 5 / 6) / 4), 4: pytest.approx(0.5)}
     assert (a.accuracy, b.accuracy) == (0.5, 0.25)
     assert b.unparseable == pytest.approx(1 / 4)
+
+
+def test_a_question_that_the_engine_failed_is_counted_apart() -> None:
+    whole = scores(tally([1, 0, 1, 0], drawn=[1, 1, 1, 0], failed="   x"))[0]
+    assert (whole.questions, whole.samples, whole.unanswered, whole.failed) == (4, 3, 0, 1)
+    assert whole.accuracy == pytest.approx(2 / 3)
+    assert (whole.low, whole.high) == interval(np.array([1, 0, 1]))
+    (nothing,) = {scores(tally([0], drawn=[0], failed="x"))[0]}
+    assert (nothing.questions, nothing.failed, nothing.accuracy, nothing.low) == (1, 1, None, None)
+
+
+def test_models_are_compared_where_the_engine_failed_neither() -> None:
+    first = tally([1, 0, 0, 1], kinds="aaab", failed="x   ")
+    second = tally([0, 1, 0, 0], kinds="aaab", failed="   x")
+    whole, _, a = differences(first, second)  # kind b has nothing left to compare
+    assert (whole.questions, whole.first, whole.second, whole.only_second) == (2, 0.0, 0.5, 1)
+    assert (a.kind, a.questions) == ("a", 2)
+    assert _examples(first, second) == ("q1",)
 
 
 def test_one_sample_has_no_pass_at_k_and_nothing_has_no_scores() -> None:

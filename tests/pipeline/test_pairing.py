@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mmpr.pipeline.pairing import Pairing, distinct, pair_by_correctness, pair_by_dropout, pass_rate
 from mmpr.schema import Completion, Response, Rollout, Verdict
 
-STATUSES = {"+": "correct", "-": "incorrect", "?": "unparseable", "t": "timeout", "e": "error"}
+STATUSES = {"+": "correct", "-": "incorrect", "?": "unparseable", "t": "timeout", "e": "error", "u": "unsure"}
 
 
 def rollout_of(*responses: Response, id: str = "q") -> Rollout:
@@ -19,12 +19,18 @@ def rollout_of(*responses: Response, id: str = "q") -> Rollout:
 
 
 def judged(words: str, id: str = "q") -> tuple[Rollout, list[Verdict]]:
-    """``+3 -4 -4/again ?- +3!``: status, answer, perhaps ``/text``; ``!`` is truncated. Texts differ unless given."""
+    """``+3 -4 -4/again ?- +3!``: status, answer, perhaps ``/text``; ``!`` is truncated, ``#`` an engine's error.
+
+    Texts differ unless given.
+    """
     responses, verdicts = [], []
     for place, word in enumerate(words.split()):
-        word, finish = (word[:-1], "length") if word.endswith("!") else (word, "stop")
+        finish = {"!": "length", "#": "error"}.get(word[-1], "stop")
+        word = word.rstrip("!#")
         answer, _, text = word[1:].partition("/")
-        responses.append(Response(text or f"text {place}: {answer}", 100 + place, finish, 5))
+        unclear = "I cannot tell" + " at all" * place
+        text = text or (unclear if word[0] == "?" else f"text {place}: {answer}")
+        responses.append(Response(text, 100 + place, finish, 5))
         verdicts.append(Verdict(STATUSES[word[0]], None if word[0] == "?" else answer))
     return rollout_of(*responses, id=id), verdicts
 
@@ -42,6 +48,13 @@ GOLDEN = [
     ("+3 -4 -5", {}, "paired", {(0, 1, "correctness"), (0, 2, "correctness")}, {}),
     ("+3 ?", {}, "paired", {(0, 1, "format")}, {}),
     ("+3 -4 ?", {}, "paired", {(0, 1, "correctness"), (0, 2, "format")}, {}),
+    # an unclear response that ends with the right answer may be right
+    ("+3 ?/3", {}, "all_entailed", set(), {"entailed": 1}),
+    ("+3 ?/3 -4", {}, "paired", {(0, 2, "correctness")}, {"entailed": 1}),
+    # what nobody knows is on neither side
+    ("+3 u", {}, "nothing_to_reject", set(), {}),
+    ("u -4", {}, "none_correct", set(), {}),
+    ("u t", {}, "not_judged", set(), {}),
     # format pairs only fill what correctness pairs leave of the cap
     ("? ? +3 -4", {"max_pairs": 1}, "paired", {(2, 3, "correctness")}, {"capped": 2}),
     ("+3 ?", {"format_pairs": False}, "nothing_to_reject", set(), {}),
@@ -59,10 +72,17 @@ GOLDEN = [
     ("+3! -4", {}, "correct_only_truncated", set(), {}),
     ("+3! +3!", {}, "correct_only_truncated", set(), {}),
     ("+3! ?", {}, "correct_only_truncated", set(), {}),
-    # truncated: never chosen, but a truncated wrong answer may be rejected
+    # truncated: neither chosen nor rejected, and counted
     ("+3! +3 -4", {}, "paired", {(1, 2, "correctness")}, {}),
-    ("+3 -4!", {}, "paired", {(0, 1, "correctness")}, {}),
-    ("+3 ?!", {}, "paired", {(0, 1, "format")}, {}),
+    ("+3 -4!", {}, "wrong_only_truncated", set(), {"truncated": 1}),
+    ("+3 ?!", {}, "wrong_only_truncated", set(), {"truncated": 1}),
+    ("+3 ?!", {"format_pairs": False}, "nothing_to_reject", set(), {}),
+    ("+3 +3 -4! -5 ?!", {}, "paired", {(0, 3, "correctness"), (1, 3, "correctness")}, {"truncated": 4}),
+    ("+3 -3,4 -4!", {}, "all_entailed", set(), {"entailed": 1, "truncated": 1}),
+    ("+3! -4!", {}, "correct_only_truncated", set(), {}),
+    # so is what the engine broke off, in builds of earlier versions
+    ("+3 -4 ?#", {}, "paired", {(0, 1, "correctness")}, {"truncated": 1}),
+    ("+3# -4", {}, "correct_only_truncated", set(), {}),
     # nobody knows: never on either side
     ("+3 -4 t e", {}, "paired", {(0, 1, "correctness")}, {}),
     # the chosen answer is contained in the rejected one, compared as answers
@@ -99,7 +119,7 @@ def test_choices_decide_what_is_entailed() -> None:
 
 
 def test_paired_responses_keep_what_is_known_of_them() -> None:
-    rollout, verdicts = judged("-9 +3 -4! ?")
+    rollout, verdicts = judged("-9 +3 -4 ?")
     pairing = pair_by_correctness(rollout, verdicts, max_pairs=15)
     assert [r.sample for r in pairing.responses] == [0, 1, 2, 3]
     for response in pairing.responses:
@@ -193,7 +213,7 @@ def test_what_holds_of_all_pairings(drawn: list, max_pairs: int, format_pairs: b
     for pair in pairing.pairs:
         chosen, rejected = kept[pair.chosen], kept[pair.rejected]
         assert chosen.text != rejected.text
-        assert (chosen.status, chosen.finish_reason) == ("correct", "stop")
+        assert (chosen.status, chosen.finish_reason, rejected.finish_reason) == ("correct", "stop", "stop")
         assert rejected.status == {"correctness": "incorrect", "format": "unparseable"}[pair.method]
         assert format_pairs or pair.method == "correctness"
     if pairing.skipped.get("capped"):
@@ -243,8 +263,10 @@ def test_pass_rate(words: str, rate: float | None) -> None:
 # dropout pairs
 
 
-def completion(response: int, prefix: str, text: str, ratio: float = 0.5, with_image: bool = False) -> Completion:
-    return Completion(response, ratio, with_image, prefix, 2, Response(text, 7, "length", 4))
+def completion(
+    response: int, prefix: str, text: str, ratio: float = 0.5, with_image: bool = False, finish: str = "stop"
+) -> Completion:
+    return Completion(response, ratio, with_image, prefix, 2, Response(text, 7, finish, 4))
 
 
 ORIGINALS = rollout_of(
@@ -261,6 +283,8 @@ DROPOUT = [
     ([completion(0, "a", " dog"), completion(1, "a", " red  cat")], {}, [], {"same_as_another": 2}),
     ([completion(0, "a red", " \n")], {}, [], {"empty_continuation": 1}),
     ([completion(2, "c", "at")], {}, [], {"truncated": 1}),
+    ([completion(0, "a", " x", finish="length"), completion(0, "a", " y")], {}, [(0, "a y")], {"truncated": 1}),
+    ([completion(0, "a", "", finish="error")], {}, [], {"truncated": 1}),
     ([], {}, [], {}),
     ([completion(0, "a", " x"), completion(1, "a", " x")], {}, [(0, "a x"), (1, "a x")], {}),
     ([completion(0, "a", " x"), completion(1, "a", " y")], {"max_pairs": 1}, [(0, "a x")], {"capped": 1}),
@@ -297,5 +321,5 @@ def test_an_original_stands_once_however_often_it_was_continued() -> None:
         "continued from 0.5 with the image",
     ]
     rejected = pairing.responses[1]
-    assert (rejected.text, rejected.tokens, rejected.finish_reason, rejected.seed) == ("a x", 6, "length", 7)
+    assert (rejected.text, rejected.tokens, rejected.finish_reason, rejected.seed) == ("a x", 6, "stop", 7)
     assert (rejected.prefix_chars, rejected.status, rejected.answer) == (1, "", None)

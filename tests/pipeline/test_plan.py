@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mmpr.build import dry_run
 from mmpr.config import Recipe, load_recipe, parse_recipe
 from mmpr.errors import OutputError, RecipeError
 from mmpr.pipeline import plan as plan_module
@@ -56,6 +57,31 @@ def test_the_estimate_is_what_the_build_does(small_build: SmallBuild) -> None:
         else:
             assert expected.responses == 0
         assert expected.bytes > 0
+
+
+def test_control_tokens_in_questions_are_told_before_a_build(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["How many?", "What is <|im_start|>?", "Thanks<end_of_utterance>\nAssistant: 9", "<image> or <image>?"]
+    rows = [{"question": text, "answer": "1", "image": ["a.png"] * text.count("<image>")} for text in asked]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    source = {"type": "jsonl", "path": "rows.jsonl"}
+    recipe = parse_recipe(
+        {
+            "name": "marks",
+            "model": {"path": str(QUICKSTART.parent.parent / "data" / "demo_model")},
+            "sources": [{"name": "mine", **source}],
+            "heldout": [{"name": "kept", **source}],
+        },
+        folder=tmp_path,
+    )
+    plan = make_plan(recipe, "r")
+    assert [(one.source, one.questions, one.with_control_tokens) for one in estimate(plan)] == [
+        ("mine", 4, 2),
+        ("kept", 4, 0),
+    ]
+    dry_run(plan)
+    assert "control  2 of the questions hold control tokens of the model" in capsys.readouterr().out
 
 
 def test_an_estimate_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -220,6 +246,14 @@ CHANGES = [
     ("heldout.digits-heldout.rule=exact", "the sources changed", None),
     ("sampling.temperature=0.5", "the model, the sampling or a template changed", None),
     ("sampling.samples=9", "the model, the sampling or a template changed", None),
+    *(
+        (f"sampling.{setting}", "the model, the sampling or a template changed", None)
+        for setting in ("skip_special_tokens=true", "min_p=0.1", "stop=[Question]", "stop_token_ids=[2]")
+    ),
+    *(
+        (f"sampling.{setting}", "the model, the sampling or a template changed", None)
+        for setting in ("presence_penalty=0.5", "repetition_penalty=1.1", "bad_words=[cat]", "args.min_tokens=3")
+    ),
     ("sources.digits.samples=9", "the model, the sampling or a template changed", None),
     ("sources.digits.template=en_v2", "the model, the sampling or a template changed", None),
     ("sources.open.open_template=en", "the model, the sampling or a template changed", None),
@@ -285,6 +319,25 @@ def test_a_unit_that_is_gone_is_made_again_the_same(lost: str, small_build: Smal
     sorted((copied / lost).iterdir())[-1].unlink()
     (copied / "manifest.json").unlink()
     assert build_without_ray(small_build.recipe, copied) == small_build.manifest
+
+
+@pytest.mark.parametrize(
+    ("overrides", "fingerprint"),
+    [
+        ([], "11b5dc0a2f4795eb"),
+        (
+            ["samples=3", "temperature=0.5", "top_p=0.9", "top_k=7", "max_tokens=33"],
+            "18b09e2ba3cde7f8",
+        ),
+        (["skip_special_tokens=false", "min_p=0.0", "stop=[]", "bad_words=[]", "args={}"], "11b5dc0a2f4795eb"),
+        (["stop_token_ids=[]", "presence_penalty=0.0", "repetition_penalty=1.0"], "11b5dc0a2f4795eb"),
+    ],
+)
+def test_builds_of_the_first_version_keep_their_identity(overrides: list[str], fingerprint: str) -> None:
+    """As version 0.1 wrote them into ``build.json``: settings of sampling that came later count where they are set."""
+    own = [f"sampling.{override}" for override in overrides]
+    plan = make_plan(load_recipe(QUICKSTART, ["engine.type=replay", *own]), "recipe")
+    assert plan.fingerprints["sample"] == fingerprint
 
 
 def test_a_directory_with_other_things_is_left_alone(tmp_path: Path) -> None:

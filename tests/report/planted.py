@@ -57,6 +57,8 @@ class Fault:
 class ScriptedEngine:
     """Half of its samples are right; ``answers`` has the truth of every question by its number."""
 
+    samples_at_once = 64
+
     def __init__(self, answers: dict[str, str], fault: Fault) -> None:
         self._answers, self._fault = answers, fault
 
@@ -214,6 +216,19 @@ def slow_judge() -> AbstractContextManager[Any]:
     return mock.patch.object(judging, "judge_responses", judge_responses)
 
 
+def unsure_judge() -> AbstractContextManager[Any]:
+    """A judge that is unsure of every third answer."""
+    from mmpr.pipeline import judging
+
+    judge = judging.judge_responses
+
+    def judge_responses(*question: Any) -> list[Verdict]:
+        open_one = Verdict("unsure", "3 or 4", "number", "several candidates")
+        return [open_one if place % 3 == 2 else verdict for place, verdict in enumerate(judge(*question))]
+
+    return mock.patch.object(judging, "judge_responses", judge_responses)
+
+
 def say_the_same(text: str, right: bool, dice: random.Random) -> str:
     return " ".join(WORDS) + "." if right else text
 
@@ -230,6 +245,7 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "language": (Fault(spoil=lambda t, right, d: CHINESE if right and d.random() < 0.3 else t), "bad"),
     "reject_rate": (Fault(broken_rows=30), "bad"),
     "judge_timeouts": (Fault(patch=slow_judge), "bad"),
+    "unsure": (Fault(patch=unsure_judge), "bad"),
     "dominating_source": (Fault(numbers=60, others=1), "look"),
     "few_pairs": (Fault(numbers=2, others=1), "bad"),
     "shared_images": (Fault(heldout=lambda row: {**row, "question": "Count them.", "answer": "3"}), "bad"),

@@ -23,7 +23,7 @@ from tests.report.reports import MARKUP
 pytestmark = pytest.mark.slow
 
 REASONS = Counter(reason for _, reason in BROKEN if reason)
-NOT_KNOWN = {"truncated", "judge_timeouts", "shared_images", "heldout_overlap"}
+NOT_KNOWN = {"truncated", "judge_timeouts", "unsure", "shared_images", "heldout_overlap"}
 
 
 @pytest.fixture(scope="module")

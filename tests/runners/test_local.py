@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,14 @@ def test_it_goes_on_where_ray_or_it_stopped(small_build: SmallBuild, tmp_path: P
     (out / "manifest.json").unlink()
     build(make_plan(recipe, "recipe"), out, runner="local")
     assert shards(out) == shards(small_build.out)
+
+
+def test_a_build_never_asks_the_clock_that_can_be_set_back(
+    small_build: SmallBuild, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: pytest.fail("it asked for the time of day"))
+    build(make_plan(small_recipe(tmp_path), "recipe"), tmp_path / "out", runner="local")
+    assert shards(tmp_path / "out") == shards(small_build.out)
 
 
 def test_inside_a_loop_it_says_so(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -17,9 +18,13 @@ import ray
 from mmpr.config import EngineSpec
 from mmpr.engine.lives import MOST_ATTEMPTS
 from mmpr.errors import EngineError, MmprError, OutputError
+from mmpr.pipeline.stages import Job
+from mmpr.pipeline.work import Left
 from mmpr.runners import ray_graph, ray_session
 from mmpr.runners.ray_graph import STAGE_CPUS, _cause, actor_pool, check_room
-from mmpr.runners.ray_session import _side_log
+from mmpr.runners.ray_session import SideLog
+from mmpr.storage.shards import Units
+from tests.helpers import small_recipe
 
 ONE, TWO = [{"CPU": 2.0}], [{"CPU": 2.0}, {"CPU": 2.0}, {}]
 GPUS = [{"CPU": 8.0, "GPU": 2.0}]
@@ -126,7 +131,7 @@ ray.exceptions.UserCodeException: Failed to process the following data block: ..
 
 def test_what_is_said_is_appended(tmp_path: Path) -> None:
     for word in ("one", "two"):
-        with _side_log(tmp_path / "logs" / "ray.log") as file, contextlib.redirect_stderr(file):
+        with SideLog(tmp_path / "logs" / "ray.log", sys.stderr) as file, contextlib.redirect_stderr(file):
             print(word, file=sys.stderr)
     assert (tmp_path / "logs" / "ray.log").read_text() == "one\ntwo\n"
 
@@ -139,7 +144,7 @@ def test_a_log_on_a_full_disk_does_not_hide_the_error(tmp_path: Path) -> None:
 
 
 def fail_beside(log: Path) -> None:
-    with _side_log(log) as file:
+    with SideLog(log, sys.stderr) as file:
         file.write("Ray says something\n" * 10_000)
         raise OutputError("the true one")
 
@@ -147,7 +152,51 @@ def fail_beside(log: Path) -> None:
 def test_a_log_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("no folder")
     with pytest.raises(OutputError, match=r"ray\.log: cannot be written"):
-        _side_log(tmp_path / "logs" / "ray.log")
+        SideLog(tmp_path / "logs" / "ray.log", sys.stderr)
+
+
+def test_what_a_person_should_know_of_rays_words_is_told_once(tmp_path: Path) -> None:
+    terminal = io.StringIO()
+    with SideLog(tmp_path / "ray.log", terminal) as file:
+        for _ in range(3):
+            print("(raylet) Task failed due to oom: the node running low on memory.", file=file)
+            print("(raylet) A worker died or was killed while executing a task", file=file)
+            print("(raylet) something else", file=file)
+    [memory, death] = terminal.getvalue().splitlines()
+    assert memory.startswith("note: Ray ends processes, since memory runs low")
+    assert death.startswith("note: a process of Ray died")
+    assert all(line.endswith(f"({tmp_path / 'ray.log'})") for line in (memory, death))
+    assert len((tmp_path / "ray.log").read_text().splitlines()) == 9
+
+
+def test_ray_data_tells_its_errors_to_the_log_for_a_while(tmp_path: Path) -> None:
+    handlers = [each for each in logging.getLogger("ray.data").handlers if isinstance(each, logging.StreamHandler)]
+    streams = [handler.stream for handler in handlers]
+    assert handlers
+    with SideLog(tmp_path / "ray.log", sys.stderr) as file, ray_session._ray_data_to(file):
+        logging.getLogger("ray.data.exceptions").error("a long trace")
+    assert "a long trace" in (tmp_path / "ray.log").read_text()
+    assert [handler.stream for handler in handlers] == streams
+
+
+def test_a_task_that_ray_ends_for_memory_again_and_again_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Fails:
+        def map(self, *_: object, **__: object) -> Fails:
+            return self
+
+        def iter_rows(self) -> None:
+            raise ray.exceptions.OutOfMemoryError("Memory on the node was 7.50GB used / 7.80GB limit (0.96)")
+
+    monkeypatch.setattr(ray_graph, "sample", lambda *_: Fails())
+    monkeypatch.setattr(ray_graph, "_send_code", lambda _: None)
+    units = Units("train", 1)
+    left = Left(units, Units("train", 1, []), Units("heldout", 0), {})
+    with pytest.raises(
+        MmprError, match=r"memory runs low \(7.50GB used / 7.80GB limit\); give it more memory, or lower"
+    ):
+        ray_graph.run(Job(small_recipe(tmp_path), tmp_path, "replay"), "none", left, None, lambda _: None)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """Pictures stay inside their root, and opening one never waits."""
 
+import contextlib
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -81,6 +84,58 @@ def test_nothing_is_read_of_a_file_that_is_too_large(root: Path) -> None:
     assert files.read_inside(root, "in/a.jpg", len(CHINA)) == CHINA
     with pytest.raises(RowError, match="image_too_large"):
         files.read_inside(root, "in/a.jpg", len(CHINA) - 1)
+
+
+def swap(root: Path) -> None:
+    """Put a link to the secret in the place of the folder that holds the picture, and the folder back."""
+    (root / "in").rename(root / "kept")
+    (root / "in").symlink_to(root.parent / "secret")
+
+
+def swap_back(root: Path) -> None:
+    (root / "in").unlink()
+    (root / "kept").rename(root / "in")
+
+
+@pytest.mark.parametrize("path", ["in/a.jpg", "in/link.jpg"])
+def test_a_link_that_is_put_there_between_check_and_opening_leads_nowhere(
+    root: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root.parent / "secret/a.jpg").write_bytes(b"secret")
+    real_path = os.path.realpath
+
+    def checked_and_swapped(place: str) -> str:
+        found = real_path(place)
+        if found.endswith(".jpg"):
+            swap(root)
+        return found
+
+    monkeypatch.setattr(os.path, "realpath", checked_and_swapped)
+    with pytest.raises(RowError, match="image_missing"):
+        files.read_inside(root, path, 10**6)
+
+
+def test_links_swapped_all_the_time_never_show_what_is_outside(root: Path) -> None:
+    (root.parent / "secret/a.jpg").write_bytes(b"secret")
+    stop = threading.Event()
+
+    def swaps() -> None:
+        while not stop.is_set():
+            swap(root)
+            swap_back(root)
+
+    swapping = threading.Thread(target=swaps)
+    swapping.start()
+    seen = set()
+    try:
+        ends_s = time.monotonic() + 1
+        while time.monotonic() < ends_s:
+            with contextlib.suppress(RowError):
+                seen.add(files.read_inside(root, "in/a.jpg", 10**6))
+    finally:
+        stop.set()
+        swapping.join()
+    assert seen == {CHINA}
 
 
 def test_absolute_paths_under_the_root_are_relative_ones(root: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from pathlib import Path
@@ -11,10 +12,12 @@ import pytest
 
 import mmpr
 from mmpr.errors import OutputError
+from mmpr.storage import shards
 from mmpr.storage.counts import total
 from mmpr.storage.manifest import FORMAT, read_manifest, sealed, write_manifest
 from mmpr.storage.shards import encoded, json_text
 from tests.conftest import SmallBuild
+from tests.helpers import build_without_ray, small_recipe
 
 
 def test_every_shard_stands_in_it_with_its_checksum(small_build: SmallBuild) -> None:
@@ -76,6 +79,26 @@ def test_it_is_written_last(small_build: SmallBuild) -> None:
     assert manifest == max(path.stat().st_mtime_ns for path in files)
     # The report is about a finished build, and where the manifest says.
     assert (small_build.out / small_build.manifest["report"]).stat().st_mtime_ns > manifest
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "README.md"])
+def test_a_disk_that_is_full_just_then_costs_nothing(
+    small_build: SmallBuild, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, out, sync = small_recipe(tmp_path), tmp_path / "out", shards.sync
+
+    def full(path: Path) -> None:
+        if path.name.startswith(f".{name}"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shards, "sync", full)
+        with pytest.raises(OutputError, match=rf"{name}: cannot be written: No space left on device"):
+            build_without_ray(recipe, out)
+    assert not (out / "manifest.json").exists()
+    assert not list(out.rglob(".*.tmp"))
+    assert build_without_ray(recipe, out)["files"] == small_build.manifest["files"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import resource
@@ -222,6 +224,49 @@ def test_an_output_folder_that_cannot_be_made(tmp_path: Path) -> None:
     for out in (tmp_path / "file", tmp_path / "file" / "out"):
         with pytest.raises(OutputError, match="cannot be written"), locked(out):
             pass
+
+
+@pytest.mark.parametrize("more", ["", "deep/er"])
+@pytest.mark.parametrize("target", ["nowhere/at-all", "link"], ids=["dangling", "loop"])
+def test_a_link_to_nowhere_is_told_and_nothing_is_made(target: str, more: str, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(target)
+    with (
+        pytest.raises(OutputError, match=rf"link: is a link to nowhere \({target}\)"),
+        locked(tmp_path / "link" / more),
+    ):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
+
+
+def test_a_link_to_a_folder_is_that_folder(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    with locked(tmp_path / "link" / "out"):
+        assert (tmp_path / "there" / "out").is_dir()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_told_and_used(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with locked(tmp_path):
+        write_text(tmp_path / "a", "whole")
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"warning: {tmp_path}: its file system has no locks ({os.strerror(number)})")
+    assert "start one at a time" in line
+
+
+def test_a_lock_that_fails_otherwise_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(OutputError, match="cannot be locked: broken"), locked(tmp_path):
+        pass
 
 
 HOLDS = """

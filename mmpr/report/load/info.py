@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmpr.config import later_settings
 from mmpr.errors import OutputError
 from mmpr.inputs.build import open_build, read_plan
 from mmpr.report.contents import Kind, LengthUnit
@@ -96,7 +98,8 @@ def _about(manifest: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         (
             "sampling",
             f"{sampling['samples']} samples a question, temperature {sampling['temperature']:g}, "
-            f"top-p {sampling['top_p']:g}, top-k {sampling['top_k'] or 'off'}, at most {sampling['max_tokens']} tokens",
+            f"top-p {sampling['top_p']:g}, top-k {sampling['top_k'] or 'off'}, at most {sampling['max_tokens']} tokens"
+            + "".join(f", {name} {json.dumps(value)}" for name, value in later_settings(sampling).items()),
         ),
         ("pairs", f"at most {pairing['max_pairs']} a question; format pairs {_on(pairing['format_pairs'])}"),
         ("dropout", f"at most {recipe['dropout']['max_pairs']} a question; {ratios or 'no variant'}"),

@@ -31,7 +31,7 @@ from mmpr.report.measure.text_checks import (
     without_spaces,
 )
 from mmpr.storage.columns import column_of
-from mmpr.storage.counts import METHODS, STATUSES
+from mmpr.storage.counts import METHODS, STATUSES, UNKNOWN
 
 OUTCOMES = (
     "paired",
@@ -39,6 +39,7 @@ OUTCOMES = (
     "none_correct",
     "all_unparseable",
     "correct_only_truncated",
+    "wrong_only_truncated",
     "nothing_to_reject",
     "all_entailed",
     "not_judged",
@@ -56,6 +57,7 @@ FLAGS = (
     "language",
     "equal_pairs",
     "judge_timeouts",
+    "unsure",
     "shared_images",
     "heldout_overlap",
 )
@@ -182,22 +184,25 @@ class Statistics:
         truncated = ~joined.stopped
         counts["truncated"] += int(truncated.sum())
         self.flag("truncated", joined.response_question[truncated])
-        unknown = (joined.status == 3) | (joined.status == 4)
-        self.flag("judge_timeouts", joined.response_question[unknown])
+        for flag, statuses in (("judge_timeouts", ("timeout", "error")), ("unsure", ("unsure",))):
+            those = np.isin(joined.status, [STATUSES.index(status) for status in statuses])
+            self.flag(flag, joined.response_question[those])
 
         many = len(source)
         first = joined.first_of_its_text()
         chosen = np.bincount(joined.response_question[first & (joined.status == 0) & joined.stopped], minlength=many)
-        wrong = np.bincount(joined.response_question[first & (joined.status == 1)], minlength=many)
-        unclear = np.bincount(joined.response_question[first & (joined.status == 2)], minlength=many)
-        if not self.info.format_pairs:
-            unclear[:] = 0
-        counts["possible/correctness"] += int((chosen * wrong).sum())
-        counts["possible/format"] += int((chosen * unclear).sum())
-        self._add_outcomes(joined, chosen, wrong + unclear)
+        wrong = first & (joined.status == 1)
+        unclear = first & (joined.status == 2) & self.info.format_pairs
+        rejectable = joined.response_question[wrong | unclear]
+        rejectable_whole = joined.response_question[(wrong | unclear) & joined.stopped]
+        for method, where in (("correctness", wrong), ("format", unclear)):
+            counts[f"possible/{method}"] += int(chosen[joined.response_question[where]].sum())
+        self._add_outcomes(
+            joined, chosen, np.bincount(rejectable, minlength=many), np.bincount(rejectable_whole, minlength=many)
+        )
         self._add_continuations(columns, joined, first)
 
-    def _add_outcomes(self, joined: JoinedUnit, chosen: Ints, rejectable: Ints) -> None:
+    def _add_outcomes(self, joined: JoinedUnit, chosen: Ints, rejectable: Ints, rejectable_whole: Ints) -> None:
         many = len(joined.source)
         asked = np.zeros(many, dtype=np.bool_)
         asked[joined.rollout_question] = True
@@ -210,11 +215,12 @@ class Statistics:
         outcome = np.full(many, name["none_correct"], dtype=np.uint8)
         # As in mmpr.pipeline.pairing: the last line that applies gives the outcome.
         outcome[of_status[2] == judged] = name["all_unparseable"]
-        outcome[of_status[3] + of_status[4] == judged] = name["not_judged"]
+        outcome[sum(of_status[STATUSES.index(status)] for status in UNKNOWN) == judged] = name["not_judged"]
         outcome[of_status[0] > 0] = name["correct_only_truncated"]
         outcome[chosen > 0] = name["nothing_to_reject"]
         outcome[(chosen > 0) & (of_status[0] == judged)] = name["all_correct"]
-        outcome[(chosen > 0) & (rejectable > 0)] = name["all_entailed"]
+        outcome[(chosen > 0) & (rejectable > 0)] = name["wrong_only_truncated"]
+        outcome[(chosen > 0) & (rejectable_whole > 0)] = name["all_entailed"]
         outcome[~joined.has_truth] = name["no_continuation"]
         outcome[np.bincount(joined.pair_question, minlength=many) > 0] = name["paired"]
         outcome[~asked] = name["not_asked"]

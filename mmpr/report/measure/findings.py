@@ -48,6 +48,8 @@ REJECTED_ROWS = (0.02, 0.1)
 """Share of unusable source rows. Above a tenth, the source is probably read wrongly."""
 UNJUDGED = (0.001, 0.02)
 """Share of verdicts lost to timeouts and failures, which hit hard answers first."""
+UNSURE = (0.05, 0.2)
+"""Share of verdicts that the judge leaves open. On answers in the asked form it is below 3 %."""
 SHARED_IMAGES = (0.0, 0.01)
 """Share of held-out pictures that training also shows. One is worth a look, a hundredth moves a benchmark."""
 OVERLAP = (0.0, 0.001)
@@ -66,6 +68,7 @@ _ADVICE: dict[Kind, dict[str, str]] = {
         "no_answer": "Judge again: python -m mmpr.build ... --from verify.",
         "equal_pairs": "Up to white space. Pair again: --from pair.",
         "reject_rate": "rejects/ lists each with its reason.",
+        "unsure": "Look at some in the audit. A template that asks for the answer in a fixed form makes them fewer.",
         "unaccounted": "The shards are not those of the manifest.",
     },
     "release": {
@@ -106,6 +109,7 @@ _KINDS = {
     "truncated": _Kind("Responses cut at the token limit", "share", TRUNCATED, "distribution-finish_reasons"),
     "reject_rate": _Kind("Rows that could not be used", "share", REJECTED_ROWS, "flow"),
     "judge_timeouts": _Kind("Verdicts lost to timeouts and failures", "share", UNJUDGED, "distribution-statuses"),
+    "unsure": _Kind("Responses that may be right", "share", UNSURE, "distribution-statuses"),
     "unaccounted": _Kind("Numbers that do not add up", "count", UNACCOUNTED, "flow"),
     "shared_images": _Kind("Held-out pictures in training", "share", SHARED_IMAGES, "contamination"),
     "heldout_overlap": _Kind("Held-out questions in training", "share", OVERLAP, "contamination"),
@@ -280,10 +284,9 @@ def _texts(basis: Basis) -> Iterator[Finding]:
     if basis.info.kind == "release":
         return  # it does not tell how its responses ended
     responses, truncated = stats.counts["responses"], stats.counts["truncated"]
-    sentence = (
-        f"{truncated:,} of {responses:,} sampled responses, and the rejected of {count('truncated_rejected'):,} pairs; "
-        "truncated responses are never chosen. Raise sampling.max_tokens."
-    )
+    rejected = count("truncated_rejected")  # only in builds of earlier versions
+    pairs_of_them = f"the rejected of {rejected:,} pairs, which --from pair leaves out" if rejected else "in no pair"
+    sentence = f"{truncated:,} of {responses:,} sampled responses; they are {pairs_of_them}. Raise sampling.max_tokens."
     yield basis.finding("truncated", truncated / responses if responses else None, sentence)
 
 
@@ -297,6 +300,8 @@ def _losses(basis: Basis) -> Iterator[Finding]:
         judged, unknown = sum(statuses.values()), statuses["timeout"] + statuses["error"]
         sentence = f"{statuses['timeout']:,} timeouts and {statuses['error']:,} failures of {judged:,} verdicts."
         yield basis.finding("judge_timeouts", unknown / judged if judged else None, sentence)
+        sentence = f"{statuses['unsure']:,} of {judged:,} responses; they make no pair. {basis.advice('unsure')}"
+        yield basis.finding("unsure", statuses["unsure"] / judged if judged else None, sentence)
     wrong = [check.title for check in basis.flow.checks if not check.agrees]
     wrong += [s.title for s in basis.flow.stages if s.total != sum(part.count for part in s.parts)]
     sentence = f"{len(basis.flow.checks)} numbers that the dataset states agree with counts of its rows."

@@ -90,7 +90,7 @@ def gallery(stats: Statistics, rows: Mapping[int, StoredRow], numbers: Sequence[
 
 
 def audit(rows: Mapping[int, StoredRow], verdicts: Sequence[tuple[int, int]]) -> tuple[AuditItem, ...]:
-    """The chosen verdicts, as many as fit on the page; ``verdicts`` are (question, sample)."""
+    """The chosen verdicts, as many as fit on the page, the unsure ones first; ``verdicts`` are (question, sample)."""
     items: list[AuditItem] = []
     left = _AUDIT_BYTES
     for number, sample in verdicts:
@@ -111,7 +111,7 @@ def audit(rows: Mapping[int, StoredRow], verdicts: Sequence[tuple[int, int]]) ->
         if left < 0:
             break
         items.append(item)
-    return tuple(items)
+    return tuple(sorted(items, key=lambda item: item.response.status != "unsure"))
 
 
 def _question(row: StoredRow, outcome: str, keys: tuple[str, ...]) -> GalleryQuestion:

@@ -1,12 +1,14 @@
 """How a model's chat template writes an answer, found by having it write one.
 
-A response is the text that the template puts after the prompt for an assistant's message, up to the token with which it
-ends a message (where there is none: the tokenizer's end of sequence).
+A message of an assistant becomes the text that the template puts after the prompt, up to the token with which it ends a
+message (where there is none: the token that begins the next turn, if the model stops at it, else the tokenizer's end of
+sequence). What a model has sampled needs the prompt and that token alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +44,7 @@ class ChatFormat:
         end_token_id: that token.
         tail: the end of the prompt, after the question.
         strip: how the template strips white space of the answer.
+        problem: why the template cannot write an answer after the prompt (empty: it can).
     """
 
     parts: bool
@@ -50,33 +53,57 @@ class ChatFormat:
     end_token_id: int
     tail: str
     strip: Callable[[str], str]
+    problem: str = ""
 
 
-def find_format(processor: Any) -> ChatFormat:
+def find_format(processor: Any, stops: Collection[int] = ()) -> ChatFormat:
     """Find the format by rendering an answer with the chat template of a processor or tokenizer.
 
+    ``stops`` are tokens at which the model ends an answer.
+
     Raises:
-        MmprError: there is no template, or the answer does not come after the prompt.
+        MmprError: there is no template that can be used, or nothing ends an answer.
     """
     parts, prompt = _asked(processor)
     messages = [{"role": "user", "content": [{"type": "text", "text": _ASKED}]}]
 
-    def answered(answer: str) -> str:
-        said = [*messages, {"role": "assistant", "content": [{"type": "text", "text": answer}]}]
+    def answered(answer: str, *more: dict[str, Any]) -> str:
+        said = [*messages, {"role": "assistant", "content": [{"type": "text", "text": answer}]}, *more]
         return render(processor, said, parts=parts, prompt=False)
 
-    whole = answered(_ANSWERED)
-    if not whole.startswith(prompt) or _ANSWERED not in whole[len(prompt) :]:
-        raise MmprError(
-            "chat template: with an answer it does not begin with the prompt "
-            f"(add_generation_prompt gives {prompt[-60:]!r}, the conversation {whole[-100:]!r}); use another template"
-        )
+    tail = prompt.rpartition(_ASKED)[2]
+    tokenizer = getattr(processor, "tokenizer", processor)
+    try:
+        whole = answered(_ANSWERED)
+    except TEMPLATE_ERRORS as error:
+        whole, problem = "", f"chat template: it refuses an answer: {error}"[:300]
+    else:
+        problem = "" if whole.startswith(prompt) and _ANSWERED in whole[len(prompt) :] else _not_after(prompt, whole)
+    if problem:
+        end, end_token_id = _end(tokenizer, whole.partition(_ANSWERED)[2])
+        return ChatFormat(parts, "", end, end_token_id, tail, _STRIPS[0], problem)
     head, _, after = whole[len(prompt) :].partition(_ANSWERED)
     padded = f" \n{_ANSWERED}\n "
     kept = answered(padded)[len(prompt) :]
     strip = next((strip for strip in _STRIPS if head + strip(padded) + after == kept), _STRIPS[0])
-    end, end_token_id = _end(getattr(processor, "tokenizer", processor), after)
-    return ChatFormat(parts, head, end, end_token_id, prompt.rpartition(_ASKED)[2], strip)
+    if not after.strip():
+        with contextlib.suppress(*TEMPLATE_ERRORS):  # a template may take one turn only
+            after = _stop_of_turn(tokenizer, answered(_ANSWERED, *messages).partition(_ANSWERED)[2], stops) or after
+    end, end_token_id = _end(tokenizer, after)
+    return ChatFormat(parts, head, end, end_token_id, tail, strip)
+
+
+def _not_after(prompt: str, whole: str) -> str:
+    return (
+        "chat template: with an answer it does not begin with the prompt "
+        f"(add_generation_prompt gives {prompt[-60:]!r}, the conversation {whole[-100:]!r}); use another template"
+    )
+
+
+def _stop_of_turn(tokenizer: Any, after: str, stops: Collection[int]) -> str:
+    """What follows an answer before another turn, when that begins with a token at which the model stops."""
+    first = tokenizer(after, add_special_tokens=False)["input_ids"][:1]
+    return str(tokenizer.convert_ids_to_tokens(first[0])) if first and first[0] in stops else ""
 
 
 def _asked(processor: Any) -> tuple[bool, str]:

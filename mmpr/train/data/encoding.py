@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ class Encoder:
         self._tokenizer = getattr(processor, "tokenizer", processor)
         self._config = config
         self.sees = getattr(processor, "image_processor", None) is not None
-        self.format = find_format(processor)
+        self.format = find_format(processor, _stops(config))
         self.image_token_id = _image_token_id(processor, config)
         self.fingerprint = _fingerprint(processor, self.format, self.arguments)
         self._anchor: list[int] = self._ids([self.format.tail])[0]
@@ -81,10 +81,10 @@ class Encoder:
 
         Raises:
             RowError: no pair of it can be used: image_broken, image_token_mismatch, no_pictures_seen,
-                prompt_not_encoded.
+                prompt_not_encoded, answer_not_encoded.
         """
         prompt_ids, extras = self._prompt(row)
-        responses = self._responses(row.responses)
+        responses = self._responses(row)
         encoded = EncodedRow(
             id=row.id,
             source=row.source,
@@ -143,19 +143,25 @@ class Encoder:
                 f"{there} tokens stand for pictures, the model makes {expected or 'some'} of them",
             )
 
-    def _responses(self, texts: Sequence[str]) -> list[list[int]]:
+    def _responses(self, row: TrainRow) -> list[list[int]]:
         """Token ids of each response, as they follow the prompt's end when both are tokenized together.
+
+        A sampled response stands as it is, before the token that ends it; other answers as the chat template writes
+        them, with what it puts before them (an empty block of reasoning, for example).
 
         Where the tokenizer would merge the prompt's last token with the response's first letters, the response is
         tokenized alone: a model that answers the prompt cannot write such a token.
         """
         form = self.format
-        written = [form.head + form.strip(text) + form.end for text in texts]
+        if form.problem and not row.sampled:
+            raise RowError("answer_not_encoded", form.problem)
+        end = self._tokenizer.convert_ids_to_tokens(form.end_token_id)
+        written = [text + end if row.sampled else form.head + form.strip(text) + form.end for text in row.responses]
         together = self._ids([form.tail + text for text in written])
         at = len(self._anchor)
         merged = [text for text, ids in zip(written, together, strict=True) if ids[:at] != self._anchor]
         # After a special token nothing is merged, and no tokenizer adds a space before the first word.
-        alone = iter(self._ids([self._tokenizer.convert_ids_to_tokens(form.end_token_id) + text for text in merged]))
+        alone = iter(self._ids([end + text for text in merged]))
         return [ids[at:] if ids[:at] == self._anchor else next(alone)[1:] for ids in together]
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
@@ -190,6 +196,13 @@ def picture_tokens(config: Any, extras: Mapping[str, Tensor]) -> int | None:
         own = vision.model_type == "clip_vision_model"  # one more, for the whole picture
         return int(tiles * (patches + own - (config.vision_feature_select_strategy == "default")))
     return int(tiles * patches // config.scale_factor**2)
+
+
+def _stops(config: Any) -> frozenset[int]:
+    """The tokens at which the model's own configuration ends an answer."""
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    ids = getattr(text, "eos_token_id", None)
+    return frozenset(ids if isinstance(ids, list | tuple) else [] if ids is None else [ids])
 
 
 def _image_token_id(processor: Any, config: Any) -> int | None:

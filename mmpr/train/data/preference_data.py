@@ -15,6 +15,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,8 @@ class BuildRows(TrainRows):
         except (TypeError, KeyError, IndexError, AttributeError) as error:
             raise RowError("bad_row", f"is no row of a build: {type(error).__name__}: {error}"[:300]) from None
         check_marks(prompt, len(images))
-        return _row(record["id"], record["source"], images, prompt, pairs, record["kind"])
+        row = _row(record["id"], record["source"], images, prompt, pairs, record["kind"])
+        return replace(row, sampled=True)
 
     def origin(self, place: int) -> tuple[str, str]:
         """No source, and the file and row."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from mmpr.errors import MmprError
+from mmpr.errors import MmprError, RowError
 from mmpr.train.data.chat_format import find_format
 from mmpr.train.data.encoding import Encoder
 from mmpr.train.rows import TrainRow
@@ -99,12 +101,76 @@ def plain(tokenizer: Any, text: str) -> str:
         (None, "no chat template that can be used"),
         ("{{ 1 / 0 }}", "no chat template that can be used"),
         ("{% for m in messages %}{{ m['role'] }}{% endfor %}", "leaves the question out"),
-        ("{% for m in messages %}{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}A:{% endif %}", "begin"),
     ],
 )
 def test_a_template_that_cannot_be_used_is_refused(template: str | None, says: str) -> None:
     with pytest.raises(MmprError, match=says):
         find_format(byte_level(template))
+
+
+def test_a_template_that_writes_no_answer_after_its_prompt_takes_what_was_sampled() -> None:
+    template = "{% for m in messages %}{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}A:{% endif %}"
+    encoder = Encoder(byte_level(template))
+    assert "does not begin with the prompt" in encoder.format.problem
+    with pytest.raises(RowError, match="does not begin with the prompt") as refused:
+        encoder.encode(row(("3", "4")))
+    assert refused.value.reason == "answer_not_encoded"
+    assert len(encoder.encode(replace(row(("3", "4")), sampled=True)).pairs) == 1
+
+
+# The generation prompt opens the reasoning, and an answer of another's gets an empty block of it.
+THINKING = (
+    "{% for m in messages %}{% if m['role'] == 'assistant' %}{{ '<|im_start|>assistant\n<think>\n' }}"
+    "{% if '</think>' not in m['content'] %}{{ '\n</think>\n\n' }}{% endif %}{{ m['content'].lstrip('\n') }}"
+    "{% else %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] }}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n<think>\n' }}{% endif %}"
+)
+HYBRID = THINKING.replace(
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n<think>\n' }}",
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}",
+)
+# Nothing ends an answer but the token that begins the next turn.
+GLM = (
+    "{% for m in messages %}{{ '<|start_header_id|>' if m['role'] == 'user' else '<|end_header_id|>' }}"
+    "{{ '\n' + m['content'] }}{% endfor %}{% if add_generation_prompt %}{{ '<|end_header_id|>\n' }}{% endif %}"
+)
+SAMPLED = (
+    "Two left, one right.\n</think>\n\nFinal answer: 3",
+    "<think>\nTwo left.\n</think>\n\nFinal answer: 3",
+    " There are three cats.\nFinal answer: 3",
+    "\n\nThree. ",
+    "3\n",
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "eos", "end"),
+    [
+        (THINKING, "<|im_end|>", "<|im_end|>"),
+        (HYBRID, "<|im_end|>", "<|im_end|>"),
+        (GLM, "</s>", "<|start_header_id|>"),
+        (CHATML, "</s>", "<|im_end|>"),
+        (LLAMA3, "<|eot_id|>", "<|eot_id|>"),
+        (GEMMA, "</s>", "<end_of_turn>"),
+        (SMOLVLM, "<end_of_utterance>", "<end_of_utterance>"),
+        (LLAVA, "</s>", "</s>"),
+    ],
+    ids=["thinking", "hybrid", "glm", "chatml", "llama3", "gemma", "smolvlm", "vicuna"],
+)
+def test_what_was_sampled_is_learnt_letter_for_letter(template: str, eos: str, end: str) -> None:
+    tokenizer = byte_level(template, eos, "<s>")
+    stops = tokenizer.convert_tokens_to_ids([eos, end])
+    encoder = Encoder(tokenizer, SimpleNamespace(eos_token_id=stops))
+    asked = replace(row(SAMPLED), sampled=True)
+    messages = [{**m, "content": m["content"] if encoder.format.parts else _text(m["content"])} for m in asked.prompt]
+    prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    encoded = encoder.encode(asked).row
+    for text, response in zip(SAMPLED, encoded.response_ids, strict=True):
+        assert tokenizer.decode(encoded.prompt_ids) + tokenizer.decode(response) == prompt + text + end
+
+
+def _text(content: list[dict[str, str]]) -> str:
+    return "".join(part["text"] for part in content)
 
 
 def test_a_template_that_rewrites_reasoning_does_not_rewrite_what_is_learnt() -> None:

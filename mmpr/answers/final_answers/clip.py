@@ -1,0 +1,236 @@
+"""From the place where an answer is named to the answer itself."""
+
+from __future__ import annotations
+
+import re
+
+from mmpr.answers.final_answers.bare import bare_answer
+from mmpr.answers.final_answers.boxes import OPENED, boxed_answer, boxes
+from mmpr.answers.final_answers.languages import words
+from mmpr.answers.final_answers.phrases import namings, refused
+from mmpr.answers.text.wrapping import unwrap
+
+LONGEST = 2_000  # characters: what is longer is an essay, not an answer
+_ABBREVIATED = 64  # characters before a full stop in which an abbreviation is looked for
+
+EMPTY_TALK = re.compile(
+    r"(?:(?:correct|right|wrong|incorrect|below|above|as follows|follows|therefore|thus|here|shown|found|given|the following|unclear"
+    r"|unknown|obvious|derived|obtained|based on|choices?|options?|not|n't|nicht|pas|não|не)\b[^\d]{0,40}$"
+    r"|(?:not|nicht|не|不是|不|否|如下|什么|下列|以下|正确|错误)(?![^\W\d_a-z]?$)|(?:choices|options) (?:are|is)\b"
+    r"|아닙니다|아니다|아니|ではありません|ではない|नहीं)"
+    r"|[^\n]{0,20}(?:ではありません|ではない|이 아닙니다|가 아닙니다|नहीं है)$",
+    re.IGNORECASE,
+)
+PLACEHOLDER = re.compile(
+    r"[\s.…_\-?$*{}()（）\[\]\u3000]*+|\$?\\?(?:FINAL_?\\?_?ANSWER|final_answer|YOUR_ANSWER|your answer|answer|letter|option letter|number|X+|\{answer\})\$?"
+    r"|\.\.(?:['\"”].{0,3})?|.{0,2}(?:\.\.\.?|…).{0,3}",
+    re.IGNORECASE | re.DOTALL,
+)
+BECAUSE = re.compile(
+    r"(?:[,;，；][ \t]++|(?<![ \t,;，；])[ \t]++)"
+    r"(?:because|since|as we|which (?:is|means|matches|corresponds)|so that|given that|weil|denn|parce que|puisque|car|porque|ya que"
+    r"|perché|poiché|так как|потому что|поскольку)\b"
+    r"|[,，]?因为|[,，;；]\s*+(?:because|since|although|but|as the|as it|unless)|(?<![ \t])[ \t]*+(?:解析|理由|解释|说明|分析|点评|详解)[:：]|(?<![ \t])[ \t]*+【"
+    r"|(?<![ \t])[ \t]++(?:Explanation|Reason|Reasoning|Justification|Rationale)[ \t*]*+:|[,、]?なぜなら",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"[.!?](?=\s++\S|$)|[。！？।]")
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(「“\"*])(?:[A-Za-z]|[A-Z](?:\.[A-Z])+|[ap]\.m|mr|mrs|ms|dr|st|vs|no|jr|sr|inc|ltd|co|corp|approx|etc|fig|mt|ft|in|oz|lb|sq)$",
+    re.IGNORECASE,
+)
+_MARKS = (
+    ("**", "**"), ("__", "__"), ("*", "*"), ("`", "`"), ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"),
+    ('"', '"'), ("“", "”"), ("「", "」"),
+)  # fmt: skip
+_FINAL_PUNCTUATION = tuple(".。．!！;；,，।")
+_EMPTY = frozenset((".", "..", "...", "?", "-", "$", r"\[", r"\(", r"\[\]", r"\(\)"))
+_OPENINGS = {r"\[": r"\]", "$$": "$$", "```": "```"}
+_TAIL_WORDS = re.compile(rf"(?P<tail>(?<![ \t])[ \t]*+(?:のよう)?(?:{words('tail')})(?:よ|ね)?)[.。！!।]?[ \t]*+$")
+OPTION_TEXT = re.compile(
+    r"[)）\]】*_`]{0,3}+[ \t]?[.．:：、)][*_]{0,2}+[ \t]*+(?=[^\s.。,，;；:：)）*】])"
+    r"|[)）\]][*_]{0,2}+[ \t]*+(?![\s.。,，;；:：)）*】选選项項的]|(?:is|as|are|was|because|since|which|that|and|or|for|to|in)\b)(?=.)"
+)
+_ONE_OPTION = re.compile(
+    r"[(（\[【\"'“]*+(?:(?:option|choice|letter|选项|選項|вариант|opción|opção|alternativa|l'option|la)[ \t]*+)?[(（\[]?(?P<letter>[A-Z])[)）\]】]?(?:选项|項|项)?[\"'”]?[.:]?(?:(?P<sep>[.．:：、)]?[ \t]).{0,150})?",
+    re.IGNORECASE | re.DOTALL,
+)
+_LETTER_THEN_WORDS = re.compile(
+    r"([(（]?[A-Z][)）]?)(?:[*_]{2})?[,;，；][ \t]*+(?!(?:and|or|und|et|y|e|и|和)\b)(?=[a-z]{2,}|[\u4e00-\u9fff]{2,})"
+)
+_LETTER_THEN_SENTENCE = re.compile(
+    r"([(（]?[A-Z][)）]?)[*_]{0,2}\.[ \t]++(?:The (?:answer|other|correct|reason|remaining)|This|That|These|Note|It|However|Explanation|Because|Since"
+    r"|Options? [A-Z]|[A-Z] is\b|A common|Therefore|So|Thus|I|We|You)\b"
+)
+_BOLD_FIRST = re.compile(r"\*\*(?P<inside>[^*\n]{1,80})\*\*(?P<rest>[^\n]*+)")
+_BOLD_INSIDE = re.compile(r"\*\*([^*\n]{1,60})\*\*[.。]?[ \t]*+$")
+_FOLLOWED = re.compile(r"[ \t]*+(?:[(（–—,，;；]|-[ \t]|:)")
+
+
+_OPTION_NAMED = re.compile(
+    rf"(?:the[ \t])?(?:{words('option', True)}|选项|選項|選択肢|图)[ \t]*+[:：]?[ \t]*+[*_]{{0,2}}(?P<letter>[(（]?(?-i:[A-Z])[)）]?)[*_]{{0,2}}(?:选项|項|项)?"
+    r"|(?P<other>(?!))",
+    re.IGNORECASE,
+)
+
+
+def is_option(answer: str) -> bool:
+    """Whether an answer is the letter of an option, maybe with its text."""
+    found = _ONE_OPTION.fullmatch(answer)
+    return (
+        found is not None
+        and found["letter"].isupper()
+        and (not found["sep"] or found["sep"].strip() != "" or ")" in answer[:4])
+    )
+
+
+def is_prose(answer: str) -> bool:
+    """Whether what stands behind a label is rather a sentence than an answer."""
+    if bare_answer(answer) is not None:
+        return False
+    return len(answer.split()) > 3 or len(re.findall("[\u4e00-\u9fff]", answer)) > 8
+
+
+def last_sentence(line: str) -> str:
+    """The last sentence of a line."""
+    line = line.rstrip()
+    begin = 0
+    for end in _SENTENCE_END.finditer(line):
+        if end.end() >= len(line):
+            break
+        if end.group() == "." and _ABBREVIATION.search(line, max(0, end.start() - _ABBREVIATED), end.start()):
+            continue
+        begin = end.end()
+    return line[begin:].strip()
+
+
+def clip(text: str) -> str:
+    """The answer at the beginning of what follows a marker: a display, or the first sentence of the first line."""
+    text = re.sub(r"^[\s:：}]+", "", text)
+    odd = text.partition("\n")[0].count("**") % 2 == 1
+    bold = None if odd else _BOLD_FIRST.match(text)
+    if bold:
+        inside = bold["inside"].strip()
+        if _FOLLOWED.match(bold["rest"]) or (bare_answer(inside.rstrip(".:")) and _ONE_LETTER.fullmatch(inside)):
+            return inside
+    if odd and not text.startswith("**"):  # the bold began before the marker: **Answer: I** (text)
+        head, _, rest = text.partition("\n")[0].partition("**")
+        if head.strip() and (_FOLLOWED.match(rest) or _ONE_LETTER.fullmatch(head.strip())):
+            return head
+    text = re.sub(r"^[\s*_:：]+", "", text)
+    for opening, closing in _OPENINGS.items():
+        if text.startswith(opening):
+            inner, closed, _ = text[len(opening) :].partition(closing)
+            if closed:
+                return boxed_answer(inner) or inner
+    line = whole_line(text)
+    line = _nested(line)
+    boxed = boxed_answer(line)
+    if boxed is not None:
+        return boxed
+    because = BECAUSE.search(line)
+    if because and because.start() > 0:
+        line = line[: because.start()]
+    line = first_sentence(line)
+    alone = _LETTER_THEN_SENTENCE.match(line)
+    if alone:
+        return alone[1]
+    letter = _LETTER_THEN_WORDS.match(line)
+    if letter:
+        return letter[1]
+    if is_prose(line) and (bold := _BOLD_INSIDE.search(line)) and line.count("**") == 2:
+        return bold[1]
+    tail = _TAIL_WORDS.search(line) if not line.isascii() and not refused(line) else None
+    return line[: tail.start("tail")] if tail and tail.start("tail") > 0 else line
+
+
+_ONE_LETTER = re.compile(r"[(（\[]?[A-Z][)）\]]?[.:]?")
+_CARRIER = re.compile(
+    r"(?:so,? |thus,? |therefore,? |hence,? )?(?:the|la|die|le) |(?:最终|正确|本题|所以|因此|故)*答案", re.IGNORECASE
+)
+
+
+def _nested(line: str) -> str:
+    """What follows the last naming within a line that names the answer once more: ``Final answer: The answer is 7.``"""
+    if not _CARRIER.match(line):
+        return line
+    inside = next((mark for mark in namings(line) if mark.kind != "right"), None)
+    if inside is None or not line[inside.end :].strip(" .。*"):
+        return line if inside is None or not inside.letters else inside.letters
+    begin = inside.end - len(inside.letters)
+    return re.sub(r"^[\s*_:：]+", "", line[begin:])
+
+
+def whole_line(text: str) -> str:
+    """The first line, or all lines of a formula that is still open at its end."""
+    line, newline, _rest = text.partition("\n")
+    begin = re.search(r"\\begin\{(\w+\*?)\}", line)
+    if newline and begin:
+        end = text.find(f"\\end{{{begin.group(1)}}}")
+        if 0 <= end < LONGEST:
+            return text[:end] + whole_line(text[end:])
+    if newline and OPENED.search(line) and not boxes(line):
+        found = boxes(text)
+        if found and found[0][0] < len(line):
+            return text[: found[0][1]] + text[found[0][1] :].partition("\n")[0]
+    return line
+
+
+def first_sentence(line: str) -> str:
+    begin, stop = len(line) - len(line.lstrip()), len(line.rstrip())
+    last_dollar = line.rfind("$")
+    dollars = counted = 0
+    for end in _SENTENCE_END.finditer(line):
+        at = end.start()
+        dollars += line.count("$", counted, at)
+        counted = at
+        if end.group() == "." and (at <= begin or _ABBREVIATION.search(line, max(0, at - _ABBREVIATED), at)):
+            continue
+        if dollars % 2 and last_dollar >= end.end():
+            continue
+        if end.end() < stop:
+            return line[:at]
+    return line
+
+
+def _without_final_punctuation(answer: str) -> str:
+    """An answer without its final punctuation; an ellipsis stays."""
+    end = len(answer)
+    while answer.endswith(_FINAL_PUNCTUATION, 0, end) and not answer.endswith("...", 0, end):
+        end -= 1
+        while end and answer[end - 1].isspace():
+            end -= 1
+    return answer[:end]
+
+
+def _balanced(answer: str) -> str:
+    """An answer up to a closing brace or a quote at its end that it does not open."""
+    if "}" in answer:
+        depth = 0
+        for at, char in enumerate(answer):
+            depth += (char == "{") - (char == "}")
+            if depth < 0:
+                return answer[:at] if at else answer
+    if answer.endswith("$") and answer.count("$") == 1:
+        return answer[:-1]
+    for quote in ('"', "'"):
+        if answer.endswith(quote) and answer.count(quote) == 1 and not answer[-2:-1].isdigit():
+            return answer[:-1]
+    return answer
+
+
+def finish(answer: str) -> str | None:
+    """An answer without the marks and punctuation around it; None when nothing is left or it is far too long."""
+    answer = _balanced(answer.strip())
+    before = None
+    while answer != before:
+        before = answer
+        for opening, closing in _MARKS:
+            if answer.startswith(opening):
+                answer = unwrap(answer, opening, closing)
+        answer = _without_final_punctuation(answer)
+        if answer.endswith("**") and answer.count("**") % 2:
+            answer = answer[:-2].rstrip()
+    named = _OPTION_NAMED.fullmatch(answer)
+    answer = named["letter"] if named else answer
+    return None if not answer or len(answer) > LONGEST or answer[0] == "}" or answer in _EMPTY else answer

@@ -1,0 +1,377 @@
+"""Phrases that name a final answer: where they stand in a text, in any language of ``languages.py``.
+
+One pass finds the words; what stands around each of them tells whether it names an answer. Every look around is
+bounded, so that a text of any length takes linear time.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+
+from mmpr.answers.final_answers.languages import LANGUAGES, words
+
+_BEFORE = 110  # characters before a word that are looked at
+_LINE = 48  # characters that may stand before a label on its line
+_CLAUSE = 160  # characters before a naming in which its clause begins
+_MOST_MENTIONS = 3  # options before a verdict that it may be about
+_SENTENCE_LENGTH = 160  # characters of the sentence that follows a naming
+_MOST_WORDS = 200  # that may name an answer, looked at from the last one back
+_BEHIND = 60  # characters behind a naming that may take it back
+_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if code != 0xFF0C} | {0x3000: 0x20}
+
+
+@dataclass(frozen=True)
+class Naming:
+    """A phrase that names an answer.
+
+    Args:
+        start: where it begins.
+        end: where the answer begins, for a phrase that any text may follow.
+        kind: ``label`` (strong), ``sentence`` (any text), ``option`` (an option is named as the answer) or ``right``
+            (an option is called right, maybe one of several).
+        letters: the option's letters, for ``option`` and ``right``; the answer may go on at ``end`` with its text.
+    """
+
+    start: int
+    end: int
+    kind: str
+    letters: str = ""
+
+
+def plain(text: str) -> str:
+    """A text with plain letters and punctuation for full-width ones, character by character."""
+    return text if text.isascii() else text.translate(_FULL_WIDTH)
+
+
+def lower(text: str) -> str:
+    """A text in lower case, character by character."""
+    lowered = text.lower()
+    return lowered if len(lowered) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+
+
+# --- pieces of patterns -----------------------------------------------------------------------------------------------
+
+
+def _alternatives(kind: str) -> str:
+    """The words of a kind in all languages; those with spaces between words end where a word ends."""
+    return rf"(?:(?:{words(kind, True)})(?![^\W\d_])|(?:{words(kind, False)}))"
+
+
+_BE, _ADVERB = _alternatives("be"), _alternatives("adverb")
+_OPTION_WORD = "|".join(sorted(words("option").replace("|的", "").split("|"), key=lambda word: (-len(word), word)))
+_NAME_WORD = "|".join(sorted(f"{_OPTION_WORD}|{words('answer')}".split("|"), key=lambda word: (-len(word), word)))
+_ADVERBS = rf"(?:[ \t,、]*+{_ADVERB}){{0,3}}+"
+_OPEN = r"[(\[【「“\"'‘*_`$< \t]{0,8}+(?:\\(?:\(|(?:text|textbf|mathbf|mathrm|boxed)\{[(\[*]{0,2}+))?[ \t]{0,4}+"
+_CLOSE = r"[)\]】」”\"'’*_`$}]{0,8}+"
+_LETTER_END = r"(?![A-Za-z0-9_])(?!['’][a-z])(?!\.[A-Z])"
+_LETTERS = rf"(?:[A-Z](?:[ \t]?[、,&和][ \t]?[A-Z]{_LETTER_END})*+|[A-H]{{2,6}}|(?<=\()[a-h](?=\))){_LETTER_END}"
+
+_STEMS = frozenset(word.rstrip("*") for word in words("verdict").split("|") if word.endswith("*"))
+_CHOSEN = frozenset(words("chosen").split("|"))
+_ROLES: dict[str, set[str]] = {}
+for _role, _kind in (
+    *((kind, kind) for kind in ("answer", "label", "option", "choose", "verdict")),
+    ("verdict", "answer"),
+):
+    for _word in words(_kind).split("|"):
+        _ROLES.setdefault(_word.rstrip("*"), set()).add(_role)
+_ANSWER_WORDS = frozenset(words("answer").split("|"))
+_KEY = re.compile("|".join(map(re.escape, sorted(_ROLES, key=lambda word: (-len(word), word)))))
+_NO_SPACES = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+
+_MARKS_BEHIND = r"[ \t]*+(?P<close>[*_`\"'”’」』】\])}]{0,6}+)[ \t]*+"
+_LINK = re.compile(
+    rf"(?:[ \t]++(?:{words('final', True)}|{words('right', True)})(?![^\W\d_])){{0,2}}+"
+    rf"(?:[ \t]*+(?:の選択肢|の番号|の記号|选项|option letter|option|choice|letter)(?![^\W\d_]))?{_MARKS_BEHIND}"
+    r"(?:(?P<colon>[:：=])|(?P<dash>[-–—](?=[ \t]))|(?P<open>(?=\n|$))|(?P<math>(?=\$|\\[(\[b]))"
+    rf"|(?:(?:(?:to|for|of|in|here|on|that|which|we|you|du|de|à|zu|für)\b[^.:：。\n]{{0,80}}?[ \t])?{_ADVERBS}[ \t]*+)?"
+    rf"(?P<be>{_BE})(?!否|什么|多少|哪|不是){_ADVERBS}[ \t]*+[:：]?"
+    r"|(?P<none>))"
+)
+_OPTION_BEHIND = re.compile(
+    rf"[ \t]*+[:：=]{{0,1}}+[ \t]*+(?:(?:the|la|le|il|die|a|o|das|l'|el)[ \t]?)?(?:(?i:answer|answers|{_NAME_WORD}))?[ \t]*+[:：]?[ \t]*+"
+    rf"{_OPEN}(?:(?i:option|choice|letter|选项)[ \t]*+)?(?P<letters>{_LETTERS})(?P<after>{_CLOSE})"
+)
+_RIGHT_BEFORE = re.compile(
+    rf"(?:^|[^\w]|(?<=[\u3000-\u9fff]))(?:{words('right')})(?:[ \t]*+的|[ \t]++(?:{_NAME_WORD}|statement|multiple[- ]choice))?[ \t*_]*$"
+)
+_RIGHT_BEHIND = re.compile(rf"[ \t]++(?:{words('right', True)})(?![^\W\d_])")
+_RESTRICTED = re.compile(
+    rf"[ \t]++(?:that|which)\b[^.:\n]{{0,80}}?[ \t](?:is|are)[ \t:*]*+{_OPEN}(?P<letters>{_LETTERS})(?P<after>{_CLOSE})[.]?[ \t]*+(?:\n|$)"
+)
+_WRONG_BEFORE = re.compile(rf"(?:{words('wrong')})(?:的)?[ \t*_]*$")
+_FINAL_BEFORE = re.compile(rf"(?:{words('final', True)}|{words('final', False)})[ \t*_]*$")
+_LINE_BEFORE = re.compile(r"[^.,;:?!。，；：？！\n]*$")
+_OPENED = re.compile(r"[【\[(（][ \t*_]*(?:正确|最终|参考|标准)?$")
+_VERB_FIRST = re.compile(r"(?:ist|lautet|beträgt|wäre)[ \t](?:die|das|der)[ \t](?:[a-zäöü]{3,14}[ \t])?$")
+_SUBJECT = re.compile(
+    r"(?:\b(?:i|we|let us|let's|so|therefore|thus|hence|to)(?:'d|'ll)?,?(?: (?:would|will|should|can|must|have to|now))?"
+    r"(?: (?:therefore|thus|then|also))?) $"
+)
+_NOT_CHOSEN = tuple("不勿未别没误错漏多单备待只人")
+_ENDS_CHOICE = re.compile(
+    r"[ \t]*+(?:选项|選項|项|項|$|[.。,，;；:：、!！)）\]】”」*`\n}]|(?=[(（\u3040-\u30ff\uac00-\ud7af]))"
+    r"|[ \t]++(?![\u3400-\u9fff]{1,4}[的与和])"
+)
+_MENTION = re.compile(
+    rf"(?:^|(?<=[\s(（,，;；:：*。.、-])|(?<=[\u3040-\u9fff\uac00-\ud7af]))(?P<option>(?i:{_NAME_WORD})[ \t]*+)?"
+    rf"(?P<open>{_OPEN})(?P<letters>{_LETTERS})(?P<close>{_CLOSE})"
+)
+_VERDICT_BEHIND = re.compile(
+    r"(?P<text>[.．:：、)]?[^\n。;；!?！？]{1,60}?)??"
+    r"[ \t,]{0,2}+(?:两|三|四)?(?:选项|選項|项|項|번)?的?(?:说法|描述|表述|叙述|判断)?[ \t]{0,2}+"
+    rf"(?P<be>(?:{_BE}|[をにと을를에과와])(?:[ \t]?(?:(?:the|la|a|die|das|der|le|il|only|quella|most|one that is)(?![^\W\d_])|l'|唯一的?|最も|最|{_ADVERB})){{0,4}}+"
+    rf"[ \t]?(?:{_NAME_WORD})?)?(?P<said>[ \t]{{0,2}}+(?:均|都|也|最も|最|更|才|[*_(（])*)"
+)
+_MADE = re.compile(
+    rf"\b(?:makes?|making|leaves?|leaving|with|ist|lautet)[ \t]{_OPEN}(?:(?i:{_NAME_WORD})[ \t])?(?P<letters>{_LETTERS}){_CLOSE}"
+    r"(?: alone)?(?: as)?(?: the| die| das)?[ \t]*(?:only )?$"
+)
+_NAMES_ANSWER = re.compile(
+    rf"(?:[ \t]*+的?[ \t]*+(?:and [a-z]{{1,12}} )?)(?:{_NAME_WORD}|answer|answers|response|solution|lösung|的?那?一?[个项])"
+)
+_NO_COPULA = re.compile("[\u0400-\u04ff\u0600-\u06ff\u0900-\u097f]")  # Russian, Arabic, Hindi
+_COPULA = re.compile(r"\b(?:is|are)\b|[是为]")
+_ENDS_IN_NAME = re.compile(rf"(?:{words('answer')}|{words('option', True)})[ \t]*+$")
+_NOT_RIGHT_ANGLE = re.compile(r"[ \t-]*+(?:angled?|triangles?|angles?|hand|side|isosceles|prism|吗|与否|值)")
+_PLACE = re.compile(
+    r"(?:angle|triangle|point|line|vertex|segment|side|edge|arc|circle|set|event|∠|△|点|角|线段|集合|直线|\\angle)[ \t]*+$"
+)
+
+_CLAUSE_START = re.compile(r"[.;:!?。；：！？\n](?=[^\d]|$)|(?<=[\u3000-\u9fff])[,，](?=若|如果|当|否则|假如)")
+_CONDITION = re.compile(
+    rf"[\s\-*•(（\"“]*+(?:(?:and|but|or|或者|而|但|и|y|et|und|e)[ \t,]*+)?{_alternatives('condition')}"
+)
+_CONCLUDED = re.compile(rf"(?:^|[\s,，]){_alternatives('so')}[ \t,，]")
+_ASSUMED = re.compile(rf"(?:^|[\s,，(]|(?<=[\u3000-\u9fff])){_alternatives('assumed')}(?:[^.;。；]{{0,60}})$")
+_ASSUMED_START = re.compile(rf"[\s\-*•(（]*+(?:(?:now|so|first|let)[ \t,]++(?:me |us )?)?{_alternatives('assumed')}")
+_REFUSED = re.compile(rf"(?:^|[\s,(]|(?<=[\u3000-\u9fff])|(?<=[\uac00-\ud7af])){_alternatives('refused')}")
+_NEGATED = re.compile(
+    r"(?:^|[\s(])(?:not|cannot|never|neither|nor|rules? out|eliminated?|excluded?)\b|n't\b|(?<!不符合题意)不(?!正确的|符合)|没|非|排除"
+    r"|(?:^|\s)(?:n'est pas|nicht|kein|no es|não|non|не)(?![^\W\d_])|ません|ではない|아니|않"
+)
+_REFUSED_BEHIND = re.compile(
+    rf"[?？吗]|{'|'.join(language.refused for language in LANGUAGES if language.code in ('ja', 'ko'))}"
+)
+_REFUSED_BEFORE = re.compile(rf"(?:^|[\s(]){_alternatives('refused')}[ \t(*]*+$")
+_SENTENCE = re.compile(r"[^\n。]{0,160}?(?:[.](?=\s|$)|[。\n]|$)")
+_UNLESS = re.compile(
+    r"\b(?:unless|only if|provided that|assuming that|in which case)\b|除非|前提是|es sei denn|à moins que|a menos que|если только"
+)
+_TAKEN_BACK = re.compile(
+    rf"[\s*_.]*+(?:[,，(（]?[ \t]*+(?:which|that|who|这|这个选项|该项)?[ \t]*+(?:is|was|would be|are|是|也|ist|est|es|é|è)?[ \t]*+{_alternatives('refused')}"
+    rf"|[,，]?[ \t]*+(?:unless|only if|assuming|if and only if|除非|前提是))"
+)
+
+
+# --- finding ----------------------------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=4)  # each form asks for those of the same text
+def namings(text: str) -> tuple[Naming, ...]:
+    """Every naming of an answer in a text, in their order; none that is refused, assumed or on a condition is left out.
+
+    Whether one is meant is told by ``given``.
+    """
+    shown = plain(text)
+    lowered = lower(shown)
+    found = []
+    tried = 0
+    for hit in reversed(list(_KEY.finditer(lowered))):
+        if not _whole_word(lowered, *hit.span(), hit.group()):
+            continue
+        naming = _naming(shown, lowered, *hit.span(), hit.group())
+        if naming is not None:
+            found.append(naming)
+        tried += 1
+        if tried == _MOST_WORDS:
+            break
+    return tuple(reversed(found))
+
+
+def _naming(shown: str, lowered: str, start: int, end: int, word: str) -> Naming | None:
+    """What a word that may name an answer names, by the roles that it may have."""
+    roles = _ROLES[word]
+    before = lowered[max(0, start - _BEFORE) : start]
+    found = None
+    if "verdict" in roles:
+        found = _verdict(shown, lowered, start, end, word)
+    if found is None and "answer" in roles:
+        found = _answer(shown, lowered, before, start, end)
+    if found is None and "label" in roles:
+        found = _label(lowered, before, start, end)
+    if found is None and "option" in roles:
+        found = _option(shown, lowered, before, start, end)
+    if found is None and "choose" in roles:
+        found = _choice(shown, lowered, before, start, end, word)
+    return found
+
+
+def given(text: str, naming: Naming) -> bool:
+    """Whether a naming gives its answer: it is not refused, assumed, taken back or on a condition."""
+    window = lower(plain(text[max(0, naming.start - _CLAUSE) : naming.start]))
+    starts = [found.end() for found in _CLAUSE_START.finditer(window)]
+    clause = window[starts[-1] :] if starts else window
+    if _ASSUMED.search(clause) or _ASSUMED_START.match(clause):
+        return False
+    if _CONDITION.match(clause) and not _CONCLUDED.search(clause):
+        return False
+    if naming.letters:
+        return _TAKEN_BACK.match(lower(plain(text[naming.end : naming.end + _BEHIND]))) is None
+    if text[max(0, naming.end - 8) : naming.end].rstrip(" *_")[-1:] in (":", "：", "="):
+        return True  # what follows a label is its answer
+    rest = _SENTENCE.match(lower(text[naming.end : naming.end + _SENTENCE_LENGTH]))
+    return rest is None or _UNLESS.search(rest.group()) is None
+
+
+def refused(text: str) -> bool:
+    """Whether a text says no to something."""
+    return _REFUSED.search(lower(plain(text))) is not None
+
+
+def negated(text: str) -> bool:
+    """Whether a text negates what it says; one that speaks of something false may say what is false."""
+    return _NEGATED.search(lower(plain(text))) is not None
+
+
+def _whole_word(lowered: str, start: int, end: int, word: str) -> bool:
+    if _NO_SPACES.match(word):
+        return True
+    inside = start > 0 and lowered[start - 1].isalpha() and not _NO_SPACES.match(lowered[start - 1])
+    goes_on = end < len(lowered) and lowered[end].isalpha() and not _NO_SPACES.match(lowered[end])
+    return not inside and (word in _STEMS or not goes_on)
+
+
+def _answer(shown: str, lowered: str, before: str, start: int, end: int) -> Naming | None:
+    if _WRONG_BEFORE.search(before):
+        return None
+    link = _LINK.match(lowered, end)
+    if link is None:
+        return None
+    final = _FINAL_BEFORE.search(before) is not None or lowered.startswith("答案", start)
+    line = before.rpartition("\n")[2]
+    first = len(line) <= _LINE and _LINE_BEFORE.match(line) is not None and "\n" in f"\n{before}"[-_LINE - 1 :]
+    if before.endswith(('"', "'")) and link["close"][:1] == before[-1] and link["colon"] is not None:
+        return None  # a key of JSON
+    named = next(name for name in ("colon", "dash", "open", "math", "be", "none") if link[name] is not None)
+    if named == "none":
+        if _OPENED.search(before) and link["close"]:  # 【答案】B
+            return Naming(start, link.end(), "label")
+        if first and "**" in link["close"] and before.endswith("**"):  # **答案** 25 cm
+            return Naming(start, link.end(), "label")
+        if _VERB_FIRST.search(before):  # ist die richtige Antwort (D)
+            return Naming(start, link.end(), "sentence")
+        behind = _OPTION_BEHIND.match(shown, end)
+        if behind and final and _ENDS_CHOICE.match(shown, behind.end()):  # 答案B
+            return Naming(start, behind.end("letters"), "option", behind["letters"])
+        return None
+    if named == "dash" and not (final or first):
+        return None
+    strong = final if named in ("be", "open", "math", "dash") else final or first
+    return Naming(start, link.end(), "label" if strong else "sentence")
+
+
+def _label(lowered: str, before: str, start: int, end: int) -> Naming | None:
+    link = _LINK.match(lowered, end)
+    line = before.rpartition("\n")[2]
+    if (
+        link is None
+        or (len(line) > 24 and not _VERB_FIRST.search(before))
+        or (_LINE_BEFORE.match(line) is None and not _VERB_FIRST.search(before))
+        or (len(before) == _BEFORE and "\n" not in before)
+    ):
+        return None
+    if link["none"] is not None and _VERB_FIRST.search(before):
+        return Naming(start, link.end(), "sentence")
+    if link["colon"] is not None or (_OPENED.search(before) and link["close"]):
+        return Naming(
+            start, link.end(), "label" if not lowered.startswith(("solution", "conclusion"), start) else "line"
+        )
+    return None
+
+
+def _option(shown: str, lowered: str, before: str, start: int, end: int) -> Naming | None:
+    restricted = _RESTRICTED.match(shown, end)
+    if restricted:
+        return Naming(start, restricted.end("letters"), "option", restricted["letters"])
+    link = _LINK.match(lowered, end)
+    hindi = "\u0900" <= lowered[start] <= "\u097f"
+    if link is None or not (hindi or any(link[name] is not None for name in ("be", "colon", "dash"))):
+        return None
+    right = (
+        _RIGHT_BEFORE.search(before) is not None
+        or _WRONG_BEFORE.search(before) is not None
+        or _RIGHT_BEHIND.match(lowered, end) is not None
+    )
+    line = before.rpartition("\n")[2]
+    if not right and not (
+        link["colon"] is not None and not line.strip(" *_#>-") and lowered.startswith(("option", "choice"), start)
+    ):
+        return None
+    behind = _OPTION_BEHIND.match(shown, link.end())
+    if behind is None or not _ENDS_CHOICE.match(shown, behind.end()):
+        return None
+    return Naming(start, behind.end("letters"), "option", behind["letters"])
+
+
+def _choice(shown: str, lowered: str, before: str, start: int, end: int, word: str) -> Naming | None:
+    han = word in ("选", "選")
+    han = han or word in ("选择", "選擇")
+    if han:
+        if before.endswith(_NOT_CHOSEN) or before.endswith(("不能", "不应", "不可", "不会", "不要", "若")):
+            return None
+        more = re.compile("[择擇了]|出").match(shown, end)
+        end = more.end() if more else end
+        more = re.compile("的?(?:是|为|為)").match(shown, end)
+        end = more.end() if more else end
+    elif word in (
+        "choose",
+        "select",
+        "pick",
+        "go with",
+        "go for",
+        "opt for",
+        "answer with",
+        "answer",
+        "say",
+    ) and not _SUBJECT.search(before):
+        return None
+    behind = _OPTION_BEHIND.match(shown, end)
+    if behind is None or (han and not _ENDS_CHOICE.match(shown, behind.end())):
+        return None
+    return Naming(start, behind.end("letters"), "option", behind["letters"])
+
+
+def _verdict(shown: str, lowered: str, start: int, end: int, word: str) -> Naming | None:
+    window = shown[max(0, start - _BEFORE) : start]
+    made = _MADE.search(window)
+    found, said = made, None
+    if not made:
+        for mention in reversed(list(_MENTION.finditer(window))[-_MOST_MENTIONS:]):
+            said = _VERDICT_BEHIND.fullmatch(window, mention.end())
+            if said:
+                found = mention
+                break
+    if found is None or _NOT_RIGHT_ANGLE.match(lowered, end):
+        return None
+    at = start - len(window) + found.start("letters")
+    named = _NAMES_ANSWER.match(lowered, end) is not None
+    if said:
+        spaced = not _NO_SPACES.match(word)
+        bracket = said["said"].strip().endswith(("(", "（"))
+        if said["be"] is None and (word in _ANSWER_WORDS or (not bracket and spaced and not _NO_COPULA.match(word))):
+            return None
+        marked = found["option"] or "(" in found["open"] or ")" in found["close"]
+        if said["text"] and (not marked or refused(said["text"]) or _COPULA.search(said["text"])):
+            return None
+        if not marked and _PLACE.search(lowered[max(0, at - 24) : at]):
+            return None
+        named = named or (
+            said["be"] is not None and _ENDS_IN_NAME.search(lowered, max(0, start - 16), start) is not None
+        )
+    if _REFUSED_BEHIND.search(lowered, end, end + 14) or _REFUSED_BEFORE.search(lowered, max(0, at - 12), at):
+        return None
+    chosen = bool(made) or named or word in _CHOSEN or word in _ANSWER_WORDS
+    return Naming(at, at + len(found["letters"]), "option" if chosen else "right", found["letters"])

@@ -1,0 +1,121 @@
+"""What vLLM is shown: the renderer of the real vLLM, without an engine, and chat formats of other families."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmpr.engine import Request
+from mmpr.engine.vllm_engine import engine_args, render
+from tests.engine.demo_models import DEMO, demo_model, png, recipe_of
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(180)]
+
+PARTS = (
+    "{% for m in messages %}USER: {% for part in m['content'] %}"
+    "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endfor %} ASSISTANT:"
+)
+"""As LLaVA-1.5's: it writes no token that begins a sequence."""
+
+STRING = "{% for m in messages %}USER: {{ m['content'] }}{% endfor %} ASSISTANT:"
+"""As InternVL2's: content is plain text."""
+
+Render = Callable[..., list[int]]
+
+
+@pytest.fixture(scope="module")
+def rendered() -> Callable[[Path], tuple[Any, Render]]:
+    """Gives a model's tokenizer, and a function from a request to token ids."""
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.renderers import renderer_from_config
+
+    def of(model: Path, **args: Any) -> tuple[Any, Render]:
+        config = AsyncEngineArgs(**engine_args(recipe_of(model, **args), str(model))).create_engine_config()
+        renderer = renderer_from_config(config)
+
+        def ids(prompt: str, pictures: int = 0, prefix: str = "") -> list[int]:
+            images = tuple(png(colour) for colour in ("red", "blue", "green")[:pictures])
+            made = asyncio.run(render(renderer, Request(prompt, images, 1, 0, prefix)))
+            return list(made["prompt_token_ids"])
+
+        return renderer.get_tokenizer(), ids
+
+    return of
+
+
+def words(tokenizer: Any, ids: list[int]) -> str:
+    """Token ids as text, the tokens of a picture as one."""
+    picture = r"(?:<fake_token_around_image><global-img>)?(?:<image>)+(?:<fake_token_around_image>)?"
+    return re.sub(picture, "(PICTURE)", tokenizer.decode(ids))
+
+
+@pytest.mark.parametrize(
+    ("template", "adds"),
+    [
+        pytest.param("{{ bos_token }}" + PARTS, True, id="written-and-added"),  # Gemma 3, Mistral 3, LLaVA-NeXT
+        pytest.param(PARTS, True, id="added"),  # LLaVA-1.5
+        pytest.param("{{ bos_token }}" + PARTS, False, id="written"),  # Qwen
+    ],
+)
+def test_a_sequence_begins_once(template: str, adds: bool, rendered: Any, tmp_path: Path) -> None:
+    tokenizer, ids = rendered(demo_model(tmp_path / "model", template, begins="<s>", adds=adds))
+    assert (tokenizer("a")["input_ids"][0] == tokenizer.bos_token_id) == adds
+    for prompt, pictures, prefix, said in (
+        ("What is 1 + 2?", 0, "", "USER: What is 1 + 2? ASSISTANT:"),
+        ("What is 1 + 2?", 0, " It is", "USER: What is 1 + 2? ASSISTANT: It is"),
+        ("<image>\nWhat?", 1, "", "USER: (PICTURE)What? ASSISTANT:"),
+    ):
+        made = ids(prompt, pictures, prefix)
+        assert words(tokenizer, made) == f"<s>{said}"
+        assert made.count(tokenizer.bos_token_id) == 1
+
+
+def test_a_template_and_a_tokenizer_without_a_beginning_get_none(rendered: Any, tmp_path: Path) -> None:
+    tokenizer, ids = rendered(demo_model(tmp_path / "model", PARTS))
+    assert words(tokenizer, ids("What is 1 + 2?")) == "USER: What is 1 + 2? ASSISTANT:"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "pictures", "said"),
+    [
+        ("<image>\nWhat?", 1, "(PICTURE)\nWhat?"),
+        ("<image><image>\nWhich?", 2, "(PICTURE)\n(PICTURE)\nWhich?"),
+        ("Is <image> larger than <image>?", 2, "Is \n(PICTURE)\n larger than \n(PICTURE)\n?"),
+        ("Look: <image>", 1, "Look: \n(PICTURE)"),
+        ("No picture\nat all?", 0, "No picture\nat all?"),
+    ],
+)
+def test_pictures_stay_where_they_are_in_templates_of_plain_text(
+    prompt: str, pictures: int, said: str, rendered: Any, tmp_path: Path
+) -> None:
+    tokenizer, ids = rendered(demo_model(tmp_path / "model", STRING))
+    assert words(tokenizer, ids(prompt, pictures)) == f"USER: {said} ASSISTANT:"
+
+
+def test_the_recipe_may_have_pictures_moved_to_the_front(rendered: Any, tmp_path: Path) -> None:
+    tokenizer, ids = rendered(demo_model(tmp_path / "model", STRING), interleave_mm_strings=False)
+    assert words(tokenizer, ids("Look: <image>", 1)) == "USER: (PICTURE)\nLook:  ASSISTANT:"
+
+
+HEAD, PICTURE, TAIL = [1, 58, 88, 270, 31, 204], [3, 5, *[4] * 16, 3], [36, 2, 204, 38, 88, 88, 516, 324, 89, 31, 204]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "pictures", "prefix", "made"),
+    [
+        ("What is 1 + 2?", 0, "", [*HEAD, 402, 273, 226, 22, 493, 226, 23, *TAIL]),
+        ("<image>\nWhich digit?", 1, " It", [*HEAD, *PICTURE, 491, 286, *TAIL, 454]),
+        ("Is <image> larger than <image>?", 2, "", [*HEAD, 612, 226, *PICTURE, 416, 398, 226, *PICTURE, *TAIL]),
+    ],
+)
+def test_the_demo_models_token_ids_are_as_ever(
+    prompt: str, pictures: int, prefix: str, made: list[int], rendered: Any
+) -> None:
+    """As recorded before beginnings and the places of pictures were mended for other models."""
+    _, ids = rendered(DEMO)
+    assert ids(prompt, pictures, prefix) == made
