@@ -3,11 +3,12 @@
     python benchmarks/answers.py                                     # the project's own labelled pairs
     python benchmarks/answers.py --pairs FILE --against package.module:function --json out.json
 
-FILE (or each ``.jsonl`` file of a folder) has one JSON object a line: ``pred``, ``gold``, ``label`` (right or wrong),
-``kind`` and perhaps ``choices`` and ``rule``. A matcher given as ``module:function`` is called with (pred, gold,
-choices, rule) and returns a truth value or a Verdict. Each pair is seen once in a process that is warm (modules
-loaded, workers up); processor seconds include those of the symbolic workers. Math-Verify is wrapped as it does best:
-formulas in dollars, both orders.
+FILE (or each ``.jsonl`` file of a folder) has one JSON object a line: ``pred``, ``gold`` (a text, or a list of
+acceptable ones), ``label`` (right, wrong, or null for what nobody can tell), ``kind`` and perhaps ``choices`` and
+``rule``. A pair that nobody can tell must not be called right. A matcher given as ``module:function`` is called with
+(pred, gold, choices, rule) and returns a truth value or a Verdict. Each pair is seen once in a process that is warm
+(modules loaded, workers up); processor seconds include those of the symbolic workers. Math-Verify is wrapped as it does
+best: formulas in dollars, both orders.
 """
 
 from __future__ import annotations
@@ -26,14 +27,17 @@ from mmpr.answers import match
 from mmpr.answers.prover import pool
 from mmpr.schema import Verdict
 
-Matcher = Callable[[str, str, Sequence[str] | None, str], Any]
+Matcher = Callable[[str, Any, Sequence[str] | None, str], Any]
 PAIRS = Path(__file__).resolve().parent.parent / "tests" / "answers" / "pairs"
 WARM_UP = [("5 cm", "5"), (r"4\cos\frac{\pi}{5}", r"1+\sqrt{5}"), ("(B) Paris", "B"), ("a cat", "cat"), ("三个", "3")]
 
 
 @dataclass(frozen=True)
 class Score:
-    """One matcher on one kind of pairs (``all``: every kind); rates in per cent, None where nothing was to be found."""
+    """One matcher on one kind of pairs (``all``: every kind); rates in per cent, None where nothing was to be found.
+
+    ``rejected`` is the share of wrong answers that are called incorrect, not unsure.
+    """
 
     matcher: str
     kind: str
@@ -41,12 +45,24 @@ class Score:
     accuracy: float
     precision: float | None
     recall: float | None
+    rejected: float | None
     pairs_per_cpu_s: float
     slowest_ms: float
     slowest: str
 
 
-def ours(pred: str, gold: str, choices: Sequence[str] | None, rule: str) -> Verdict:
+@dataclass(frozen=True)
+class Row:
+    """A pair, whether it was called right (``said``) or wrong (``rejected``), and the time it took."""
+
+    pair: dict[str, Any]
+    said: bool
+    rejected: bool
+    cpu_s: float
+    wall_s: float
+
+
+def ours(pred: str, gold: str | list[str], choices: Sequence[str] | None, rule: str) -> Verdict:
     """This project's matcher."""
     return match(pred, gold, choices=choices, rule=rule)
 
@@ -60,9 +76,10 @@ def math_verify() -> Matcher:
     def dollars(text: str) -> str:
         return text if "$" in text or "\\boxed" in text or "\\(" in text else f"${text}$"
 
-    def judge(pred: str, gold: str, choices: Sequence[str] | None, rule: str) -> bool:
-        left, right = parse(dollars(gold)), parse(dollars(pred))
-        return bool(verify(left, right) or verify(right, left))
+    def judge(pred: str, gold: str | list[str], choices: Sequence[str] | None, rule: str) -> bool:
+        right = parse(dollars(pred))
+        golds = [parse(dollars(one)) for one in ([gold] if isinstance(gold, str) else gold)]
+        return any(verify(left, right) or verify(right, left) for left in golds)
 
     return judge
 
@@ -87,28 +104,30 @@ def measure(name: str, matcher: Matcher, pairs: Sequence[dict[str, Any]]) -> lis
             verdict = False
             print(f"{name} raised {type(error).__name__} on {pair['pred'][:60]!r}")
         cpu_s = time.process_time() - cpu + max(0.0, pool.processes.cpu_s() - workers)
-        said = verdict.status == "correct" if isinstance(verdict, Verdict) else bool(verdict)
-        rows.append((pair, said, cpu_s, time.perf_counter() - start))
+        known = isinstance(verdict, Verdict)
+        said = verdict.status == "correct" if known else bool(verdict)
+        rejected = verdict.status in ("incorrect", "unparseable") if known else not said
+        rows.append(Row(pair, said, rejected, cpu_s, time.perf_counter() - start))
     kinds = ["all", *dict.fromkeys(pair["kind"] for pair in pairs)]
-    return [_score(name, kind, [row for row in rows if kind in ("all", row[0]["kind"])]) for kind in kinds]
+    return [_score(name, kind, [row for row in rows if kind in ("all", row.pair["kind"])]) for kind in kinds]
 
 
-def _score(name: str, kind: str, rows: list[tuple[dict[str, Any], bool, float, float]]) -> Score:
-    right = sum(said == bool(pair["label"]) for pair, said, _, _ in rows)
-    found = sum(said and bool(pair["label"]) for pair, said, _, _ in rows)
-    said_right = sum(said for _, said, _, _ in rows)
-    truly_right = sum(bool(pair["label"]) for pair, _, _, _ in rows)
-    slowest = max(rows, key=lambda row: row[3])
+def _score(name: str, kind: str, rows: list[Row]) -> Score:
+    right = [row for row in rows if row.pair["label"] is True]
+    wrong = [row for row in rows if row.pair["label"] is False]
+    found, said_right = sum(row.said for row in right), sum(row.said for row in rows)
+    slowest = max(rows, key=lambda row: row.wall_s)
     return Score(
         matcher=name,
         kind=kind,
         pairs=len(rows),
-        accuracy=round(100 * right / len(rows), 2),
+        accuracy=round(100 * sum(row.said == bool(row.pair["label"]) for row in rows) / len(rows), 2),
         precision=round(100 * found / said_right, 2) if said_right else None,
-        recall=round(100 * found / truly_right, 2) if truly_right else None,
-        pairs_per_cpu_s=round(len(rows) / max(1e-9, sum(row[2] for row in rows)), 1),
-        slowest_ms=round(1000 * slowest[3], 1),
-        slowest=slowest[0]["pred"][:60],
+        recall=round(100 * found / len(right), 2) if right else None,
+        rejected=round(100 * sum(row.rejected for row in wrong) / len(wrong), 2) if wrong else None,
+        pairs_per_cpu_s=round(len(rows) / max(1e-9, sum(row.cpu_s for row in rows)), 1),
+        slowest_ms=round(1000 * slowest.wall_s, 1),
+        slowest=slowest.pair["pred"][:60],
     )
 
 
@@ -117,10 +136,10 @@ def show(scores: Sequence[Score]) -> None:
     for kind in dict.fromkeys(score.kind for score in scores):
         lines = [score for score in scores if score.kind == kind]
         print(f"\n{kind} ({lines[0].pairs} pairs)")
-        rates = f"{'accuracy':>9} {'precision':>9} {'recall':>9}"
+        rates = f"{'accuracy':>9} {'precision':>9} {'recall':>9} {'rejected':>9}"
         print(f"{'matcher':24} {rates} {'pairs/CPU-s':>12} {'slowest ms':>11}  slowest pair")
         for score in lines:
-            numbers = (score.accuracy, score.precision, score.recall)
+            numbers = (score.accuracy, score.precision, score.recall, score.rejected)
             rates = " ".join(f"{'-' if number is None else format(number, '.2f'):>9}" for number in numbers)
             speed = f"{score.pairs_per_cpu_s:12,.0f} {score.slowest_ms:11,.1f}"
             print(f"{score.matcher:24} {rates} {speed}  {score.slowest!r}")

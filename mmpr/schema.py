@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 Status = Literal["correct", "incorrect", "unparseable", "timeout", "error", "unsure"]
-Rule = Literal["default", "relaxed", "anls", "exact", "multiple_choice"]
+Rule = Literal["default", "relaxed", "anls", "exact", "multiple_choice", "vqa", "iou", "point_in_box", "count", "json"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 Method = Literal["correctness", "format", "dropout"]
 

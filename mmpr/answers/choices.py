@@ -1,9 +1,16 @@
-"""Multiple choice: the option that the truth is, and the option that an answer chooses."""
+"""Multiple choice: the option that the truth is, and the options that an answer may choose.
+
+The exact text of an option wins before everything, then comes a letter. An answer that may choose several options is
+wrong when the truth is none of them, and in doubt when it is one of them.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from mmpr.answers.compare import Judgement
 from mmpr.answers.text.option_letters import (
@@ -20,16 +27,18 @@ from mmpr.answers.text.option_letters import (
 from mmpr.answers.text.sentences import (
     conclusion,
     hedge,
+    is_refusal,
     predicate,
     sentences,
     statement_of,
     superlative,
     without_reason,
 )
+from mmpr.answers.text.words import contains_words
 from mmpr.answers.text.wrapping import peel
 
-SameOption = Callable[[str, str], bool]
-"""Called as (option, text): whether the text is the same answer as the option."""
+SameOption = Callable[[str, str], bool | None]
+"""Called as (option, text): whether the text is the same answer as the option; None where that is in doubt."""
 
 _STRONG_LETTER = re.compile(
     r"(?:(?:\b(?i:option|choice|answer|select|choose|pick|go with|go for|is|be)|选项|选|为|是)\s*+[:：]?+\s*+"
@@ -50,94 +59,209 @@ _ORDINAL = re.compile(
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
 _SUBJECT = re.compile(r"(?:it|they)(?: will| would)? (.+?)\.?", re.IGNORECASE)
 _SUBJECT_END = re.compile(r"(?<!\s)\s++(?:(?:is|are|was|were|because|since|as)\b|[-(])|[,：，]")
+_COMPACT_LETTERS = re.compile(r"(?=[A-H]{2,6}$)A?B?C?D?E?F?G?H?")
+_OR_ANOTHER = re.compile(r"\bor\b(?: [a-z]+){0,2} \(?[A-H]\b")
+_DIGIT = re.compile(r"\d")
+_SHORT = 12  # characters behind a letter that may be more letters
+_MINUS = re.compile(r"-(?![\s-])(?![A-Za-z]{2})")
+_CANDIDATES = re.compile(r"(?<!\s)\s*+(?:,|;|/|、|\bor\b|\band\b|或者?|和)\s*+")
 _TRUE_LETTER_WITH_TEXT = re.compile(r"(?:\([A-H]\)|[A-H]\s*+[.):])\s++(?![A-Z]\.)\S.*")
 
 
 def is_choice(truth: str) -> bool:
     """Whether a truth looks like the letter of an option, several letters, or a letter with its text."""
-    return any(pattern.fullmatch(truth) for pattern in (_TRUE_LETTER, _TRUE_LETTER_WITH_TEXT, _TRUE_LETTERS))
+    return any(
+        pattern.fullmatch(truth) for pattern in (_TRUE_LETTER, _TRUE_LETTER_WITH_TEXT, _TRUE_LETTERS, _COMPACT_LETTERS)
+    )
+
+
+class _Choice(NamedTuple):
+    """The letters of the options that an answer may choose: one when it is clear, else several or none, and why."""
+
+    names: frozenset[str]
+    doubt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """The texts of the options, and how a text is found among them; no texts when they are not known."""
+
+    texts: tuple[str, ...]
+    same: SameOption
+
+    def has(self, name: str) -> bool:
+        """Whether a letter may be that of an option."""
+        return not self.texts or ord(name) - ord("A") < len(self.texts)
+
+    def text(self, name: str) -> str:
+        """The text of an option, or ``""`` where it is not known."""
+        at = ord(name) - ord("A")
+        return self.texts[at] if 0 <= at < len(self.texts) else ""
+
+    def first(self, name: str) -> str:
+        """The letter of the first option with the same text: either letter stands for it."""
+        text = self.text(name)
+        return _name(next(at for at, other in enumerate(self.texts) if other == text)) if text else name
+
+    def exactly(self, text: str) -> str | None:
+        """The letter of the option whose text this is, character by character or in another case."""
+        for folded in (str, str.casefold) if not letter(text) else (str,):
+            for at, other in enumerate(self.texts):
+                if folded(other) == folded(text):
+                    return _name(at)
+        several = letters(text) if "(" not in text else None
+        if several is not None:
+            named = [at for at, other in enumerate(self.texts) if letters(other) == several]
+            return _name(named[0]) if len(named) == 1 else None
+        return None
+
+    def find(self, text: str | None) -> str | None:
+        """The letter of the only option that a text is; None when it is none or several of them."""
+        if not text or not self.texts:
+            return None
+        name = self.exactly(text)
+        if name is not None:
+            return name
+        distinct = tuple(dict.fromkeys(self.texts))
+        at = index_of(text, distinct, self.same)
+        if (
+            at is None and _DIGIT.search(text) and hedge(text) is None
+        ):  # a value that differs from all options but one is that one
+            found = [self.same(option, text) for option in distinct]
+            at = found.index(None) if found.count(None) == 1 and found.count(False) == len(found) - 1 else None
+        return None if at is None else _name(self.texts.index(distinct[at]))
+
+    def named_in(self, text: str) -> frozenset[str]:
+        """The letters of the options whose words stand in a text."""
+        return frozenset(_name(at) for at, other in enumerate(self.texts) if contains_words(text, other))
+
+
+def _name(at: int) -> str:
+    return chr(ord("A") + at)
 
 
 def choose(answer: str, truth: str, options: Sequence[str], rule: str, same_option: SameOption) -> Judgement | None:
     """Judge an answer as the choice of an option; None when the truth is neither a letter nor an option."""
-    options = unlabelled(options)
-    several = letters(truth) if options or rule == "multiple_choice" or _TRUE_LETTERS.fullmatch(truth) else None
-    if several is not None and index_of(truth, options, same_option) is None:
-        found = letters(answer) or letters(statement_of(answer))
-        return _choice_verdict(found == several, f"letters {_listed(found)}, wanted {_listed(several)}")
-    want, want_text = _truth_letter(truth, options, same_option)
+    known = _Options(_unlabelled(tuple(options)), same_option)
+    exact = known.exactly(truth)
+    compact = _COMPACT_LETTERS.fullmatch(truth) is not None
+    asked = options or rule == "multiple_choice" or compact or _TRUE_LETTERS.fullmatch(truth)
+    several = letters(truth) if asked and exact is None else None
+    if several is not None and known.find(truth) is None:
+        judgement = _choose_several(answer, several, known)
+        unread = judgement.right is None and compact and not (options or rule == "multiple_choice")
+        return None if unread else judgement
+    want, want_text = _truth_letter(truth, exact, known)
     if want is None:
         return None
+    if answer == truth:
+        return Judgement(True, "multiple_choice", "the same characters")
     if not options and want > "H" and answer.islower() and len(answer) == 1:
-        return _choice_verdict(False, f"the small letter {answer} against {want}")
-    have, reason = _answer_letter(answer, options, want, want_text, same_option)
-    if have is None:
-        return Judgement(False, "multiple_choice", reason)
-    return _choice_verdict(have == want, f"{have} against {want}")
+        return Judgement(False, "multiple_choice", f"the small letter {answer} against {want}")
+    choice = _choice(answer, known, want, want_text)
+    names = frozenset(map(known.first, choice.names))
+    if names:
+        listed = " or ".join(sorted(names))
+        right: bool | None = known.first(want) in names
+        if right and (choice.doubt or len(names) > 1):
+            right = None
+        elif not right and exact is not None and known.first(exact) in names:
+            right = None  # a truth that is a letter and the text of another option
+        return Judgement(right, "multiple_choice", f"{choice.doubt or listed} against {want}")
+    if is_refusal(answer):
+        return Judgement(False, "refusal", "says that there is no answer")
+    if choice.doubt or not want_text:
+        return Judgement(None, "multiple_choice", choice.doubt or "no option")
+    differs = same_option(want_text, answer) is False
+    return Judgement(False if differs else None, "multiple_choice", "no option" if differs else "perhaps an option")
 
 
-def _choice_verdict(right: bool, reason: str) -> Judgement:
-    return Judgement(right, "multiple_choice", reason)
+def _choose_several(answer: str, several: frozenset[str], options: _Options) -> Judgement:
+    """Judge letters against those of a truth with several; the texts of options count as their letters."""
+    found = letters(answer) or letters(statement_of(answer))
+    one = letter(answer)
+    both = letter_and_text(answer) if found is None and one is None else None
+    if one is not None or both is not None:
+        found = found or frozenset(one or (both[0] if both else ""))
+    parts = [options.find(part) for part in _CANDIDATES.split(answer)] if found is None else []
+    if parts and None not in parts:
+        found = frozenset(part for part in parts if part)
+    if found is None:
+        return Judgement(None, "multiple_choice", f"no letters, wanted {_listed(several)}")
+    return Judgement(found == several, "multiple_choice", f"letters {_listed(found)}, wanted {_listed(several)}")
 
 
-def _listed(found: frozenset[str] | None) -> str:
-    return "".join(sorted(found)) if found else "none"
+def _listed(found: frozenset[str]) -> str:
+    return "".join(sorted(found))
 
 
-def _truth_letter(truth: str, options: Sequence[str], same_option: SameOption) -> tuple[str | None, str]:
-    """The letter and the text of the option that the truth is; None and an empty text when it is none."""
-    at = index_of(truth, options, same_option) if options else None
+@lru_cache(maxsize=1024)
+def _unlabelled(options: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(" ".join(option.split()) for option in unlabelled(options))
+
+
+def _truth_letter(truth: str, exact: str | None, options: _Options) -> tuple[str | None, str]:
+    """The letter and the text of the option that the truth is; None and an empty text when it is none.
+
+    A bare capital letter of an option is that option, whatever texts there are: so the data sets tell their truths.
+    """
     name = letter(truth)
-    if name is not None and (not options or ord(name) - ord("A") < len(options)):
-        return name, options[ord(name) - ord("A")] if options else ""
-    if at is not None:
-        return chr(ord("A") + at), options[at]
+    if name is not None and options.has(name) and (exact is None or truth.strip("()") == name):
+        return name, options.text(name)
+    name = exact or options.find(truth)
+    if name is not None:
+        return name, options.text(name)
     both = letter_and_text(truth)
-    if both is not None and (not options or ord(both[0]) - ord("A") < len(options)):
-        return both
-    return None, ""
+    return both if both is not None and options.has(both[0]) else (None, "")
 
 
-def _answer_letter(
-    answer: str, options: Sequence[str], want: str, want_text: str, same_option: SameOption
-) -> tuple[str | None, str]:
-    """The option an answer chooses, or None and why."""
-    name = letter(answer) or _ordinal(answer, options)
+def _choice(answer: str, options: _Options, want: str, want_text: str) -> _Choice:
+    """The options that an answer may choose."""
+    exact = options.exactly(answer)
+    name = letter(answer)
+    if exact is not None:
+        if name is None or not options.has(name) or answer.strip("()") != name:
+            return _Choice(frozenset(exact))
+        doubt = "a letter that is a text, too" if options.first(name) != options.first(exact) else ""
+        return _Choice(frozenset((exact, name)), doubt)
+    name = name or _ordinal(answer, options.texts)
     if name is None and not (hedge(answer, bounds=False) or "").startswith("hedge"):
         name = letter(without_reason(answer))
     if name is not None:
-        return name, ""
+        return _Choice(frozenset(name))
     both = letter_and_text(answer)
-    if both is not None and not (options and ord(both[0]) - ord("A") >= len(options)):
-        return _letter_with_text(*both, options, want_text, same_option)
-    if options:
-        name = named_with_letter(answer, options, same_option)
+    if both is not None and options.has(both[0]):
+        return _letter_with_text(*both, options, want_text)
+    if options.texts:
+        name = named_with_letter(answer, options.texts, options.same) or _said(answer, options)
         if name is not None:
-            return name, ""
-        at = index_of(answer, options, same_option)
-        subject = _SUBJECT.fullmatch(without_reason(answer)) if at is None else None
-        if subject is not None:
-            at = index_of(subject[1], options, same_option)
-        said = predicate(answer) if at is None else None
-        if said is not None:
-            name = letter(said)
-            if name is not None:
-                return name, ""
-            at = index_of(said, options, same_option)
-        most = superlative(answer) if at is None else None
-        if most is not None:
-            at = index_of(most, options, same_option)
-        if at is not None:
-            return chr(ord("A") + at), ""
-    elif want_text and same_option(want_text, answer):
-        return want, "the option's text"
+            return _Choice(frozenset(name))
+    elif want_text and options.same(want_text, answer):
+        return _Choice(frozenset(want))
     last = letter(conclusion(answer)) if len(sentences(answer)) > 1 else None
-    found = {one or two for one, two in _STRONG_LETTER.findall(answer)} or {last} - {None}
+    found = {one or two for one, two in _STRONG_LETTER.findall(answer)} or ({last} if last else set())
     others = mentions(answer)
-    reason = hedge(answer, bounds=False)
-    if len(found) == 1 and others <= found and reason is None:
-        return found.pop(), ""
-    return None, reason or ("several letters" if len(others) > 1 else "no option")
+    reason = hedge(answer, bounds=False) or ""
+    if len(found) == 1 and others <= found and not reason:
+        return _Choice(frozenset(found))
+    if others and not reason.startswith("negation"):
+        return _Choice(others, reason or "a letter in a sentence")
+    parts = [options.find(part) for part in _CANDIDATES.split(answer)]
+    if len(parts) > 1 and None not in parts:
+        return _Choice(frozenset(part for part in parts if part), "several options")
+    return _Choice(frozenset(), reason)
+
+
+def _said(answer: str, options: _Options) -> str | None:
+    """The letter of the option whose text an answer is, or says in a sentence around it."""
+    name = options.find(answer)
+    subject = _SUBJECT.fullmatch(without_reason(answer)) if name is None else None
+    if subject is not None:
+        name = options.find(subject[1])
+    said = predicate(answer) if name is None else None
+    if said is not None:
+        name = letter(said) or options.find(said)
+    return name or options.find(superlative(answer))
 
 
 def _ordinal(answer: str, options: Sequence[str]) -> str | None:
@@ -145,31 +269,46 @@ def _ordinal(answer: str, options: Sequence[str]) -> str | None:
     found = _ORDINAL.fullmatch(answer)
     if not found or (found[1].lower() == "last" and not options):
         return None
-    return chr(ord("A") + (len(options) - 1 if found[1].lower() == "last" else _ORDINALS.index(found[1].lower())))
+    return _name(len(options) - 1 if found[1].lower() == "last" else _ORDINALS.index(found[1].lower()))
 
 
-def _letter_with_text(
-    name: str, rest: str, options: Sequence[str], want_text: str, same_option: SameOption
-) -> tuple[str | None, str]:
-    """The letter of "B. Paris" when its text does not speak against it; else None and why."""
-    if letter(rest) not in (None, name) or (letters(f"{name}, {rest}") and len(rest) < 12):
-        return None, "several letters"
+def _letter_with_text(name: str, rest: str, options: _Options, want_text: str) -> _Choice:
+    """The letter of "B. Paris" when its text does not speak against it; else what it may choose, and why."""
+    readings = _readings(rest)
+    if any(options.first(exact) == options.first(name) for text in readings if (exact := options.exactly(peel(text)))):
+        return _Choice(frozenset(name))
+    other, several = letter(rest), letters(f"{name}, {rest}") if len(rest) < _SHORT else None
+    if (other is not None and other != name) or several:
+        meant = {name, other, options.find(peel(rest)), *(several or ())}
+        return _Choice(frozenset(one for one in meant if one and options.has(one)), "several letters")
+    if _LETTER_REFUSED.search(rest) and not _OR_ANOTHER.search(rest):
+        return _Choice(frozenset(), "taken back")
     explained = is_explanation(rest)
-    reason = "taken back" if _LETTER_REFUSED.search(rest) else None
-    if options:
-        texts = [rest, peel(sentences(rest)[0]), predicate(rest), _SUBJECT_END.split(rest, maxsplit=1)[0]]
-        at = next(
-            (at for text in texts if text and (at := index_of(text, options, same_option)) is not None),
-            None,
-        )
-        if at is not None:
-            if chr(ord("A") + at) == name:
-                return name, ""
-            return None, f"the letter {name} with the text of {chr(ord('A') + at)}"
-        if not explained and not only_names(rest, options, ord(name) - ord("A")):
-            return None, f"the letter {name} with a text that is not its option"
-    elif want_text and not explained:
-        return (name, "") if same_option(want_text, rest) else (None, f"the letter {name} with another text")
-    if reason or (mentions(rest) - {name}):
-        return None, reason or "several letters"
-    return name, ""
+    others = frozenset(one for one in mentions(rest) - {name} if options.has(one))
+    if options.texts:
+        for reading in readings:
+            texts = [
+                reading,
+                peel(sentences(reading)[0]),
+                predicate(reading),
+                _SUBJECT_END.split(reading, maxsplit=1)[0],
+            ]
+            at = next((at for text in texts if text and (at := options.find(peel(text))) is not None), None)
+            if at is not None and options.first(at) == options.first(name):
+                return _Choice(frozenset(name))
+            if at is not None and reading == readings[-1]:
+                return _Choice(frozenset((name, at)), f"the letter {name} with the text of {at}")
+        if not explained and not only_names(rest, options.texts, ord(name) - ord("A")):
+            meant = {name} | options.named_in(rest) | others
+            return _Choice(frozenset(meant), f"the letter {name} with a text that is not its option")
+    elif want_text and not explained and not any(options.same(want_text, reading) for reading in readings):
+        return _Choice(frozenset(name), f"the letter {name} with another text")
+    return _Choice(frozenset((name, *others)), "several letters" if others else "")
+
+
+def _readings(rest: str) -> list[str]:
+    """The text behind a letter: ``-5`` has a minus sign, ``- Paris`` a dash, and ``- 5`` may have either."""
+    bare = rest.lstrip("- ")
+    if not rest.startswith("-") or _MINUS.match(rest):
+        return [rest]
+    return [f"-{bare}", bare]

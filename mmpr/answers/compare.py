@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from rapidfuzz.distance import Levenshtein
+
 from mmpr.answers.algebra.equality import Prove, same
-from mmpr.answers.compare_quantities import same_quantities
-from mmpr.answers.formula.tree import Tree
+from mmpr.answers.compare_quantities import rounds, same_quantities
+from mmpr.answers.formula.tree import Tree, number_tree
+from mmpr.answers.formula.vocabulary import RELATIONS
 from mmpr.answers.formula.worded import worded_formula
 from mmpr.answers.text.lists import split_list
+from mmpr.answers.text.numerals import parse_number
 from mmpr.answers.text.sentences import (
     conclusion,
     hedge,
@@ -24,14 +29,20 @@ from mmpr.answers.text.sentences import (
     without_reason,
     without_scene,
 )
-from mmpr.answers.text.words import same_text, words
+from mmpr.answers.text.words import contains_words, same_text, words
 from mmpr.answers.text.wrapping import peel
 from mmpr.answers.text.yes_no import YES, YES_NO_GOLD, polarity
 from mmpr.answers.values import dates
 from mmpr.answers.values.expressions import expression_in_signs, parse_expression, valued
 from mmpr.answers.values.quantities import Quantity, parse_quantity
 from mmpr.answers.values.quantities_in_sentences import quantity_said
-from mmpr.answers.values.ratios import parse_range, parse_ratio, parse_ratio_of_expressions
+from mmpr.answers.values.ratios import (
+    parse_range,
+    parse_ratio,
+    parse_ratio_of_expressions,
+    ratio_value,
+    same_proportions,
+)
 
 _OR = re.compile(r"(?:(?<!\s)\s++(?:,\s++)?|,\s++)or\s++|(?:(?<!\s)\s++)?或者?\s*+")
 _AND = re.compile(r"\band\b|\\(?:land|wedge)\b")
@@ -40,19 +51,60 @@ _NUMERIC = re.compile(r"[\d\\=]")
 _NARROW = re.compile(r"(?<=\d) (?=[A-Za-z°%])")
 _ON = re.compile(r"^(?:on|in) ", re.IGNORECASE)
 _TYPOGRAPHY = re.compile(r"\\(?:left|right|displaystyle|!|,|;|:)|\s|\\ ")
+_LETTER = re.compile(r"[A-H]")
+_CANDIDATES = re.compile(r"(?<!\s)\s*+(?:,|;|、|\bor\b|\band\b|或者?|和)\s*+")
+_NEARLY = 0.9  # of the letters: a slip of the pen or of the reader
+_STEM = 5  # letters that two forms of a word share, at least
+_STEM_SHARE = 0.6
+_SYMBOL = re.compile(
+    r"[A-Z][a-z]|[A-Z][a-z]?\d{1,2}|[A-Z]{2,3}|(?=[A-Za-z]*(?:\d|[a-z][A-Z]|[A-Z][a-z]$))(?:[A-Z][a-z]?\d{0,3}){2,8}"
+)
+_PLAIN_WORDS = re.compile(r"[a-z]{3,}+(?: [a-z]{3,}+)*+|[\u4e00-\u9fff]{1,8}")
+_HAN_SENSES = {"没有": "不", "无": "不", "非": "不"} | dict.fromkeys(("增大", "变大", "增加", "上升", "升高"), "增")
+_HAN_SENSES |= dict.fromkeys(("减小", "变小", "减少", "下降", "降低"), "减") | {
+    "变化": "变",
+    "实数解": "解",
+    "实根": "解",
+}
+_HAN_SENSE = re.compile("|".join(_HAN_SENSES))
+"""Chinese words that mean the same in answers, which is not enough to be right."""
+_PHRASE_WORDS = 3  # without articles
+_PHRASE_CHARACTERS = 8  # in Chinese
+_PHRASE_LENGTH = 80
+_ASIDE = re.compile(r"([^()]{1,60}) \([^()]{1,60}\)")
+_DECIMAL_COMMA = re.compile(r"[-+]?\d{1,15},(?:\d{1,2}|\d{4,15})")
+_POLAR_STARTS = frozenset(word[0] for word in YES_NO_GOLD)
+_LONGEST_SENTENCE = 120
+_CALLED = re.compile(
+    r"\b(?:called|named|known as|belongs to|(?:made|written|painted|taken|published|designed|directed|sung|sold) by) "
+    r"|叫做?|称为|属于",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(
+    r"\b(?:says?|reads?|written|titled|labell?ed|called|named|shows?|displays?)(?: as)?,? \"([^\"]{1,80})\""
+)
+_PROPER = re.compile(r"(?:[A-Z][\w'.-]*+(?: (?:[a-z]{2,3} )?)?){1,4}")
+_COLOURS = frozenset(("red", "blue", "green", "yellow", "black", "white", "orange", "purple", "pink", "brown", "gray"))
+_DIRECTIONS = frozenset(("left", "right", "top", "bottom", "front", "back", "north", "south", "east", "west"))
 _NO_NUMBERS = frozenset(("set", "seq", "tuple", "list", "alt", "interval", "cup", "rel", "pm"))
+_MANY = _NO_NUMBERS | {"cap", "minus", "matrix"}
 _KINDS = {"cup": "interval", "minus": "set", "seq": "set", "alt": "set"}
 _KINDS |= {kind: kind for kind in ("interval", "set", "tuple", "matrix")}
 _NOT_ANY = re.compile(
-    r"(?:there (?:are|were) )?no (?!.*(?:solution|root|answer|value)s)(?:[a-z]+ ){0,2}[a-z]+s(?: (?:in|on) .*)?",
+    r"(?:there (?:are|were) )?no (?!.*(?:solution|root|answer|value)s)(?:[a-z]+ ){0,2}"
+    r"(?:[a-z]+s|people|children|men|women|sheep|fish)(?: (?:in|on) .*)?",
     re.IGNORECASE,
 )
 
 
 class Judgement(NamedTuple):
-    """``right``, the comparator that decided, and its reason."""
+    """``right``, the comparator that decided, and its reason.
 
-    right: bool
+    ``right`` is False only for an answer of the truth's kind that differs from it. None means that nobody can tell
+    without the question: the answer has the truth in it among other things, is of another kind, or cannot be read.
+    """
+
+    right: bool | None
     comparator: str
     reason: str
 
@@ -62,9 +114,50 @@ def compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> J
 
     May raise what ``prove`` raises.
     """
+    judgement = _compare(answer, truth, raw, relaxed, prove)
+    if judgement.right is not False:
+        return judgement
+    doubt = _doubt(answer, truth)
+    aside = _ASIDE.fullmatch(answer) if doubt is None and answer.endswith(")") else None
+    if aside and _compare(aside[1], truth, aside[1], relaxed, prove).right is not False:
+        doubt = "the truth, and more in brackets"
+    return judgement._replace(right=None, reason=doubt) if doubt else judgement
+
+
+def _doubt(answer: str, truth: str) -> str | None:
+    """Why an answer that was not found right need not be wrong; None when it differs from the truth."""
+    if _LETTER.fullmatch(answer) and not _LETTER.fullmatch(truth):
+        return "a letter, which may stand for an option"
+    for listed, number in ((answer, truth), (truth, answer)):
+        if _DECIMAL_COMMA.fullmatch(listed) and parse_number(listed.replace(",", ".")) == parse_number(number):
+            return "a list of two numbers, or a decimal comma"
+    value = parse_quantity(truth)
+    if _is_one_value(answer):
+        return None
+    if value is not None and value.number is not None:
+        if any(parse_number(word) == value.number for word in words(answer)):
+            return "has the truth in it, among other things"
+    elif len(words(truth)) < len(words(answer)) and contains_words(answer, truth):
+        return "has the truth in it, among other things"
+    return None
+
+
+def _is_one_value(answer: str) -> bool:
+    """Whether an answer is a single quantity, expression or equation, whose parts are no answers themselves."""
+    if parse_quantity(answer) is not None:
+        return True
+    formula = expression_in_signs(answer)
+    if formula is None:
+        return False
+    return set(formula.tree[1]) == {"="} if formula.tree[0] == "rel" else formula.tree[0] not in _MANY
+
+
+def _compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> Judgement:
     if answer == truth or _NARROW.sub("", answer) == _NARROW.sub("", truth):
         return Judgement(True, "identical", "the same characters")
     answer, truth = worded_formula(answer), worded_formula(truth)
+    if answer in RELATIONS and truth in RELATIONS:
+        return Judgement(RELATIONS[answer] == RELATIONS[truth], "relation", "two signs")
     if is_refusal(truth):
         right = is_refusal(answer)
         reason = "both say that there is no answer" if right else "an answer where there is none"
@@ -74,7 +167,7 @@ def compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> J
     if is_refusal(answer):
         return Judgement(False, "refusal", "says that there is no answer")
     answer = without_reason(answer)
-    judgement = _calendar(answer, truth)
+    judgement = _ratio_beside_number(answer, truth, prove) or _calendar(answer, truth)
     if judgement is not None:
         return judgement
     quantity = parse_quantity(truth)
@@ -93,25 +186,38 @@ def _yes_no(answer: str, truth: str) -> Judgement:
     want = truth.casefold() in YES
     have = polarity(answer)
     if have is None:
-        return Judgement(False, "yes_no", "neither yes nor no")
+        return Judgement(None, "yes_no", "neither yes nor no, or both")
     return Judgement(have == want, "yes_no", f"{'yes' if have else 'no'} against {'yes' if want else 'no'}")
 
 
 def _calendar(answer: str, truth: str) -> Judgement | None:
     date = dates.parse_date(truth)
     if date is not None:
-        other = dates.parse_date(answer) or dates.parse_date(statement_of(answer))
-        return Judgement(other == date, "date", f"{other} against {date}")
+        said = statement_of(answer)
+        year = dates.parse_year(said)
+        other = dates.parse_date(answer) or dates.parse_date(said) or ((year, None, None) if year else None)
+        if other is None:
+            return Judgement(None, "date", "no date in it")
+        if other == date:
+            return Judgement(True, "date", "the same date")
+        return Judgement(None if dates.agree(date, other) else False, "date", f"{other} against {date}")
     time = dates.parse_time(truth)
     if time is not None:
         have = dates.parse_time(answer) or dates.parse_time(statement_of(answer))
-        right = have is not None and dates.same_time(time, have)
-        return Judgement(right, "time", f"{have} against {time}")
+        if have is None and parse_ratio(truth):
+            return None  # 5:12 may be a ratio
+        if have is not None:
+            counted = time[3] != have[3] and dates.COUNTS_TO_24.search(truth if time[3] else answer)
+            right = not counted and dates.same_time(time, have)
+            ratios = None if right else (parse_ratio(answer), parse_ratio(truth))
+            doubtful = ratios and ratios[0] and ratios[1] and same_proportions(ratios[0], ratios[1])
+            return Judgement(None if doubtful else right, "time", f"{have} against {time}")
+        return Judgement(None, "time", "no time in it")
     for parse in (dates.parse_day, dates.parse_month):
         named = parse(truth)
         if named is not None:
-            right = named in (parse(answer), parse(_ON.sub("", statement_of(answer))))
-            return Judgement(right, "date", "compared by name")
+            found = {parse(answer), parse(_ON.sub("", statement_of(answer)))} - {None}
+            return Judgement(named in found if found else None, "date", "compared by name")
     return None
 
 
@@ -119,17 +225,19 @@ def _number(answer: str, truth: str, gold: Quantity, raw: str, relaxed: bool, pr
     name = "quantity" if gold.unit else "number"
     if (gold.year or parse_quantity(answer) is None) and (year := dates.parse_year(statement_of(answer))) is not None:
         return Judgement(year == gold.number, "number", "years")
+    if (date := dates.parse_date(answer)) is not None and date[0] is not None and dates.parse_year(truth) is not None:
+        return Judgement(None if date[0] == gold.number else False, "number", "a date against a year")
     if gold.number == 0 and _NOT_ANY.fullmatch(answer):
         return Judgement(True, name, "none of them")
     other = quantity_said(answer, truth)
     if isinstance(other, str):
-        return Judgement(False, name, other)
+        return Judgement(None, name, other)
     if other is None:
         spans = math_spans(raw)
         if len(spans) == 1 and hedge(raw) is None:
             other = quantity_said(peel(spans[0]), truth)
         if not isinstance(other, Quantity):
-            return Judgement(False, name, "no single number in it")
+            return _none_of(answer, truth, name, relaxed, prove) or Judgement(None, name, "no single number in it")
     if other.tree[0] in _NO_NUMBERS:
         equal = same(gold.tree, other.tree, prove)
         return Judgement(equal, name, "one value" if equal else "not one value")
@@ -137,11 +245,38 @@ def _number(answer: str, truth: str, gold: Quantity, raw: str, relaxed: bool, pr
     return Judgement(right, name, reason)
 
 
+def _none_of(answer: str, truth: str, name: str, relaxed: bool, prove: Prove) -> Judgement | None:
+    """The word on ``5 or 6``: wrong when none of its candidates can be the truth; None for what names no candidates."""
+    parts = [parse_quantity(part) for part in _CANDIDATES.split(answer)]
+    gold = parse_quantity(truth)
+    if gold is None or len(parts) < 2 or None in parts:
+        return None
+    differ = all(part and same_quantities(gold, part, prove, relaxed)[0] is False for part in parts)
+    return Judgement(False if differ else None, name, "several candidates")
+
+
+def _ratio_beside_number(answer: str, truth: str, prove: Prove) -> Judgement | None:
+    """The word on ``5:12`` beside 5/12 or ``1:1`` beside 1, whichever is the truth; None where it is not about that.
+
+    The same value is not yet the same answer, but options may leave only one that it can be.
+    """
+    for ratio, number in ((answer, truth), (truth, answer)):
+        parts = parse_ratio(ratio) if ":" in ratio or "比" in ratio else None
+        value = ratio_value(parts) if parts else None
+        other = parse_quantity(number) or expression_in_signs(number) if value is not None else None
+        if value is not None and other is not None and other.unit is None and not other.noun:
+            equal = same(number_tree(value), other.tree, prove)
+            return Judgement(None if equal else False, "ratio", f"a ratio {'of' if equal else 'not of'} the number")
+    return None
+
+
 def _ratio(answer: str, truth: str, prove: Prove) -> Judgement | None:
     """``1:\\sqrt{2}`` or ``3:4``, part by part; None for ``3 to 4`` when the answer is no ratio: it may be a range."""
     expressions = parse_ratio_of_expressions(truth)
     if expressions is not None:
-        other = parse_ratio_of_expressions(answer) or parse_ratio_of_expressions(statement_of(answer)) or []
+        other = parse_ratio_of_expressions(answer) or parse_ratio_of_expressions(statement_of(answer))
+        if other is None:
+            return Judgement(None, "ratio", "no ratio in it")
         right = len(other) == len(expressions) and all(
             same(a, b, prove) for a, b in zip(expressions, other, strict=True)
         )
@@ -150,6 +285,10 @@ def _ratio(answer: str, truth: str, prove: Prove) -> Judgement | None:
     have = want and (parse_ratio(answer.rpartition("=")[2]) or parse_ratio(statement_of(answer)))
     if want is None or (have is None and "to" in truth):
         return None
+    if have is None:
+        return Judgement(None, "ratio", "no ratio in it")
+    if have != want and same_proportions(have, want):
+        return Judgement(None, "ratio", "the same ratio, not reduced")
     return Judgement(have == want, "ratio", "compared part by part")
 
 
@@ -159,8 +298,19 @@ def _range(answer: str, truth: str, relaxed: bool, prove: Prove) -> Judgement | 
     if want is None:
         return None
     have = parse_range(answer) or parse_range(statement_of(answer))
-    right = have is not None and all(same_quantities(a, b, prove, relaxed)[0] for a, b in zip(want, have, strict=True))
-    return Judgement(right, "range", "both ends compared")
+    if have is None:
+        return Judgement(None, "range", "no range in it")
+    return Judgement(
+        _all(same_quantities(a, b, prove, relaxed)[0] for a, b in zip(want, have, strict=True)),
+        "range",
+        "both ends compared",
+    )
+
+
+def _all(parts: Iterable[bool | None]) -> bool | None:
+    """Whether all parts are right: False when one is wrong, None when one of the others is in doubt."""
+    found = set(parts)
+    return False if False in found else None if None in found else True
 
 
 def _expression(answer: str, truth: str, gold: Quantity, raw: str, relaxed: bool, prove: Prove) -> Judgement:
@@ -172,7 +322,7 @@ def _expression(answer: str, truth: str, gold: Quantity, raw: str, relaxed: bool
     if other is None:
         reason = hedge(answer, truth)
         if reason is not None:
-            return Judgement(False, name, reason)
+            return Judgement(None, name, reason)
         said = predicate(answer)
         other = _expression_or_quantity(said) if said else None
     if other is None:
@@ -181,12 +331,17 @@ def _expression(answer: str, truth: str, gold: Quantity, raw: str, relaxed: bool
     if other is None:
         if _without_typography(answer) == _without_typography(truth):
             return Judgement(True, name, "the same formula")
-        return Judgement(False, name, "no formula that could be read")
+        return Judgement(None, name, "no formula that could be read")
     if gold.tree[0] == "alt" and other.tree[0] == "seq" and name != "set" and _AND.search(answer):
         return Judgement(False, name, "both at once against either")
     if gold.unit is None and other.unit is None:
-        equal = same(gold.tree, other.tree, prove)
-        return Judgement(equal, name, "equal" if equal else "not equal")
+        if same(gold.tree, other.tree, prove):
+            return Judgement(True, name, "equal")
+        if rounds(valued(gold).tree, valued(other).tree):
+            return Judgement(None, name, "equal when rounded")
+        if other.tree[0] == "alt" and same(gold.tree, ("set", *other.tree[1:]), prove):
+            return Judgement(None, name, "either against both")
+        return Judgement(False, name, "not equal")
     right, reason = same_quantities(valued(gold), valued(other), prove, relaxed)
     return Judgement(right, name, reason)
 
@@ -218,24 +373,33 @@ def _list(answer: str, truth: str, relaxed: bool, prove: Prove) -> Judgement | N
         gold, other = parse_expression(truth), parse_expression(answer) or parse_expression(statement_of(answer))
         plain = not any(_has_unit(item) for item in (*want, *(split_list(answer) or ())))
         if gold and other and plain:
-            equal = same(gold.tree, other.tree, prove)
-            return Judgement(equal, "list", "the same values" if equal else "other values")
+            if same(gold.tree, other.tree, prove):
+                return Judgement(True, "list", "the same values")
+            either = other.tree[0] == "alt" and same(gold.tree, ("set", *other.tree[1:]), prove)
+            return Judgement(None if either else False, "list", "either against both" if either else "other values")
     if (not _NUMERIC.search(truth) or _SPELT.search(truth)) and same_text(truth, answer):
         return Judgement(True, "list", "the same text")
     have = split_list(answer) or split_list(statement_of(answer)) or split_list(peel(without_scene(answer)))
-    if have is None or len(have) != len(want):
-        return Judgement(False, "list", f"{len(have or ())} items against {len(want)}")
+    if have is None:
+        same_kind = all(map(parse_quantity, want)) and parse_quantity(answer) is not None
+        return Judgement(False, "list", "one of several values") if same_kind else _other_words(answer, truth, ())
+    if len(have) != len(want):
+        return Judgement(False, "list", f"{len(have)} items against {len(want)}")
     ordered = truth.startswith("[") and answer.startswith("[")
-    left = list(have)
+    left, doubtful = list(have), ""
     for item in want:
         candidates = left[:1] if ordered else left
-        for at, candidate in enumerate(candidates):
-            if compare(candidate, item, candidate, relaxed, prove).right:
-                del left[at]
-                break
-        else:
+        found = [compare(candidate, item, candidate, relaxed, prove).right for candidate in candidates]
+        if True not in found and None not in found:
             return Judgement(False, "list", f"{item!r} is missing")
-    return Judgement(True, "list", "the same items")
+        if True not in found:
+            doubtful = doubtful or item
+        del left[found.index(True if True in found else None)]
+    return (
+        Judgement(None, "list", f"perhaps without {doubtful!r}")
+        if doubtful
+        else Judgement(True, "list", "the same items")
+    )
 
 
 def _has_unit(item: str) -> bool:
@@ -248,7 +412,9 @@ def _text(answer: str, truth: str) -> Judgement:
         return Judgement(True, "text", "the same words")
     said = predicate(answer)
     of_said = (said, peel(said), without_place(said)) if said else ()
-    phrases = [phrase for phrase in (*of_said, peel(without_scene(answer)), superlative(answer)) if phrase]
+    phrases = [
+        phrase for phrase in (*of_said, peel(without_scene(answer)), superlative(answer), _called(answer)) if phrase
+    ]
     if any(same_text(truth, phrase) for phrase in phrases):
         return Judgement(True, "text", "the same words in a sentence")
     if any(same_phrase(truth, phrase) for phrase in (answer, *phrases)):
@@ -256,4 +422,84 @@ def _text(answer: str, truth: str) -> Judgement:
     first, *more = sentences(answer) or [""]
     if more and hedge(answer, truth) is None and len(words(first)) <= 6 and same_text(truth, peel(first)):
         return Judgement(True, "text", "the same words, then more")
-    return Judgement(False, "text", "other words")
+    return _other_words(answer, truth, phrases)
+
+
+def _called(answer: str) -> str | None:
+    """The name that a plain sentence gives: behind "is called" or quoted; else None."""
+    if len(answer) > _LONGEST_SENTENCE or len(sentences(answer)) > 1 or hedge(answer):
+        return None
+    found = _CALLED.search(answer)
+    said = _QUOTED.findall(answer) if answer.count('"') == 2 else [answer[found.end() :]] if found else []
+    return (peel(said[0]) or None) if said else None
+
+
+def _other_words(answer: str, truth: str, phrases: Sequence[str]) -> Judgement:
+    """The word on a text that is not the truth: wrong when it is a few words, none of them the truth's.
+
+    A sentence may say the same in other words; it is wrong only when it says another name, colour or direction.
+    """
+    if _is_one_value(answer) or (answer[:1].casefold() in _POLAR_STARTS and polarity(answer) is not None):
+        return Judgement(None, "text", "a value, yes or no against a text")
+    if contains_words(answer, truth) or contains_words(truth, answer):
+        return Judgement(None, "text", "one is in the other")
+    if _akin(words(answer), words(truth)):
+        return Judgement(None, "text", "nearly the same words")
+    if _stands_for(answer, truth) or _stands_for(truth, answer):
+        return Judgement(None, "text", "a symbol or initials against words")
+    if hedge(answer, truth, bounds=False) is None:
+        if _is_phrase(answer, len(words(truth))) or _of_one_sort(answer, truth):
+            return Judgement(False, "text", "other words")
+        if any(_of_one_sort(phrase, truth) for phrase in phrases):
+            return Judgement(False, "text", "other words in a sentence")
+    return Judgement(None, "text", "a sentence from which no short answer can be read")
+
+
+def _akin(one: Sequence[str], two: Sequence[str]) -> bool:
+    """Whether two texts have the same words in another order, a slip of the pen, or other endings of a word."""
+    if sorted(one) == sorted(two) or _senses(one) == _senses(two):
+        return True
+    left, right = " ".join(one), " ".join(two)
+    if re.findall(r"\d+", left) != re.findall(r"\d+", right):
+        return False
+    if Levenshtein.normalized_similarity(left, right) >= _NEARLY:
+        return True
+    few, many = (one, two) if len(one) < len(two) else (two, one)
+    return len(few) == 1 and any(
+        (common := _common_letters(few[0], word)) >= _STEM and common >= _STEM_SHARE * len(word) for word in many
+    )
+
+
+def _senses(found: Sequence[str]) -> str:
+    return _HAN_SENSE.sub(lambda word: _HAN_SENSES[word.group()], " ".join(found))
+
+
+def _common_letters(one: str, two: str) -> int:
+    """With how many equal letters two words begin."""
+    return next((at for at, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
+
+
+def _stands_for(symbol: str, text: str) -> bool:
+    """Whether a symbol may stand for a text: a chemical formula or element for plain words, initials for a name."""
+    if not _SYMBOL.fullmatch(symbol.replace("_", "")):
+        return False
+    initials = "".join(word[0] for word in text.split(" ") if word[:1].isupper())
+    return _PLAIN_WORDS.fullmatch(text) is not None or (len(initials) > 1 and initials == symbol)
+
+
+def _is_phrase(text: str, wanted: int) -> bool:
+    """Whether a text is an answer of a few words, no sentence: not much longer than the ``wanted`` words."""
+    have = words(text)
+    if not text.isascii() and len(have) == 1:  # Chinese
+        return len(text) <= _PHRASE_CHARACTERS
+    if " " not in text and len(text) <= _PHRASE_LENGTH:
+        return True
+    return len(have) <= max(_PHRASE_WORDS, wanted) and len(text) <= _PHRASE_LENGTH and predicate(text) is None
+
+
+def _of_one_sort(phrase: str, truth: str) -> bool:
+    """Whether two texts are both names, or both of the words that name colours or directions."""
+    one, two = words(phrase), words(truth)
+    if any(set(one) <= sort and set(two) <= sort for sort in (_COLOURS, _DIRECTIONS)):
+        return True
+    return all(_PROPER.fullmatch(text) is not None for text in (phrase, truth))

@@ -13,9 +13,20 @@ from mmpr.answers.compare import Judgement, compare
 from mmpr.answers.extract import extract
 from mmpr.answers.final_answers.boxes import boxed_answer
 from mmpr.answers.final_answers.families import last_turn
+from mmpr.answers.structured import STRUCTURED
 from mmpr.answers.text.wrapping import peel
 
 ANLS_THRESHOLD = 0.9
+_ANSWER_A = re.compile(r"(?:Q: ?\S.{0,300}? )?A: ?(?=\S)")
+"""The A of "A: No", which stands for answer where there are no options."""
+_LABELLED_VALUE = re.compile(r"(?:\([A-H]\)|[A-H][.)]) ?(?=[-+.]?\d|[-+]?\\)")
+"""The label of "(A) -5", where no options are known."""
+_DECIMAL_COMMA = re.compile(r"(?<=\d)\{,\}(?=\d)(?!\d{3}(?!\d))")
+"""The comma of LaTeX's 3{,}5; that of 1{,}000 separates thousands."""
+_MONEY = re.compile(r"\$\s?[-\d.]")
+_MONEY_IN_MATH = re.compile(r"^\$\s*+(\\\$[^$]*)\$$")
+_DOLLAR = re.compile(r"(?<!\\)\$")
+_DELIMITERS = ((r"\(", r"\)"), (r"\[", r"\]"))
 
 
 def judge(prediction: str, gold: str, choices: Sequence[str], rule: str, prove: Prove) -> Judgement:
@@ -27,21 +38,28 @@ def judge(prediction: str, gold: str, choices: Sequence[str], rule: str, prove: 
     if rule == "exact":
         equal = prediction == gold
         return Judgement(equal, "exact", "identical" if equal else "not identical")
-    prediction = _final(prediction)
-    truth = peel(_final(gold) if len(gold) > 200 or "boxed" in gold else gold)
+    if rule in STRUCTURED:
+        return STRUCTURED[rule](prediction, gold, lambda answer, truth: judge(answer, truth, (), "default", prove))
+    prediction = _plain(_final(prediction))
+    truth = peel(_plain(_final(gold) if len(gold) > 200 or "boxed" in gold else gold))
     answer = peel(prediction)
     if not answer:
         return Judgement(False, "none", "nothing in it")
     if rule == "anls":
-        return _anls(answer, truth)
+        return max(_anls(answer, truth), _anls(prediction, gold))
     if choices or rule == "multiple_choice" or is_choice(truth):
 
-        def same_option(option: str, text: str) -> bool:
+        def same_option(option: str, text: str) -> bool | None:
             return compare(text, option, text, False, prove).right
 
         judgement = choose(answer, truth, [peel(option) for option in choices], rule, same_option)
         if judgement is not None:
             return judgement
+    else:
+        for label in (_ANSWER_A, _LABELLED_VALUE):
+            found = label.match(answer)
+            if found and not label.match(truth):
+                answer = peel(answer[found.end() :])
     return compare(answer, truth, prediction, rule == "relaxed", prove)
 
 
@@ -55,11 +73,35 @@ def _final(text: str) -> str:
     return text
 
 
+def _plain(text: str) -> str:
+    """A text with a point for LaTeX's decimal comma, and without math delimiters that open or close nothing."""
+    if "{,}" in text:
+        text = _DECIMAL_COMMA.sub(".", text)
+    return _without_stray_marks(text) if "$" in text or "\\" in text else text
+
+
+def _without_stray_marks(text: str) -> str:
+    """A text without the math delimiter that opens or closes nothing at its end or beginning; ``$5`` is money."""
+    text = _MONEY_IN_MATH.sub(r"\1", text)
+    if len(_DOLLAR.findall(text)) % 2:
+        if text.endswith("$") and len(text) > 1:
+            text = text[:-1]
+        elif text.startswith("$") and ("\\" in text or not _MONEY.match(text)):
+            text = text[1:]
+    elif text.startswith("$$") and text.count("$") == 2:
+        text = text[2:]
+    for opening, closing in _DELIMITERS:
+        if text.startswith(opening) and closing not in text:
+            text = text[len(opening) :]
+        elif text.endswith(closing) and opening not in text:
+            text = text[: -len(closing)]
+    return text.strip()
+
+
 def _anls(answer: str, truth: str) -> Judgement:
+    """The similarity of characters as ANLS is published, in the case and the spaces that both have."""
     left, right = " ".join(answer.casefold().split()), " ".join(truth.casefold().split())
     similarity = Levenshtein.normalized_similarity(left, right)
-    if re.findall(r"\d+", left) != re.findall(r"\d+", right):
-        return Judgement(False, "anls", f"other digits (similarity {similarity:.2f})")
     return Judgement(
         similarity >= ANLS_THRESHOLD, "anls", f"similarity {similarity:.2f}, at least {ANLS_THRESHOLD} is right"
     )

@@ -13,17 +13,22 @@ from mmpr.answers.extract import extract
 from mmpr.answers.formula.tree import Tree
 from mmpr.answers.judge import judge
 from mmpr.answers.prover import pool
+from mmpr.answers.structured import STRUCTURED
 from mmpr.answers.text.characters import clean
 from mmpr.answers.text.lists import split_list
 from mmpr.answers.text.numerals import parse_number
 from mmpr.answers.text.sentences import is_refusal
-from mmpr.answers.text.words import words
+from mmpr.answers.text.words import contains_words, words
 from mmpr.answers.text.wrapping import peel
-from mmpr.schema import Status, Verdict
+from mmpr.schema import RULES, Status, Verdict
 
-RULES = frozenset({"default", "relaxed", "anls", "exact", "multiple_choice"})
+MAX_TRUTHS = 64
+VQA_ANNOTATORS = 3
+"""Who agree for the full score."""
 MAX_ANSWER = 4_000
 """Characters: a longer answer or truth is searched for its final answer, never compared whole."""
+_OF_SEVERAL: tuple[Status, ...] = ("correct", "timeout", "error", "unsure", "incorrect", "unparseable")
+"""What an answer is beside several truths: the first of these that one of them makes it."""
 _CACHE_SIZE = 16_384
 _PROVABLE = re.compile(r"[\\√]|\b(?:sqrt|sin|cos|tan|log|ln)(?![a-z])")
 """What only formulas have that the prover may be asked about; the first of them starts a worker."""
@@ -31,18 +36,50 @@ _PART = re.compile(r"(?:(?<!\s)\s++)?(?:,(?!\d)|;|\bor\b|\band\b|/|或|、)\s*+"
 _PROOF_BUDGET_S = pool.LIMIT_S
 
 
-def match(prediction: str, gold: str, *, choices: Sequence[str] | None = None, rule: str = "default") -> Verdict:
-    """Judge an answer (extracted, or a whole response) against the truth.
+def match(
+    prediction: str, gold: str | Sequence[str], *, choices: Sequence[str] | None = None, rule: str = "default"
+) -> Verdict:
+    """Judge an answer (extracted, or a whole response) against the truth, or against several acceptable ones.
+
+    ``correct`` and ``incorrect`` are certain: an answer of the truth's kind that agrees or differs. ``unsure`` is what
+    nobody can tell without the question: a sentence with the truth in it, several candidates, an answer of another
+    kind. Of several truths one that agrees makes an answer correct, and it is incorrect when it differs from all.
 
     ``choices`` are the options' texts in order (A, B, …). ``rule`` is one of ``default``, ``relaxed`` (numbers within
-    5 %, years exact), ``anls`` (similarity at least 0.9), ``exact`` (the same characters) and ``multiple_choice``.
+    5 %, years exact), ``anls`` (similarity at least 0.9), ``exact`` (the same characters), ``multiple_choice``,
+    ``vqa`` (``gold`` are the words of the annotators, three of whom must agree), ``iou`` (boxes that overlap by half),
+    ``point_in_box``, ``count`` and ``json`` (the same fields).
     Never raises: what cannot be judged is ``timeout`` or ``error``, and so is an unknown rule.
     """
     options = tuple(choices) if choices is not None and not isinstance(choices, str) else ()
+    truths = tuple(gold) if isinstance(gold, (list, tuple)) else (gold,)
     try:
-        hash((prediction, gold, options, rule))
+        hash((prediction, truths, options, rule))
     except TypeError:  # what has no hash is no text either
         return Verdict("error", None, "none", "the answer, the truth and the choices must be text")
+    if not 0 < len(truths) <= MAX_TRUTHS:
+        return Verdict("error", None, "none", f"{len(truths)} truths: there must be 1 to {MAX_TRUTHS}")
+    if rule == "vqa":
+        return _vqa(prediction, truths, options)
+    verdicts = []
+    for truth in dict.fromkeys(truths):
+        verdicts.append(_match_one(prediction, truth, options, rule))
+        if verdicts[-1].status == "correct":
+            break
+    return min(verdicts, key=lambda verdict: _OF_SEVERAL.index(verdict.status))
+
+
+def _vqa(prediction: str, truths: tuple[str, ...], options: tuple[str, ...]) -> Verdict:
+    """The soft score of VQA, a third for each annotator who agrees: 1 is correct, less than that is unsure."""
+    verdicts = {truth: _match_one(prediction, truth, options, "default") for truth in dict.fromkeys(truths)}
+    agree = sum(verdicts[truth].status == "correct" for truth in truths)
+    best = min(verdicts.values(), key=lambda verdict: _OF_SEVERAL.index(verdict.status))
+    reason = f"score {min(agree / VQA_ANNOTATORS, 1):.2f}: {agree} of {len(truths)} agree"
+    status: Status = "unsure" if 0 < agree < VQA_ANNOTATORS else best.status
+    return Verdict(status, best.answer, "vqa", reason if agree or status == "incorrect" else f"{reason}; {best.reason}")
+
+
+def _match_one(prediction: str, gold: str, options: tuple[str, ...], rule: str) -> Verdict:
     try:
         short = len(str(prediction)) <= MAX_ANSWER and len(str(gold)) <= MAX_ANSWER
         return (_match_short if short else _match)(prediction, gold, options, rule)
@@ -85,17 +122,15 @@ def entails(rejected: str, chosen: str, *, choices: Sequence[str] | None = None)
         if part != left
     ):
         return True
-    want, have = words(right), words(left)
     value = parse_number(right)
     if value is not None:
-        return any(parse_number(word) == value for word in have)
-    between = "\0"
-    return bool(want) and between.join(("", *want, "")) in between.join(("", *have, ""))
+        return any(parse_number(word) == value for word in words(left))
+    return contains_words(left, right)
 
 
 def _match(prediction: str, gold: str, choices: tuple[str, ...], rule: str) -> Verdict:
     if rule not in RULES:
-        return Verdict("error", prediction, "none", f"unknown rule {rule!r}: one of {', '.join(sorted(RULES))}")
+        return Verdict("error", prediction, "none", f"unknown rule {rule!r}: one of {', '.join(RULES)}")
     if not isinstance(prediction, str):
         return Verdict("unparseable", None, "none", "no answer")
     answer = prediction
@@ -104,7 +139,8 @@ def _match(prediction: str, gold: str, choices: tuple[str, ...], rule: str) -> V
         if found is None:
             return Verdict("unparseable", None, "none", f"no final answer in {len(answer)} characters")
         answer = found
-    elif "\n" in answer or "</think>" in answer:  # a response: its marked answer, or what follows the reasoning
+    elif rule not in STRUCTURED and ("\n" in answer or "</think>" in answer):
+        # a response: its marked answer, or what follows the reasoning
         answer = extract(answer) or answer.rpartition("</think>")[2]
     readable = clean(answer)
     if readable is None:
@@ -125,7 +161,11 @@ def _match(prediction: str, gold: str, choices: tuple[str, ...], rule: str) -> V
     judgement = judge(readable, truth, options, rule, _prover())
     if judgement.right:
         return Verdict("correct", readable, judgement.comparator, judgement.reason)
-    status: Status = "unparseable" if judgement.comparator == "none" or is_refusal(readable) else "incorrect"
+    status: Status = "incorrect"
+    if judgement.right is None:
+        status = "unsure"
+    elif judgement.comparator == "none" or (judgement.comparator != "multiple_choice" and is_refusal(readable)):
+        status = "unparseable"
     return Verdict(status, readable, judgement.comparator, judgement.reason)
 
 

@@ -18,6 +18,8 @@ Prove = Callable[[Tree, Tree], bool]
 """Whether two expressions that agree at the sampled points are equal; may raise errors of its own."""
 
 _ROWS = frozenset(("list", "interval"))
+_SYMMETRIC = frozenset(("similar", "congruent", "parallel", "perp"))
+_MOST_FACTORS = 64
 _EXACT_DIGITS = 10  # a decimal that shows this many digits of an irrational or periodic value stands for it
 
 
@@ -100,9 +102,27 @@ def _same_values(gold: Tree, other: Tree, prove: Prove) -> bool:
     for one, two in ((gold, other), (other, gold)):
         if one[0] == "set" and len(one) == 2 and two[0] not in ("tuple", "list", "seq", "alt", "set"):
             return same_scalars(one[1], two, prove)
+    for product, items in ((gold, other), (other, gold)):
+        if items[0] in ("seq", "set") and (factors := _factors(product)) is not None:
+            return _same_unordered(factors, items[1:], prove, unique=False)
     if kinds & {"tuple", "list", "set", "seq", "alt"}:
         return False
     return same_scalars(gold, other, prove)
+
+
+def _factors(tree: Tree) -> list[Tree] | None:
+    """The factors of ``2^2 * 3`` or ``x(x - 5)``, each as often as it occurs; None for what asks for no factors.
+
+    ``2x`` and ``3\\sqrt{2}`` are terms: a product of factors has integers only, or a sum among them.
+    """
+    found: list[Tree] = []
+    for part in tree[1:] if tree[0] == "mul" else ():
+        times = part[2][1] if part[0] == "pow" and part[2][0] == "num" and part[2][2] == 1 else 1
+        if not 0 < times <= _MOST_FACTORS - len(found):
+            return None
+        found += [part[1] if times > 1 else part] * times
+    integers = all(part[0] == "num" and part[2] == 1 for part in found)
+    return found if len(found) > 1 and (integers or any(part[0] == "add" for part in found)) else None
 
 
 def _same_assignments(gold: Tree, other: Tree, prove: Prove) -> bool:
@@ -265,13 +285,15 @@ def _same_relations(gold: Tree, other: Tree, prove: Prove) -> bool:
         return False
     if _same_ordered(one[2], two[2], prove):
         return True
+    if len(one[1]) == 1 and one[1][0] in _SYMMETRIC and _same_ordered(one[2], two[2][::-1], prove):
+        return True
     if len(one[1]) > 1 or one[1][0] not in ("<", "<=", "!="):
         return False
     return _same_halfspaces(one, two)
 
 
 def _oriented(tree: Tree) -> Tree:
-    if tree[1][0] in (">", ">="):
+    if tree[1][0] in (">", ">=", "superset", "superseteq"):
         return (
             "rel",
             tuple(FLIPPED.get(operator, operator) for operator in reversed(tree[1])),

@@ -16,7 +16,11 @@ def name_and_value(tree: Tree) -> tuple[Tree | None, Tree]:
         return _named_sequence(tree)
     if tree[0] != "rel":
         return None, tree
-    operators, sides = tree[1], tree[2]
+    sides = tree[2]
+    operators = tuple(
+        "~" if operator in ("similar", "congruent") and not variables(side) else operator  # x \\sim 5 is about 5
+        for operator, side in zip(tree[1], sides[1:], strict=True)
+    )
     if operators == ("in",) and is_name(sides[0]):
         return sides[0], sides[1]
     if not set(operators) <= {"=", "~", "to"} or "to" in operators[1:]:

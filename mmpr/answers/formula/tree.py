@@ -26,7 +26,9 @@ from typing import Any
 Tree = tuple[Any, ...]
 
 MINUS_ONE: Tree = ("num", -1, 1)
-FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!="}
+FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "subset": "superset", "superset": "subset"}
+FLIPPED |= {"subseteq": "superseteq", "superseteq": "subseteq"}
+FLIPPED |= {name: name for name in ("=", "!=", "similar", "congruent", "parallel", "perp", "equiv")}
 """Each relation as it reads from right to left."""
 _ONE_SPELLING = {"π": "pi", "∞": "oo", "varepsilon": "epsilon", "vartheta": "theta", "varphi": "phi"}
 _MAX_DETERMINANT = 4

@@ -10,6 +10,8 @@ _CONTROL = re.compile(
 )
 _INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff\u00ad\ufe0e\ufe0f\u180e"
 _HIDDEN_INSIDE = re.compile(f"[0-9A-Za-z.,][{_INVISIBLE}]+[0-9A-Za-z.,]")
+_SOFT_HYPHEN = re.compile("(?<=[^\\W\\d_])\u00ad(?=[^\\W\\d_])")
+"""Where a word may be broken at the end of a line: the only invisible character that a word may have."""
 _DELETE_INVISIBLE = dict.fromkeys(map(ord, _INVISIBLE))
 
 _SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
@@ -31,7 +33,7 @@ _SAME = {
     **dict.fromkeys("⁄∕", "/"),
     **dict.fromkeys("≦⩽", "≤"),
     **dict.fromkeys("≧⩾", "≥"),
-    **dict.fromkeys("≃≅", "≈"),
+    **dict.fromkeys("≃", "≈"),
     **{double: rf"\mathbb{{{plain}}}" for double, plain in zip("ℝℤℕℚℂ", "RZNQC", strict=True)},
     "∶": ":",
     "∣": "|",
@@ -52,6 +54,7 @@ def clean(text: str) -> str | None:
     if _CONTROL.search(text):
         return None
     if not text.isascii():
+        text = _SOFT_HYPHEN.sub("", text)
         if _HIDDEN_INSIDE.search(text):
             return None
         text = text.translate(_DELETE_INVISIBLE).translate(_TRANSLATE)

@@ -12,7 +12,7 @@ _SPLIT = re.compile(
     r"(?:(?<!\s)\s++)?(?:[;、；，和与]|,(?!\d{3}(?!\d))|以及)\s*+(?:and\s++)?"
     r"|(?<!\s)\s++(?:&|and)\s++(?:and\s++)?|(?<!\s)[^\S\n]*+\n\s*+(?:and\s++)?"
 )
-_ITEM_NUMBER = re.compile(r"(?:^|(?<=\s))\(?(\d{1,2})[.)]\s++(?=\S)")
+_ITEM_NUMBER = re.compile(r"(?:^|(?<=[\s;,]))(?:\((\d{1,2})\)\s*+|(\d{1,2})[.)]\s++)(?=\S)")
 _BRACKETED = re.compile(r"(\[|\{|\\\{|\()(.*)(\]|\}|\\\}|\))")
 
 
@@ -33,7 +33,7 @@ def split_list(text: str) -> tuple[str, ...] | None:
 def _numbered(text: str) -> list[str] | None:
     """The items of "1. France 2. Germany", numbered from one without a gap."""
     found = list(_ITEM_NUMBER.finditer(text))
-    if len(found) < 2 or found[0].start() or [int(one[1]) for one in found] != list(range(1, len(found) + 1)):
+    if len(found) < 2 or found[0].start() or [int(one[1] or one[2]) for one in found] != list(range(1, len(found) + 1)):
         return None
     ends = [one.start() for one in found[1:]] + [len(text)]
     return [text[one.end() : end] for one, end in zip(found, ends, strict=True)]

@@ -50,11 +50,13 @@ _HAN_DIGITS = {digit: value for value, digit in enumerate("零一二三四五六
 _HAN_DIGITS |= {digit: value for value, digit in enumerate("零壹贰叁肆伍陆柒捌玖")}
 _HAN_STEPS = {"十": 10, "百": 100, "千": 1000, "拾": 10, "佰": 100, "仟": 1000}
 _HAN_SCALES = {"万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8}
-HAN_NUMERAL = "".join([*_HAN_DIGITS, *_HAN_STEPS, *_HAN_SCALES])
-_HAN = re.compile(f"[{HAN_NUMERAL}]+")
-_HAN_MIXED = re.compile(rf"([-+]?)({_DECIMAL})\s*+([百千]?[万萬亿億]|[百千])")
+HAN_DIGITS = "".join(_HAN_DIGITS)
+HAN_NUMERAL = "".join([HAN_DIGITS, *_HAN_STEPS, *_HAN_SCALES])
+_HAN_OR_DIGITS = re.compile(f"[{HAN_NUMERAL}][{HAN_NUMERAL}0-9]*+")
+_HAN_MIXED = re.compile(rf"([-+]?)\s?({_DECIMAL}\s?[{HAN_NUMERAL}][{HAN_NUMERAL}0-9]*+)")
+_HAN_PART = re.compile(rf"[\d,]++(?:\.\d++)?|[{HAN_NUMERAL}]")
 _HAN_FRACTION = re.compile(f"(?:([{HAN_NUMERAL}0-9]+)又)?([{HAN_NUMERAL}0-9]+)分之([{HAN_NUMERAL}0-9.点]+)")
-_HAN_POINT = re.compile(f"([{HAN_NUMERAL}]+)点([{''.join(_HAN_DIGITS)}]+)")
+_HAN_POINT = re.compile(f"([{HAN_NUMERAL}]+)点([{HAN_DIGITS}]+)")
 
 
 def parse_number(text: str) -> Fraction | None:
@@ -144,16 +146,14 @@ def _dotted(found: re.Match[str]) -> Fraction:
     return _signed(found[1], Fraction(int(found[2].replace(".", ""))))
 
 
-def _han_scaled(found: re.Match[str]) -> Fraction:
-    scale = 1
-    for step in found[3]:
-        scale *= _HAN_STEPS.get(step) or _HAN_SCALES[step]
-    return _signed(found[1], _decimal(found[2]) * scale)
+def _han_mixed(found: re.Match[str]) -> Fraction | None:
+    value = _han_cardinal(found[2].replace(" ", ""))
+    return None if value is None else _signed(found[1], value)
 
 
 _FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Fraction | None]], ...] = (
     (_FRACTION, _fraction), (_MIXED, _mixed), (_COMMA_DECIMAL, _comma), (_SCALED, _scaled), (_DOTTED, _dotted),
-    (REPEATING, _repeating), (_HAN_MIXED, _han_scaled),
+    (REPEATING, _repeating), (_HAN_MIXED, _han_mixed),
 )  # fmt: skip
 
 
@@ -192,7 +192,7 @@ def _word_value(words: list[str]) -> Fraction | None:
         return Fraction(top, bottom) if top is not None and bottom else None
     if "point" in words:
         at = words.index("point")
-        whole = _cardinal(words[:at])
+        whole = _cardinal(words[:at]) if at else 0
         digits = [ONES.get(word, 10) for word in words[at + 1 :]]
         if whole is None or not digits or max(digits) > 9:
             return None
@@ -272,30 +272,34 @@ def _from_han(text: str) -> Fraction | None:
         return None if whole is None else whole + Fraction(int(digits), 10 ** len(digits))
     if text in {"半", "一半"}:
         return Fraction(1, 2)
-    cardinal = _han_cardinal(text) if _HAN.fullmatch(text) else None
-    return None if cardinal is None else Fraction(cardinal)
+    return _han_cardinal(text) if _HAN_OR_DIGITS.fullmatch(text) else None
 
 
-def _han_cardinal(text: str) -> int | None:
+def _han_cardinal(text: str) -> Fraction | None:
+    """``一亿二千万``, ``1亿2千万``, ``3万5`` (35,000): each digit counts what the step or scale behind it says.
+
+    A last single digit without one counts a tenth of the step before it, unless a zero or more digits stand there.
+    """
     if all(char in _HAN_DIGITS for char in text):
-        return int("".join(str(_HAN_DIGITS[char]) for char in text)) if len(text) < 20 else None
-    total, myriads, section, digit = 0, 0, 0, None
+        return Fraction(int("".join(str(_HAN_DIGITS[char]) for char in text))) if len(text) < 20 else None
+    total, myriads, section = Fraction(0), Fraction(0), Fraction(0)
+    digit: Fraction | None = None
     last_step = 10
-    for char in text:
-        if char in _HAN_DIGITS:
+    for part in _HAN_PART.findall(text):
+        if part in _HAN_STEPS:
+            section += (1 if digit is None else digit) * _HAN_STEPS[part]
+            last_step = _HAN_STEPS[part]
+        elif part in _HAN_SCALES and _HAN_SCALES[part] == 10**4:
+            myriads, section, last_step = (section + (digit or 0)) * 10**4, Fraction(0), 10**4
+        elif part in _HAN_SCALES:
+            total, myriads, section = (total + myriads + section + (digit or 0)) * 10**8, Fraction(0), Fraction(0)
+            last_step = 10**8
+        else:
             if digit:
                 return None
-            digit = _HAN_DIGITS[char]
-            if digit == 0:
+            digit = Fraction(_HAN_DIGITS[part]) if part in _HAN_DIGITS else _decimal(part)
+            if digit == 0 or digit >= 10:
                 last_step = 10
             continue
-        if char in _HAN_STEPS:
-            section += (1 if digit is None else digit) * _HAN_STEPS[char]
-            last_step = _HAN_STEPS[char]
-        elif _HAN_SCALES[char] == 10**4:
-            myriads, section, last_step = (section + (digit or 0)) * 10**4, 0, 10**4
-        else:
-            total, myriads, section = (total + myriads + section + (digit or 0)) * 10**8, 0, 0
-            last_step = 10**8
         digit = None
     return total + myriads + section + (digit or 0) * (last_step // 10 if digit and last_step > 10 else 1)

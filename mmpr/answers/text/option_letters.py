@@ -15,11 +15,11 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _LEADING = re.compile(
-    r"(?:(?:option|choice|answer|选项|选)\s*+[:：]?+\s*+)?(?:[(\[]\s*+(?P<a>[A-Za-z])\s*+[)\]]\s*+[.:、,-]?|(?P<b>[A-Z])\s*+[.:、)）。]|(?P<c>[A-Z])\s++(?:[-=]|(?=[\u4e00-\u9fff])|(?=\()|(?=because\b|since\b))|(?P<d>[A-Z])\s*+[,;]|(?P<e>[a-z])\s*+[.)](?=\s))\s*+(?P<rest>[^\s_].*)",
+    r"(?:(?:option|choice|answer|选项|选)\s*+[:：]?+\s*+)?(?:[(\[]\s*+(?P<a>[A-Za-z])\s*+[)\]]\s*+[.:、,]?|(?P<b>[A-Z])\s*+[.:、)）。]|(?P<c>[A-Z])\s++(?:=|(?=-)|(?=[\u4e00-\u9fff])|(?=\()|(?=because\b|since\b))|(?P<d>[A-Z])\s*+[,;]|(?P<e>[a-z])\s*+[.)](?=\s))\s*+(?P<rest>[^\s_].*)",
     re.IGNORECASE,
 )
 _NAMED_LEADING = re.compile(
-    r"(?:option|choice|选项)\s++[(\[]?(?P<a>[A-Z])[)\]]?(?:\s*+[.:,、-]\s++|\s++)(?P<rest>\S.*)", re.IGNORECASE
+    r"(?:option|choice|选项)\s++[(\[]?(?P<a>[A-Z])[)\]]?(?:\s*+[.:,、]\s++|\s++)(?P<rest>\S.*)", re.IGNORECASE
 )
 _TRAILING = re.compile(
     r"(?P<rest>\S.*?)(?<!\s)\s*+(?:[(\[]\s*+(?:(?:option|choice|answer)\s++)?(?P<a>[A-Z])\s*+[)\]]|[,-]\s*+(?:option|choice)\s++(?P<b>[A-Z]))",
@@ -35,7 +35,7 @@ _MENTION = re.compile(
     r"(?<![A-Za-z0-9'’])(?:[(\[]([A-Za-z])[)\]]|([B-HJ-Z])(?![A-Za-z0-9'’])|(A)(?=\s*+(?:$|[.,;:)\]]|is\b|or\b|and\b|项)))"
 )
 _SET = re.compile(r"[(\[{]?+\s*+[A-Z](?:(?:\s*+(?:[,;、&和]|and)\s*+|\s++)(?:and\s++)?[A-Z])++\s*+[)\]}]?|[A-Z]{2,8}")
-_HAN_CHOSEN = re.compile(r"^[故应應]?选择?[:：]?")
+_CHOSEN = re.compile(r"^(?:[故应應]?选[择项]?[:：]?|both\s|(?:options?|choices?|statements?)\s)", re.IGNORECASE)
 _BECAUSE = re.compile(r"(?:[,;]?\s*+(?:because|since|as|for|which|given)\b|因为|由于|,?\s*+so\b)", re.IGNORECASE)
 _LABEL = re.compile(r"\s*+[(\[]?([A-Za-z])[)\].:、)]\s*+(\S.*)")
 
@@ -51,7 +51,10 @@ def letter(text: str) -> str | None:
 
 @lru_cache(maxsize=8192)
 def letter_and_text(text: str) -> tuple[str, str] | None:
-    """A letter and the text of its option (``B. Paris``, ``(B) 12 cm``, ``Paris (B)``); None for any other text."""
+    """A letter and the text of its option (``B. Paris``, ``(B) 12 cm``, ``Paris (B)``); None for any other text.
+
+    A dash stays with the text: ``(B) -5`` has a minus sign.
+    """
     found = _LEADING.fullmatch(text) or _NAMED_LEADING.fullmatch(text)
     if found:
         groups = found.groupdict()
@@ -65,7 +68,7 @@ def letter_and_text(text: str) -> tuple[str, str] | None:
 
 def letters(text: str) -> frozenset[str] | None:
     """The letters of ``A, C``, ``AC`` or ``A and C``; None when the text is no such list."""
-    text = re.sub(r"\(([A-Z])\)", r" \1 ", _HAN_CHOSEN.sub("", text)).strip()
+    text = re.sub(r"\(([A-Z])\)", r" \1 ", _CHOSEN.sub("", text)).strip()
     if not _SET.fullmatch(text):
         return None
     found = re.findall("[A-Z]", re.sub(r"\band\b", " ", text))
@@ -90,7 +93,7 @@ def is_explanation(text: str) -> bool:
     return _BECAUSE.match(text) is not None
 
 
-def index_of(text: str, choices: Sequence[str], same: Callable[[str, str], bool]) -> int | None:
+def index_of(text: str, choices: Sequence[str], same: Callable[[str, str], bool | None]) -> int | None:
     """The index of the only option that a text is, by ``same`` (option, text); None when none or several are."""
     exact = [at for at, choice in enumerate(choices) if choice.strip().casefold() == text.strip().casefold()]
     if len(exact) == 1:
@@ -101,7 +104,7 @@ def index_of(text: str, choices: Sequence[str], same: Callable[[str, str], bool]
     return found[0] if len(found) == 1 else None
 
 
-def named_with_letter(text: str, choices: Sequence[str], same: Callable[[str, str], bool]) -> str | None:
+def named_with_letter(text: str, choices: Sequence[str], same: Callable[[str, str], bool | None]) -> str | None:
     """``C`` of ``C 18`` where the third option is 18; None when letter and option do not belong together."""
     name, _, rest = text.partition(" ")
     at = ord(name) - ord("A") if len(name) == 1 else -1

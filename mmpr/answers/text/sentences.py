@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from mmpr.answers.text.words import same_text
 from mmpr.answers.text.wrapping import peel
@@ -132,6 +133,7 @@ def sentences(text: str) -> list[str]:
     return [part for part in _SENTENCES.split(text) if part.strip()]
 
 
+@lru_cache(maxsize=8192)
 def predicate(text: str) -> str | None:
     """What a plain sentence around an answer says: "a giraffe" of "It is a giraffe in the picture."; None for any
     other text."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 
@@ -17,6 +18,7 @@ _LABEL_A = re.compile(r"\b[Aa](?=-?\d)")  # the A of A1
 _WORD = re.compile(
     r"a_|(?<![\w.)-])-?\d+(?:[.,:]\d+)*|\d+(?:[.,:]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)*|[%$€£¥+&@#°/<>=]", re.UNICODE
 )
+_LETTERS = re.compile(r"\w+")
 _INITIALS = re.compile(r"\b(?:[A-Za-z]\.){2,}|\b(?:[A-Za-z]\.)+[A-Za-z]\b")
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _FORMULA = re.compile(r"[\\^{}|]|\({3}")
@@ -112,6 +114,21 @@ def same_text(gold: str, other: str) -> bool:
     if not left or not right:
         return _bare(gold) == _bare(other) != ""
     return left == right or (abs(len(left) - len(right)) <= 1 and _joined(left) == _joined(right))
+
+
+def contains_words(text: str, part: str) -> bool:
+    """Whether the words of ``part`` stand in a text next to each other; Chinese characters anywhere in it."""
+    if _HAN.search(part):
+        return "".join(words(part)) in "".join(words(text))
+    if _within(words(part), words(text)):
+        return True
+    letters = _LETTERS.findall(part.casefold())  # as they are written: "New York City" has a short name
+    return len(letters) > 1 and _within(letters, _LETTERS.findall(text.casefold()))
+
+
+def _within(want: Sequence[str], have: Sequence[str]) -> bool:
+    between = "\0"
+    return bool(want) and between.join(("", *want, "")) in between.join(("", *have, ""))
 
 
 @lru_cache(maxsize=16384)

@@ -8,11 +8,13 @@ from mmpr.answers.text.sentences import (
     predicate,
 )
 
-_YES_TEXT = "yes true correct yeah yep yup 是 是的 对 对的 正确 真 有 有的 可以 能 会 right affirmative sure certainly"
+_YES_TEXT = (
+    "yes true correct yeah yep yup 是 是的 对 对的 正确 真 有 有的 可以 能 会 √ ✓ ✔ right affirmative sure certainly"
+)
 YES = frozenset(_YES_TEXT.split())
 _NO_TEXT = (
     "no false incorrect nope nah wrong negative "
-    "否 不是 不 不对 错 错误 错的 不正确 不是的 不对的 假 没有 不可以 不能 不会 无"
+    "否 不是 不 不对 错 错误 错的 不正确 不是的 不对的 假 没有 不可以 不能 不会 无 × ✗ ✘"
 )
 _NO = frozenset(_NO_TEXT.split())
 YES_NO_GOLD = (YES | _NO) - {"right", "wrong", "negative", "sure", "certainly", "无"}

@@ -108,6 +108,9 @@ def parse_year(text: str) -> int | None:
     return int(found[1]) if found else None
 
 
+COUNTS_TO_24 = re.compile(r"(?<!\d)(?:1[3-9]|2[0-4]|00?):\d\d")
+"""A clock that counts to 24: beside ``21:30``, ``9:30`` does not leave the half of the day open."""
+
 Time = tuple[int, int, int, bool]
 """Hour, minute, second, and whether the half of the day is known."""
 
@@ -164,3 +167,8 @@ def same_time(gold: Time, other: Time) -> bool:
     if gold[3] and other[3]:
         return gold[0] % 24 == other[0] % 24
     return gold[0] % 12 == other[0] % 12
+
+
+def agree(one: Date, two: Date) -> bool:
+    """Whether two dates have the same year, month and day wherever both name one."""
+    return all(None in (a, b) or a == b for a, b in zip(one, two, strict=True))

@@ -16,9 +16,10 @@ from mmpr.answers.values.units import Unit
 DIGITS = r"(?:[1-9]\d{0,2}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}|\d{1,3}(?: \d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
 _HEAD = re.compile(
     rf"[-+]?\s?(?:(?:{DIGITS})(?:\s*+/\s*+(?:{DIGITS})|\s++\d++\s*+/\s*+\d+|\s*+(?:[*x×·]|\\times|\\cdot)\s*+10\s*+\^\s*+\{{?+\s*+-?\d++\s*+\}}?|[eE][-+]?\d+(?![A-Za-z]))?)"
-    r"(?:\s*+(?i:hundred|thousand|million|billion|trillion|dozen)\b|(?:[kKMBT]|mn|bn)(?![A-Za-z/^])|\s?[百千]?[万亿](?!能))*"
+    r"(?:\s*+(?i:hundred|thousand|million|billion|trillion|dozen)\b|(?:[kKMBT]|mn|bn)(?![A-Za-z/^])|\s?(?:[百千]?[万亿](?!能)|[百千](?=[{HAN_DIGITS}0-9]))(?:[{HAN_DIGITS}0-9]++[十百千]?+[万亿]?+)*+)*"
 )
 _SHORT_SCALE = re.compile(r"[kKMBT]$|mn$|bn$")
+_MONEY_SCALE = re.compile(r"(?<=\d)\s?([mbt])(?![A-Za-z])")  # £50m: metres are no money
 _PER = re.compile(r"(?:(?<!\s)\s++)?/\s*+(?=[a-z])|(?<!\s)\s++per\s++")
 _CURRENCY = re.compile(
     r"([-+]?+)\s*+(US\$|[$€£¥₹₩₽]|Rs\.?(?=\s*\d)|(?:USD|EUR|GBP|RMB|CNY|INR|JPY)(?=\s*\d))\s*+([-+]?+)\s*+(?=[\d.])"
@@ -41,10 +42,11 @@ _NO_NOUN = re.compile(
     r"|correct|incorrect|true|false|yes|no|none|ok|okay|sorry|sure)\b",
     re.IGNORECASE,
 )
-_HAN_COUNTER = re.compile(
-    r"[个個只隻条條张張本辆輛位名头頭匹朵棵支枝把件双雙次种種家座间間层層岁歲人架艘杯瓶碗块塊片颗顆根台元角分度倍]?[\u4e00-\u9fff]{0,8}"
+_HAN_COUNTERS = (
+    "个個只隻条條张張本辆輛位名头頭匹朵棵支枝把件双雙次种種家座间間层層岁歲人架艘杯瓶碗块塊片颗顆根台元角分度倍"
 )
-_HAN_NO_NOUN = re.compile("[或和不到多几至以左约折成半第]|分之|次方|平方")
+_HAN_COUNTER = re.compile(rf"[{_HAN_COUNTERS}]?[\u4e00-\u9fff]{{0,8}}")
+_HAN_NO_NOUN = re.compile("[或和不到多几至以左约折成半第]|分之|次方|平方|角[形星]|边形")
 _HAN_MEASURE = re.compile("^[个個只隻条條张張本辆輛位名头頭匹朵棵支枝把件双雙次种種家座间間]")
 _HAN_RATE = re.compile(r"每(小时|分钟|秒)[行走跑]?([^每/]+)")
 _HAN_NUMERALS = re.compile(f"[{HAN_NUMERAL}]+")
@@ -70,6 +72,8 @@ _SHARE = re.compile(r"(%|percent)? ?of (?:the |all |a )?[a-z]+(?: [a-z]+){0,2}")
 _YEAR_LIKE = re.compile(r"(?:1[5-9]|20)\d\d")
 _CODE_TAIL = re.compile(r"[AC]")  # 5A and 12C are labels, 5 A and 12 C are not
 _TWICE = re.compile(r"([^()]+) \(([^()]+)\)")  # 3 (three)
+_COMMA_BEFORE_UNIT = re.compile(r"([-+]?\d{1,15}),(\d{1,2}|\d{4,15}) ?([^\d\s,].{0,40})")  # 3,5 cm, but no 1,234 cm
+_UNIT_IN_BRACKETS = re.compile(r"([-+]?[\d.,/]{1,20} ?)\(([^()\d]{1,20})\)")  # 12 (cm)
 _DECADE = re.compile(r"\d{2,3}0'?s")
 
 
@@ -129,6 +133,9 @@ def parse_quantity(text: str) -> Quantity | None:
     if money:
         return _money(money, text)
     if text[0].isdigit() or text[0] in "-+.":
+        comma = _COMMA_BEFORE_UNIT.fullmatch(text) if "," in text else None
+        if comma and units.parse_unit(comma[3]):
+            return parse_quantity(f"{comma[1]}.{comma[2]} {comma[3]}")
         found = _HEAD.match(text)
         quantity = _with_tail(found.group(), text[found.end() :]) if found else None
     else:
@@ -138,19 +145,27 @@ def parse_quantity(text: str) -> Quantity | None:
     twice = _TWICE.fullmatch(text)
     if twice:
         one, two = parse_quantity(twice[1]), parse_quantity(twice[2])
-        return one if one and two and one.number is not None and one.number == two.number else None
+        if one and two and one.number is not None and one.number == two.number:
+            return one
+    behind = _UNIT_IN_BRACKETS.fullmatch(text)
+    if behind:
+        return parse_quantity(f"{behind[1].strip()} {behind[2]}")
     if not text.isascii():
         rate = _HAN_RATE.fullmatch(text)
         if rate:
             return parse_quantity(f"{rate[2]}/{rate[1]}")
         found = _HAN_HEAD.match(text)
-        if found:
-            return _with_tail(found.group(), text[found.end() :])
+        tail = text[found.end() :] if found else ""
+        quantity = _with_tail(found.group(), tail) if found else None
+        if quantity and quantity.noun and found and _HAN_NUMERALS.fullmatch(found.group()):
+            return quantity if tail[0] in _HAN_COUNTERS else None  # 二氧化碳 are no two of anything
+        return quantity
     return None
 
 
 def _money(found: re.Match[str], text: str) -> Quantity | None:
     number, *per = _PER.split(text[found.end() :], maxsplit=1)
+    number = _MONEY_SCALE.sub(lambda scale: scale[1].upper(), number)
     rest = parse_quantity(number)
     name = units.CURRENCY_SIGNS.get(found[2], found[2])
     unit = units.parse_unit("/".join([name, *per]))

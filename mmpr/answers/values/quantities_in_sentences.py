@@ -12,11 +12,12 @@ from mmpr.answers.values.expressions import expression_in_signs, parse_expressio
 from mmpr.answers.values.quantities import DIGITS, Quantity, parse_quantity
 
 _EQUATED = re.compile(r"[\d\s.,+*/×÷()=$%-]+|[A-Za-z][A-Za-z' ]*|[\u4e00-\u9fff]{1,8}")
+_NAME = re.compile(r"[A-Za-z]\w{0,3}")
 _SO = re.compile(r", (?:so|thus|therefore|hence)(?: that)?,? ")
-_SENTENCE = re.compile(r"[A-Za-z\u4e00-\u9fff][^=<>^*/\\\\{}]*")
 _WORD_NUMBERS = "|".join(sorted(NUMBER_WORDS - {"second", "half", "quarter"}, key=len, reverse=True))
 _MENTION = re.compile(
-    rf"(?<![A-Za-z0-9_.,:/第-])(?:[-$€£¥]|-\$)?(?:{DIGITS})(?![\w]*[:/]\d)(?:%|°)?(?![A-Za-z]*\d)"
+    rf"(?<![A-Za-z0-9_.,:/第-])(?:[-$€£¥]|-\$)?(?:{DIGITS})(?: (?:hundred|thousand|million|billion|trillion|dozen)\b)?"
+    r"(?![\w]*[:/]\d)(?:%|°)?(?![A-Za-z]*\d)"
     rf"|\b(?:{_WORD_NUMBERS})(?:[- ](?:{_WORD_NUMBERS}))*\b",
     re.IGNORECASE,
 )
@@ -26,13 +27,51 @@ _PRESENT = re.compile(
     r"(?<!\s)\s++(?:are|is|were|was|can be seen|appear)(?: (?:visible|shown|there|present|standing|sitting|left|in|on"
     r"|at)\b(?s:.*))?$"
 )
+_VERBS_TEXT = (
+    "is are was were be has have had there see count counted contain contains show shows total totals equal equals "
+    "cost costs need needs left get gets got give gives gave found weigh weighs take takes took make makes made "
+    "travel travels drive drives drove walk walks move moves cover covers hold holds produce produces pay pays paid "
+    "last lasts measure measures ate bake bakes read reads wrote save saves spend spends spent reach reaches "
+    "increase increases decrease decreases grow grows grew use uses used sell sells sold buy buys bought leave "
+    "leaves remain remains lend lent come comes came fit fits ran earn earns earned win wins won lost started "
+    "answer solution went rose fell sent brought kept built drank flew caught score scores prefer prefers like "
+    "likes chose receive receives collect collects"
+)
 _VERB = re.compile(
-    r"\b(?:is|are|was|were|be|has|have|had|there|see|count(?:ed)?|contains?|shows?|totals?|equals?|costs?|needs?|left|gets?|got|gives?|found|weighs?|takes?|makes?"
-    r"|(?!red\b)\w{2,}ed|travels?|drives?|walks?|moves?|covers?|holds?|produces?|pays?|lasts?|measures?|ate|bakes?|reads?|wrote|saves?|spends?"
-    r"|reach(?:es)?|increases?|decreases?|grows?|grew|uses?|used|sells?|sold|buys?|bought"
-    r"|ran|earns?|earned|spent|wins?|won|lost|started|comes? to|answer|solution|total|=)\b|[有是为共剩]",
+    rf"\b(?:{'|'.join(sorted(_VERBS_TEXT.split(), key=len, reverse=True))}|(?!red\b)\w{{2,}}ed|=)\b|[有是为共剩花买卖]",
     re.IGNORECASE,
 )
+_SCENE = re.compile(
+    r"(?:after|before|when|once|since|because|as|while|on|in|at|out of|over|for|by|from|with|during|according to"
+    r"|based on|subtracting|adding|removing|looking at|if (?:we|you|i)|so|then|therefore|thus|hence|overall|finally)\b"
+    r"[^,.\d]{0,120}, ",
+    re.IGNORECASE,
+)
+"""What a sentence says of the scene before it comes to its number: "After subtracting the cubes, "."""
+_BOUNDED = re.compile(
+    r"(?:\b(?:less|fewer|more|greater|larger|smaller|higher|lower|bigger|longer|shorter|older|younger) than"
+    r"|\bat (?:least|most)|\bup to|\b(?:under|over|above|below|between|exceed(?:s|ed|ing)?|(?:minimum|maximum) of"
+    r"|beyond|before|after|within|nearly|almost|around|about|approximately|roughly|some|close to|until|since)"
+    r"|\b(?:twice|double|doubled|triple|half of|square of|cube of|root of|times|plus|minus|third of|quarter of|sum of"
+    r"|multiple of)"
+    r"|\b(?:figure|fig\.|step|table|question|equation|section|option|part|page|chapter|case|line|row|column|problem"
+    r"|example|graph|chart|image|picture|statement|choice|number|no\.|item|point)"
+    r"|至少|至多|最多|最少|超过|不到|少于|多于|大于|小于|接近|将近|[近逾超几]|大约有?|大概有?|差不多有?|约|第)"
+    r" ?(?:the |a |an )?$",
+    re.IGNORECASE,
+)
+"""What makes a number behind it a bound, a guess, an operand or the number of a figure."""
+_CHANGED = re.compile(
+    r" ?(?:or (?:so|more|less|fewer)\b|and (?:more|then)\b|(?:before|after|until|ago|earlier|later)\b|squared|cubed"
+    r"|times|plus\b|minus\b|divided|to the power|(?:more|less|fewer|higher|lower|larger|smaller) than"
+    r"|以上|以下|以内|左右|多[^少]|几|倍|次方|平方(?![米厘分千公])|[-+][^ ])|[A-Za-z]|(?:st|nd|rd|th)\b",
+    re.IGNORECASE,
+)
+"""What behind a number makes it another one."""
+_SENTENCE_WITH_NUMBER = re.compile(r"[A-Za-z\d\u4e00-\u9fff][^=<>^*/\\\\{}]*")
+_LONGEST = 300  # characters of a sentence that is read for its number
+_THE_ONE = re.compile(r"\b(?:the|this|that|each|every|no|which|last|other|only|[a-z]{1,12}est) one$", re.IGNORECASE)
+_FEWEST_WORDS = 3  # of a sentence beside its number
 
 
 def quantity_said(answer: str, truth: str = "") -> Quantity | str | None:
@@ -44,10 +83,14 @@ def quantity_said(answer: str, truth: str = "") -> Quantity | str | None:
     quantity = parse_quantity(answer)
     if quantity is not None:
         return quantity
+    left, equals, right = answer.rpartition("=")
+    if equals and _NAME.fullmatch(left.strip()):  # F = 10 N is 10 newtons, not 10 times N
+        quantity = parse_quantity(right.strip())
+        if quantity is not None:
+            return quantity
     expression = expression_in_signs(answer)
     if expression is not None:
         return valued(expression)
-    left, equals, right = answer.rpartition("=")
     if equals and not set("<>≤≥≠≈") & set(answer) and hedge(answer, truth) is None and _EQUATED.fullmatch(left):
         quantity = parse_quantity(right.strip())
         if quantity is not None:
@@ -57,30 +100,55 @@ def quantity_said(answer: str, truth: str = "") -> Quantity | str | None:
         last = peel(clauses[-1]) if len(clauses) > 1 else conclusion(answer)
         return quantity_said(last, truth) if last != answer else None
     said = predicate(answer)
-    if said is not None and hedge(said, truth) is None and hedge(answer, truth, bounds=False) is None:
+    bounded = said is not None and _BOUNDED.search(answer[: answer.rfind(said)])
+    if said is not None and not bounded and hedge(said, truth) is None and hedge(answer, truth, bounds=False) is None:
         quantity = parse_quantity(said) or (parse_expression(said) if has_formula_signs(said) else None)
         if quantity is not None:
             return valued(quantity)
-    return hedge(answer, truth) or _only_quantity(without_scene(answer))
+    scene = _SCENE.match(answer)
+    if scene and hedge(scene.group()[3:], bounds=False) is None:
+        inner = quantity_said(answer[scene.end() :], truth)
+        if inner is not None:
+            return inner
+    reason = hedge(answer, truth, bounds=False)
+    if reason is not None:
+        return reason
+    bare = (wanted := parse_quantity(truth)) is not None and wanted.unit is None
+    return _only_quantity(without_scene(answer), bare) or hedge(answer, truth)
 
 
-def _only_quantity(text: str) -> Quantity | None:
-    """The only number of a plain sentence ("There are 3 birds on the wire."), with the unit behind it."""
-    text = _EVERY.sub("", _PRESENT.sub("", text.strip()))
-    if text[:1].isdigit():
+def _only_quantity(text: str, bare: bool) -> Quantity | None:
+    """The only number of a plain sentence ("There are 3 birds on the wire."), with the unit behind it.
+
+    Where the truth is a ``bare`` number, one that has neither a unit nor a counted thing behind it is read, too.
+    """
+    text = _EVERY.sub("", text.strip())
+    present = _PRESENT.sub("", text)
+    text = present if _MENTION.search(present) else text
+    if len(text) > _LONGEST or not _SENTENCE_WITH_NUMBER.fullmatch(text):
         return parse_quantity(text)
-    if len(text) > 200 or not _SENTENCE.fullmatch(text) or not (_VERB.search(text) or "\u4e00" <= text[0] <= "\u9fff"):
-        return None
+    if not (_VERB.search(text) or "\u4e00" <= text[0] <= "\u9fff"):
+        return parse_quantity(text)
     found = list(_MENTION.finditer(text))
+    if len(found) > 1:  # "the tallest one" is no number beside another
+        found = [one for one in found if not _THE_ONE.search(text, 0, one.end())]
     if len(found) != 1:
         return None
     start, end = found[0].span()
     if start == 0:
         return parse_quantity(text)
+    if _BOUNDED.search(text[max(0, start - 40) : start]):
+        return None
     words = text[end:].split(" ")
+    number = parse_quantity(text[start:end])
     for count in (3, 2, 1):
         tail = " ".join(words[:count])
         quantity = parse_quantity((text[start:end] + tail).rstrip(",."))
-        if quantity is not None and quantity.unit is not None and len(tail.strip()) > 1:
-            return quantity
-    return parse_quantity(_MORE.sub("", text[start:]))
+        if quantity is not None and len(tail.strip()) > 1:
+            scaled = number is not None and quantity.number != number.number
+            if quantity.unit is not None or scaled or (quantity.noun and count == 1):
+                return quantity
+    quantity = parse_quantity(_MORE.sub("", text[start:]))
+    if quantity is not None or number is None or not (bare or number.unit) or _CHANGED.match(text, end):
+        return quantity
+    return number if len(text.split(" ")) > _FEWEST_WORDS or not text.isascii() else None

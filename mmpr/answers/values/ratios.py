@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from functools import lru_cache
 
 from mmpr.answers.formula.tree import Tree
@@ -25,6 +26,21 @@ def parse_ratio(text: str) -> tuple[str, ...] | None:
     return tuple(
         (part.rstrip("0").rstrip(".") if "." in part else part.lstrip("0") or "0") for part in found.groups() if part
     )
+
+
+def ratio_value(parts: tuple[str, ...]) -> Fraction | None:
+    """The quotient of a ratio of two numbers; None for three of them and for a division by zero."""
+    if len(parts) != 2 or not Fraction(parts[1]):
+        return None
+    return Fraction(parts[0]) / Fraction(parts[1])
+
+
+def same_proportions(one: tuple[str, ...], two: tuple[str, ...]) -> bool:
+    """Whether two ratios are multiples of each other: ``10:24`` of ``5:12``."""
+    left, right = [[Fraction(part) for part in parts] for parts in (one, two)]
+    if len(left) != len(right) or not sum(left) or not sum(right):
+        return False
+    return all(a * sum(right) == b * sum(left) for a, b in zip(left, right, strict=True))
 
 
 def parse_ratio_of_expressions(text: str) -> list[Tree] | None:

@@ -116,7 +116,8 @@ sound    1            dB decibel decibels 分贝
 dollar   1            $ USD US$ dollar dollars buck bucks US-dollar US-dollars 美元 美金
 dollar   1/100        ¢ cent cents 美分
 euro     1            € EUR euro euros 欧元
-sterling 1            £ GBP 英镑
+sterling 1            £ GBP pound-sterling pounds-sterling 英镑
+sterling 1/100        pence 便士
 yuan     1            CNY RMB yuan 元 人民币 块 块钱 元人民币
 yuan     1/10         角 毛
 yen      1            JPY yen 日元
@@ -169,11 +170,14 @@ _LOWER |= {name: _NAMES[name] for name in ("km", "kg", "cm", "lbs", "hrs", "min"
 _SPACED = {name.replace("-", " ").lower(): name for name in _NAMES if "-" in name}
 
 PERCENT = _NAMES["%"]
+PERCENT_POINT = _NAMES["pp"]
 DEGREE = _NAMES["°"]
 RADIAN = _NAMES["rad"]
 CURRENCY_SIGNS: dict[str, str] = {"US$": "$", "Rs.": "Rs"} | {sign: sign for sign in (*"$€£¥₹₩₽", "Rs")}
 _CURRENCIES = tuple(_NAMES[name] for name in CURRENCY_SIGNS.values())
 _YENS = ({"yuan", "yen-sign"}, {"yen", "yen-sign"})
+_POUND = _NAMES["pound"]
+_STERLING = _NAMES["£"]
 
 _PREFIX_POWER = re.compile(r"(square|sq\.?|cubic|cu\.?)[ -]([A-Za-z]+)\.?", re.IGNORECASE)
 _SUFFIX_POWER = re.compile(r"(?<![A-Za-zμΩ])([A-Za-zμΩ]++) (squared|cubed)")
@@ -212,7 +216,16 @@ def compatible(left: Unit, right: Unit) -> bool:
     if left.dimensions == right.dimensions:
         return True
     names = {left.dimensions[0][0], right.dimensions[0][0]} if left.dimensions and right.dimensions else set()
-    return names in _YENS or (names == {"angle", "kelvin"} and _one(left) and _one(right))
+    return (
+        names in _YENS
+        or {left, right} == {_POUND, _STERLING}
+        or (names == {"angle", "kelvin"} and _one(left) and _one(right))
+    )
+
+
+def same_name(left: Unit, right: Unit) -> bool:
+    """Whether one name stands for both units: 50 pounds may be £50, and 25° may be 25 °C."""
+    return DEGREE in (left, right) or {left, right} == {_POUND, _STERLING}
 
 
 def is_rate(rate: Unit, money: Unit) -> bool:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from mmpr.answers import match
-from tests.answers.pairs import load
+from tests.answers.pairs import STATUSES, load
 
 
 def main(ids: Sequence[str]) -> int:
@@ -20,7 +20,7 @@ def main(ids: Sequence[str]) -> int:
     wrong = 0
     for pair in map(pairs.__getitem__, ids):
         verdict = match(pair["pred"], pair["gold"], choices=pair.get("choices"), rule=pair.get("rule", "default"))
-        right = (verdict.status == "correct") == pair["label"]
+        right = verdict.status in STATUSES[pair["label"]]
         wrong += not right
         print(json.dumps(pair, ensure_ascii=False))
         print(f"  {'as labelled' if right else 'NOT as labelled'}: {verdict}")

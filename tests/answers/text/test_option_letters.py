@@ -40,6 +40,8 @@ def test_letter(text, name):
         ("(B) 12 cm", ("B", "12 cm")),
         ("Paris (B)", ("B", "Paris")),
         ("option B: Paris", ("B", "Paris")),
+        ("(A) -5", ("A", "-5")),
+        ("(A) - Paris", ("A", "- Paris")),
         ("Paris", None),
     ],
 )

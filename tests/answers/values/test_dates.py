@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from mmpr.answers.values.dates import parse_date, parse_day, parse_month, parse_time, parse_year, same_time
+from mmpr.answers.values.dates import (
+    COUNTS_TO_24,
+    agree,
+    parse_date,
+    parse_day,
+    parse_month,
+    parse_time,
+    parse_year,
+    same_time,
+)
 
 
 @pytest.mark.parametrize(
@@ -66,3 +75,18 @@ def test_what_stands_alone():
 )
 def test_same_time(one, two, same):
     assert same_time(parse_time(one), parse_time(two)) is same
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"), [("21:30", True), ("0:15", True), ("12:30", False), ("9:30 PM", False), ("121:30", False)]
+)
+def test_counts_to_24(text, counts):
+    assert (COUNTS_TO_24.search(text) is not None) is counts
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "do"),
+    [("May 1984", "May 5, 1984", True), ("May 1984", "June 1984", False), ("July 4", "July 4, 2020", True)],
+)
+def test_agree(one, two, do):
+    assert agree(parse_date(one), parse_date(two)) is do

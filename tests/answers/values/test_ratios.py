@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
 from mmpr.answers.formula.parser import parse_formula
-from mmpr.answers.values.ratios import parse_range, parse_ratio, parse_ratio_of_expressions
+from mmpr.answers.values.ratios import (
+    parse_range,
+    parse_ratio,
+    parse_ratio_of_expressions,
+    ratio_value,
+    same_proportions,
+)
 
 
 @pytest.mark.parametrize(
@@ -39,3 +47,25 @@ def test_parse_range(text, ends):
 def test_the_unit_of_a_range_is_that_of_both_ends():
     low, high = parse_range("10 to 20 cm")
     assert low.unit == high.unit is not None
+
+
+@pytest.mark.parametrize(
+    ("parts", "value"), [(("5", "12"), Fraction(5, 12)), (("1", "0"), None), (("1", "2", "3"), None)]
+)
+def test_ratio_value(parts, value):
+    assert ratio_value(parts) == value
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "same"),
+    [
+        (("5", "12"), ("10", "24"), True),
+        (("5", "12"), ("12", "5"), False),
+        (("1", "2", "3"), ("2", "4", "6"), True),
+        (("1", "2"), ("1", "2", "3"), False),
+        (("0", "2"), ("0", "7"), True),
+        (("0", "0"), ("3", "4"), False),
+    ],
+)
+def test_same_proportions(one, two, same):
+    assert same_proportions(one, two) is same
