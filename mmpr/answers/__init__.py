@@ -6,8 +6,10 @@ Each part imports only parts above it::
     text/                        readers of plain text: characters, numbers, words, sentences, lists, option letters
     formula/                     formulas to trees
     values/  algebra/  prover/   readers of quantities and dates; equality of trees; proofs by sympy in other processes
-    compare_quantities  compare  the comparators
-    extract  choices  judge      the final answer of a response; multiple choice; which comparator decides
+    judgement                    what a comparator says: right, wrong or neither
+    compare_quantities  compare_texts  compare   the comparators
+    extract                      the final answer of a response
+    choices  structured  judge   multiple choice; boxes, counts and JSON; which comparator decides
     match  killable  audit       one verdict for an answer; all responses of a question, in a process that is killed
                                  when it is late; the verdicts of a build for a person to check
 """
