@@ -72,7 +72,8 @@ def test_judging_by_a_rule_takes_extracted_answers() -> None:
     [
         (
             {"rules": {}},
-            "sources.0.rule: must be one of default, relaxed, anls, exact, multiple_choice, or a rule of your",
+            "sources.0.rule: must be one of default, relaxed, anls, exact, multiple_choice, vqa, iou, point_in_box, "
+            "count, json, or a rule of your",
         ),
         ({"rules": {"close": close, "default": close}}, "rule 'default': mmpr has a rule of this name"),
         ({"rules": {"close": 7}}, "rule 'close': 7 is no function"),

@@ -43,13 +43,13 @@ RANKS = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 
 # The same for the parts of ``answers``: folders and files.
 ANSWERS: tuple[tuple[str, ...], ...] = (
-    ("text", "processes"),
+    ("text", "processes", "judgement"),
     ("formula",),
     ("values", "algebra", "prover"),
-    ("compare_quantities", "final_answers"),
+    ("compare_quantities", "compare_texts", "final_answers"),
     ("extract",),
     ("compare",),
-    ("choices",),
+    ("choices", "structured"),
     ("judge",),
     ("match",),
     ("killable", "audit"),

@@ -6,9 +6,10 @@ Each part imports only parts above it::
     text/                        readers of plain text: characters, numbers, words, sentences, lists, option letters
     formula/                     formulas to trees
     values/  algebra/  prover/   readers of quantities and dates; equality of trees; proofs by sympy in other processes
-    compare_quantities  compare  the comparators
+    judgement                    what a comparator says: right, wrong or neither
+    compare_quantities  compare_texts  compare   the comparators
     final_answers/  extract      the phrases, marks and lines that name a final answer; the one of a response
-    choices  judge               multiple choice; which comparator decides
+    choices  structured  judge   multiple choice; boxes, counts and JSON; which comparator decides
     match  killable  audit       one verdict for an answer; all responses of a question, in a process that is killed
                                  when it is late; the verdicts of a build for a person to check
 """

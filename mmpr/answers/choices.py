@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from mmpr.answers.compare import Judgement
+from mmpr.answers.judgement import Judgement
 from mmpr.answers.text.option_letters import (
     index_of,
     is_explanation,

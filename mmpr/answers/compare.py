@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
-
-from rapidfuzz.distance import Levenshtein
+from collections.abc import Iterable
 
 from mmpr.answers.algebra.equality import Prove, same
 from mmpr.answers.compare_quantities import rounds, same_quantities
+from mmpr.answers.compare_texts import compare_texts, other_words
 from mmpr.answers.formula.tree import Tree, number_tree
 from mmpr.answers.formula.vocabulary import RELATIONS
 from mmpr.answers.formula.worded import worded_formula
+from mmpr.answers.judgement import Judgement
 from mmpr.answers.text.lists import split_list
 from mmpr.answers.text.numerals import parse_number
 from mmpr.answers.text.sentences import (
@@ -21,11 +20,8 @@ from mmpr.answers.text.sentences import (
     is_refusal,
     math_spans,
     predicate,
-    same_phrase,
     sentences,
     statement_of,
-    superlative,
-    without_place,
     without_reason,
     without_scene,
 )
@@ -33,7 +29,7 @@ from mmpr.answers.text.words import contains_words, same_text, words
 from mmpr.answers.text.wrapping import peel
 from mmpr.answers.text.yes_no import YES, YES_NO_GOLD, polarity
 from mmpr.answers.values import dates
-from mmpr.answers.values.expressions import expression_in_signs, parse_expression, valued
+from mmpr.answers.values.expressions import expression_in_signs, is_one_value, parse_expression, valued
 from mmpr.answers.values.quantities import Quantity, parse_quantity
 from mmpr.answers.values.quantities_in_sentences import quantity_said
 from mmpr.answers.values.ratios import (
@@ -53,41 +49,9 @@ _ON = re.compile(r"^(?:on|in) ", re.IGNORECASE)
 _TYPOGRAPHY = re.compile(r"\\(?:left|right|displaystyle|!|,|;|:)|\s|\\ ")
 _LETTER = re.compile(r"[A-H]")
 _CANDIDATES = re.compile(r"(?<!\s)\s*+(?:,|;|、|\bor\b|\band\b|或者?|和)\s*+")
-_NEARLY = 0.9  # of the letters: a slip of the pen or of the reader
-_STEM = 5  # letters that two forms of a word share, at least
-_STEM_SHARE = 0.6
-_SYMBOL = re.compile(
-    r"[A-Z][a-z]|[A-Z][a-z]?\d{1,2}|[A-Z]{2,3}|(?=[A-Za-z]*(?:\d|[a-z][A-Z]|[A-Z][a-z]$))(?:[A-Z][a-z]?\d{0,3}){2,8}"
-)
-_PLAIN_WORDS = re.compile(r"[a-z]{3,}+(?: [a-z]{3,}+)*+|[\u4e00-\u9fff]{1,8}")
-_HAN_SENSES = {"没有": "不", "无": "不", "非": "不"} | dict.fromkeys(("增大", "变大", "增加", "上升", "升高"), "增")
-_HAN_SENSES |= dict.fromkeys(("减小", "变小", "减少", "下降", "降低"), "减") | {
-    "变化": "变",
-    "实数解": "解",
-    "实根": "解",
-}
-_HAN_SENSE = re.compile("|".join(_HAN_SENSES))
-"""Chinese words that mean the same in answers, which is not enough to be right."""
-_PHRASE_WORDS = 3  # without articles
-_PHRASE_CHARACTERS = 8  # in Chinese
-_PHRASE_LENGTH = 80
 _ASIDE = re.compile(r"([^()]{1,60}) \([^()]{1,60}\)")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d{1,15},(?:\d{1,2}|\d{4,15})")
-_POLAR_STARTS = frozenset(word[0] for word in YES_NO_GOLD)
-_LONGEST_SENTENCE = 120
-_CALLED = re.compile(
-    r"\b(?:called|named|known as|belongs to|(?:made|written|painted|taken|published|designed|directed|sung|sold) by) "
-    r"|叫做?|称为|属于",
-    re.IGNORECASE,
-)
-_QUOTED = re.compile(
-    r"\b(?:says?|reads?|written|titled|labell?ed|called|named|shows?|displays?)(?: as)?,? \"([^\"]{1,80})\""
-)
-_PROPER = re.compile(r"(?:[A-Z][\w'.-]*+(?: (?:[a-z]{2,3} )?)?){1,4}")
-_COLOURS = frozenset(("red", "blue", "green", "yellow", "black", "white", "orange", "purple", "pink", "brown", "gray"))
-_DIRECTIONS = frozenset(("left", "right", "top", "bottom", "front", "back", "north", "south", "east", "west"))
 _NO_NUMBERS = frozenset(("set", "seq", "tuple", "list", "alt", "interval", "cup", "rel", "pm"))
-_MANY = _NO_NUMBERS | {"cap", "minus", "matrix"}
 _KINDS = {"cup": "interval", "minus": "set", "seq": "set", "alt": "set"}
 _KINDS |= {kind: kind for kind in ("interval", "set", "tuple", "matrix")}
 _NOT_ANY = re.compile(
@@ -95,18 +59,6 @@ _NOT_ANY = re.compile(
     r"(?:[a-z]+s|people|children|men|women|sheep|fish)(?: (?:in|on) .*)?",
     re.IGNORECASE,
 )
-
-
-class Judgement(NamedTuple):
-    """``right``, the comparator that decided, and its reason.
-
-    ``right`` is False only for an answer of the truth's kind that differs from it. None means that nobody can tell
-    without the question: the answer has the truth in it among other things, is of another kind, or cannot be read.
-    """
-
-    right: bool | None
-    comparator: str
-    reason: str
 
 
 def compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> Judgement:
@@ -132,7 +84,7 @@ def _doubt(answer: str, truth: str) -> str | None:
         if _DECIMAL_COMMA.fullmatch(listed) and parse_number(listed.replace(",", ".")) == parse_number(number):
             return "a list of two numbers, or a decimal comma"
     value = parse_quantity(truth)
-    if _is_one_value(answer):
+    if is_one_value(answer):
         return None
     if value is not None and value.number is not None:
         if any(parse_number(word) == value.number for word in words(answer)):
@@ -140,16 +92,6 @@ def _doubt(answer: str, truth: str) -> str | None:
     elif len(words(truth)) < len(words(answer)) and contains_words(answer, truth):
         return "has the truth in it, among other things"
     return None
-
-
-def _is_one_value(answer: str) -> bool:
-    """Whether an answer is a single quantity, expression or equation, whose parts are no answers themselves."""
-    if parse_quantity(answer) is not None:
-        return True
-    formula = expression_in_signs(answer)
-    if formula is None:
-        return False
-    return set(formula.tree[1]) == {"="} if formula.tree[0] == "rel" else formula.tree[0] not in _MANY
 
 
 def _compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> Judgement:
@@ -179,7 +121,7 @@ def _compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> 
     expression = expression_in_signs(truth)
     if expression is not None:
         return _expression(answer, truth, expression, raw, relaxed, prove)
-    return _list(answer, truth, relaxed, prove) or _text(answer, truth)
+    return _list(answer, truth, relaxed, prove) or compare_texts(answer, truth)
 
 
 def _yes_no(answer: str, truth: str) -> Judgement:
@@ -382,7 +324,7 @@ def _list(answer: str, truth: str, relaxed: bool, prove: Prove) -> Judgement | N
     have = split_list(answer) or split_list(statement_of(answer)) or split_list(peel(without_scene(answer)))
     if have is None:
         same_kind = all(map(parse_quantity, want)) and parse_quantity(answer) is not None
-        return Judgement(False, "list", "one of several values") if same_kind else _other_words(answer, truth, ())
+        return Judgement(False, "list", "one of several values") if same_kind else other_words(answer, truth, ())
     if len(have) != len(want):
         return Judgement(False, "list", f"{len(have)} items against {len(want)}")
     ordered = truth.startswith("[") and answer.startswith("[")
@@ -405,101 +347,3 @@ def _list(answer: str, truth: str, relaxed: bool, prove: Prove) -> Judgement | N
 def _has_unit(item: str) -> bool:
     quantity = parse_quantity(item) or parse_expression(item)
     return quantity is not None and quantity.unit is not None
-
-
-def _text(answer: str, truth: str) -> Judgement:
-    if same_text(truth, answer):
-        return Judgement(True, "text", "the same words")
-    said = predicate(answer)
-    of_said = (said, peel(said), without_place(said)) if said else ()
-    phrases = [
-        phrase for phrase in (*of_said, peel(without_scene(answer)), superlative(answer), _called(answer)) if phrase
-    ]
-    if any(same_text(truth, phrase) for phrase in phrases):
-        return Judgement(True, "text", "the same words in a sentence")
-    if any(same_phrase(truth, phrase) for phrase in (answer, *phrases)):
-        return Judgement(True, "text", "the same words, one with what stands around them")
-    first, *more = sentences(answer) or [""]
-    if more and hedge(answer, truth) is None and len(words(first)) <= 6 and same_text(truth, peel(first)):
-        return Judgement(True, "text", "the same words, then more")
-    return _other_words(answer, truth, phrases)
-
-
-def _called(answer: str) -> str | None:
-    """The name that a plain sentence gives: behind "is called" or quoted; else None."""
-    if len(answer) > _LONGEST_SENTENCE or len(sentences(answer)) > 1 or hedge(answer):
-        return None
-    found = _CALLED.search(answer)
-    said = _QUOTED.findall(answer) if answer.count('"') == 2 else [answer[found.end() :]] if found else []
-    return (peel(said[0]) or None) if said else None
-
-
-def _other_words(answer: str, truth: str, phrases: Sequence[str]) -> Judgement:
-    """The word on a text that is not the truth: wrong when it is a few words, none of them the truth's.
-
-    A sentence may say the same in other words; it is wrong only when it says another name, colour or direction.
-    """
-    if _is_one_value(answer) or (answer[:1].casefold() in _POLAR_STARTS and polarity(answer) is not None):
-        return Judgement(None, "text", "a value, yes or no against a text")
-    if contains_words(answer, truth) or contains_words(truth, answer):
-        return Judgement(None, "text", "one is in the other")
-    if _akin(words(answer), words(truth)):
-        return Judgement(None, "text", "nearly the same words")
-    if _stands_for(answer, truth) or _stands_for(truth, answer):
-        return Judgement(None, "text", "a symbol or initials against words")
-    if hedge(answer, truth, bounds=False) is None:
-        if _is_phrase(answer, len(words(truth))) or _of_one_sort(answer, truth):
-            return Judgement(False, "text", "other words")
-        if any(_of_one_sort(phrase, truth) for phrase in phrases):
-            return Judgement(False, "text", "other words in a sentence")
-    return Judgement(None, "text", "a sentence from which no short answer can be read")
-
-
-def _akin(one: Sequence[str], two: Sequence[str]) -> bool:
-    """Whether two texts have the same words in another order, a slip of the pen, or other endings of a word."""
-    if sorted(one) == sorted(two) or _senses(one) == _senses(two):
-        return True
-    left, right = " ".join(one), " ".join(two)
-    if re.findall(r"\d+", left) != re.findall(r"\d+", right):
-        return False
-    if Levenshtein.normalized_similarity(left, right) >= _NEARLY:
-        return True
-    few, many = (one, two) if len(one) < len(two) else (two, one)
-    return len(few) == 1 and any(
-        (common := _common_letters(few[0], word)) >= _STEM and common >= _STEM_SHARE * len(word) for word in many
-    )
-
-
-def _senses(found: Sequence[str]) -> str:
-    return _HAN_SENSE.sub(lambda word: _HAN_SENSES[word.group()], " ".join(found))
-
-
-def _common_letters(one: str, two: str) -> int:
-    """With how many equal letters two words begin."""
-    return next((at for at, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
-
-
-def _stands_for(symbol: str, text: str) -> bool:
-    """Whether a symbol may stand for a text: a chemical formula or element for plain words, initials for a name."""
-    if not _SYMBOL.fullmatch(symbol.replace("_", "")):
-        return False
-    initials = "".join(word[0] for word in text.split(" ") if word[:1].isupper())
-    return _PLAIN_WORDS.fullmatch(text) is not None or (len(initials) > 1 and initials == symbol)
-
-
-def _is_phrase(text: str, wanted: int) -> bool:
-    """Whether a text is an answer of a few words, no sentence: not much longer than the ``wanted`` words."""
-    have = words(text)
-    if not text.isascii() and len(have) == 1:  # Chinese
-        return len(text) <= _PHRASE_CHARACTERS
-    if " " not in text and len(text) <= _PHRASE_LENGTH:
-        return True
-    return len(have) <= max(_PHRASE_WORDS, wanted) and len(text) <= _PHRASE_LENGTH and predicate(text) is None
-
-
-def _of_one_sort(phrase: str, truth: str) -> bool:
-    """Whether two texts are both names, or both of the words that name colours or directions."""
-    one, two = words(phrase), words(truth)
-    if any(set(one) <= sort and set(two) <= sort for sort in (_COLOURS, _DIRECTIONS)):
-        return True
-    return all(_PROPER.fullmatch(text) is not None for text in (phrase, truth))

@@ -113,6 +113,7 @@ def _in_turn(text: str, template: str | None) -> Found:
 _DECLINED = re.compile(rf"(?:{words('no_answer')})")
 _WHOLE = re.compile(r"[.。!！）)\]}”\"'」』$*`…%।]$|[입습]니다$|です$|ます$")
 _STEPS = re.compile(r"(?:\d++[.)、]|[-*•#])\s")
+_STEP = re.compile(r"(?:step|schritt|étape|paso|passo|шаг|步骤|ステップ|단계)[ \t]*+\d++\W*+$", re.IGNORECASE)
 _PROMPT = re.compile(
     r"\b(?:answer with|please (?:use|answer|select|write)|use the format|in this form|write your (?:answer|conclusion)"
     r"|final answer: ?\.\.|answer the question|select (?:one|the correct))|请(?:用|使用|先|回答|选择|以"
@@ -132,7 +133,13 @@ def _maybe(text: str) -> Found:
         return Found(None, True, "a question or a refusal")
     if not _WHOLE.search(line):
         return Found(None, True, "cut off without an answer")
-    if _STEPS.match(line) or _PROMPT.search(line) or _BLANK.search(line) or _names_nothing(line):
+    if (
+        _STEPS.match(line)
+        or _STEP.match(sentence)
+        or _PROMPT.search(line)
+        or _BLANK.search(line)
+        or _names_nothing(line)
+    ):
         return Found(None, True, "no answer in the last line")
     return Found(finish(sentence), False, "a last sentence that may be the answer")
 

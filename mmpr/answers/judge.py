@@ -9,10 +9,11 @@ from rapidfuzz.distance import Levenshtein
 
 from mmpr.answers.algebra.equality import Prove
 from mmpr.answers.choices import choose, is_choice
-from mmpr.answers.compare import Judgement, compare
+from mmpr.answers.compare import compare
 from mmpr.answers.extract import extract
 from mmpr.answers.final_answers.boxes import boxed_answer
 from mmpr.answers.final_answers.families import last_turn
+from mmpr.answers.judgement import Judgement
 from mmpr.answers.structured import STRUCTURED
 from mmpr.answers.text.wrapping import peel
 

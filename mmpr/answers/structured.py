@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from mmpr.answers.compare import Judgement
+from mmpr.answers.judgement import Judgement
 from mmpr.answers.text.numerals import parse_number
 from mmpr.answers.text.wrapping import peel
 from mmpr.answers.values.quantities_in_sentences import quantity_said

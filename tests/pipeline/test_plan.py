@@ -103,8 +103,10 @@ def test_rows_in_are_questions_rejects_and_not_selected(small_build: SmallBuild)
 
 def test_every_reject_is_kept_with_its_reason(small_build: SmallBuild) -> None:
     rejects = rows_in(small_build.out, "rejects", Reject)
-    assert Counter(reject.reason for reject in rejects) == OWN_REJECTS
-    assert {(reject.source, reject.stage) for reject in rejects} == {("own", "ingest")}
+    rows = [reject for reject in rejects if reject.stage == "ingest"]
+    assert Counter(reject.reason for reject in rows) == OWN_REJECTS
+    assert {reject.source for reject in rows} == {"own"}
+    assert {reject.reason for reject in rejects if reject not in rows} <= {"unsure"}  # a number where a word is right
     assert all(reject.id and reject.detail for reject in rejects)
 
 

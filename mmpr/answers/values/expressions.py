@@ -10,11 +10,13 @@ from mmpr.answers.formula.parser import parse_formula
 from mmpr.answers.formula.tree import FormulaError, Tree
 from mmpr.answers.formula.worded import looks_like_formula
 from mmpr.answers.values import units
-from mmpr.answers.values.quantities import Quantity
+from mmpr.answers.values.quantities import Quantity, parse_quantity
 from mmpr.answers.values.units import Unit
 
 _ANGLE_INSIDE = re.compile(r"\\?(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _LETTER = re.compile(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])|[(,=]")
+_MANY = frozenset(("set", "seq", "tuple", "list", "alt", "interval", "cup", "cap", "minus", "matrix", "rel", "pm"))
+"""What is made of several values."""
 _CLOSE_UNIT = re.compile(r"(?<=[}\d)])(?=[a-z]{2}(?:\^\{?[23]\}?)?$)")  # 2\\sqrt{3}cm
 
 
@@ -68,3 +70,13 @@ def valued(quantity: Quantity) -> Quantity:
         return quantity
     value = named_value(quantity.tree)
     return quantity if value is None else Quantity(value, quantity.unit)
+
+
+def is_one_value(answer: str) -> bool:
+    """Whether an answer is a single quantity, expression or equation, whose parts are no answers themselves."""
+    if parse_quantity(answer) is not None:
+        return True
+    formula = expression_in_signs(answer)
+    if formula is None:
+        return False
+    return set(formula.tree[1]) == {"="} if formula.tree[0] == "rel" else formula.tree[0] not in _MANY

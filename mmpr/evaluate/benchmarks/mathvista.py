@@ -93,7 +93,7 @@ def right(verdict: Verdict, truth: str, answer_type: str, precision: int | None)
     """Whether an answer is right, by the matcher or by MathVista's own rounding."""
     if verdict.status == "correct":
         return True
-    if verdict.answer is None or verdict.status != "incorrect":
+    if verdict.answer is None or verdict.status not in ("incorrect", "unsure"):
         return False
     if answer_type == "list":
         return bool(_LIST.fullmatch(verdict.answer)) and _numbers(verdict.answer) == _numbers(truth)

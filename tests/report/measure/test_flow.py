@@ -48,7 +48,8 @@ def test_the_numbers_of_a_build_add_up(small_build: SmallBuild) -> None:
     rejects = [row for path in (small_build.out / "rejects").glob("*.parquet") for row in read_rows(path, Reject)]
     dropped = parts(flow, "rows") | parts(flow, "taken")
     assert {reason: dropped[reason] for reason in OWN_REJECTS} == OWN_REJECTS
-    assert sum(OWN_REJECTS.values()) == len(rejects)
+    assert sum(OWN_REJECTS.values()) == sum(reject.stage == "ingest" for reject in rejects)
+    assert parts(flow, "responses").get("unsure", 0) == sum(reject.stage == "verify" for reject in rejects)
 
 
 def test_stages_are_what_the_rows_say(small_build: SmallBuild) -> None:
