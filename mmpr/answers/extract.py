@@ -22,7 +22,7 @@ from mmpr.answers.final_answers.families import after_reasoning
 from mmpr.answers.final_answers.found import Found
 from mmpr.answers.final_answers.languages import words
 from mmpr.answers.final_answers.marked import marked_answer, withdrawn
-from mmpr.answers.final_answers.phrases import lower, namings
+from mmpr.answers.final_answers.phrases import lower, namings, refuses_option
 from mmpr.answers.final_answers.unmarked import SHORT_REPLY, arrived_at, bare_lines, called_right, without_politeness
 from mmpr.answers.text.sentences import is_refusal
 
@@ -101,11 +101,13 @@ def _in_turn(text: str, template: str | None) -> Found:
         found = look(text)
         if found is not None:
             return found
+    unsure = withdrawn(text)
+    if unsure is not None:
+        return unsure
     reply = text.strip()
     if template == "direct" and reply and len(reply) <= SHORT_REPLY and "\n" not in reply:
-        answer = finish(reply)
-        return Found(answer, True, "the reply to a direct question")
-    return withdrawn(text) or _maybe(text)
+        return Found(finish(reply), not refuses_option(reply), "the reply to a direct question")
+    return _maybe(text)
 
 
 # --- what may be an answer --------------------------------------------------------------------------------------------

@@ -151,6 +151,7 @@ _NAMES_ANSWER = re.compile(
 _NUMERALS = frozenset("IVX")
 _NO_COPULA = re.compile("[\u0400-\u04ff\u0600-\u06ff\u0900-\u097f]")  # Russian, Arabic, Hindi
 _COPULA = re.compile(r"\b(?:is|are)\b|[是为]")
+_WORD_AFTER = re.compile(r" (?!(?:is|was|would|cannot|isn't)\b)[a-z]")
 _QUOTED = re.compile(r"[\"“(（][^\"”)）]{0,60}+[\"”)）]")
 _ENDS_IN_NAME = re.compile(rf"(?:{words('answer')}|{words('option', True)})[ \t]*+$")
 _NOT_RIGHT_ANGLE = re.compile(r"[ \t-]*+(?:angled?|triangles?|angles?|hand|side|isosceles|prism|吗|与否|值)")
@@ -252,6 +253,18 @@ def refused(text: str) -> bool:
 def negated(text: str) -> bool:
     """Whether a text negates what it says; one that speaks of something false may say what is false."""
     return _NEGATED.search(lower(plain(text))) is not None
+
+
+def refuses_option(text: str) -> bool:
+    """Whether a text is about one option and says no to it: ``B, which is wrong``; not ``B, not C``."""
+    shown = plain(text)
+    option = _MENTION.match(shown)
+    if option is None or shown[option.end() :].lstrip(" ").startswith((".", ":", "、", ")")):
+        return False
+    rest = shown[option.end() :]
+    if option["letters"] in ("A", "I") and _WORD_AFTER.match(rest):
+        return False  # the article, the pronoun
+    return refused(rest) and _MENTION.search(rest) is None
 
 
 def _whole_word(lowered: str, start: int, end: int, word: str) -> bool:
