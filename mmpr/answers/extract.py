@@ -22,8 +22,9 @@ from mmpr.answers.final_answers.families import after_reasoning
 from mmpr.answers.final_answers.found import Found
 from mmpr.answers.final_answers.languages import words
 from mmpr.answers.final_answers.marked import marked_answer, withdrawn
-from mmpr.answers.final_answers.phrases import lower, namings, refuses_option
+from mmpr.answers.final_answers.phrases import namings, refuses_option
 from mmpr.answers.final_answers.unmarked import SHORT_REPLY, arrived_at, bare_lines, called_right, without_politeness
+from mmpr.answers.text.characters import lower
 from mmpr.answers.text.sentences import is_refusal
 
 TEMPLATES = frozenset({"en", "zh", "en_v2", "zh_v2", "en_r1", "zh_r1", "plain", "direct"})

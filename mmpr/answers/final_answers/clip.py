@@ -7,7 +7,8 @@ import re
 from mmpr.answers.final_answers.bare import bare_answer
 from mmpr.answers.final_answers.boxes import OPENED, boxed_answer, boxes
 from mmpr.answers.final_answers.languages import words
-from mmpr.answers.final_answers.phrases import namings, refused
+from mmpr.answers.final_answers.phrases import namings
+from mmpr.answers.final_answers.stance import refused
 from mmpr.answers.text.wrapping import unwrap
 
 LONGEST = 2_000  # characters: what is longer is an essay, not an answer
@@ -230,7 +231,7 @@ def _balanced(answer: str) -> str:
 
 def finish(answer: str) -> str | None:
     """An answer without the marks and punctuation around it; None when nothing is left or it is far too long."""
-    answer = _balanced(answer.strip())
+    answer = _balanced(answer.strip()).strip()
     before = None
     while answer != before:
         before = answer
