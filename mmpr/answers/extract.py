@@ -114,7 +114,7 @@ def _in_turn(text: str, template: str | None) -> Found:
 # --- what may be an answer --------------------------------------------------------------------------------------------
 
 _DECLINED = re.compile(rf"(?:{words('no_answer')})")
-_WHOLE = re.compile(r"[.。!！）)\]}”\"'」』$*`…%।]$|[입습]니다$|です$|ます$")
+_WHOLE = re.compile(r"[.。．!！）)\]}”\"'」』$*`…%।]$|[입습]니다$|です$|ます$")
 _STEPS = re.compile(r"(?:\d++[.)、]|[-*•#])\s")
 _PROMPT = re.compile(
     r"\b(?:answer with|please (?:use|answer|select|write)|use the format|in this form|write your (?:answer|conclusion)"

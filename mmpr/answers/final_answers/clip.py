@@ -75,6 +75,8 @@ _LETTER_THEN_SENTENCE = re.compile(
     r"|However|Explanation|Because|Since|Options? [A-Z]|[A-Z] is\b|A common|Some (?:might|may|people|students)|Many"
     r"|Therefore|So|Thus|I|We|You)\b"
 )
+_ONLY_ITEM = re.compile(r"[\s*_:：]*\n[ \t]*(?:1[.)]|[-•](?=[ \t]+[A-Za-z(\[*$\\]))[ \t]+")
+_SECOND_ITEM = re.compile(r"\n[ \t]*(?:2[.)]|[-•])[ \t]")
 _BOLD_FIRST = re.compile(r"\*\*(?P<inside>[^*\n]{1,80})\*\*(?P<rest>[^\n]*+)")
 _BOLD_INSIDE = re.compile(r"\*\*([^*\n]{1,60})\*\*[.。]?[ \t]*+$")
 _FOLLOWED = re.compile(r"[ \t]*+(?:[(（–—,，;；]|-[ \t]|:)")
@@ -121,7 +123,10 @@ def last_sentence(line: str) -> str:
 
 def clip(text: str) -> str:
     """The answer at the beginning of what follows a marker: a display, or the first sentence of the first line."""
-    text = re.sub(r"^[\s:：}]+", "", text)
+    item = _ONLY_ITEM.match(text)
+    if item and not _SECOND_ITEM.search(text, item.end(), item.end() + LONGEST):
+        text = text[item.end() :]
+    text = re.sub(r"^[\s:：}、，]+", "", text)
     odd = text.partition("\n")[0].count("**") % 2 == 1
     bold = None if odd else _BOLD_FIRST.match(text)
     if bold:

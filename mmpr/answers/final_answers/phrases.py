@@ -32,7 +32,8 @@ _ADVERBS = rf"(?:[ \t,、]*+{_ADVERB}){{0,3}}+"
 _OPEN = r"[(\[【「“\"'‘*_`$< \t]{0,8}+(?:\\(?:\(|(?:text|textbf|mathbf|mathrm|boxed)\{[(\[*]{0,2}+))?[ \t]{0,4}+"
 _CLOSE = r"[)\]】」”\"'’*_`$}]{0,8}+"
 _LETTER_END = r"(?![A-Za-z0-9_])(?!['’][a-z])(?!\.[A-Z])"
-_LETTERS = rf"(?:[A-Z](?:[ \t]?[、,&和][ \t]?[A-Z]{_LETTER_END})*+|[A-H]{{2,6}}|(?<=\()[a-h](?=\))){_LETTER_END}"
+_LIST = rf"[A-Z](?:[ \t]?(?:[、,&和]|,?[ \t]?and\b)[ \t]?[A-Z]{_LETTER_END})*+"
+_LETTERS = rf"(?:{_LIST}|[A-H]{{2,6}}|(?<=\()[a-h](?=\))){_LETTER_END}"
 
 _STEMS = frozenset(word.rstrip("*") for word in words("verdict").split("|") if word.endswith("*"))
 _CHOSEN = frozenset(words("chosen").split("|"))
@@ -112,6 +113,7 @@ _NAMES_ANSWER = re.compile(
     rf"(?:[ \t]*+的?[ \t]*+(?:and [a-z]{{1,12}} )?)(?:{_NAME_WORD}|answer|answers|response|solution"
     rf"|lösung|的?那?一?[个项])"
 )
+_JOINED_BEFORE = re.compile(r"[A-Z][)\]]?[ \t]*(?:,|and|or|&|和|或|、)[ \t]*[(\[]?$")
 _NUMERALS = frozenset("IVX")
 _NO_COPULA = re.compile("[\u0400-\u04ff\u0600-\u06ff\u0900-\u097f]")  # Russian, Arabic, Hindi
 _COPULA = re.compile(r"\b(?:is|are)\b|[是为]")
@@ -311,6 +313,8 @@ def _verdict(shown: str, lowered: str, start: int, end: int, word: str) -> Namin
         named = named or (
             said["be"] is not None and _ENDS_IN_NAME.search(lowered, max(0, start - 16), start) is not None
         )
+    if _JOINED_BEFORE.search(shown, max(0, at - 12), at):
+        return None  # (A) and (C)
     if REFUSED_BEHIND.search(lowered, end, end + 14) or REFUSED_BEFORE.search(lowered, max(0, at - 12), at):
         return None
     chosen = bool(made) or named or word in _CHOSEN or word in _ANSWER_WORDS
