@@ -22,8 +22,9 @@ from mmpr.answers.final_answers.families import after_reasoning
 from mmpr.answers.final_answers.found import Found
 from mmpr.answers.final_answers.languages import words
 from mmpr.answers.final_answers.marked import marked_answer, withdrawn
-from mmpr.answers.final_answers.phrases import lower, namings
+from mmpr.answers.final_answers.phrases import namings, refuses_option
 from mmpr.answers.final_answers.unmarked import SHORT_REPLY, arrived_at, bare_lines, called_right, without_politeness
+from mmpr.answers.text.characters import lower
 from mmpr.answers.text.sentences import is_refusal
 
 TEMPLATES = frozenset({"en", "zh", "en_v2", "zh_v2", "en_r1", "zh_r1", "plain", "direct"})
@@ -101,17 +102,19 @@ def _in_turn(text: str, template: str | None) -> Found:
         found = look(text)
         if found is not None:
             return found
+    unsure = withdrawn(text)
+    if unsure is not None:
+        return unsure
     reply = text.strip()
     if template == "direct" and reply and len(reply) <= SHORT_REPLY and "\n" not in reply:
-        answer = finish(reply)
-        return Found(answer, True, "the reply to a direct question")
-    return withdrawn(text) or _maybe(text)
+        return Found(finish(reply), not refuses_option(reply), "the reply to a direct question")
+    return _maybe(text)
 
 
 # --- what may be an answer --------------------------------------------------------------------------------------------
 
 _DECLINED = re.compile(rf"(?:{words('no_answer')})")
-_WHOLE = re.compile(r"[.。!！）)\]}”\"'」』$*`…%।]$|[입습]니다$|です$|ます$")
+_WHOLE = re.compile(r"[.。．!！）)\]}”\"'」』$*`…%।]$|[입습]니다$|です$|ます$")
 _STEPS = re.compile(r"(?:\d++[.)、]|[-*•#])\s")
 _STEP = re.compile(r"(?:step|schritt|étape|paso|passo|шаг|步骤|ステップ|단계)[ \t]*+\d++\W*+$", re.IGNORECASE)
 _PROMPT = re.compile(

@@ -7,7 +7,8 @@ import re
 from mmpr.answers.final_answers.bare import bare_answer
 from mmpr.answers.final_answers.boxes import OPENED, boxed_answer, boxes
 from mmpr.answers.final_answers.languages import words
-from mmpr.answers.final_answers.phrases import namings, refused
+from mmpr.answers.final_answers.phrases import namings
+from mmpr.answers.final_answers.stance import refused
 from mmpr.answers.text.wrapping import unwrap
 
 LONGEST = 2_000  # characters: what is longer is an essay, not an answer
@@ -74,6 +75,8 @@ _LETTER_THEN_SENTENCE = re.compile(
     r"|However|Explanation|Because|Since|Options? [A-Z]|[A-Z] is\b|A common|Some (?:might|may|people|students)|Many"
     r"|Therefore|So|Thus|I|We|You)\b"
 )
+_ONLY_ITEM = re.compile(r"[\s*_:：]*\n[ \t]*(?:1[.)]|[-•](?=[ \t]+[A-Za-z(\[*$\\]))[ \t]+")
+_SECOND_ITEM = re.compile(r"\n[ \t]*(?:2[.)]|[-•])[ \t]")
 _BOLD_FIRST = re.compile(r"\*\*(?P<inside>[^*\n]{1,80})\*\*(?P<rest>[^\n]*+)")
 _BOLD_INSIDE = re.compile(r"\*\*([^*\n]{1,60})\*\*[.。]?[ \t]*+$")
 _FOLLOWED = re.compile(r"[ \t]*+(?:[(（–—,，;；]|-[ \t]|:)")
@@ -120,7 +123,10 @@ def last_sentence(line: str) -> str:
 
 def clip(text: str) -> str:
     """The answer at the beginning of what follows a marker: a display, or the first sentence of the first line."""
-    text = re.sub(r"^[\s:：}]+", "", text)
+    item = _ONLY_ITEM.match(text)
+    if item and not _SECOND_ITEM.search(text, item.end(), item.end() + LONGEST):
+        text = text[item.end() :]
+    text = re.sub(r"^[\s:：}、，]+", "", text)
     odd = text.partition("\n")[0].count("**") % 2 == 1
     bold = None if odd else _BOLD_FIRST.match(text)
     if bold:
@@ -230,7 +236,7 @@ def _balanced(answer: str) -> str:
 
 def finish(answer: str) -> str | None:
     """An answer without the marks and punctuation around it; None when nothing is left or it is far too long."""
-    answer = _balanced(answer.strip())
+    answer = _balanced(answer.strip()).strip()
     before = None
     while answer != before:
         before = answer

@@ -19,3 +19,21 @@ class Found:
     answer: str | None
     sure: bool
     why: str
+
+
+@dataclass(frozen=True)
+class Naming:
+    """A phrase that names an answer.
+
+    Args:
+        start: where it begins.
+        end: where the answer begins, for a phrase that any text may follow.
+        kind: ``label`` (strong), ``sentence`` (any text), ``option`` (an option is named as the answer) or ``right``
+            (an option is called right, maybe one of several).
+        letters: the option's letters, for ``option`` and ``right``; the answer may go on at ``end`` with its text.
+    """
+
+    start: int
+    end: int
+    kind: str
+    letters: str = ""

@@ -21,8 +21,9 @@ from mmpr.answers.final_answers.clip import (
     is_prose,
     whole_line,
 )
-from mmpr.answers.final_answers.found import Found
-from mmpr.answers.final_answers.phrases import Naming, given, namings
+from mmpr.answers.final_answers.found import Found, Naming
+from mmpr.answers.final_answers.phrases import namings
+from mmpr.answers.final_answers.stance import given
 
 _REACH = 4_000  # characters behind a marker in which its answer is looked for
 _LONGEST_OPTION = 150  # characters of an option's text

@@ -8,67 +8,32 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
 
+from mmpr.answers.final_answers.found import Naming
 from mmpr.answers.final_answers.languages import LANGUAGES, words
+from mmpr.answers.final_answers.stance import REFUSED_BEFORE, REFUSED_BEHIND, alternatives, refused
+from mmpr.answers.text.characters import lower, plain
 
 _BEFORE = 110  # characters before a word that are looked at
 _SHORT_LINE = 24  # the same before a label that is no name of an answer
 _LINE_MARKS = " *_#>-"
 _LINE = 48  # characters that may stand before a label on its line
-_CLAUSE = 160  # characters before a naming in which its clause begins
 _MOST_MENTIONS = 3  # options before a verdict that it may be about
-_SENTENCE_LENGTH = 160  # characters of the sentence that follows a naming
 _MOST_WORDS = 200  # that may name an answer, looked at from the last one back
-_BEHIND = 60  # characters behind a naming that may take it back
-_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if code != 0xFF0C} | {0x3000: 0x20}
-
-
-@dataclass(frozen=True)
-class Naming:
-    """A phrase that names an answer.
-
-    Args:
-        start: where it begins.
-        end: where the answer begins, for a phrase that any text may follow.
-        kind: ``label`` (strong), ``sentence`` (any text), ``option`` (an option is named as the answer) or ``right``
-            (an option is called right, maybe one of several).
-        letters: the option's letters, for ``option`` and ``right``; the answer may go on at ``end`` with its text.
-    """
-
-    start: int
-    end: int
-    kind: str
-    letters: str = ""
-
-
-def plain(text: str) -> str:
-    """A text with plain letters and punctuation for full-width ones, character by character."""
-    return text if text.isascii() else text.translate(_FULL_WIDTH)
-
-
-def lower(text: str) -> str:
-    """A text in lower case, character by character."""
-    lowered = text.lower()
-    return lowered if len(lowered) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 
 # --- pieces of patterns -----------------------------------------------------------------------------------------------
 
 
-def _alternatives(kind: str) -> str:
-    """The words of a kind in all languages; those with spaces between words end where a word ends."""
-    return rf"(?:(?:{words(kind, True)})(?![^\W\d_])|(?:{words(kind, False)}))"
-
-
-_BE, _ADVERB = _alternatives("be"), _alternatives("adverb")
+_BE, _ADVERB = alternatives("be"), alternatives("adverb")
 _OPTION_WORD = "|".join(sorted(words("option").replace("|的", "").split("|"), key=lambda word: (-len(word), word)))
 _NAME_WORD = "|".join(sorted(f"{_OPTION_WORD}|{words('answer')}".split("|"), key=lambda word: (-len(word), word)))
 _ADVERBS = rf"(?:[ \t,、]*+{_ADVERB}){{0,3}}+"
 _OPEN = r"[(\[【「“\"'‘*_`$< \t]{0,8}+(?:\\(?:\(|(?:text|textbf|mathbf|mathrm|boxed)\{[(\[*]{0,2}+))?[ \t]{0,4}+"
 _CLOSE = r"[)\]】」”\"'’*_`$}]{0,8}+"
 _LETTER_END = r"(?![A-Za-z0-9_])(?!['’][a-z])(?!\.[A-Z])"
-_LETTERS = rf"(?:[A-Z](?:[ \t]?[、,&和][ \t]?[A-Z]{_LETTER_END})*+|[A-H]{{2,6}}|(?<=\()[a-h](?=\))){_LETTER_END}"
+_LIST = rf"[A-Z](?:[ \t]?(?:[、,&和]|,?[ \t]?and\b)[ \t]?[A-Z]{_LETTER_END})*+"
+_LETTERS = rf"(?:{_LIST}|[A-H]{{2,6}}|(?<=\()[a-h](?=\))){_LETTER_END}"
 
 _STEMS = frozenset(word.rstrip("*") for word in words("verdict").split("|") if word.endswith("*"))
 _CHOSEN = frozenset(words("chosen").split("|"))
@@ -148,9 +113,11 @@ _NAMES_ANSWER = re.compile(
     rf"(?:[ \t]*+的?[ \t]*+(?:and [a-z]{{1,12}} )?)(?:{_NAME_WORD}|answer|answers|response|solution"
     rf"|lösung|的?那?一?[个项])"
 )
+_JOINED_BEFORE = re.compile(r"[A-Z][)\]]?[ \t]*(?:,|and|or|&|和|或|、)[ \t]*[(\[]?$")
 _NUMERALS = frozenset("IVX")
 _NO_COPULA = re.compile("[\u0400-\u04ff\u0600-\u06ff\u0900-\u097f]")  # Russian, Arabic, Hindi
 _COPULA = re.compile(r"\b(?:is|are)\b|[是为]")
+_WORD_AFTER = re.compile(r" (?!(?:is|was|would|cannot|isn't)\b)[a-z]")
 _QUOTED = re.compile(r"[\"“(（][^\"”)）]{0,60}+[\"”)）]")
 _ENDS_IN_NAME = re.compile(rf"(?:{words('answer')}|{words('option', True)})[ \t]*+$")
 _NOT_RIGHT_ANGLE = re.compile(r"[ \t-]*+(?:angled?|triangles?|angles?|hand|side|isosceles|prism|吗|与否|值)")
@@ -158,35 +125,6 @@ _PLACE = re.compile(
     r"(?:angle|triangle|point|line|vertex|segment|side|edge|arc|circle|set|event|∠|△|点|角|线段|集合"
     r"|直线|\\angle)[ \t]*+$"
 )
-
-_CLAUSE_START = re.compile(r"[.;:!?。；：！？\n](?=[^\d]|$)|(?<=[\u3000-\u9fff])[,，](?=若|如果|当|否则|假如)")
-_CONDITION = re.compile(
-    rf"[\s\-*•(（\"“]*+(?:(?:and|but|or|或者|而|但|и|y|et|und|e)[ \t,]*+)?{_alternatives('condition')}"
-)
-_CONCLUDED = re.compile(rf"(?:^|[\s,，])(?:(?:{words('so', True)})[ \t,，]|(?:{words('so', False)}))")
-_ASSUMED = re.compile(rf"(?:^|[\s,，(]|(?<=[\u3000-\u9fff])){_alternatives('assumed')}(?:[^.;。；]{{0,60}})$")
-_ASSUMED_START = re.compile(rf"[\s\-*•(（]*+(?:(?:now|so|first|let)[ \t,]++(?:me |us )?)?{_alternatives('assumed')}")
-_REFUSED = re.compile(rf"(?:^|[\s,(]|(?<=[\u3000-\u9fff])|(?<=[\uac00-\ud7af])){_alternatives('refused')}")
-_NEGATED = re.compile(
-    r"(?:^|[\s(])(?:not|cannot|never|neither|nor|rules? out|eliminated?|excluded?)\b|n't\b"
-    r"|(?<!不符合题意)不(?!正确的|符合)|没|非|排除"
-    r"|(?:^|\s)(?:n'est pas|nicht|kein|no es|não|non|не)(?![^\W\d_])|ません|ではない|아니|않"
-)
-_REFUSED_BEHIND = re.compile(
-    rf"[?？吗]|{'|'.join(language.refused for language in LANGUAGES if language.code in ('ja', 'ko'))}"
-)
-_REFUSED_BEFORE = re.compile(rf"(?:^|[\s(]){_alternatives('refused')}[ \t(*]*+$")
-_SENTENCE = re.compile(r"[^\n。]{0,160}?(?:[.](?=\s|$)|[。\n]|$)")
-_UNLESS = re.compile(
-    r"\b(?:unless|only if|provided that|assuming that|in which case)\b|除非|前提是|es sei denn|à moins que"
-    r"|a menos que|если только"
-)
-_TAKEN_BACK = re.compile(
-    rf"[\s*_.]*+(?:[,，(（]?[ \t]*+(?:which|that|who|这|这个选项|该项)?[ \t]*+(?:is|was|would be|are|是|也|ist|est|es|é"
-    rf"|è)?[ \t]*+{_alternatives('refused')}"
-    rf"|[,，]?[ \t]*+(?:unless|only if|assuming|if and only if|除非|前提是))"
-)
-
 
 # --- finding ----------------------------------------------------------------------------------------------------------
 
@@ -228,30 +166,16 @@ def _naming(shown: str, lowered: str, start: int, end: int, word: str) -> Naming
     return found
 
 
-def given(text: str, naming: Naming) -> bool:
-    """Whether a naming gives its answer: it is not refused, assumed, taken back or on a condition."""
-    window = lower(plain(text[max(0, naming.start - _CLAUSE) : naming.start]))
-    starts = [found.end() for found in _CLAUSE_START.finditer(window)]
-    clause = window[starts[-1] :] if starts else window
-    supposed = _ASSUMED.search(clause) or _ASSUMED_START.match(clause) or _CONDITION.match(clause)
-    if supposed and not _CONCLUDED.search(clause, supposed.start() + 1):
+def refuses_option(text: str) -> bool:
+    """Whether a text is about one option and says no to it: ``B, which is wrong``; not ``B, not C``."""
+    shown = plain(text)
+    option = _MENTION.match(shown)
+    if option is None or shown[option.end() :].lstrip(" ").startswith((".", ":", "、", ")")):
         return False
-    if naming.letters:
-        return _TAKEN_BACK.match(lower(plain(text[naming.end : naming.end + _BEHIND]))) is None
-    if text[max(0, naming.end - 8) : naming.end].rstrip(" *_")[-1:] in (":", "：", "="):
-        return True  # what follows a label is its answer
-    rest = _SENTENCE.match(lower(text[naming.end : naming.end + _SENTENCE_LENGTH]))
-    return rest is None or _UNLESS.search(rest.group()) is None
-
-
-def refused(text: str) -> bool:
-    """Whether a text says no to something."""
-    return _REFUSED.search(lower(plain(text))) is not None
-
-
-def negated(text: str) -> bool:
-    """Whether a text negates what it says; one that speaks of something false may say what is false."""
-    return _NEGATED.search(lower(plain(text))) is not None
+    rest = shown[option.end() :]
+    if option["letters"] in ("A", "I") and _WORD_AFTER.match(rest):
+        return False  # the article, the pronoun
+    return refused(rest) and _MENTION.search(rest) is None
 
 
 def _whole_word(lowered: str, start: int, end: int, word: str) -> bool:
@@ -389,7 +313,9 @@ def _verdict(shown: str, lowered: str, start: int, end: int, word: str) -> Namin
         named = named or (
             said["be"] is not None and _ENDS_IN_NAME.search(lowered, max(0, start - 16), start) is not None
         )
-    if _REFUSED_BEHIND.search(lowered, end, end + 14) or _REFUSED_BEFORE.search(lowered, max(0, at - 12), at):
+    if _JOINED_BEFORE.search(shown, max(0, at - 12), at):
+        return None  # (A) and (C)
+    if REFUSED_BEHIND.search(lowered, end, end + 14) or REFUSED_BEFORE.search(lowered, max(0, at - 12), at):
         return None
     chosen = bool(made) or named or word in _CHOSEN or word in _ANSWER_WORDS
     return Naming(at, at + len(found["letters"]), "option" if chosen else "right", found["letters"])

@@ -9,7 +9,9 @@ from mmpr.answers.final_answers.clip import OPTION_TEXT, finish, last_sentence
 from mmpr.answers.final_answers.found import Found
 from mmpr.answers.final_answers.languages import words
 from mmpr.answers.final_answers.marked import option_of
-from mmpr.answers.final_answers.phrases import given, namings, negated, plain, refused
+from mmpr.answers.final_answers.phrases import namings
+from mmpr.answers.final_answers.stance import given, negated, refused
+from mmpr.answers.text.characters import plain
 
 SHORT_REPLY = 200  # characters of a reply that is nothing but an answer
 _MOST_MARKERS = 16  # tried from the last one back: a response with more of them and no answer behind any has none

@@ -42,6 +42,7 @@ _SAME = {
     "µ": "μ",
 }
 _TRANSLATE = str.maketrans(_SAME)
+_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if code != 0xFF0C} | {0x3000: 0x20}
 
 
 def clean(text: str) -> str | None:
@@ -64,6 +65,17 @@ def clean(text: str) -> str | None:
         text = _CIRCLED.sub("、", text)  # the statements ① and ③, not 13
         text = unicodedata.normalize("NFKC", text)
     return " ".join(text.split())
+
+
+def plain(text: str) -> str:
+    """A text with plain letters and punctuation for full-width ones, character by character."""
+    return text if text.isascii() else text.translate(_FULL_WIDTH)
+
+
+def lower(text: str) -> str:
+    """A text in lower case, character by character."""
+    lowered = text.lower()
+    return lowered if len(lowered) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 
 def _group(digits: str) -> str:
