@@ -40,7 +40,7 @@ _LONG = 4_000  # characters of a pump: quadratic work takes several times the fl
 _FLOOR_S = 0.002  # processor seconds for _LONG characters that need no closer look
 _MOST = 8.0  # how much more work four times the characters may make: linear is 4, quadratic 16
 _MOST_DOUBLED = 2.8  # the same for twice the characters: linear is 2, quadratic 4
-_TRIES = 3
+_TRIES = 7
 
 
 class Used(NamedTuple):
