@@ -61,6 +61,11 @@ _BOUNDED = re.compile(
     re.IGNORECASE,
 )
 """What makes a number behind it a bound, a guess, an operand or the number of a figure."""
+_NUMBERED = re.compile(
+    r"(?<![A-Za-z])(?!(?:A|The|All|Only|Exactly|Just|These|Those|My|Her|His|Their|Its|Our|And|So|Thus|Then|Answer|Total)\b)"
+    r"[A-Z][a-z]{0,30} $"
+)
+"""A name that goes on with a number: Apollo 11, Room 8."""
 _CHANGED = re.compile(
     r" ?(?:or (?:so|more|less|fewer)\b|and (?:more|then)\b|(?:before|after|until|ago|earlier|later)\b|squared|cubed"
     r"|times|plus\b|minus\b|divided|to the power|(?:more|less|fewer|higher|lower|larger|smaller) than"
@@ -137,7 +142,8 @@ def _only_quantity(text: str, bare: bool) -> Quantity | None:
     start, end = found[0].span()
     if start == 0:
         return parse_quantity(text)
-    if _BOUNDED.search(text[max(0, start - 40) : start]):
+    before = text[max(0, start - 40) : start]
+    if _BOUNDED.search(before) or _NUMBERED.search(before):
         return None
     words = text[end:].split(" ")
     number = parse_quantity(text[start:end])
