@@ -29,7 +29,7 @@ from mmpr.answers.text.sentences import is_refusal
 
 TEMPLATES = frozenset({"en", "zh", "en_v2", "zh_v2", "en_r1", "zh_r1", "plain", "direct"})
 
-_TAIL = 32_768  # characters: an answer stands at the end, so a runaway response costs no more than this
+_TAIL = 16_384  # characters: an answer stands at the end, so a runaway response costs no more than this
 _PREFACE = 40  # characters that may stand before the echo of a question
 
 

@@ -24,8 +24,8 @@ _SPELLINGS = {
     "\\lbrace": "\\{", "\\rbrace": "\\}", "\\lbrack": "[", "\\rbrack": "]",
 }  # fmt: skip
 _SYSTEM = re.compile(
-    r"(?:\\begin\{cases\}|\\\{\s*+\\begin\{(?:array|aligned|matrix)\}(?:\{[clr|]*\})?)(?P<rows>.{0,600}?)"
-    r"\\end\{(?:cases|array|aligned|matrix)\}",
+    r"(?:\\begin\{cases\}|\\\{\s*+\\begin\{(?:array|aligned|matrix)\}(?:\{[clr|]*\})?)"
+    r"(?P<rows>(?:(?!\\(?:begin|end)\{).){0,600}+)\\end\{(?:cases|array|aligned|matrix)\}",
     re.DOTALL,
 )
 _CONNECTOR = re.compile(
