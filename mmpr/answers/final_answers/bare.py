@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from mmpr.answers.text.characters import unspaced
 from mmpr.answers.text.wrapping import unwrap
 
 LONGEST_LINE = 200  # characters of one that is read
@@ -28,7 +29,7 @@ _NUMBER = re.compile(
     r"[-+−±≈~]?+\s?+(?:US)?[$€£¥₹]?+\s?+\d[\d,]*+(?:[.,]\d++)?+(?:\s?+[/:]\s?+\d[\d,.]*+)?+"
     r"(?:\s?+×\s?+10\^?\{?-?[\d⁰¹²³⁴-⁹⁻]{1,4}\}?)?+"
     r"(?:\s*+[A-Za-zÀ-ÖØ-öø-ɏµμΩА-яё][A-Za-zÀ-ÖØ-öø-ɏА-яё0-9²³°/·'.^]{0,15}+|\s*+[%°℃℉€$£¥‰]{1,2}+[a-zA-Z]?+"
-    r"|\s?+[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{1,5}+){0,4}+"
+    r"|\s?+[\u3040-\ud7af]{1,5}+){0,4}+"
 )
 _SENTENCE_WORD = re.compile(
     r"\b(?:is|are|was|were|has|have|the|then|so|if|we|i|it|this|that|there|to|from|add|subtract|multiply|divide|find"
@@ -66,7 +67,6 @@ _VERB = re.compile(
     r"|n't\b|[是有为]|可能|应该|需要|です|ます|입니다",
     re.IGNORECASE,
 )
-_CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _PUNCTUATION = re.compile(r"[.!?。！？:：;；,，、\\{}<>|]")
 _STEP = re.compile(r"step\s?\d|step$|第.步", re.IGNORECASE)
 _FINAL_PUNCTUATION = ".。．!！;；,，"
@@ -152,7 +152,7 @@ def _is_value(chain: str) -> bool:
 def _is_phrase(text: str) -> bool:
     """Whether a text is a few words that could name something, and no sentence, heading or greeting."""
     text = text.strip()
-    cjk = _CJK.search(text) is not None
+    cjk = any(map(unspaced, text))
     return (
         0 < len(text) <= (_LONGEST_CJK_PHRASE if cjk else _LONGEST_PHRASE)
         and len(text.split()) <= _MOST_WORDS

@@ -9,6 +9,7 @@ from mmpr.answers.final_answers.boxes import OPENED, boxed_answer, boxes
 from mmpr.answers.final_answers.languages import words
 from mmpr.answers.final_answers.phrases import namings
 from mmpr.answers.final_answers.stance import refused
+from mmpr.answers.text.characters import unspaced
 from mmpr.answers.text.wrapping import unwrap
 
 LONGEST = 2_000  # characters: what is longer is an essay, not an answer
@@ -68,7 +69,7 @@ _ONE_OPTION = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _LETTER_THEN_WORDS = re.compile(
-    r"([(（]?[A-Z][)）]?)(?:[*_]{2})?[,;，；][ \t]*+(?!(?:and|or|und|et|y|e|и|和)\b)(?=[a-z]{2,}|[\u4e00-\u9fff]{2,})"
+    r"([(（]?[A-Z][)）]?)(?:[*_]{2})?[,;，；][ \t]*+(?!(?:and|or|und|et|y|e|и|和)\b)(?=[a-z]{2}|[^\x00-\u2fff]{2})"
 )
 _LETTER_THEN_SENTENCE = re.compile(
     r"([(（]?[A-Z][)）]?)[*_]{0,2}\.[ \t]++(?:The (?:answer|other|correct|reason|remaining)|This|That|These|Note|It"
@@ -105,7 +106,7 @@ def is_prose(answer: str) -> bool:
     """Whether what stands behind a label is rather a sentence than an answer."""
     if bare_answer(answer) is not None:
         return False
-    return len(answer.split()) > 3 or len(re.findall("[\u4e00-\u9fff]", answer)) > 8
+    return len(answer.split()) > 3 or sum(map(unspaced, answer)) > 8
 
 
 def last_sentence(line: str) -> str:

@@ -12,14 +12,14 @@ import re
 from mmpr.answers.final_answers.found import Naming
 from mmpr.answers.final_answers.languages import LANGUAGES, words
 from mmpr.answers.final_answers.stance import REFUSED_BEFORE, REFUSED_BEHIND, alternatives, refused
-from mmpr.answers.text.characters import lower, plain
+from mmpr.answers.text.characters import lower, plain, unspaced
 
 _BEFORE = 110  # characters before a word that are looked at
 _SHORT_LINE = 24  # the same before a label that is no name of an answer
 _LINE_MARKS = " *_#>-"
 _LINE = 48  # characters that may stand before a label on its line
 _MOST_MENTIONS = 3  # options before a verdict that it may be about
-_MOST_WORDS = 200  # that may name an answer, looked at from the last one back
+_MOST_WORDS = 120  # that may name an answer, looked at from the last one back
 
 
 # --- pieces of patterns -----------------------------------------------------------------------------------------------
@@ -46,7 +46,6 @@ for _role, _kind in (
         _ROLES.setdefault(_word.rstrip("*"), set()).add(_role)
 _ANSWER_WORDS = frozenset(words("answer").split("|"))
 _KEY = re.compile("|".join(map(re.escape, sorted(_ROLES, key=lambda word: (-len(word), word)))))
-_NO_SPACES = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 _MARKS_BEHIND = r"[ \t]*+(?P<close>[*_`\"'”’」』】\])}]{0,6}+)[ \t]*+"
 _LINK = re.compile(
@@ -63,8 +62,8 @@ _OPTION_BEHIND = re.compile(
     rf"{_OPEN}(?:(?i:option|choice|letter|选项)[ \t]*+)?(?P<letters>{_LETTERS})(?P<after>{_CLOSE})"
 )
 _RIGHT_BEFORE = re.compile(
-    rf"(?:^|[^\w]|(?<=[\u3000-\u9fff]))(?:{words('right')})(?:[ \t]*+的|[ \t]++(?:{_NAME_WORD}|statement"
-    rf"|multiple[- ]choice))?[ \t*_]*$"
+    rf"(?:(?:^|[^\w])(?:{words('right', True)})|(?:{words('right', False)}))"
+    rf"(?:[ \t]*+的|[ \t]++(?:{_NAME_WORD}|statement|multiple[- ]choice))?[ \t*_]*$"
 )
 _RIGHT_BEHIND = re.compile(rf"[ \t]++(?:{words('right', True)})(?![^\W\d_])")
 _RESTRICTED = re.compile(
@@ -90,11 +89,11 @@ _NOT_CHOSEN = (*"不勿未别没误错漏多单备待只人若", "不能", "不�
 _CHOSEN_TO_BE = re.compile("[择擇了出]?(?:的?(?:是|为|為))?")
 _ENDS_CHOICE = re.compile(
     r"[ \t]*+(?:选项|選項|项|項|$|[.。,，;；:：、!！)）\]】”」*`\n}]|(?=最|更|作为|即可|才"
-    r"|[(（\u3040-\u30ff\uac00-\ud7af]))"
-    r"|[ \t]++(?![\u3400-\u9fff]{1,4}[的与和])"
+    r"|[(（]|[\u3040-\u30ff]|[은는이가을를로와과의인입번예임]))"
+    r"|[ \t]++(?!\S{1,4}[的与和])"
 )
 _MENTION = re.compile(
-    rf"(?:^|(?<=[\s(（,，;；:：*。.、-])|(?<=[\u3040-\u9fff\uac00-\ud7af]))(?P<option>(?i:{_NAME_WORD})[ \t]*+)?"
+    rf"(?<![A-Za-z0-9_'’\\])(?P<option>(?i:{_NAME_WORD})[ \t]*+)?"
     rf"(?P<open>{_OPEN})(?P<letters>{_LETTERS})(?P<close>{_CLOSE})"
 )
 _VERDICT_BEHIND = re.compile(
@@ -180,10 +179,10 @@ def refuses_option(text: str) -> bool:
 
 def _whole_word(lowered: str, start: int, end: int, word: str) -> bool:
     """Whether a word that was found is none that is part of another word."""
-    if _NO_SPACES.match(word):
+    if unspaced(word[0]):
         return True
-    inside = start > 0 and lowered[start - 1].isalpha() and not _NO_SPACES.match(lowered[start - 1])
-    goes_on = end < len(lowered) and lowered[end].isalpha() and not _NO_SPACES.match(lowered[end])
+    inside = start > 0 and lowered[start - 1].isalpha() and not unspaced(lowered[start - 1])
+    goes_on = end < len(lowered) and lowered[end].isalpha() and not unspaced(lowered[end])
     return not inside and (word in _STEMS or not goes_on)
 
 
@@ -297,7 +296,7 @@ def _verdict(shown: str, lowered: str, start: int, end: int, word: str) -> Namin
     at = start - len(window) + found.start("letters")
     named = _NAMES_ANSWER.match(lowered, end) is not None
     if said:
-        spaced = not _NO_SPACES.match(word)
+        spaced = not unspaced(word[0])
         bracket = said["said"].strip().endswith(("(", "（"))
         if said["be"] is None and (word in _ANSWER_WORDS or (not bracket and spaced and not _NO_COPULA.match(word))):
             return None

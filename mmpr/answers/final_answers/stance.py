@@ -18,14 +18,19 @@ def alternatives(kind: str) -> str:
     return rf"(?:(?:{words(kind, True)})(?![^\W\d_])|(?:{words(kind, False)}))"
 
 
-_CLAUSE_START = re.compile(r"[.;:!?。；：！？\n](?=[^\d]|$)|(?<=[\u3000-\u9fff])[,，](?=若|如果|当|否则|假如)")
+def apart(kind: str) -> str:
+    """The same where no other word goes on before them."""
+    return rf"(?:(?:^|[\s,，(])(?:{words(kind, True)})(?![^\W\d_])|(?:{words(kind, False)}))"
+
+
+_CLAUSE_START = re.compile(r"[.;:!?。；：！？\n](?=[^\d]|$)|[,，](?=若|如果|当|否则|假如)")
 _CONDITION = re.compile(
     rf"[\s\-*•(（\"“]*+(?:(?:and|but|or|或者|而|但|и|y|et|und|e)[ \t,]*+)?{alternatives('condition')}"
 )
 _CONCLUDED = re.compile(rf"(?:^|[\s,，])(?:(?:{words('so', True)})[ \t,，]|(?:{words('so', False)}))")
-_ASSUMED = re.compile(rf"(?:^|[\s,，(]|(?<=[\u3000-\u9fff])){alternatives('assumed')}(?:[^.;。；]{{0,60}})$")
+_ASSUMED = re.compile(rf"{apart('assumed')}(?:[^.;。；]{{0,60}})$")
 _ASSUMED_START = re.compile(rf"[\s\-*•(（]*+(?:(?:now|so|first|let)[ \t,]++(?:me |us )?)?{alternatives('assumed')}")
-_REFUSED = re.compile(rf"(?:^|[\s,(]|(?<=[\u3000-\u9fff])|(?<=[\uac00-\ud7af])){alternatives('refused')}")
+_REFUSED = re.compile(apart("refused"))
 _NEGATED = re.compile(
     r"(?:^|[\s(])(?:not|cannot|never|neither|nor|rules? out|eliminated?|excluded?)\b|n't\b"
     r"|(?<!不符合题意)不(?!正确的|符合)|没|非|排除"

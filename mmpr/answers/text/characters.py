@@ -78,5 +78,10 @@ def lower(text: str) -> str:
     return lowered if len(lowered) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 
+def unspaced(char: str) -> bool:
+    """Whether a character is of a script whose words are not set apart: kana, Han, or hangul with its particles."""
+    return "\u3040" <= char <= "\ud7af"
+
+
 def _group(digits: str) -> str:
     return digits if len(digits) == 1 else f"{{{digits}}}"
