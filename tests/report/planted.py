@@ -241,7 +241,8 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "near_duplicates": (Fault(spoil=say_the_same), "bad"),
     "loops": (Fault(spoil=lambda t, right, d: t + " the same again" * (60 if d.random() < 0.1 else 0)), "bad"),
     "truncated": (Fault(finish=lambda d: "length" if d.random() < 0.3 else "stop"), "bad"),
-    "leakage": (Fault(spoil=lambda t, right, d: t + "\nUser: and then?" * (d.random() < 0.05)), "bad"),
+    # An invented turn would end the answer; a token of the vocabulary does not.
+    "leakage": (Fault(spoil=lambda t, right, d: t + " <unk> and then?" * (d.random() < 0.05)), "bad"),
     "language": (Fault(spoil=lambda t, right, d: CHINESE if right and d.random() < 0.3 else t), "bad"),
     "reject_rate": (Fault(broken_rows=30), "bad"),
     "judge_timeouts": (Fault(patch=slow_judge), "bad"),
