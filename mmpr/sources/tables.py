@@ -336,16 +336,13 @@ def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | RowError]:
     try:
         with bounded_memory():
             records = _pylist(batch)
-    except MemoryError:
-        if batch.num_rows == 1:
+    except (MemoryError, ValueError, OverflowError, pa.ArrowException) as error:
+        if batch.num_rows > 1:
+            yield from (record for row in range(batch.num_rows) for record in _records(batch.slice(row, 1)))
+        elif isinstance(error, MemoryError):
             yield RowError("row_too_large", too_large())
         else:
-            yield from (record for row in range(batch.num_rows) for record in _records(batch.slice(row, 1)))
-    except (ValueError, OverflowError, pa.ArrowException) as error:
-        if batch.num_rows == 1:
             yield RowError("bad_value", str(error)[:300])
-        else:
-            yield from (record for row in range(batch.num_rows) for record in _records(batch.slice(row, 1)))
     else:
         yield from records
 
