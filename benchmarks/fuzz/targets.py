@@ -12,7 +12,7 @@ import random
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
@@ -24,7 +24,7 @@ from mmpr.errors import RecipeError, RowError
 from mmpr.evaluate.benchmarks.readers import Broken, JsonRows
 from mmpr.evaluate.benchmarks.tsv import TsvRows
 from mmpr.prompts import load_template, to_messages
-from mmpr.schema import Question, Reject, question_id
+from mmpr.schema import Question, Reject, Status, question_id
 from mmpr.sources import open_source
 from mmpr.sources.ingest import to_question
 from mmpr.sources.mmpr_pairs import Release
@@ -212,7 +212,7 @@ def _answer(data: bytes, folder: Path) -> bool:
     said = verdicts[zlib.crc32(data) % len(verdicts)] or response
     for rule in ("default", "relaxed", "anls", "exact", "multiple_choice"):
         verdict = match(said, truth, rule=rule)
-        assert verdict.status in ("correct", "incorrect", "unparseable", "timeout", "error")
+        assert verdict.status in get_args(Status)
     assert isinstance(entails(said, truth), bool)
     return match(said, truth).status != "error"
 

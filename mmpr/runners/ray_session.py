@@ -143,13 +143,19 @@ def _ray_data_to(file: TextIO) -> Iterator[None]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    handlers = [handler for handler in logger.handlers if isinstance(handler, logging.StreamHandler)]
-    before = [handler.setStream(file) for handler in handlers]
+    # Not `setStream`: others (a test runner, a notebook) may have handlers of their own there, with streams they close.
+    before = [each for each in logger.handlers if isinstance(each, logging.StreamHandler)]
+    ours = logging.StreamHandler(file)
+    ours.setFormatter(before[0].formatter if before else None)
+    for handler in before:
+        logger.removeHandler(handler)
+    logger.addHandler(ours)
     try:
         yield
     finally:
-        for handler, stream in zip(handlers, before, strict=True):
-            handler.setStream(stream or file)
+        logger.removeHandler(ours)
+        for handler in before:
+            logger.addHandler(handler)
 
 
 @contextlib.contextmanager

@@ -170,13 +170,24 @@ def test_what_a_person_should_know_of_rays_words_is_told_once(tmp_path: Path) ->
 
 
 def test_ray_data_tells_its_errors_to_the_log_for_a_while(tmp_path: Path) -> None:
-    handlers = [each for each in logging.getLogger("ray.data").handlers if isinstance(each, logging.StreamHandler)]
-    streams = [handler.stream for handler in handlers]
-    assert handlers
-    with SideLog(tmp_path / "ray.log", sys.stderr) as file, ray_session._ray_data_to(file):
-        logging.getLogger("ray.data.exceptions").error("a long trace")
-    assert "a long trace" in (tmp_path / "ray.log").read_text()
-    assert [handler.stream for handler in handlers] == streams
+    """Twice, beside a handler of somebody else's, whose stream it leaves alone and which may be closed."""
+    logger, theirs = logging.getLogger("ray.data"), io.StringIO()
+    foreign = logging.StreamHandler(theirs)
+    logger.addHandler(foreign)
+    try:
+        handlers = list(logger.handlers)
+        streams = [handler.stream for handler in handlers if isinstance(handler, logging.StreamHandler)]
+        assert len(streams) > 1
+        for name in ("first.log", "second.log"):
+            with SideLog(tmp_path / name, sys.stderr) as file, ray_session._ray_data_to(file):
+                logging.getLogger("ray.data.exceptions").error("a long trace")
+            assert (tmp_path / name).read_text().count("a long trace") == 1
+            assert theirs.closed or not theirs.getvalue()
+            assert set(logger.handlers) == set(handlers)
+            assert [h.stream for h in handlers if isinstance(h, logging.StreamHandler)] == streams
+            theirs.close()
+    finally:
+        logger.removeHandler(foreign)
 
 
 def test_a_task_that_ray_ends_for_memory_again_and_again_is_told(
