@@ -21,7 +21,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("errors", "resources"),
     ("cli",),
     ("schema",),
-    ("extension",),
+    ("extension", "tokens"),
     ("config",),
     ("prompts",),
     ("answers",),

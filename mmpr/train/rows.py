@@ -14,6 +14,8 @@ from typing import Any
 
 from torch import Tensor
 
+from mmpr.schema import TokenIds
+
 
 @dataclass(frozen=True, slots=True)
 class TrainRow:
@@ -24,6 +26,9 @@ class TrainRow:
     ``pairs`` are (chosen, rejected) positions in ``responses``, which holds each distinct response once.
     ``kind`` is the question's kind where the data names one. ``sampled``: the responses are what a model wrote after
     the prompt, letter for letter; else they are messages, which the chat template may write in a form of its own.
+    ``token_ids`` are the tokens of each response as they were sampled and ``prompt_token_ids`` those that the model
+    read, of the vocabulary ``tokenizer_sha256``; ``logprobs`` the sum of the log-probabilities that each response had
+    then. All empty where the data does not hold them.
     """
 
     id: str
@@ -34,6 +39,10 @@ class TrainRow:
     pairs: tuple[tuple[int, int], ...]
     kind: str = ""
     sampled: bool = False
+    token_ids: tuple[TokenIds, ...] = ()
+    prompt_token_ids: TokenIds = ()
+    tokenizer_sha256: str = ""
+    logprobs: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
