@@ -6,12 +6,14 @@ Sampling and training both ask here, so that they agree.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from mmpr.schema import Response, TokenIds
 
+_RUN = 4
 _BEFORE = "a"
 """Text before the tokens that are spelled: many tokenizers drop a space at the very beginning of what they decode."""
 
@@ -41,6 +43,19 @@ def spelling(tokenizer: Any, response: Response) -> tuple[TokenIds, list[int]]:
             if ends is not None:
                 return ids[: len(ends)], ends
     return _encoded(tokenizer, response.text)
+
+
+def readable(tokenizer: Any, ids: Sequence[int]) -> str:
+    """Tokens as text for a person; a run of one token, such as those of a picture, as the token and its number."""
+    text, plain = "", list[int]()
+    for token, run in itertools.groupby(ids):
+        count = len(list(run))
+        if count < _RUN:
+            plain += [token] * count
+            continue
+        text += tokenizer.decode(plain) + f"{tokenizer.decode([token])}(x {count})"
+        plain = []
+    return text + str(tokenizer.decode(plain))
 
 
 def _decoded_ends(tokenizer: Any, ids: Sequence[int], text: str, skip: bool) -> list[int] | None:

@@ -33,9 +33,10 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("runners",),
     ("hub",),
     ("inputs", "pages"),
-    ("report", "export", "check"),
+    ("report", "export"),
     ("build", "evaluate"),
     ("train",),
+    ("check",),
     ("api",),
     ("__main__",),
 )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
-import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from torch import Tensor
 from mmpr.errors import MmprError, RowError
 from mmpr.schema import Reject, Response, TokenIds, content_id
 from mmpr.storage.images import FORMATS
-from mmpr.tokens import spelling, tokenizer_sha256
+from mmpr.tokens import readable, spelling, tokenizer_sha256
 from mmpr.train.data.chat_format import TEMPLATE_ERRORS, ChatFormat, find_format, render
 from mmpr.train.rows import EncodedRow, TrainRow
 
@@ -79,7 +78,7 @@ class Encoder:
         self.arguments = {source: dict(own) for source, own in (arguments or {}).items() if own}
         _check_arguments(processor, self.arguments)
         self._processor = processor
-        self._tokenizer = getattr(processor, "tokenizer", processor)
+        self.tokenizer = getattr(processor, "tokenizer", processor)
         self._config = config
         self._allow_prompt_mismatch = allow_prompt_mismatch
         self._stops = _stops(config)
@@ -88,7 +87,7 @@ class Encoder:
         self.image_token_id = _image_token_id(processor, config)
         self.fingerprint = _fingerprint(processor, self.format, self.arguments)
         self._anchor: list[int] = self._ids([self.format.tail])[0]
-        plain, full = self._ids(["a"])[0], list(self._tokenizer("a")["input_ids"])
+        plain, full = self._ids(["a"])[0], list(self.tokenizer("a")["input_ids"])
         self._lead = full[: full.index(plain[0])] if plain and plain[0] in full else []
 
     def encode(self, row: TrainRow) -> Encoded:
@@ -132,7 +131,7 @@ class Encoder:
     @functools.cached_property
     def tokenizer_sha256(self) -> str:
         """The vocabulary of the model that is trained (``mmpr.tokens.tokenizer_sha256``)."""
-        return tokenizer_sha256(self._tokenizer)
+        return tokenizer_sha256(self.tokenizer)
 
     def _compare(self, row: TrainRow, ids: Sequence[int]) -> Literal["equal", "differs", "unknown"]:
         """Whether a prompt is the tokens that the model read when it was sampled, if the data holds these."""
@@ -143,7 +142,7 @@ class Encoder:
             return "equal"
         if self._allow_prompt_mismatch:
             return "differs"
-        raise MmprError(_mismatch(self._tokenizer, f"question {row.id} of {row.source!r}", read, ids))
+        raise MmprError(_mismatch(self.tokenizer, f"question {row.id} of {row.source!r}", read, ids))
 
     def _sampled_ids(self, row: TrainRow) -> list[list[int]]:
         """The tokens of each response as it was sampled, with the one that ends it; empty where they cannot be used.
@@ -157,10 +156,10 @@ class Encoder:
 
     def _ended(self, text: str, ids: TokenIds) -> list[int]:
         """The tokens of a response with the one that ends it; empty where they do not spell the text."""
-        spelled, _ = spelling(self._tokenizer, Response(text, 0, "stop", len(ids), ids))
+        spelled, _ = spelling(self.tokenizer, Response(text, 0, "stop", len(ids), ids))
         if spelled == ids:
             return [*ids, self.format.end_token_id]
-        special = self._tokenizer.added_tokens_decoder
+        special = self.tokenizer.added_tokens_decoder
         ends = ids[-1:] and (
             ids[-1] == self.format.end_token_id
             or ids[-1] in self._stops
@@ -174,7 +173,7 @@ class Encoder:
             text = render(self._processor, row.prompt, parts=self.format.parts, prompt=True)
         except TEMPLATE_ERRORS as error:
             raise RowError("prompt_not_encoded", f"the chat template refuses it: {error}"[:300]) from None
-        lead = [] if self._tokenizer.bos_token and text.startswith(self._tokenizer.bos_token) else self._lead
+        lead = [] if self.tokenizer.bos_token and text.startswith(self.tokenizer.bos_token) else self._lead
         if not row.images:
             return lead + self._ids([text])[0], {}
         if not self.sees:
@@ -216,7 +215,7 @@ class Encoder:
         form = self.format
         if form.problem and not row.sampled:
             raise RowError("answer_not_encoded", form.problem)
-        end = self._tokenizer.convert_ids_to_tokens(form.end_token_id)
+        end = self.tokenizer.convert_ids_to_tokens(form.end_token_id)
         written = [text + end if row.sampled else form.head + form.strip(text) + form.end for text in texts]
         together = self._ids([form.tail + text for text in written])
         at = len(self._anchor)
@@ -226,7 +225,7 @@ class Encoder:
         return [ids[at:] if ids[:at] == self._anchor else next(alone)[1:] for ids in together]
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
-        return [list(ids) for ids in self._tokenizer(texts, add_special_tokens=False)["input_ids"]] if texts else []
+        return [list(ids) for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]] if texts else []
 
     def _problem(self, ids: list[int], as_sampled: bool) -> str:
         """Why a response cannot be trained on, or an empty text; ``as_sampled``: it ends as it was sampled."""
@@ -240,15 +239,18 @@ class Encoder:
         return ""
 
 
+def first_difference(read: Sequence[int], made: Sequence[int]) -> int:
+    """The place of the first token that two prompts do not share."""
+    places = (at for at, (a, b) in enumerate(zip(read, made, strict=False)) if a != b)
+    return next(places, min(len(read), len(made)))
+
+
 def _mismatch(tokenizer: Any, which: str, read: Sequence[int], made: Sequence[int]) -> str:
     """What to tell of a prompt that training would not make as it was read in sampling; both as text."""
-    at = next((at for at, (a, b) in enumerate(zip(read, made, strict=False)) if a != b), min(len(read), len(made)))
+    at = first_difference(read, made)
 
     def around(ids: Sequence[int]) -> str:
-        """The text around the first difference, runs of one token (pictures) shortened."""
-        runs = [(token, len(list(run))) for token, run in itertools.groupby(ids[max(0, at - 12) : at + 24])]
-        shown = [tokenizer.decode([token] * min(count, 2)) + ("..." if count > 2 else "") for token, count in runs]
-        return "".join(shown)
+        return readable(tokenizer, ids[max(0, at - 12) : at + 24])
 
     return (
         f"prompt mismatch: {which} was sampled after {len(read)} tokens and would be trained after {len(made)}; they "
