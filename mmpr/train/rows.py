@@ -55,6 +55,7 @@ class EncodedRow:
         extras: further inputs of the model's ``forward`` for this one sample (``pixel_values``, ``image_grid_thw``,
             ...); empty without pictures.
         reference: float32 ``[responses]``, the reference model's summed log-probability of each response, or None.
+        sampled_logprobs: the same of the model that sampled, at that time; NaN where it is not known; or None.
     """
 
     id: str
@@ -63,6 +64,7 @@ class EncodedRow:
     response_ids: tuple[Tensor, ...]
     extras: Mapping[str, Tensor] = field(default_factory=dict)
     reference: Tensor | None = None
+    sampled_logprobs: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

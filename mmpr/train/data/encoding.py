@@ -9,6 +9,7 @@ import functools
 import hashlib
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -112,6 +113,7 @@ class Encoder:
             prompt_ids=torch.tensor(prompt_ids, dtype=torch.int64),
             response_ids=tuple(torch.tensor(ids, dtype=torch.int64) for ids in responses),
             extras=extras,
+            sampled_logprobs=_sampled_logprobs(row, kept),
         )
         problems = [self._problem(ids, bool(own)) for ids, own in zip(responses, kept, strict=True)]
         pairs, rejects = [], []
@@ -237,6 +239,14 @@ class Encoder:
         if not ended or self.format.end_token_id in ids[:-1]:
             return "end_token_in_response"
         return ""
+
+
+def _sampled_logprobs(row: TrainRow, kept: Sequence[Sequence[int]]) -> Tensor | None:
+    """The log-probabilities that responses had when they were sampled, of those that are trained on as sampled."""
+    if all(logprob is None for logprob in row.logprobs):
+        return None
+    both = zip(row.logprobs, kept, strict=True)
+    return torch.tensor([math.nan if logprob is None or not ids else logprob for logprob, ids in both])
 
 
 def first_difference(read: Sequence[int], made: Sequence[int]) -> int:
