@@ -1,6 +1,7 @@
 """The whole build with the real engine: vLLM on a Ray actor, the demo model, every kind of question; one start."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -14,6 +15,8 @@ from sklearn.datasets import load_sample_images
 from transformers import AutoConfig, AutoProcessor
 
 from mmpr.answers import extract, match
+from mmpr.check.__main__ import main as check
+from mmpr.errors import MmprError
 from mmpr.prompts import load_template
 from mmpr.schema import Completions, PreferenceRow, Question, Reject, Rollout, Verdicts, sample_seed
 from mmpr.storage.tables import read_rows
@@ -221,3 +224,23 @@ def test_the_summary_tells_what_is_there(out: Path) -> None:
         manifest["files"]["pairs/part-00000-of-00003.parquet"]["rows"]
         == pq.read_metadata(out / "pairs/part-00000-of-00003.parquet").num_rows
     )
+
+
+def test_prompts_are_shown_beside_those_of_training(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check([str(out), "--model", str(MODEL), "--prompts", "4"]) == 0
+    told = capsys.readouterr().out
+    assert told.count(": equal, ") == 4
+    assert "prompts    4 of 4 are the tokens that were sampled after" in told
+    other = tmp_path / "other"
+    shutil.copytree(MODEL, other)
+    template = other / "chat_template.jinja"
+    template.write_text(template.read_text().replace("Assistant:", "Answer:"))
+    assert check([str(out), "--model", str(other), "--prompts", "2"]) == 1
+    told = capsys.readouterr().out
+    assert told.count("differs from token") == 2
+    assert told.count("Assistant:") == 2
+    assert told.count("Answer:") == 2
+    with pytest.raises(MmprError, match="--allow-prompt-mismatch"):
+        Encoder(AutoProcessor.from_pretrained(other), AutoConfig.from_pretrained(other)).encode(read_train_rows(out)[0])

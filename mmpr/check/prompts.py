@@ -9,6 +9,7 @@ from transformers.utils import logging as transformers_logging
 
 from mmpr.cli.command import printable
 from mmpr.errors import MmprError
+from mmpr.models import say_remote_code
 from mmpr.schema import Reject
 from mmpr.tokens import readable
 from mmpr.train.data.encoding import Encoder, first_difference
@@ -26,6 +27,7 @@ def print_prompts(out: Path, model: str, count: int, trust_remote_code: bool = F
     Raises:
         MmprError: the build is not finished, or the model's processor cannot be used.
     """
+    say_remote_code(trust_remote_code)
     transformers_logging.set_verbosity_error()
     rows = BuildRows(out)
     try:

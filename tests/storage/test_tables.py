@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmpr.errors import OutputError
+from mmpr.errors import OutputError, SourceError
 from mmpr.schema import (
     Completions,
     IndexedRow,
@@ -33,6 +33,7 @@ from mmpr.schema import (
 )
 from mmpr.storage import tables
 from mmpr.storage.tables import arrow_schema, hub_features, read_counts, read_rows, write_parquet
+from mmpr.train.data.readers import ParquetRecords
 from tests.conftest import SmallBuild
 
 NOUNS = (IndexedRow, Question, Rollout, Completions, Verdicts, PreferenceRow, Reject)
@@ -135,6 +136,41 @@ def test_columns(noun: type, tmp_path: Path) -> None:
     write_parquet(tmp_path / "a.parquet", noun, [], {})
     for schema in (arrow_schema(noun), pq.read_schema(tmp_path / "a.parquet")):
         assert dict(zip(schema.names, schema.types, strict=True)) == COLUMNS[noun]
+
+
+YOUNG = {
+    "token_ids", "logprobs", "logprob", "prompt_token_ids", "tokenizer_sha256", "chat_template_sha256",
+    "prefix_token_ids",
+}  # fmt: skip
+
+
+def before_format_2(kind: pa.DataType) -> pa.DataType:
+    """A type of a column without what came with format 2."""
+    if pa.types.is_list(kind):
+        return pa.list_(before_format_2(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([(field.name, before_format_2(field.type)) for field in kind if field.name not in YOUNG])
+    return kind
+
+
+@pytest.mark.parametrize(("folder", "noun"), [("rollouts", Rollout), ("pairs", PreferenceRow)])
+def test_shards_of_format_1_are_read(folder: str, noun: type, small_build: SmallBuild, tmp_path: Path) -> None:
+    rows = rows_of(small_build, folder, noun)
+    old = pa.schema([(name, before_format_2(kind)) for name, kind in COLUMNS[noun].items() if name not in YOUNG])
+    path = tmp_path / "old.parquet"
+    table = pa.concat_tables([pq.read_table(file) for file in sorted((small_build.out / folder).glob("*.parquet"))])
+    pq.write_table(pa.Table.from_pylist(table.to_pylist(), schema=old), path)
+    read = list(read_rows(path, noun))
+    young = {field.name: field.default for field in dataclasses.fields(noun) if field.name in YOUNG}
+    responses = [tuple(dataclasses.replace(r, token_ids=()) for r in row.responses) for row in rows]
+    assert rows
+    assert any(response.token_ids for row in rows for response in row.responses)
+    assert read == [dataclasses.replace(row, responses=own, **young) for row, own in zip(rows, responses, strict=True)]
+    if noun is PreferenceRow:
+        records = ParquetRecords(tmp_path, [path], ["id", "responses"], ("prompt_token_ids", "tokenizer_sha256"))
+        assert set(records[0]) == {"id", "responses"}
+        with pytest.raises(SourceError, match="has no column prompt_token_ids"):
+            ParquetRecords(tmp_path, [path], ["id", "prompt_token_ids"])
 
 
 @pytest.mark.parametrize("noun", NOUNS)
