@@ -23,11 +23,12 @@ from PIL import Image
 from mmpr.config import Recipe, SamplingSpec
 from mmpr.engine.control_tokens import ROLES, check_prompt, control_tokens
 from mmpr.engine.lives import last_words
-from mmpr.engine.request import Reply, Request
+from mmpr.engine.request import Reply, Request, Tokenization
 from mmpr.engine.start_budget import see_that_it_ends
 from mmpr.errors import EngineDeadError, EngineStartError, RowError
 from mmpr.prompts import to_messages
-from mmpr.schema import Response
+from mmpr.schema import Response, TokenIds
+from mmpr.tokens import spelling, text_sha256, tokenizer_sha256
 
 _CPU_BATCHED_TOKENS = 8192
 
@@ -72,6 +73,8 @@ class VllmEngine:
             "tokenizer": self._tokenizer.encode,
         }
         see_that_it_ends(model_path, steps)
+        template = _chat_template(self._tokenizer, renderer.model_config)
+        self.about = Tokenization(tokenizer_sha256(self._tokenizer), text_sha256(template))
 
     async def generate(self, request: Request) -> Reply:
         """Draw all samples of a request; see ``Engine.generate``."""
@@ -99,23 +102,17 @@ class VllmEngine:
                 seed=request.seed + output.index,
                 finish_reason=output.finish_reason or "unknown",
                 tokens=len(output.token_ids),
+                token_ids=tuple(output.token_ids),
+                logprobs=_logprobs(output),
             )
             for output in sorted(final.outputs, key=lambda output: output.index)
         )
-        return Reply(responses, prompt_tokens=len(final.prompt_token_ids or ()))
+        prompt_token_ids = tuple(final.prompt_token_ids or ())
+        return Reply(responses, len(prompt_token_ids), prompt_token_ids)
 
-    def token_ends(self, text: str) -> list[int]:
-        """Where each token of ``text`` ends, in characters; see ``Engine.token_ends``."""
-        if self._tokenizer.is_fast:
-            offsets = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-            return [end for _, end in offsets]
-        ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        ends, last = [], 0
-        for count in range(1, len(ids) + 1):
-            begun = self._tokenizer.decode(ids[:count], clean_up_tokenization_spaces=False)
-            last = len(begun) if text.startswith(begun) else last
-            ends.append(last)
-        return ends
+    def spelling(self, response: Response) -> tuple[TokenIds, list[int]]:
+        """See ``Engine.spelling``."""
+        return spelling(self._tokenizer, response)
 
     def _forget_pictures(self, prompt: Any) -> None:
         """Forget that the engine has the pictures of a request that it refused.
@@ -142,7 +139,6 @@ async def render(renderer: Any, request: Request) -> Any:
         if part["type"] == "image":
             part.update(type="image_pil", image_pil=next(remaining))
     _, prompt = await renderer.render_messages_async(messages, chat_params(request.processor))
-    prompt["prompt"] += request.prefix
     if request.processor:
         prompt["mm_processor_kwargs"] = dict(request.processor)
     params = renderer.default_chat_tok_params
@@ -150,6 +146,7 @@ async def render(renderer: Any, request: Request) -> Any:
     if begins and prompt["prompt"].startswith(begins):
         params = params.with_kwargs(add_special_tokens=False)
     (tokens,) = await renderer.tokenize_prompts_async([prompt], params)
+    tokens["prompt_token_ids"] = [*tokens["prompt_token_ids"], *request.prefix_token_ids]
     return await renderer.process_for_engine_async(tokens, time.time(), tok_params=params)
 
 
@@ -165,13 +162,24 @@ def chat_params(processor: Mapping[str, Any] = MappingProxyType({})) -> Any:
 
 def _control_tokens(tokenizer: Any, config: Any) -> frozenset[str]:
     """The control tokens of a model, by its tokenizer and chat template."""
-    from vllm.renderers.hf import resolve_chat_template
-
-    template = resolve_chat_template(tokenizer, chat_template=None, tools=None, model_config=config) or ""
+    template = _chat_template(tokenizer, config)
     added = getattr(tokenizer, "added_tokens_decoder", {})  # Mistral's own tokenizers have none
     special = [str(token) for token in added.values() if token.special] or tokenizer.all_special_tokens
     roles = [getattr(tokenizer, f"{role}_token", None) for role in ROLES]
     return control_tokens(special, roles, template)
+
+
+def _chat_template(tokenizer: Any, config: Any) -> str:
+    from vllm.renderers.hf import resolve_chat_template
+
+    return resolve_chat_template(tokenizer, chat_template=None, tools=None, model_config=config) or ""
+
+
+def _logprobs(output: Any) -> tuple[float, ...]:
+    """The log-probability of each token that was drawn, if vLLM was asked for them."""
+    if not output.logprobs:
+        return ()
+    return tuple(float(seen[token].logprob) for token, seen in zip(output.token_ids, output.logprobs, strict=True))
 
 
 def sampling_args(sampling: SamplingSpec) -> dict[str, Any]:
@@ -180,7 +188,9 @@ def sampling_args(sampling: SamplingSpec) -> dict[str, Any]:
 
     # Special tokens that stay are not to be parted by spaces, which slow tokenizers would do.
     spaces = {"spaces_between_special_tokens": sampling.skip_special_tokens}
-    args = spaces | sampling.model_dump(mode="json", exclude={"samples", "args"}) | sampling.args
+    logprobs = {"logprobs": 0 if sampling.logprobs else None}  # 0: of the drawn token alone
+    own = sampling.model_dump(mode="json", exclude={"samples", "args", "logprobs"})
+    args = spaces | own | logprobs | sampling.args
     if isinstance(args.get("structured_outputs"), dict):
         args["structured_outputs"] = StructuredOutputsParams(**args["structured_outputs"])
     return args

@@ -255,6 +255,7 @@ def _write_result(session: Session, trainer: MpoTrainer, callback: RunCallback, 
         "last": _means(last),
         "answers": _right_answers(callback.answers),
         "dropped": dict(session.prepared.dropped),
+        "tokens": asdict(session.prepared.sameness),
         "findings": [{**asdict(finding), "remedy": finding.remedy} for finding in callback.watch.findings],
     }
     write_json(session.out / run_folder.RESULT, result)

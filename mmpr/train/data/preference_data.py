@@ -87,7 +87,9 @@ class BuildRows(TrainRows):
         build = open_build(out)
         names = build.pair_shards
         columns = ["id", "source", "kind", "images", "prompt", "responses", "pairs"]
-        self._records = ParquetRecords(out, [out / name for name in names], columns)
+        self._records = ParquetRecords(
+            out, [out / name for name in names], columns, ("prompt_token_ids", "tokenizer_sha256")
+        )
         self.fingerprint = content_id(
             "build", *(part for name in names for part in (name, build.files[name]["sha256"]))
         )
@@ -109,7 +111,16 @@ class BuildRows(TrainRows):
             raise RowError("bad_row", f"is no row of a build: {type(error).__name__}: {error}"[:300]) from None
         check_marks(prompt, len(images))
         row = _row(record["id"], record["source"], images, prompt, pairs, record["kind"])
-        return replace(row, sampled=True)
+        by_text = {response["text"]: response for response in record["responses"]}
+        kept = [by_text[text] for text in row.responses]
+        return replace(
+            row,
+            sampled=True,
+            token_ids=tuple(tuple(response.get("token_ids") or ()) for response in kept),
+            prompt_token_ids=tuple(record.get("prompt_token_ids") or ()),
+            tokenizer_sha256=record.get("tokenizer_sha256") or "",
+            logprobs=tuple(response.get("logprob") for response in kept),
+        )
 
     def origin(self, place: int) -> tuple[str, str]:
         """No source, and the file and row."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -25,7 +26,7 @@ from mmpr.train.data.reference_logprobs import (
     read_reference,
 )
 from mmpr.train.data.step_plan import Pairs, StepPlan, plan_steps
-from mmpr.train.data.token_lengths import measure_lengths, read_lengths
+from mmpr.train.data.token_lengths import Sameness, measure_lengths, read_lengths
 from mmpr.train.data.unit_cache import Workers, cache_base
 from mmpr.train.recipe import TrainRecipe
 from mmpr.train.rows import StepBatch, StepPart, TrainRow
@@ -58,12 +59,16 @@ class Steps(Dataset[StepBatch]):  # type: ignore[misc]  # the library has no typ
 
 @dataclass(frozen=True)
 class Prepared:
-    """The data of a run; ``dropped`` counts rejected rows and pairs by reason, ``cache`` is where caches lie."""
+    """The data of a run; ``dropped`` counts rejected rows and pairs by reason, ``cache`` is where caches lie.
+
+    ``sameness`` tells how much of it is as it was sampled.
+    """
 
     steps: Steps
     pairs: Pairs
     dropped: Mapping[str, int]
     cache: Path
+    sameness: Sameness
 
     @property
     def rows(self) -> int:
@@ -84,11 +89,13 @@ def prepare(recipe: TrainRecipe, data: Path, out: Path, processor: Any, config: 
         MmprError: nothing is left to train on, or the recipe's steps cannot be filled.
     """
     rows = read_train_rows(data)
-    encoder = Encoder(processor, config, {**rows.processor, **recipe.data.processor})
+    arguments = {**rows.processor, **recipe.data.processor}
+    encoder = Encoder(processor, config, arguments, allow_prompt_mismatch=recipe.data.allow_prompt_mismatch)
     cache = cache_base(data, out / "cache")
     folder = measure_lengths(rows, encoder, cache / "survey", _workers(recipe))
     distributed.barrier()
-    pairs, rejects = read_lengths(folder, rows).pairs(recipe.data.max_tokens)
+    lengths = read_lengths(folder, rows)
+    pairs, rejects = lengths.pairs(recipe.data.max_tokens)
     dropped = Counter(reject.reason for reject in rejects)
     if is_writer():
         write_text(out / DROPS, "".join(json.dumps(asdict(reject)) + "\n" for reject in rejects))
@@ -107,7 +114,10 @@ def prepare(recipe: TrainRecipe, data: Path, out: Path, processor: Any, config: 
         rank=distributed.rank(),
         world=distributed.world(),
     )
-    return Prepared(Steps(rows, encoder, plan), pairs, dropped, cache)
+    sameness = lengths.sameness()
+    if is_writer():
+        print(f"tokens    {sameness}", file=sys.stderr, flush=True)
+    return Prepared(Steps(rows, encoder, plan), pairs, dropped, cache, sameness)
 
 
 def add_reference(recipe: TrainRecipe, prepared: Prepared, scores: Scores, revision: str) -> None:
