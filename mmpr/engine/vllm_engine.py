@@ -20,6 +20,7 @@ from typing import Any
 
 from PIL import Image
 
+from mmpr.answers.final_answers.families import reasoning_opened
 from mmpr.config import ChatSpec, Recipe, SamplingSpec
 from mmpr.config.chat import DEFAULT_CHAT, unused_kwargs
 from mmpr.engine.control_tokens import ROLES, check_prompt, control_tokens
@@ -81,7 +82,9 @@ class VllmEngine:
             raise EngineStartError(
                 f"chat.template_kwargs: the chat template of {model_path} does not know {', '.join(unused)}"
             )
-        self.about = Tokenization(tokenizer_sha256(self._tokenizer), text_sha256(template))
+        _, asked = renderer.render_messages(to_messages("?", recipe.chat.system), chat_params(recipe.chat))
+        opened = reasoning_opened(str(asked.get("prompt", "")))
+        self.about = Tokenization(tokenizer_sha256(self._tokenizer), text_sha256(template), opened)
 
     async def generate(self, request: Request) -> Reply:
         """Draw all samples of a request; see ``Engine.generate``."""
