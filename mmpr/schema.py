@@ -100,7 +100,8 @@ class Rollout:
 
     ``prompt_token_ids`` are the ``prompt_tokens`` tokens that the engine read, in chat format, with those that stand
     for pictures. ``tokenizer_sha256`` names the vocabulary of all these tokens (``mmpr.models.tokenizer_sha256``),
-    ``chat_template_sha256`` the template that wrote the prompt.
+    ``chat_template_sha256`` the template that wrote the prompt. ``reasoning_opened`` is the mark with which the prompt
+    itself begins a block of reasoning (``<think>``): responses go on inside it.
     """
 
     id: str
@@ -115,6 +116,7 @@ class Rollout:
     prompt_token_ids: TokenIds = field(default=(), metadata=SINCE_2)
     tokenizer_sha256: str = field(default="", metadata=SINCE_2)
     chat_template_sha256: str = field(default="", metadata=SINCE_2)
+    reasoning_opened: str = field(default="", metadata=SINCE_2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ def print_prompts(out: Path, model: str, count: int, trust_remote_code: bool = F
     except (OSError, ValueError) as error:
         raise MmprError(f"--model {model}: {error}"[:500]) from None
     processor = load_processor(model, trust_remote_code)
-    encoder = Encoder(processor, config, rows.processor, allow_prompt_mismatch=True)
+    encoder = Encoder(processor, config, rows.processor, chat=rows.chat, allow_prompt_mismatch=True)
     some = min(count, len(rows))
     looked = [place * len(rows) // some for place in range(some)]
     equal = responses = as_sampled = 0

@@ -44,10 +44,14 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Tokenization:
-    """Hashes of a model's vocabulary and of its chat template, empty for an engine without a model."""
+    """Hashes of a model's vocabulary and of its chat template, and the mark of reasoning with which its prompts end.
+
+    All are empty for an engine without a model, the last for most models.
+    """
 
     tokenizer_sha256: str = ""
     chat_template_sha256: str = ""
+    reasoning_opened: str = ""
 
 
 class Engine(Protocol):

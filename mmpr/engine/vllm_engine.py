@@ -20,7 +20,9 @@ from typing import Any
 
 from PIL import Image
 
-from mmpr.config import Recipe, SamplingSpec
+from mmpr.answers.final_answers.families import reasoning_opened
+from mmpr.config import ChatSpec, Recipe, SamplingSpec
+from mmpr.config.chat import DEFAULT_CHAT, unused_kwargs
 from mmpr.engine.control_tokens import ROLES, check_prompt, control_tokens
 from mmpr.engine.lives import last_words
 from mmpr.engine.request import Reply, Request, Tokenization
@@ -66,15 +68,23 @@ class VllmEngine:
             raise EngineStartError(_start_message(error, log)) from error
         self.samples_at_once: int = self._engine.vllm_config.scheduler_config.max_num_seqs
         self._tokenizer: Any = self._engine.get_tokenizer()
-        self._control_tokens = _control_tokens(self._tokenizer, self._engine.renderer.model_config)
+        self._control_tokens = _control_tokens(self._tokenizer, self._engine.renderer.model_config, recipe.chat)
         renderer = self._engine.renderer
         steps = {
-            "chat template": lambda text: renderer.render_messages(to_messages(text), chat_params()),
+            "chat template": lambda text: renderer.render_messages(
+                to_messages(text, recipe.chat.system), chat_params(recipe.chat)
+            ),
             "tokenizer": self._tokenizer.encode,
         }
         see_that_it_ends(model_path, steps)
-        template = _chat_template(self._tokenizer, renderer.model_config)
-        self.about = Tokenization(tokenizer_sha256(self._tokenizer), text_sha256(template))
+        template = _chat_template(self._tokenizer, renderer.model_config, recipe.chat)
+        if unused := unused_kwargs(recipe.chat, template):
+            raise EngineStartError(
+                f"chat.template_kwargs: the chat template of {model_path} does not know {', '.join(unused)}"
+            )
+        _, asked = renderer.render_messages(to_messages("?", recipe.chat.system), chat_params(recipe.chat))
+        opened = reasoning_opened(str(asked.get("prompt", "")))
+        self.about = Tokenization(tokenizer_sha256(self._tokenizer), text_sha256(template), opened)
 
     async def generate(self, request: Request) -> Reply:
         """Draw all samples of a request; see ``Engine.generate``."""
@@ -84,7 +94,7 @@ class VllmEngine:
         params = self._sampling_params(n=request.samples, seed=request.seed, **sampling_args(self._recipe.sampling))
         prompt = final = None
         try:
-            prompt = await render(self._engine.renderer, request)
+            prompt = await render(self._engine.renderer, request, self._recipe.chat)
             async for output in self._engine.generate(prompt, params, f"mmpr-{next(self._serial)}"):
                 final = output
         except VllmDeadError as error:
@@ -126,19 +136,19 @@ class VllmEngine:
                     cache.invalidate(one)
 
 
-async def render(renderer: Any, request: Request) -> Any:
+async def render(renderer: Any, request: Request, chat: ChatSpec = DEFAULT_CHAT) -> Any:
     """A request in the model's chat format, tokenized, with its pictures processed: what vLLM's engine takes.
 
     ``renderer`` is vLLM's. Special tokens are added by the tokenizer only where the chat template has not written the
     beginning of sequence itself: many tokenizers would put a second one before it.
     """
     pictures = await asyncio.to_thread(lambda: [_open(image) for image in request.images])
-    messages = to_messages(request.prompt)
+    messages = to_messages(request.prompt, chat.system)
     remaining = iter(pictures)
-    for part in messages[0]["content"]:
+    for part in messages[-1]["content"]:
         if part["type"] == "image":
             part.update(type="image_pil", image_pil=next(remaining))
-    _, prompt = await renderer.render_messages_async(messages, chat_params(request.processor))
+    _, prompt = await renderer.render_messages_async(messages, chat_params(chat, request.processor))
     if request.processor:
         prompt["mm_processor_kwargs"] = dict(request.processor)
     params = renderer.default_chat_tok_params
@@ -150,29 +160,32 @@ async def render(renderer: Any, request: Request) -> Any:
     return await renderer.process_for_engine_async(tokens, time.time(), tok_params=params)
 
 
-def chat_params(processor: Mapping[str, Any] = MappingProxyType({})) -> Any:
+def chat_params(chat: ChatSpec = DEFAULT_CHAT, processor: Mapping[str, Any] = MappingProxyType({})) -> Any:
     """How vLLM applies a chat template, with arguments of the picture processor."""
     from vllm.renderers import ChatParams
 
     return ChatParams(
-        chat_template_kwargs={"add_generation_prompt": True, "tokenize": False},
+        chat_template=chat.template or None,
+        chat_template_kwargs={**chat.template_kwargs, "add_generation_prompt": True, "tokenize": False},
         mm_processor_kwargs=dict(processor) or None,
     )
 
 
-def _control_tokens(tokenizer: Any, config: Any) -> frozenset[str]:
+def _control_tokens(tokenizer: Any, config: Any, chat: ChatSpec) -> frozenset[str]:
     """The control tokens of a model, by its tokenizer and chat template."""
-    template = _chat_template(tokenizer, config)
+    template = _chat_template(tokenizer, config, chat)
     added = getattr(tokenizer, "added_tokens_decoder", {})  # Mistral's own tokenizers have none
     special = [str(token) for token in added.values() if token.special] or tokenizer.all_special_tokens
     roles = [getattr(tokenizer, f"{role}_token", None) for role in ROLES]
     return control_tokens(special, roles, template)
 
 
-def _chat_template(tokenizer: Any, config: Any) -> str:
+def _chat_template(tokenizer: Any, config: Any, chat: ChatSpec) -> str:
+    """The chat template that writes the prompts."""
     from vllm.renderers.hf import resolve_chat_template
 
-    return resolve_chat_template(tokenizer, chat_template=None, tools=None, model_config=config) or ""
+    own = chat.template or None
+    return resolve_chat_template(tokenizer, chat_template=own, tools=None, model_config=config) or ""
 
 
 def _logprobs(output: Any) -> tuple[float, ...]:

@@ -142,6 +142,7 @@ async def sample_unit(job: Job, unit: Unit, engine: Engine, on_progress: Callabl
             prompt_token_ids=reply.prompt_token_ids,
             tokenizer_sha256=engine.about.tokenizer_sha256,
             chat_template_sha256=engine.about.chat_template_sha256,
+            reasoning_opened=engine.about.reasoning_opened,
         )
 
     rollouts = await _gather(ask(question) for question in _questions(job, unit))
@@ -288,7 +289,7 @@ def judge_rollout(
 ) -> tuple[Verdict, ...]:
     """A verdict on each response to a question with an answer (``mmpr.pipeline.judging.judge``)."""
     assert question.answer is not None
-    texts = [response.text for response in rollout.responses]
+    texts = [rollout.reasoning_opened + response.text for response in rollout.responses]
     return judge(texts, question.answer, choices=question.choices, rule=rule, template=rollout.template, rules=rules)
 
 

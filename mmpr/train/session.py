@@ -199,9 +199,9 @@ def _load(session: Session, *, weights: Path | None = None, trained: bool = True
 def _questions(session: Session) -> list[WatchedQuestion]:
     """Held-out questions, or some of the training data where nothing is held out."""
     most = session.recipe.watch.questions
-    arguments = session.prepared.steps.encoder.arguments
+    system = session.prepared.steps.rows.chat.system
     build = Path(session.about["data"]["path"])
-    return held_out(build, most, arguments) or from_rows(session.prepared.some_rows(most), arguments)
+    return held_out(build, most, system) or from_rows(session.prepared.some_rows(most))
 
 
 def _watch_answers(session: Session, model: Any, questions: Sequence[WatchedQuestion], callback: RunCallback) -> None:
@@ -212,7 +212,8 @@ def _watch_answers(session: Session, model: Any, questions: Sequence[WatchedQues
         with distributed.gathered(model):
             if not is_writer():
                 return None
-            return answer(model, session.processor, questions, step=step, max_new_tokens=watch.max_new_tokens)
+            encoder = session.prepared.steps.encoder
+            return answer(model, encoder, questions, step=step, max_new_tokens=watch.max_new_tokens)
 
     callback.answer_every(watch.every_steps, answer_now)
 

@@ -104,7 +104,7 @@ COLUMNS = {
     Rollout: {
         "id": S, "source": S, "prompt": S, "template": S, "template_sha256": S, "model": S, "model_revision": S,
         "prompt_tokens": N, "responses": pa.list_(RESPONSE), "prompt_token_ids": IDS, "tokenizer_sha256": S,
-        "chat_template_sha256": S,
+        "chat_template_sha256": S, "reasoning_opened": S,
     },
     Verdicts: {
         "id": S, "source": S, "pass_rate": F,
@@ -140,7 +140,7 @@ def test_columns(noun: type, tmp_path: Path) -> None:
 
 YOUNG = {
     "token_ids", "logprobs", "logprob", "prompt_token_ids", "tokenizer_sha256", "chat_template_sha256",
-    "prefix_token_ids",
+    "reasoning_opened", "prefix_token_ids",
 }  # fmt: skip
 
 

@@ -19,6 +19,8 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from mmpr.config import ChatSpec
+from mmpr.config.chat import DEFAULT_CHAT
 from mmpr.errors import MmprError, RowError
 from mmpr.schema import Reject, Response, TokenIds, content_id
 from mmpr.storage.images import FORMATS
@@ -63,6 +65,7 @@ class Encoder:
         config: Any = None,
         arguments: Mapping[str, Mapping[str, Any]] | None = None,
         *,
+        chat: ChatSpec = DEFAULT_CHAT,
         allow_prompt_mismatch: bool = False,
     ) -> None:
         """Find the form in which the chat template writes an answer.
@@ -71,6 +74,7 @@ class Encoder:
             processor: as ``AutoProcessor`` loads it.
             config: of the model; says which token stands for pictures, and how many of them a picture has.
             arguments: of the processor (such as the number of tiles) by source, as responses were sampled with.
+            chat: settings of the chat format that responses were sampled with.
             allow_prompt_mismatch: go on where the prompt is not the tokens that were read in sampling.
 
         Raises:
@@ -81,12 +85,13 @@ class Encoder:
         self._processor = processor
         self.tokenizer = getattr(processor, "tokenizer", processor)
         self._config = config
+        self._chat = chat
         self._allow_prompt_mismatch = allow_prompt_mismatch
         self._stops = _stops(config)
         self.sees = getattr(processor, "image_processor", None) is not None
-        self.format = find_format(processor, self._stops)
+        self.format = find_format(processor, self._stops, chat)
         self.image_token_id = _image_token_id(processor, config)
-        self.fingerprint = _fingerprint(processor, self.format, self.arguments)
+        self.fingerprint = _fingerprint(processor, self.format, self.arguments, chat)
         self._anchor: list[int] = self._ids([self.format.tail])[0]
         plain, full = self._ids(["a"])[0], list(self.tokenizer("a")["input_ids"])
         self._lead = full[: full.index(plain[0])] if plain and plain[0] in full else []
@@ -102,7 +107,7 @@ class Encoder:
                 prompt_not_encoded, answer_not_encoded.
             MmprError: the prompt is not the tokens that the model read when it was sampled.
         """
-        prompt_ids, extras = self._prompt(row)
+        prompt_ids, extras = self.encode_prompt(row)
         prompt = self._compare(row, prompt_ids)
         kept = self._sampled_ids(row)
         made = iter(self._responses(row, [text for text, ids in zip(row.responses, kept, strict=True) if not ids]))
@@ -129,6 +134,11 @@ class Encoder:
         own = [json.dumps(self.arguments[row.source], sort_keys=True)] if row.source in self.arguments else []
         content = content_id(_bytes(prompt_ids), *map(_bytes, responses), "pictures", *row.images, *own)
         return Encoded(encoded, tuple(pairs), tuple(rejects), content, sum(map(bool, kept)), prompt)
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """The tokens that end an answer, by the model's configuration and its chat template."""
+        return self._stops | {self.format.end_token_id}
 
     @functools.cached_property
     def tokenizer_sha256(self) -> str:
@@ -162,17 +172,13 @@ class Encoder:
         if spelled == ids:
             return [*ids, self.format.end_token_id]
         special = self.tokenizer.added_tokens_decoder
-        ends = ids[-1:] and (
-            ids[-1] == self.format.end_token_id
-            or ids[-1] in self._stops
-            or (ids[-1] in special and special[ids[-1]].special)
-        )
+        ends = ids[-1:] and (ids[-1] in self.ends or (ids[-1] in special and special[ids[-1]].special))
         return list(ids) if ends and spelled == ids[:-1] else []
 
-    def _prompt(self, row: TrainRow) -> tuple[list[int], dict[str, Tensor]]:
-        """Token ids of the prompt, image tokens expanded, and the processor's other tensors."""
+    def encode_prompt(self, row: TrainRow) -> tuple[list[int], dict[str, Tensor]]:
+        """Token ids of the prompt, image tokens expanded, and the processor's other tensors; raises as ``encode``."""
         try:
-            text = render(self._processor, row.prompt, parts=self.format.parts, prompt=True)
+            text = render(self._processor, row.prompt, parts=self.format.parts, prompt=True, chat=self._chat)
         except TEMPLATE_ERRORS as error:
             raise RowError("prompt_not_encoded", f"the chat template refuses it: {error}"[:300]) from None
         lead = [] if self.tokenizer.bos_token and text.startswith(self.tokenizer.bos_token) else self._lead
@@ -329,7 +335,7 @@ def _open(image: bytes) -> Image.Image:
         raise RowError("image_broken", f"{type(error).__name__}: {error}"[:200]) from None
 
 
-def _fingerprint(processor: Any, form: ChatFormat, arguments: Mapping[str, Mapping[str, Any]]) -> str:
+def _fingerprint(processor: Any, form: ChatFormat, arguments: Mapping[str, Mapping[str, Any]], chat: ChatSpec) -> str:
     """32 hex digits, a hash of all that decides how text and pictures become tensors."""
     tokenizer = getattr(processor, "tokenizer", processor)
     if tokenizer.is_fast:
@@ -344,6 +350,8 @@ def _fingerprint(processor: Any, form: ChatFormat, arguments: Mapping[str, Mappi
         about += [type(pictures).__name__, pictures.to_dict(), own]
     if arguments:
         about.append(arguments)
+    if identity := chat.identity():
+        about.append(identity)
     return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 

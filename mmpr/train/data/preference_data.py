@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from mmpr.config import ImagesSpec
+from mmpr.config import ChatSpec, ImagesSpec
+from mmpr.config.chat import DEFAULT_CHAT
 from mmpr.errors import OutputError, RowError
 from mmpr.inputs.build import open_build
 from mmpr.inputs.kinds import kind_of
@@ -43,6 +44,7 @@ class TrainRows(ABC):
         fingerprint: 32 hex digits of what the rows say; of pictures in files of their own the paths count.
         weights: how often the pairs of a source are meant to be seen, where the data says it (MMPR's repeat_time).
         processor: arguments of the model's processor by source, as a build was sampled with.
+        chat: settings of the chat format, as a build was sampled with.
         rejects: rows that were found unusable while the others were counted.
     """
 
@@ -51,6 +53,7 @@ class TrainRows(ABC):
     def __init__(self) -> None:
         self.weights: Mapping[str, float] = {}
         self.processor: Mapping[str, Mapping[str, Any]] = {}
+        self.chat = DEFAULT_CHAT
         self.rejects: list[Reject] = []
 
     @abstractmethod
@@ -93,7 +96,8 @@ class BuildRows(TrainRows):
         self.fingerprint = content_id(
             "build", *(part for name in names for part in (name, build.files[name]["sha256"]))
         )
-        self.processor = _processor_arguments(build.manifest.get("recipe"))
+        recipe = build.manifest.get("recipe")
+        self.processor, self.chat = _processor_arguments(recipe), _chat(recipe)
 
     def __len__(self) -> int:
         return len(self._records)
@@ -104,7 +108,7 @@ class BuildRows(TrainRows):
             images = tuple(image["bytes"] for image in record["images"])
             texts = [response["text"] for response in record["responses"]]
             pairs = [(texts[pair["chosen"]], texts[pair["rejected"]]) for pair in record["pairs"]]
-            prompt = tuple(to_messages(record["prompt"]))
+            prompt = tuple(to_messages(record["prompt"], self.chat.system))
             if not all(type(value) is bytes for value in images) or not all(type(text) is str for text in texts):
                 raise TypeError("a picture or a response is null")
         except (TypeError, KeyError, IndexError, AttributeError) as error:
@@ -241,6 +245,14 @@ class _Pair:
         self.chosen, self.rejected = read_response(chosen, "chosen"), read_response(rejected, "rejected")
         if self.chosen == self.rejected:
             raise RowError("same_text", "chosen and rejected are the same")
+
+
+def _chat(recipe: Any) -> ChatSpec:
+    """A build's settings of the chat format."""
+    try:
+        return ChatSpec.model_validate((recipe or {}).get("chat") or {})
+    except (AttributeError, ValueError) as error:
+        raise OutputError(f"manifest.json: its recipe is damaged ({error!r}); run the build again") from None
 
 
 def _processor_arguments(recipe: Any) -> Mapping[str, Mapping[str, Any]]:

@@ -90,7 +90,8 @@ def prepare(recipe: TrainRecipe, data: Path, out: Path, processor: Any, config: 
     """
     rows = read_train_rows(data)
     arguments = {**rows.processor, **recipe.data.processor}
-    encoder = Encoder(processor, config, arguments, allow_prompt_mismatch=recipe.data.allow_prompt_mismatch)
+    allow = recipe.data.allow_prompt_mismatch
+    encoder = Encoder(processor, config, arguments, chat=rows.chat, allow_prompt_mismatch=allow)
     cache = cache_base(data, out / "cache")
     folder = measure_lengths(rows, encoder, cache / "survey", _workers(recipe))
     distributed.barrier()
