@@ -117,8 +117,8 @@ def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName 
     ``runner`` does the work (``mmpr.runners``).
 
     Raises:
-        OutputError: ``out`` is in use or belongs to another recipe.
-        EngineError: an engine did not start, or keeps dying.
+        OutputError: ``out`` is in use or belongs to another recipe, or the build has ended and holds no pair.
+        EngineError: an engine did not start, keeps dying, or refuses everything.
     """
     from mmpr.models import say_remote_code
     from mmpr.pipeline.plan import prepare, write_index
@@ -145,20 +145,51 @@ def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName 
     shown = os.path.relpath(out) if out.is_relative_to(Path.cwd()) else str(out)
     if (out / REPORT).exists():
         print(f"report    {shown}/{REPORT}")
+    _check_not_empty(out, shown, manifest)
     print(f"dataset   {shown}: pairs/ to train on, heldout/ to evaluate with, README.md describes it")
     print(f"next      {_next_command(plan, shown)}")
     return manifest
 
 
+def _check_not_empty(out: Path, shown: str, manifest: dict[str, Any]) -> None:
+    """Nothing built is not success.
+
+    Raises:
+        OutputError: there is no pair; with the three commonest reasons, an example of each.
+    """
+    from mmpr.errors import OutputError
+    from mmpr.pipeline.reasons import commonest, reject_reasons, unpaired_reasons
+    from mmpr.storage.counts import total
+
+    counts = manifest["counts"]
+    if total(counts["pair"], "pairs/"):
+        return
+    asked = total(counts["ingest"], "questions")
+    reasons = commonest([*reject_reasons(out), *unpaired_reasons(out, counts["pair"])])
+    told = "".join(f"\n  - {reason}" for reason in reasons)
+    raise OutputError(
+        f"{shown}: no pair was built of {asked:,} questions{told}\n{this_command()} rejects {shown} tells all"
+    )
+
+
 def _next_command(plan: Plan, shown: str) -> str:
-    """How to train on this build, as it can be pasted. The quickstart's model needs settings of its own."""
-    recipe = "quickstart " if plan.recipe.name == "quickstart" else ""
+    """How to train on this build, as it can be pasted: the recipe's model with the general settings.
+
+    The quickstart has training settings of its own, for its model and its kinds of questions.
+    """
+    from mmpr.resources import RESOURCES
+
+    recipe = plan.recipe
     model = plan.model.path
-    if plan.recipe.model.is_local:
+    if recipe.model.is_local:
         model = os.path.normpath(model)
-        model = os.path.relpath(model) if Path(model).is_relative_to(Path.cwd()) else model
-    words = ["--data", shown, "--model", model, "--out", f"runs/{Path(shown).name}"]
-    return f"{this_command()} train {recipe}{shlex.join(words)}"
+    is_quickstart = recipe.name == "quickstart" and Path(model) == RESOURCES / "data" / "demo_model"
+    if recipe.model.is_local and Path(model).is_relative_to(Path.cwd()):
+        model = os.path.relpath(model)
+    words = ["quickstart"] * is_quickstart + ["--data", shown, "--model", model, "--out", f"runs/{Path(shown).name}"]
+    if recipe.model.trust_remote_code:
+        words.append("model.trust_remote_code=true")
+    return f"{this_command()} train {shlex.join(words)}"
 
 
 def run_stages(plan: Plan, out: Path, state: Build, runner: RunnerName = "ray") -> None:

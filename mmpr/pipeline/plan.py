@@ -23,6 +23,7 @@ from mmpr.config import Recipe, SourceSpec, fingerprint
 from mmpr.engine.control_tokens import is_plain
 from mmpr.errors import MmprError, OutputError, RecipeError, RowError
 from mmpr.models import FoundModel, control_tokens_at_hand, find_model
+from mmpr.pipeline.reasons import commonest, reject_reasons
 from mmpr.pipeline.work import WORK
 from mmpr.prompts import load_template
 from mmpr.schema import IndexedRow, Reject, SourceRow, question_id
@@ -226,7 +227,8 @@ def write_index(out: Path, plan: Plan) -> Build:
     work = {split: _index_split(out, making, split, specs, recipe, counts) for split, specs in _splits(recipe)}
     units: dict[Split, int] = {split: len(found["questions"]) for split, found in work.items()}
     if not units["train"]:
-        raise OutputError(f"the sources hold no usable question; {out / 'rejects'} has the reasons")
+        told = "".join(f"\n  - {line}" for line in commonest(reject_reasons(out)))
+        raise OutputError(f"the sources hold no usable question{told or ', and no row that is none'}")
     shutil.rmtree(out / "index", ignore_errors=True)
     making.rename(out / "index")
     build = Build(units, plan.fingerprints, counts, work["train"])
