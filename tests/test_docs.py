@@ -10,7 +10,8 @@ import pytest
 
 from mmpr.cli import COMMANDS
 from mmpr.config import load_recipe
-from mmpr.pipeline.plan import estimate, make_plan
+from mmpr.pipeline.estimate import estimate
+from mmpr.pipeline.plan import make_plan
 
 ROOT = Path(__file__).parents[1]
 PAGES = [

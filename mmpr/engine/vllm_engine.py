@@ -7,12 +7,15 @@ encoded once and the samples share the prompt's cache.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import difflib
 import io
 import itertools
 import os
+import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -30,6 +33,7 @@ from mmpr.prompts import to_messages
 from mmpr.schema import Response
 
 _CPU_BATCHED_TOKENS = 8192
+_REPEATED = re.compile(r"(<[^<>\s]{1,60}>)\1{3,}")
 
 
 class VllmEngine:
@@ -127,6 +131,55 @@ class VllmEngine:
             for hashes in prompt.get("mm_hashes", {}).values():
                 for one in hashes:
                     cache.invalidate(one)
+
+
+def look_at(recipe: Recipe, model_path: str, requests: Sequence[Request]) -> dict[str, Any]:
+    """What vLLM says of a recipe, and makes of some requests, without an engine (``mmpr.engine.preview.Preview``)."""
+    from vllm import SamplingParams
+    from vllm.engine.arg_utils import AsyncEngineArgs
+
+    problems = []
+    known = [field.name for field in dataclasses.fields(AsyncEngineArgs)]
+    for name in recipe.engine.args:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            meant = f"; do you mean {near[0]!r}?" if near else ""
+            problems.append(f"engine.args.{name}: vLLM's AsyncEngineArgs have no {name!r}{meant}")
+    try:
+        most = max(recipe.samples(source.name) for source in recipe.sources)
+        SamplingParams.from_optional(n=most, **sampling_args(recipe.sampling))
+    except Exception as error:  # noqa: BLE001 - the recipe's own values, refused in vLLM's words
+        problems.append(f"sampling: {_one_line(error)}")
+    if problems:
+        return {"problems": problems}
+    return _look_at_model(recipe, model_path, requests)
+
+
+def _look_at_model(recipe: Recipe, model_path: str, requests: Sequence[Request]) -> dict[str, Any]:
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.renderers import renderer_from_config
+
+    try:
+        config = AsyncEngineArgs(**engine_args(recipe, model_path)).create_engine_config()
+        model = config.model_config
+        seen = {"context": int(model.max_model_len), "takes_pictures": bool(model.is_multimodal_model)}
+        if any(request.images for request in requests) and not seen["takes_pictures"]:
+            return seen
+        renderer = renderer_from_config(config)
+    except Exception as error:  # noqa: BLE001 - of the model, or of this machine, which may lack the cluster's GPUs
+        words = _one_line(error)
+        return {"note": words} if "device" in words.lower() else {"problems": [f"engine: {words}"]}
+    return {**seen, "prompts": [_shown(renderer, request) for request in requests]}
+
+
+def _shown(renderer: Any, request: Request) -> dict[str, Any]:
+    """A prompt with its tokens as text (those of a picture, which are one many times, once), or why it is refused."""
+    try:
+        ids = list(asyncio.run(render(renderer, request))["prompt_token_ids"])
+        text = str(renderer.get_tokenizer().decode(ids, skip_special_tokens=False))
+    except Exception as error:  # noqa: BLE001 - whatever refuses it will refuse it when it is asked
+        return {"error": _one_line(error)}
+    return {"text": _REPEATED.sub(lambda run: f"{run[1]} (x {len(run[0]) // len(run[1])})", text), "tokens": len(ids)}
 
 
 async def render(renderer: Any, request: Request) -> Any:
