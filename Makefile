@@ -80,6 +80,7 @@ lint: $(RUNTIME) $(DEV)  ## ruff and mypy
 	@$(PY) -m mypy
 
 docs: $(RUNTIME) $(DEV) $(SITE)  ## build the documentation's site into site/; a broken link fails
+	@$(PY) docs/settings_page.py --check
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 	@echo "site/index.html"
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import psutil
 from PIL import Image
 
 from mmpr.config import Recipe, SamplingSpec
@@ -33,6 +34,8 @@ from mmpr.prompts import to_messages
 from mmpr.schema import Response
 
 _CPU_BATCHED_TOKENS = 8192
+_CACHE_ARGS = {"kv_cache_memory_bytes", "gpu_memory_utilization", "num_gpu_blocks_override"}
+_LEAST_CACHE_BYTES, _MOST_CACHE_BYTES = 256 << 20, 8 << 30
 _REPEATED = re.compile(r"(<[^<>\s]{1,60}>)\1{3,}")
 
 
@@ -264,6 +267,8 @@ def engine_args(recipe: Recipe, model_path: str) -> dict[str, Any]:
         # engine would die. So prompts are read whole.
         defaults["enable_chunked_prefill"] = False
         defaults["max_num_batched_tokens"] = max(_CPU_BATCHED_TOKENS, engine.args.get("max_model_len", 0))
+        if not engine.args.keys() & _CACHE_ARGS and not os.environ.get("VLLM_CPU_KVCACHE_SPACE"):
+            defaults["kv_cache_memory_bytes"] = cpu_cache_bytes(psutil.virtual_memory().available, engine.actors)
     args = {
         **defaults,
         **engine.args,
@@ -281,6 +286,14 @@ def engine_args(recipe: Recipe, model_path: str) -> dict[str, Any]:
             flush=True,
         )
     return args
+
+
+def cpu_cache_bytes(available: int, actors: int) -> int:
+    """Memory for the cache of an engine without a GPU, where the recipe says nothing of it.
+
+    vLLM would take nine tenths of the whole memory, and not start where something else is in it.
+    """
+    return max(_LEAST_CACHE_BYTES, min(_MOST_CACHE_BYTES, available // 4 // actors))
 
 
 def _is_hybrid(args: dict[str, Any]) -> bool:
