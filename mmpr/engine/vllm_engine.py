@@ -12,7 +12,6 @@ import difflib
 import io
 import itertools
 import os
-import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -36,7 +35,8 @@ from mmpr.schema import Response
 _CPU_BATCHED_TOKENS = 8192
 _CACHE_ARGS = {"kv_cache_memory_bytes", "gpu_memory_utilization", "num_gpu_blocks_override"}
 _LEAST_CACHE_BYTES, _MOST_CACHE_BYTES = 256 << 20, 8 << 30
-_REPEATED = re.compile(r"(<[^<>\s]{1,60}>)\1{3,}")
+_A_RUN = 4
+"""The same token so many times in a row is shown once, with their number: those of a picture."""
 
 
 class VllmEngine:
@@ -182,7 +182,12 @@ def _shown(renderer: Any, request: Request) -> dict[str, Any]:
         text = str(renderer.get_tokenizer().decode(ids, skip_special_tokens=False))
     except Exception as error:  # noqa: BLE001 - whatever refuses it will refuse it when it is asked
         return {"error": _one_line(error)}
-    return {"text": _REPEATED.sub(lambda run: f"{run[1]} (x {len(run[0]) // len(run[1])})", text), "tokens": len(ids)}
+    runs = {(id, len(list(run))) for id, run in itertools.groupby(ids)}
+    for id, many in sorted(runs, key=lambda run: -run[1]):
+        if many >= _A_RUN:
+            token = str(renderer.get_tokenizer().decode([id], skip_special_tokens=False))
+            text = text.replace(token * many, f"{token} (x {many})")
+    return {"text": text, "tokens": len(ids)}
 
 
 async def render(renderer: Any, request: Request) -> Any:

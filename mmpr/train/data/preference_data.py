@@ -33,12 +33,12 @@ from mmpr.inputs.kinds import kind_of
 from mmpr.inputs.release import meta_file, open_release
 from mmpr.prompts import to_messages
 from mmpr.schema import Reject, content_id
-from mmpr.sources import cells, files
+from mmpr.sources import cells
 from mmpr.sources.mmpr_meta import Meta
 from mmpr.storage.images import clean_image
 from mmpr.train.data.layouts import read_table_row
 from mmpr.train.data.messages import Messages, check_marks
-from mmpr.train.data.readers import ParquetRecords, Records, open_records
+from mmpr.train.data.readers import ParquetRecords, Records, open_records, read_picture
 from mmpr.train.rows import TrainRow
 
 
@@ -203,7 +203,9 @@ class PairTable(TrainRows):
         places, numbers = self._places[span].tolist(), self._numbers[span].tolist()
         rows = {at: read_table_row(self._records[at], self._name) for at in dict.fromkeys(places)}
         first = rows[places[0]]
-        images = tuple(clean_image(self._picture(places[0], picture), self._limits) for picture in first.pictures)
+        most = self._limits.max_bytes
+        found = (read_picture(self._records, places[0], picture, most) for picture in first.pictures)
+        images = tuple(clean_image(data, self._limits) for data in found)
         texts = list(dict.fromkeys(rows[at].pairs[number] for at, number in zip(places, numbers, strict=True)))
         return _row(self._ids[place].tobytes().hex(), first.source, images, first.prompt, texts)
 
@@ -228,20 +230,6 @@ class PairTable(TrainRows):
         if cells.is_inline(picture):
             return picture
         return f"{self._records.folder(place)}/{picture!s}"
-
-    def _picture(self, place: int, picture: cells.Picture) -> bytes:
-        """The file of a picture; its path starts at the row's file, or at the folder that was named or exported."""
-        if cells.is_inline(picture):
-            return cells.decode_inline(picture, self._limits.max_bytes)
-        missing: list[RowError] = []
-        for root in self._records.roots(place):
-            try:
-                return files.read_inside(root, files.under_root(root, str(picture)), self._limits.max_bytes)
-            except RowError as error:
-                missing.append(error)
-                if error.reason not in ("image_missing", "image_outside_root"):
-                    break
-        raise missing[0]
 
 
 class SeveralRows(TrainRows):

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from mmpr.config import Columns
 from mmpr.errors import RowError, SourceError
 from mmpr.inputs.table import table_type
-from mmpr.sources import files, jsonl
+from mmpr.sources import cells, files, jsonl
 from mmpr.sources.tables import saved_files
 from mmpr.storage.memory import bounded_memory, too_large
 
@@ -33,7 +33,7 @@ CACHE_BYTES = 256 << 20
 """Of row groups kept in memory by each process."""
 
 _READ_ERRORS = (pa.ArrowException, OSError, ValueError, LookupError, OverflowError, TypeError, MemoryError)
-_WHITE = re.compile(r"[ \t\r\n]*")
+_WHITE = re.compile(r"[ \t\r\n]*+")
 _NO_COLUMNS = Columns(question=None, answer=None, images=None)
 _OTHERS = (".csv", ".tsv", ".txt", ".gz", ".zst", ".bz2", ".xz", ".zip", ".tar", ".yaml", ".arrow")
 _AROUND = ("export.json", "dataset_info.json")
@@ -287,3 +287,22 @@ def open_records(path: Path) -> Records:
             f"{path}: pairs are read from Parquet (.parquet), JSON (.jsonl, .json; .gz, .zst) and folders"
         )
     return ParquetRecords(*files.find_files(path, ".parquet"))
+
+
+def read_picture(records: Records, place: int, picture: cells.Picture, max_bytes: int) -> bytes:
+    """The file of a picture of row ``place``; a path starts at one of ``Records.roots``, and never leads out of it.
+
+    Raises:
+        RowError: it cannot be had; of several roots the first says why.
+    """
+    if cells.is_inline(picture):
+        return cells.decode_inline(picture, max_bytes)
+    missing: list[RowError] = []
+    for root in records.roots(place):
+        try:
+            return files.read_inside(root, files.under_root(root, str(picture)), max_bytes)
+        except RowError as error:
+            missing.append(error)
+            if error.reason not in ("image_missing", "image_outside_root"):
+                break
+    raise missing[0]
