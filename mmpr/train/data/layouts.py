@@ -38,6 +38,7 @@ LAYOUTS = (
 
 _PICTURES = ("images", "image", "images_file_names")
 _PROMPTS = ("prompt", "question", "query", "instruction")
+_TURNS = ("conversations", "messages", "conversation")
 _RESPONSES = ("response", "output", "chosen")
 _SYSTEMS = ("system", "system_prompt")
 _RATINGS = ("rating", "score", "overall_score")
@@ -130,22 +131,11 @@ def _conversation(columns: _Columns) -> tuple[Any, list[tuple[Any, Any]], int]:
         return _prompt(columns), [_sides(columns)], 6
     if columns.has("completions"):
         return _prompt(columns), _rated(columns.get("completions")), 5
-    turns = columns.get("conversations", "messages", "conversation")
-    if columns.has("rejected_messages"):
-        _need(turns, "messages")
-        prompt, chosen, rejected = split_conversations(to_turns(turns), to_turns(columns.get("rejected_messages")))
-        return prompt, [(chosen, rejected)], 4
-    if columns.has("rejected_response"):
-        rejected = columns.get("rejected_response")
-        if turns is None:
-            return _prompt(columns), [(_need(columns.get(*_RESPONSES), "response"), rejected)], 4
-        *prompt, last = to_turns(turns) or [{}]
-        if not prompt or last.get("role") != "assistant":
-            raise RowError("missing_field", "'messages' do not end with the assistant's answer, the chosen one")
-        return prompt, [([last], to_turns(rejected) if isinstance(rejected, list) else rejected)], 4
+    if columns.has("rejected_messages") or columns.has("rejected_response"):
+        return *_swift(columns), 4
     chosen, rejected = _sides(columns)
-    if turns is not None:
-        return to_turns(turns), [(chosen, rejected)], 2
+    if any(columns.has(name) for name in _TURNS) and not _are_whole(chosen, rejected):
+        return to_turns(columns.get(*_TURNS)), [(chosen, rejected)], 2
     if not any(columns.has(name) for name in _PROMPTS):
         prompt, chosen, rejected = split_conversations(chosen, rejected)
         if prompt is None:
@@ -154,6 +144,26 @@ def _conversation(columns: _Columns) -> tuple[Any, list[tuple[Any, Any]], int]:
     prompt = _prompt(columns)
     prompt, chosen, rejected = _without_prompt(prompt, chosen, rejected)
     return prompt, [(chosen, rejected)], 3 if "instruction" in columns.read else 0
+
+
+def _swift(columns: _Columns) -> tuple[Any, list[tuple[Any, Any]]]:
+    """Prompt, and chosen and rejected, of ms-swift's rows: the messages end with what was chosen."""
+    if columns.has("rejected_messages"):
+        turns = _need(columns.get(*_TURNS), "messages")
+        prompt, chosen, rejected = split_conversations(to_turns(turns), to_turns(columns.get("rejected_messages")))
+        return prompt, [(chosen, rejected)]
+    rejected = columns.get("rejected_response")
+    if not any(columns.has(name) for name in _TURNS):
+        return _prompt(columns), [(_need(columns.get(*_RESPONSES), "response"), rejected)]
+    *prompt, last = to_turns(columns.get(*_TURNS)) or [{}]
+    if not prompt or not isinstance(last, Mapping) or last.get("role") != "assistant":
+        raise RowError("missing_field", "'messages' do not end with the assistant's answer, the chosen one")
+    return prompt, [([last], to_turns(rejected) if isinstance(rejected, list) else rejected)]
+
+
+def _are_whole(chosen: Any, rejected: Any) -> bool:
+    """Whether both are conversations with the prompt in them, and not only what was answered."""
+    return isinstance(chosen, list) and isinstance(rejected, list) and min(len(chosen), len(rejected)) > 1
 
 
 def _sides(columns: _Columns) -> tuple[Any, Any]:
@@ -195,7 +205,7 @@ def _without_prompt(prompt: Any, chosen: Any, rejected: Any) -> tuple[Any, Any, 
 
     The conversations then say what was asked, as they do for TRL; a prompt that is not among it is an error.
     """
-    if not (isinstance(chosen, list) and isinstance(rejected, list) and min(len(chosen), len(rejected)) > 1):
+    if not _are_whole(chosen, rejected):
         return prompt, chosen, rejected
     asked, chosen, rejected = split_conversations(chosen, rejected)
     said = [_words(turn.get("content")) for turn in asked]

@@ -115,6 +115,12 @@ def rated(text: str, *ratings: str) -> dict[str, Any]:
         ({"instruction": "What?", "output": "Red.", "rejected_response": "Blue."}, ["user: What?"], 4),
         # TRL, with whole conversations, system columns and files
         ({"prompt": "What?", "chosen": [USER, RIGHT], "rejected": [USER, WRONG], "images": ["red.png"]}, ASKED, 0),
+        (
+            # ultrafeedback_binarized: its messages are those of the chosen conversation once more
+            {"prompt": "What?", "messages": [USER, RIGHT], "chosen": [USER, RIGHT], "rejected": [USER, WRONG]},
+            ["user: What?"],
+            0,
+        ),
         ({"prompt": "Hi", "chosen": [*TURNS, RIGHT], "rejected": [*TURNS, WRONG]}, LONG, 0),
         ({"prompt": [USER], "chosen": [USER, RIGHT], "rejected": [USER, WRONG]}, ["user: What?"], 0),
         ({"system": "S.", "prompt": "What?", "images": ["red.png"], **SIDES}, ["system: S.", *ASKED], 0),
@@ -175,6 +181,7 @@ def test_rated_completions_become_pairs_by_rating(folder: Path, lists: bool) -> 
     [
         ({"question": "What?", "answer": "Red."}, "missing_field", "the row has question, answer; pairs are read from"),
         ({"messages": [USER], "rejected_response": "Blue."}, "missing_field", "do not end with the assistant's"),
+        ({"messages": [USER, "x"], "rejected_response": "Blue."}, "missing_field", "do not end with the assistant's"),
         ({"prompt": "Where?", "chosen": [USER, RIGHT], "rejected": [USER, WRONG]}, "prompt_differs", "do not begin"),
         ({"text": "no JSON"}, "missing_field", "the row has text"),
         ({"prompt": "p", "completions": [rated("a", "3"), rated("b", "3")]}, "no_pair", "rated alike"),
