@@ -85,6 +85,7 @@ def dry_run(plan: Plan, out: Path | None = None, start: Stage | None = None) -> 
     from rich import box
     from rich.table import Table
 
+    from mmpr.models import say_remote_code
     from mmpr.pipeline.estimate import estimate, find_problems, free_bytes, show_to_model
     from mmpr.pipeline.progress import print_tables
 
@@ -117,6 +118,7 @@ def dry_run(plan: Plan, out: Path | None = None, start: Stage | None = None) -> 
         "sampled",
         flush=True,
     )
+    say_remote_code(recipe.model.trust_remote_code)
     seen = show_to_model(plan, expected)
     if seen.note:
         print(printable(f"prompt   not shown: {seen.note}"))

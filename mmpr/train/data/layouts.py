@@ -208,15 +208,15 @@ def _without_prompt(prompt: Any, chosen: Any, rejected: Any) -> tuple[Any, Any, 
     if not _are_whole(chosen, rejected):
         return prompt, chosen, rejected
     asked, chosen, rejected = split_conversations(chosen, rejected)
-    said = [_words(turn.get("content")) for turn in asked]
-    column = [_words(turn.get("content")) for turn in prompt] if isinstance(prompt, list) else [_words(prompt)]
-    if not set(column) <= set(said):
+    column = set(map(_words, prompt)) if isinstance(prompt, list) else {_words(prompt)}
+    if not column <= set(map(_words, asked)):
         raise RowError("prompt_differs", "the conversations do not begin with what the column of the prompt says")
     return asked, chosen, rejected
 
 
-def _words(content: Any) -> str:
-    """The text of a turn's content without marks of pictures, or of a prompt."""
+def _words(said: Any) -> str:
+    """The text of a turn, or of a prompt, without marks of pictures."""
+    content = said.get("content") if isinstance(said, Mapping) else said
     if isinstance(content, list):
         content = "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
     return str(content).replace(IMAGE_MARK, "").strip()
@@ -225,7 +225,7 @@ def _words(content: Any) -> str:
 def _with_system(prompt: Any, system: str) -> Any:
     """The prompt with what the system says before it, unless the prompt says so itself."""
     turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-    if any(turn.get("role") == "system" for turn in turns):
+    if any(isinstance(turn, Mapping) and turn.get("role") == "system" for turn in turns):
         return prompt
     return [{"role": "system", "content": system}, *turns]
 
