@@ -16,6 +16,7 @@ from typing import Any
 from mmpr.errors import RowError
 from mmpr.schema import IMAGE_MARK
 from mmpr.sources import cells
+from mmpr.sources.ingest import check_words
 from mmpr.train.data.messages import (
     Messages,
     read_prompt,
@@ -99,6 +100,7 @@ def read_table_row(record: Mapping[str, Any], name: str) -> TableRow:
     columns = _Columns(record)
     given = columns.get("source")
     source = given if type(given) is str and given else name
+    check_words("source", source)
     pictures = cells.picture_items(_picture_cell(columns), "images")
     prompt, responses, layout = _conversation(columns)
     system = columns.get(*_SYSTEMS)

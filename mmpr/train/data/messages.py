@@ -86,6 +86,7 @@ def read_prompt(prompt: Any, pictures: int) -> Messages:
 def _role(message: Any) -> str:
     if not isinstance(message, Mapping) or type(message.get("role")) is not str:
         raise RowError("wrong_type", "a message of 'prompt' has no role")
+    check_words("role", message["role"])
     return str(message["role"])
 
 

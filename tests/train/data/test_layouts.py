@@ -184,6 +184,7 @@ def test_rated_completions_become_pairs_by_rating(folder: Path, lists: bool) -> 
         ({"messages": [USER, "x"], "rejected_response": "Blue."}, "missing_field", "do not end with the assistant's"),
         ({"prompt": "Where?", "chosen": [USER, RIGHT], "rejected": [USER, WRONG]}, "prompt_differs", "do not begin"),
         ({"text": "no JSON"}, "missing_field", "the row has text"),
+        ({"prompt": "p", "source": "\ud800", **SIDES}, "bad_text", "source holds half a surrogate pair"),
         ({"system": "S.", "prompt": [["user"]], **SIDES}, "wrong_type", "has no role"),
         ({"prompt": ["x"], "chosen": [["y"], RIGHT], "rejected": [["y"], WRONG]}, "prompt_differs", "do not begin"),
         ({"prompt": "p", "completions": [rated("a", "3"), rated("b", "3")]}, "no_pair", "rated alike"),
