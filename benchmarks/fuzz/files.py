@@ -34,6 +34,12 @@ ROW_WORDS = (
     b"PAR1", b"ARROW1", b"\t", b'""',
     b"\x15\x02\x19\x4c", b"\xff\xff\xff\x7f", b"\xff" * 10,
 )  # fmt: skip
+TABLE_WORDS = (
+    *ROW_WORDS, b'"prompt"', b'"chosen"', b'"rejected"', b'"messages"', b'"conversations"', b'"rejected_response"',
+    b'"rejected_messages"', b'"instruction"', b'"input"', b'"history"', b'"system"', b'"completions"', b'"annotations"',
+    b'"Rating"', b'"text"', b'"role"', b'"content"', b'"from"', b'"value"', b'"assistant"', b'"type": "image"',
+    b'"image_url"', b'"base64"', b'"url"', b'"images_file_names"', b'"response"', b'"query"',
+)  # fmt: skip
 YAML_WORDS = (
     b"!!python/object/apply:os.system", b"!!python/name:os.system", b"&a [", b"*a", b"<<: *a", b"? [a, b]\n: 1",
     b"!!binary aGk=", b"!!set {a}", b"---\n", b".inf", b".nan", b"-1", b"1e400", b"~", b"|\n", b">\n", b"%TAG ! !\n",
@@ -284,3 +290,30 @@ def hostile_answers() -> Iterator[bytes]:
         from tests.answers.hostile import HOSTILE
 
         yield from (f"{answer}\x1e{truth}".encode("utf-8", "surrogatepass") for _, answer, truth in HOSTILE)
+
+
+@functools.cache
+def table_seeds() -> list[bytes]:
+    """Tables of pairs in each layout that training reads: one object a line, and one list."""
+    user, right, wrong = ({"role": role, "content": text} for role, text in _TURNS)
+    sides = {"chosen": "Red.", "rejected": "Blue."}
+    part = {"role": "user", "content": [{"type": "image", "image": "china.jpg"}, {"type": "text", "text": "What?"}]}
+    rated = [{"response": f"r{n}", "annotations": {"Helpfulness": {"Rating": str(n)}}} for n in (5, 2)]
+    rows: list[dict[str, Any]] = [
+        {"prompt": "What?", "images": ["china.jpg", "flower.png"], "source": "s", **sides},
+        {"prompt": "What?", "image": {"bytes": _BASE64}, "chosen": [user, right], "rejected": [user, wrong]},
+        {"chosen": [user, right], "rejected": [user, wrong], "system": "Be short."},
+        {"prompt": [part], **sides},
+        {"conversations": [{"from": "human", "value": "<image>What?"}], "images": ["china.jpg"],
+         "chosen": {"from": "gpt", "value": "Red."}, "rejected": {"from": "gpt", "value": "Blue."}},
+        {"messages": [user, right], "rejected_response": "Blue.", "images": ["flower.png"]},
+        {"messages": [user, right], "rejected_messages": [user, wrong]},
+        {"instruction": "What", "input": "is it?", "history": [["Hi", "Hello"]], **sides},
+        {"prompt": "What?", "image": "china.jpg", "completions": rated},
+        {"image": "flower.png", "text": json.dumps({"question": "What?", **sides})},
+    ]  # fmt: skip
+    lines = [json.dumps(row).encode() for row in rows]
+    return [b"\n".join(lines), *lines, json.dumps(rows).encode()]
+
+
+_TURNS = (("user", "What?"), ("assistant", "Red."), ("assistant", "Blue."))

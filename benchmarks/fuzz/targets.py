@@ -30,6 +30,8 @@ from mmpr.sources.ingest import to_question
 from mmpr.sources.mmpr_pairs import Release
 from mmpr.sources.selection import select_rows
 from mmpr.storage.images import clean_image
+from mmpr.train.data.layouts import read_table_row
+from mmpr.train.data.readers import open_records, read_picture
 from mmpr.train.recipe import load_train_recipe
 
 LIMITS = ImagesSpec()
@@ -140,6 +142,29 @@ def _pairs(data: bytes, folder: Path) -> bool:
     return _release(folder)
 
 
+def _pair_table(data: bytes, folder: Path) -> bool:
+    """A table of pairs as training reads it: one object a line, or one list."""
+    path = folder / ("in/t.json" if data.lstrip()[:1] == b"[" else "in/t.jsonl")
+    files.write(path, data)
+    records = open_records(path)
+    found = 0
+    for place in range(len(records)):
+        _writable(records.where(place))
+        try:
+            row = read_table_row(records[place], "t")
+            _writable(row.source, row.layout, *(text for pair in row.pairs for text in pair))
+            assert row.pairs
+            assert all(chosen != rejected for chosen, rejected in row.pairs)
+            assert len(row.pictures) == sum(part["type"] == "image" for turn in row.prompt for part in turn["content"])
+            for picture in row.pictures[:20]:
+                cleaned = clean_image(read_picture(records, place, picture, LIMITS.max_bytes), LIMITS)
+                assert cleaned != files.SECRET, "a picture from outside the root"
+            found += 1
+        except RowError as error:
+            _writable(error.reason, error.detail)
+    return found > 0
+
+
 def _release(folder: Path) -> bool:
     """Both readers of a release: its questions, and its pairs."""
     asked = _questions(folder, type="mmpr", path="in/meta.json")
@@ -224,7 +249,7 @@ def _recipes() -> list[bytes]:
 TARGETS = {
     target.name: target
     for target in (
-        Target("pictures", 0.70, _picture, pictures.picture_seeds, pictures.PICTURE_WORDS, pictures.picture_fixed),
+        Target("pictures", 0.65, _picture, pictures.picture_seeds, pictures.PICTURE_WORDS, pictures.picture_fixed),
         Target("jsonl", 0.06, _jsonl, files.jsonl_seeds, files.ROW_WORDS, files.jsonl_seeds, trees=True),
         Target("parquet", 0.04, _parquet, files.parquet_seeds, files.ROW_WORDS, files.cut_tables),
         Target(
@@ -237,6 +262,7 @@ TARGETS = {
         ),
         Target("meta.json", 0.02, _meta, files.meta_seeds, files.ROW_WORDS, files.meta_seeds, trees=True),
         Target("pairs", 0.03, _pairs, files.pair_seeds, files.ROW_WORDS, files.pair_seeds, trees=True),
+        Target("tables", 0.05, _pair_table, files.table_seeds, files.TABLE_WORDS, files.table_seeds, trees=True),
         Target("benchmarks", 0.02, _benchmark, files.benchmark_seeds, files.ROW_WORDS, files.benchmark_seeds),
         Target("recipes", 0.04, _recipe, _recipes, files.YAML_WORDS, files.hostile_recipes, trees=True),
         Target("templates", 0.02, _template, files.templates, files.YAML_WORDS, files.templates),

@@ -24,9 +24,9 @@ from mmpr.schema import RULES
 class ModelSpec(Part):
     """The model: a folder (``./``, ``../`` or ``/`` first) or a name on the hub, at a revision."""
 
-    path: str = Field(min_length=1)
-    revision: str | None = None
-    trust_remote_code: bool = False
+    path: str = Field(min_length=1, description="a folder (./, ../ or / first) or a name on the hub")
+    revision: str | None = Field(None, description="a commit, branch or tag on the hub")
+    trust_remote_code: bool = Field(False, description="code that comes with the model may run")
 
     @property
     def is_local(self) -> bool:
@@ -42,21 +42,21 @@ class EngineSpec(Part):
     GPUs it takes ``cpus_per_actor`` CPUs, and computes with as many threads.
     """
 
-    type: Literal["vllm", "replay"] = "vllm"
-    actors: int = Field(1, ge=1)
-    tensor_parallel_size: int = Field(1, ge=1)
-    gpus_per_actor: float | None = Field(None, ge=0)
-    cpus_per_actor: float = Field(1, ge=0)
+    type: Literal["vllm", "replay"] = Field("vllm", description="replay is for tests")
+    actors: int = Field(1, ge=1, description="engines that work side by side")
+    tensor_parallel_size: int = Field(1, ge=1, description="GPUs that one engine is spread over")
+    gpus_per_actor: float | None = Field(None, ge=0, description="default: tensor_parallel_size, or 0 without GPUs")
+    cpus_per_actor: float = Field(1, ge=0, description="without GPUs: what an engine takes, and its threads")
     units_in_flight: int = Field(4, ge=1, description="units that one actor works on at once")
     request_timeout_s: float = Field(1800.0, gt=0, description="longer than all samples of a question may ever take")
-    args: dict[str, Any] = Field(default_factory=dict)
+    args: dict[str, Any] = Field(default_factory=dict, description="of vLLM's AsyncEngineArgs, such as max_model_len")
 
 
 class DropoutVariant(Part):
     """Keep the first ``start_ratio`` of a response's tokens and continue it, the image gone unless ``with_image``."""
 
-    start_ratio: float = Field(0.5, ge=0, lt=1)
-    with_image: bool = False
+    start_ratio: float = Field(0.5, ge=0, lt=1, description="share of the response's tokens that is kept")
+    with_image: bool = Field(False, description="the continuation sees the pictures")
 
 
 class DropoutSpec(Part):
@@ -69,16 +69,16 @@ class DropoutSpec(Part):
 class PairingSpec(Part):
     """Which pairs are kept of a question with truth (paper, section 3.1: at most 15)."""
 
-    max_pairs: int = Field(15, ge=1)
+    max_pairs: int = Field(15, ge=1, description="of a question")
     format_pairs: bool = Field(True, description="pair right answers with responses that name no answer")
 
 
 class ImagesSpec(Part):
     """Limits on what a source may hand in."""
 
-    max_megapixels: float = Field(50.0, gt=0)
-    max_bytes: int = Field(64 << 20, gt=0)
-    max_per_question: int = Field(16, ge=1)
+    max_megapixels: float = Field(50.0, gt=0, description="of a picture; larger ones are rejected")
+    max_bytes: int = Field(64 << 20, gt=0, description="of a picture's file")
+    max_per_question: int = Field(16, ge=1, description="pictures")
 
 
 class Columns(Part):
@@ -175,8 +175,8 @@ class Recipe(Part):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
-    seed: int = Field(0, ge=0)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="of the data set")
+    seed: int = Field(0, ge=0, description="of all that is drawn")
     model: ModelSpec
     engine: EngineSpec = EngineSpec()
     chat: ChatSpec = ChatSpec()
@@ -185,7 +185,7 @@ class Recipe(Part):
     pairing: PairingSpec = PairingSpec()
     images: ImagesSpec = ImagesSpec()
     unit_questions: int = Field(64, ge=1, description="questions a shard")
-    max_question_chars: int = Field(100_000, ge=1)
+    max_question_chars: int = Field(100_000, ge=1, description="longer questions are rejected")
     sources: tuple[SourceSpec, ...] = Field(min_length=1)
     heldout: tuple[SourceSpec, ...] = Field((), description="ingested, never sampled: for evaluation")
     folder: Path = Field(default=Path("."), exclude=True)

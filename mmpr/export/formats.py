@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pyarrow as pa
+
 from mmpr.prompts import to_messages
 from mmpr.schema import IMAGE_MARK, Pair, PairedResponse, PreferenceRow
 
@@ -30,6 +32,43 @@ _RESERVED: dict[Format, tuple[str, ...]] = {
     "llama-factory": _MEDIA,
     "ms-swift": (*_MEDIA, "<img>", "<bbox>", "<ref-object>", "<cot-process>", "<start-image>"),
 }
+
+
+_TEXTS = pa.list_(pa.string())
+_MESSAGES = pa.list_(
+    pa.struct([("role", pa.string()), ("content", pa.list_(pa.struct([("type", pa.string()), ("text", pa.string())])))])
+)
+_TURN = pa.struct([("from", pa.string()), ("value", pa.string())])
+_MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
+
+SCHEMAS: dict[Format, pa.Schema] = {
+    "trl": pa.schema(
+        [
+            *((name, pa.string()) for name in ("id", "source", "method")),
+            ("images_file_names", _TEXTS),
+            *((name, _MESSAGES) for name in ("prompt", "chosen", "rejected")),
+            ("answer", pa.string()),
+        ]
+    ),
+    "llama-factory": pa.schema(
+        [
+            ("id", pa.string()),
+            ("conversations", pa.list_(_TURN)),
+            ("chosen", _TURN),
+            ("rejected", _TURN),
+            ("images", _TEXTS),
+        ]
+    ),
+    "ms-swift": pa.schema(
+        [("id", pa.string()), ("messages", pa.list_(_MESSAGE)), ("rejected_response", pa.string()), ("images", _TEXTS)]
+    ),
+}
+"""The columns of what `record` gives, where it is written as Parquet (trl: with pictures as files).
+
+As JSON lines the columns would have no types, and `datasets` takes them from what it reads first: of rows without
+pictures ``images`` is a list of nothing, and the next file, or the next 10 MB, are refused. The schemas carry no
+features of `datasets`, which its versions before 4 would not understand.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from mmpr.build import dry_run
 from mmpr.config import Recipe, load_recipe, parse_recipe
 from mmpr.errors import OutputError, RecipeError
 from mmpr.pipeline import plan as plan_module
-from mmpr.pipeline.plan import estimate, make_plan, prepare, read_build, write_build, write_index
+from mmpr.pipeline.estimate import estimate
+from mmpr.pipeline.plan import make_plan, prepare, read_build, write_build, write_index
 from mmpr.schema import IndexedRow, Question, Reject, SourceRow
 from mmpr.sources import open_source
 from mmpr.sources.selection import select_rows

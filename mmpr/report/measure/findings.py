@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mmpr.pipeline.reasons import reason_text
 from mmpr.report.contents import LEVELS, Contamination, Finding, Flow, Kind, Level, MatchMethod, NumberUnit, Overlap
 from mmpr.report.load.info import DatasetInfo
 from mmpr.report.measure.contamination import HELDOUT, PERCEPTUAL_BITS
 from mmpr.report.measure.dataset_statistics import BIT, LONG_TEXT_CHARS, Statistics
-from mmpr.report.measure.flow import reason_text
 from mmpr.report.measure.sampling import random_numbers
 
 FEW_PAIRS = (2_000, 300)

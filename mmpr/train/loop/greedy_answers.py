@@ -39,14 +39,13 @@ class WatchedQuestion:
     template: str = "plain"
 
 
-def held_out(build: Path, most: int, system: str) -> list[WatchedQuestion]:
-    """Up to ``most`` questions that a build holds out for evaluation, evenly from its sources.
-
-    ``system`` is the system prompt that they are asked with.
-    """
+def held_out(build: Path, most: int) -> list[WatchedQuestion]:
+    """Up to ``most`` questions that a build holds out for evaluation, evenly from its sources."""
     if not (build / MANIFEST).exists() or not most:
         return []
-    templates = {s["name"]: (s["template"], s["open_template"]) for s in read_manifest(build)["recipe"]["heldout"]}
+    recipe = read_manifest(build)["recipe"]
+    system = (recipe.get("chat") or {}).get("system", "")
+    templates = {s["name"]: (s["template"], s["open_template"]) for s in recipe["heldout"]}
     by_source: dict[str, list[Question]] = {name: [] for name in templates}
     for shard in sorted((build / "heldout").glob("*.parquet")):
         for question in read_rows(shard, Question):
