@@ -36,6 +36,8 @@ from mmpr.answers.text.sentences import (
 )
 from mmpr.answers.text.words import contains_words
 from mmpr.answers.text.wrapping import peel
+from mmpr.answers.values.expressions import is_one_value
+from mmpr.answers.values.ratios import parse_ratio
 
 SameOption = Callable[[str, str], bool | None]
 """Called as (option, text): whether the text is the same answer as the option; None where that is in doubt."""
@@ -65,6 +67,12 @@ _DIGIT = re.compile(r"\d")
 _SHORT = 12  # characters behind a letter that may be more letters
 _MINUS = re.compile(r"-(?![\s-])(?![A-Za-z]{2})")
 _CANDIDATES = re.compile(r"(?<!\s)\s*+(?:,|;|/|、|\bor\b|\band\b|或者?|和)\s*+")
+_NONE_OF_THEM = re.compile(
+    r"(?:it is |it's )?(?:none|neither|not any)(?: of (?:the )?(?:above|these|them|options|choices|given options))?"
+    r"(?: is (?:correct|right))?|(?:以上)?(?:都不是|均不是|都不对|没有正确(?:答案|选项))",
+    re.IGNORECASE,
+)
+_NONE = re.compile(r"\b(?:none|neither|nor|no|not)\b|不|没|无|以上", re.IGNORECASE)
 _TRUE_LETTER_WITH_TEXT = re.compile(r"(?:\([A-H]\)|[A-H]\s*+[.):])\s++(?![A-Z]\.)\S.*")
 
 
@@ -124,9 +132,8 @@ class _Options:
             return name
         distinct = tuple(dict.fromkeys(self.texts))
         at = index_of(text, distinct, self.same)
-        if (
-            at is None and _DIGIT.search(text) and hedge(text) is None
-        ):  # a value that differs from all options but one is that one
+        if at is None and _DIGIT.search(text) and (is_one_value(text) or parse_ratio(text)) and hedge(text) is None:
+            # a value that differs from all options but one is that one
             found = [self.same(option, text) for option in distinct]
             at = found.index(None) if found.count(None) == 1 and found.count(False) == len(found) - 1 else None
         return None if at is None else _name(self.texts.index(distinct[at]))
@@ -170,10 +177,16 @@ def choose(answer: str, truth: str, options: Sequence[str], rule: str, same_opti
         return Judgement(right, "multiple_choice", f"{choice.doubt or listed} against {want}")
     if is_refusal(answer):
         return Judgement(False, "refusal", "says that there is no answer")
+    if options and _NONE_OF_THEM.fullmatch(answer) and not any(map(_NONE.search, options)):
+        return Judgement(False, "multiple_choice", "none of the options, which are known")
     if choice.doubt or not want_text:
         return Judgement(None, "multiple_choice", choice.doubt or "no option")
-    differs = same_option(want_text, answer) is False
-    return Judgement(False if differs else None, "multiple_choice", "no option" if differs else "perhaps an option")
+    if same_option(want_text, answer) is False:
+        return Judgement(False, "multiple_choice", "no option")
+    named = known.named_in(answer)
+    if named and known.first(want) not in map(known.first, named) and want not in mentions(answer):
+        return Judgement(False, "multiple_choice", f"a sentence with {' and '.join(sorted(named))} against {want}")
+    return Judgement(None, "multiple_choice", "perhaps an option")
 
 
 def _choose_several(answer: str, several: frozenset[str], options: _Options) -> Judgement:
@@ -232,6 +245,9 @@ def _choice(answer: str, options: _Options, want: str, want_text: str) -> _Choic
     both = letter_and_text(answer)
     if both is not None and options.has(both[0]):
         return _letter_with_text(*both, options, want_text)
+    several = letters(answer) or frozenset()
+    if len(several) > 1 and max(several) <= "H" and all(map(options.has, several)):
+        return _Choice(several, "several letters")
     if options.texts:
         name = named_with_letter(answer, options.texts, options.same) or _said(answer, options)
         if name is not None:

@@ -31,7 +31,7 @@ from mmpr.answers.text.yes_no import YES, YES_NO_GOLD, polarity
 from mmpr.answers.values import dates
 from mmpr.answers.values.expressions import expression_in_signs, is_one_value, parse_expression, valued
 from mmpr.answers.values.quantities import Quantity, parse_quantity
-from mmpr.answers.values.quantities_in_sentences import quantity_said
+from mmpr.answers.values.quantities_in_sentences import quantity_said, says_other_numbers
 from mmpr.answers.values.ratios import (
     parse_range,
     parse_ratio,
@@ -45,6 +45,7 @@ _AND = re.compile(r"\band\b|\\(?:land|wedge)\b")
 _SPELT = re.compile(r"[^\W\d_]{2}")
 _NUMERIC = re.compile(r"[\d\\=]")
 _NARROW = re.compile(r"(?<=\d) (?=[A-Za-z°%])")
+_NO_ANSWER = Judgement(False, "refusal", "says that there is no answer")
 _ON = re.compile(r"^(?:on|in) ", re.IGNORECASE)
 _TYPOGRAPHY = re.compile(r"\\(?:left|right|displaystyle|!|,|;|:)|\s|\\ ")
 _LETTER = re.compile(r"[A-H]")
@@ -71,8 +72,10 @@ def compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> J
         return judgement
     doubt = _doubt(answer, truth)
     aside = _ASIDE.fullmatch(answer) if doubt is None and answer.endswith(")") else None
-    if aside and _compare(aside[1], truth, aside[1], relaxed, prove).right is not False:
-        doubt = "the truth, and more in brackets"
+    if aside:
+        right = _compare(aside[1], truth, aside[1], relaxed, prove).right
+        if right or (right is None and not expression_in_signs(statement_of(answer))):
+            doubt = "the truth, and more in brackets"
     return judgement._replace(right=None, reason=doubt) if doubt else judgement
 
 
@@ -107,7 +110,7 @@ def _compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> 
     if truth.casefold() in YES_NO_GOLD:
         return _yes_no(answer, truth)
     if is_refusal(answer):
-        return Judgement(False, "refusal", "says that there is no answer")
+        return _NO_ANSWER
     answer = without_reason(answer)
     judgement = _ratio_beside_number(answer, truth, prove) or _calendar(answer, truth)
     if judgement is not None:
@@ -127,6 +130,8 @@ def _compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> 
 def _yes_no(answer: str, truth: str) -> Judgement:
     want = truth.casefold() in YES
     have = polarity(answer)
+    if have is None and is_refusal(answer):
+        return _NO_ANSWER
     if have is None:
         return Judgement(None, "yes_no", "neither yes nor no, or both")
     return Judgement(have == want, "yes_no", f"{'yes' if have else 'no'} against {'yes' if want else 'no'}")
@@ -151,16 +156,24 @@ def _calendar(answer: str, truth: str) -> Judgement | None:
         if have is not None:
             counted = time[3] != have[3] and dates.COUNTS_TO_24.search(truth if time[3] else answer)
             right = not counted and dates.same_time(time, have)
-            ratios = None if right else (parse_ratio(answer), parse_ratio(truth))
-            doubtful = ratios and ratios[0] and ratios[1] and same_proportions(ratios[0], ratios[1])
+            doubtful = not right and _maybe_same_ratio(answer, truth)
             return Judgement(None if doubtful else right, "time", f"{have} against {time}")
         return Judgement(None, "time", "no time in it")
     for parse in (dates.parse_day, dates.parse_month):
         named = parse(truth)
         if named is not None:
             found = {parse(answer), parse(_ON.sub("", statement_of(answer)))} - {None}
-            return Judgement(named in found if found else None, "date", "compared by name")
+            if found:
+                return Judgement(named in found, "date", "compared by name")
+            other = dates.parse_date(answer)
+            return Judgement(None, "date", "more than a name") if other and parse is dates.parse_month else None
     return None
+
+
+def _maybe_same_ratio(answer: str, truth: str) -> bool:
+    """Whether two texts that are times may be ratios, and then the same; no ratio has a zero, as 5:00 has."""
+    one, two = parse_ratio(answer), parse_ratio(truth)
+    return one is not None and two is not None and "0" not in (*one, *two) and same_proportions(one, two)
 
 
 def _number(answer: str, truth: str, gold: Quantity, raw: str, relaxed: bool, prove: Prove) -> Judgement:
@@ -169,17 +182,21 @@ def _number(answer: str, truth: str, gold: Quantity, raw: str, relaxed: bool, pr
         return Judgement(year == gold.number, "number", "years")
     if (date := dates.parse_date(answer)) is not None and date[0] is not None and dates.parse_year(truth) is not None:
         return Judgement(None if date[0] == gold.number else False, "number", "a date against a year")
-    if gold.number == 0 and _NOT_ANY.fullmatch(answer):
-        return Judgement(True, name, "none of them")
+    if _NOT_ANY.fullmatch(answer):
+        return Judgement(gold.number == 0, name, "none of them")
     other = quantity_said(answer, truth)
     if isinstance(other, str):
-        return Judgement(None, name, other)
+        differs = other.startswith("hedge") and says_other_numbers(answer, gold)
+        return Judgement(False if differs else None, name, "other numbers" if differs else other)
     if other is None:
         spans = math_spans(raw)
         if len(spans) == 1 and hedge(raw) is None:
             other = quantity_said(peel(spans[0]), truth)
         if not isinstance(other, Quantity):
-            return _none_of(answer, truth, name, relaxed, prove) or Judgement(None, name, "no single number in it")
+            judgement = _none_of(answer, truth, name, relaxed, prove)
+            if judgement is None and says_other_numbers(answer, gold):
+                judgement = Judgement(False, name, "other numbers")
+            return judgement or Judgement(None, name, "no single number in it")
     if other.tree[0] in _NO_NUMBERS:
         equal = same(gold.tree, other.tree, prove)
         return Judgement(equal, name, "one value" if equal else "not one value")
@@ -241,12 +258,20 @@ def _range(answer: str, truth: str, relaxed: bool, prove: Prove) -> Judgement | 
         return None
     have = parse_range(answer) or parse_range(statement_of(answer))
     if have is None:
-        return Judgement(None, "range", "no range in it")
+        one = parse_quantity(answer)
+        beyond = one is not None and one.unit == want[1].unit and _is_beyond(one, want)
+        return Judgement(False if beyond else None, "range", "a value beyond both ends" if beyond else "no range in it")
     return Judgement(
         _all(same_quantities(a, b, prove, relaxed)[0] for a, b in zip(want, have, strict=True)),
         "range",
         "both ends compared",
     )
+
+
+def _is_beyond(one: Quantity, ends: tuple[Quantity, Quantity]) -> bool:
+    """Whether a number lies outside a range."""
+    low, high = (end.number for end in ends)
+    return None not in (one.number, low, high) and not low <= one.number <= high  # type: ignore[operator]
 
 
 def _all(parts: Iterable[bool | None]) -> bool | None:

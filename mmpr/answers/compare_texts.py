@@ -37,6 +37,8 @@ _HAN_SENSES |= dict.fromkeys(("减小", "变小", "减少", "下降", "降低"),
 }
 _HAN_SENSE = re.compile("|".join(_HAN_SENSES))
 """Chinese words that mean the same in answers, which is not enough to be right."""
+_A_THING = re.compile("一[只个隻個条條张張本辆輛位名头匹朵棵支把件座间架][\u4e00-\u9fff]")
+"""What Chinese says with a number: "a dog"."""
 _PHRASE_WORDS = 3  # without articles
 _PHRASE_CHARACTERS = 8  # in Chinese
 _PHRASE_LENGTH = 80
@@ -51,8 +53,35 @@ _QUOTED = re.compile(
     r"\b(?:says?|reads?|written|titled|labell?ed|called|named|shows?|displays?)(?: as)?,? \"([^\"]{1,80})\""
 )
 _PROPER = re.compile(r"(?:[A-Z][\w'.-]*+(?: (?:[a-z]{2,3} )?)?){1,4}")
-_COLOURS = frozenset(("red", "blue", "green", "yellow", "black", "white", "orange", "purple", "pink", "brown", "gray"))
-_DIRECTIONS = frozenset(("left", "right", "top", "bottom", "front", "back", "north", "south", "east", "west"))
+_SORTS = tuple(
+    frozenset(names.split())
+    for names in (
+        "red blue green yellow black white orange purple pink brown gray",
+        "left right top bottom front back north south east west",
+        "spring summer autumn winter",
+        "morning noon afternoon evening night",
+        "sunny cloudy rainy snowy foggy",
+        "circle square triangle rectangle pentagon hexagon octagon trapezoid rhombus parallelogram",
+        "cube sphere cylinder cone pyramid",
+        "solid liquid gas plasma",
+        "mercury venus earth mars jupiter saturn uranus neptune",
+        "africa europe asia australia antarctica",
+        "dog cat horse cow sheep pig goat elephant giraffe zebra bear lion tiger monkey rabbit duck chicken",
+        "tennis baseball basketball soccer hockey golf surfing skiing snowboarding skateboarding",
+        "kitchen bathroom bedroom office garage",
+        "car bus train bicycle motorcycle airplane boat truck",
+        "breakfast lunch dinner",
+    )
+)
+"""Sets of words of which one excludes the others: nothing is both, and none is another name of another."""
+_SQUARES = frozenset(("square", "rectangle", "rhombus", "parallelogram"))
+"""Shapes of which one may be another."""
+_ELEMENTS_TEXT = (
+    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb "
+    "Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Nd W Pt Au Hg Tl Pb Bi Po Rn Ra Th U Pu"
+)
+_ELEMENTS = frozenset(_ELEMENTS_TEXT.split())
+_ELEMENT = re.compile(r"[A-Z][a-z]?")
 
 
 def compare_texts(answer: str, truth: str) -> Judgement:
@@ -88,7 +117,8 @@ def other_words(answer: str, truth: str, phrases: Sequence[str]) -> Judgement:
 
     A sentence may say the same in other words; it is wrong only when it says another name, colour or direction.
     """
-    if is_one_value(answer) or (answer[:1].casefold() in _POLAR_STARTS and polarity(answer) is not None):
+    polar = answer[:1].casefold() in _POLAR_STARTS and polarity(answer) is not None
+    if polar or (is_one_value(answer) and not _A_THING.match(answer)):
         return Judgement(None, "text", "a value, yes or no against a text")
     if contains_words(answer, truth) or contains_words(truth, answer):
         return Judgement(None, "text", "one is in the other")
@@ -132,8 +162,15 @@ def _stands_for(symbol: str, text: str) -> bool:
     """Whether a symbol may stand for a text: a chemical formula or element for plain words, initials for a name."""
     if not _SYMBOL.fullmatch(symbol.replace("_", "")):
         return False
-    initials = "".join(word[0] for word in text.split(" ") if word[:1].isupper())
-    return _PLAIN_WORDS.fullmatch(text) is not None or (len(initials) > 1 and initials == symbol)
+    if symbol in ("".join(word[0] for word in text.split(" ") if word[:1].isupper()), _initials(text)):
+        return True
+    if not _PLAIN_WORDS.fullmatch(text):
+        return False
+    return any(map(str.isdigit, symbol)) or _ELEMENTS.issuperset(_ELEMENT.findall(symbol))
+
+
+def _initials(text: str) -> str:
+    return "".join(word[0] for word in text.split() if word not in ("of", "the", "and", "for")).upper()
 
 
 def _is_phrase(text: str, wanted: int) -> bool:
@@ -149,6 +186,6 @@ def _is_phrase(text: str, wanted: int) -> bool:
 def _of_one_sort(phrase: str, truth: str) -> bool:
     """Whether two texts are both names, or both of the words that name colours or directions."""
     one, two = words(phrase), words(truth)
-    if any(set(one) <= sort and set(two) <= sort for sort in (_COLOURS, _DIRECTIONS)):
-        return True
+    if any(sort.issuperset(one) and sort.issuperset(two) for sort in _SORTS) and not _SQUARES.issuperset((*one, *two)):
+        return bool(one and two)
     return all(_PROPER.fullmatch(text) is not None for text in (phrase, truth))

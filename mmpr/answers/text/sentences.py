@@ -36,7 +36,7 @@ _REFUSAL = re.compile(
     r"|(?:not |in)(?:enough|sufficient|adequate) (?:information|data|info|context)|\b(?:i do(?:n't| not) know"
     r"|unknown|unanswerable|no (?:clear |final )?answer|undetermined|indeterminate"
     r"|not (?:given|provided|specified|mentioned|stated|shown|visible|available|applicable|clear|determined"
-    r"|determinable)|n/?a)\b"
+    r"|determinable)|n/a|(?-i:na|NA))\b"
     r"|无法(?:确定|判断|回答|得知|看出|计算)|不能(?:确定|判断)|不知道|信息不足|条件不足",
     re.IGNORECASE,
 )
@@ -126,6 +126,11 @@ def hedge(text: str, gold: str = "", bounds: bool = True) -> str | None:
         if found and not pattern.search(gold):
             return f"{name} {found.group()!r}"
     return None
+
+
+def is_negated_or_bounded(text: str) -> bool:
+    """Whether a text negates something, or gives a bound or a guess: "not 5", "at least 5", "about 5"."""
+    return _NEGATION.search(text) is not None or _BOUND.search(text) is not None
 
 
 def sentences(text: str) -> list[str]:
