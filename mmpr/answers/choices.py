@@ -76,6 +76,7 @@ _NONE = re.compile(r"\b(?:none|neither|nor|no|not)\b|不|没|无|以上", re.IGN
 _TRUE_LETTER_WITH_TEXT = re.compile(r"(?:\([A-H]\)|[A-H]\s*+[.):])\s++(?![A-Z]\.)\S.*")
 
 
+@lru_cache(maxsize=8192)
 def is_choice(truth: str) -> bool:
     """Whether a truth looks like the letter of an option, several letters, or a letter with its text."""
     return any(
@@ -109,14 +110,18 @@ class _Options:
     def first(self, name: str) -> str:
         """The letter of the first option with the same text: either letter stands for it."""
         text = self.text(name)
-        return _name(next(at for at, other in enumerate(self.texts) if other == text)) if text else name
+        return _name(_places(self.texts)[0][text]) if text else name
 
     def exactly(self, text: str) -> str | None:
         """The letter of the option whose text this is, character by character or in another case."""
-        for folded in (str, str.casefold) if not letter(text) else (str,):
-            for at, other in enumerate(self.texts):
-                if folded(other) == folded(text):
-                    return _name(at)
+        if not self.texts:
+            return None
+        plain, folded = _places(self.texts)
+        at = plain.get(text)
+        if at is None and not letter(text):
+            at = folded.get(text.casefold())
+        if at is not None:
+            return _name(at)
         several = letters(text) if "(" not in text else None
         if several is not None:
             named = [at for at, other in enumerate(self.texts) if letters(other) == several]
@@ -141,6 +146,13 @@ class _Options:
     def named_in(self, text: str) -> frozenset[str]:
         """The letters of the options whose words stand in a text."""
         return frozenset(_name(at) for at, other in enumerate(self.texts) if contains_words(text, other))
+
+
+@lru_cache(maxsize=1024)
+def _places(texts: tuple[str, ...]) -> tuple[dict[str, int], dict[str, int]]:
+    """Where each text of the options stands first, and where it does in any case."""
+    backwards = list(enumerate(texts))[::-1]
+    return {text: at for at, text in backwards}, {text.casefold(): at for at, text in backwards}
 
 
 def _name(at: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from mmpr.answers.algebra.equality import Prove, same
 from mmpr.answers.compare_quantities import rounds, same_quantities
@@ -45,6 +46,8 @@ _AND = re.compile(r"\band\b|\\(?:land|wedge)\b")
 _SPELT = re.compile(r"[^\W\d_]{2}")
 _NUMERIC = re.compile(r"[\d\\=]")
 _NARROW = re.compile(r"(?<=\d) (?=[A-Za-z°%])")
+_PLAIN_NUMBER = re.compile(r"[-+]?\d{1,15}(?:\.\d{1,15})?")
+_IDENTICAL = Judgement(True, "identical", "the same characters")
 _NO_ANSWER = Judgement(False, "refusal", "says that there is no answer")
 _ON = re.compile(r"^(?:on|in) ", re.IGNORECASE)
 _TYPOGRAPHY = re.compile(r"\\(?:left|right|displaystyle|!|,|;|:)|\s|\\ ")
@@ -67,6 +70,8 @@ def compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> J
 
     May raise what ``prove`` raises.
     """
+    if _PLAIN_NUMBER.fullmatch(answer) and _PLAIN_NUMBER.fullmatch(truth):
+        return _plain_numbers(answer, truth, relaxed, prove)
     judgement = _compare(answer, truth, raw, relaxed, prove)
     if judgement.right is not False:
         return judgement
@@ -79,6 +84,19 @@ def compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> J
     return judgement._replace(right=None, reason=doubt) if doubt else judgement
 
 
+def _plain_numbers(answer: str, truth: str, relaxed: bool, prove: Prove) -> Judgement:
+    """The word on two numbers in digits: what ``_compare`` says of these commonest answers, in a tenth of its time."""
+    if answer == truth:
+        return _IDENTICAL
+    gold, other = parse_quantity(truth), parse_quantity(answer)
+    assert gold is not None
+    assert other is not None
+    if gold.year and len(answer) == 4 and answer.isdigit():
+        return Judgement(other.number == gold.number, "number", "years")
+    right, reason = same_quantities(gold, other, prove, relaxed)
+    return Judgement(right, "number", reason)
+
+
 def _doubt(answer: str, truth: str) -> str | None:
     """Why an answer that was not found right need not be wrong; None when it differs from the truth."""
     if _LETTER.fullmatch(answer) and not _LETTER.fullmatch(truth):
@@ -89,8 +107,9 @@ def _doubt(answer: str, truth: str) -> str | None:
     value = parse_quantity(truth)
     if is_one_value(answer):
         return None
-    if value is not None and value.number is not None:
-        if any(parse_number(word) == value.number for word in words(answer)):
+    number = None if value is None else value.number
+    if number is not None:
+        if any(parse_number(word) == number for word in words(answer) if word[-1].isdigit() or word[0].isdigit()):
             return "has the truth in it, among other things"
     elif len(words(truth)) < len(words(answer)) and contains_words(answer, truth):
         return "has the truth in it, among other things"
@@ -98,9 +117,11 @@ def _doubt(answer: str, truth: str) -> str | None:
 
 
 def _compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> Judgement:
-    if answer == truth or _NARROW.sub("", answer) == _NARROW.sub("", truth):
-        return Judgement(True, "identical", "the same characters")
+    if answer == truth or _narrowed(answer) == _narrowed(truth):
+        return _IDENTICAL
     answer, truth = worded_formula(answer), worded_formula(truth)
+    if _is_plain_text(truth):
+        return _NO_ANSWER if is_refusal(answer) else compare_texts(without_reason(answer), truth)
     if answer in RELATIONS and truth in RELATIONS:
         return Judgement(RELATIONS[answer] == RELATIONS[truth], "relation", "two signs")
     if is_refusal(truth):
@@ -127,6 +148,11 @@ def _compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> 
     return _list(answer, truth, relaxed, prove) or compare_texts(answer, truth)
 
 
+def _narrowed(text: str) -> str:
+    """A text without the space between a number and its unit."""
+    return _NARROW.sub("", text) if " " in text else text
+
+
 def _yes_no(answer: str, truth: str) -> Judgement:
     want = truth.casefold() in YES
     have = polarity(answer)
@@ -137,7 +163,48 @@ def _yes_no(answer: str, truth: str) -> Judgement:
     return Judgement(have == want, "yes_no", f"{'yes' if have else 'no'} against {'yes' if want else 'no'}")
 
 
+@lru_cache(maxsize=8192)
+def _is_plain_text(truth: str) -> bool:
+    """Whether a truth is words and nothing else: no refusal, yes or no, date, number, ratio, formula or list."""
+    if len(truth) > 1 and truth.isalpha() and truth.isascii() and "sqrt" not in truth:  # one word
+        return not (
+            is_refusal(truth)
+            or truth.casefold() in YES_NO_GOLD
+            or dates.parse_time(truth)
+            or dates.parse_day(truth) is not None
+            or dates.parse_month(truth)
+            or parse_quantity(truth)
+        )
+    return not (
+        truth in RELATIONS
+        or is_refusal(truth)
+        or truth.casefold() in YES_NO_GOLD
+        or ":" in truth
+        or "比" in truth
+        or _is_calendar(truth)
+        or parse_quantity(truth)
+        or parse_ratio(truth.rpartition("=")[2])
+        or parse_range(truth)
+        or expression_in_signs(truth)
+        or split_list(truth)
+        or split_list(_OR.sub(", ", truth))
+    )
+
+
+@lru_cache(maxsize=8192)
+def _is_calendar(truth: str) -> bool:
+    """Whether a truth is a date, a time, a day or a month."""
+    return not (
+        dates.parse_date(truth) is None
+        and dates.parse_time(truth) is None
+        and dates.parse_day(truth) is None
+        and dates.parse_month(truth) is None
+    )
+
+
 def _calendar(answer: str, truth: str) -> Judgement | None:
+    if not _is_calendar(truth):
+        return None
     date = dates.parse_date(truth)
     if date is not None:
         said = statement_of(answer)
@@ -349,7 +416,7 @@ def _list(answer: str, truth: str, relaxed: bool, prove: Prove) -> Judgement | N
     have = split_list(answer) or split_list(statement_of(answer)) or split_list(peel(without_scene(answer)))
     if have is None:
         same_kind = all(map(parse_quantity, want)) and parse_quantity(answer) is not None
-        return Judgement(False, "list", "one of several values") if same_kind else other_words(answer, truth, ())
+        return Judgement(False, "list", "one of several values") if same_kind else other_words(answer, truth)
     if len(have) != len(want):
         return Judgement(False, "list", f"{len(have)} items against {len(want)}")
     ordered = truth.startswith("[") and answer.startswith("[")

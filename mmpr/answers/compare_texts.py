@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from rapidfuzz.distance import Levenshtein
 
@@ -22,6 +23,7 @@ from mmpr.answers.text.wrapping import peel
 from mmpr.answers.text.yes_no import YES_NO_GOLD, polarity
 from mmpr.answers.values.expressions import is_one_value
 
+_DIGITS = re.compile(r"\d+")
 _NEARLY = 0.9  # of the letters: a slip of the pen or of the reader
 _STEM = 5  # letters that two forms of a word share, at least
 _STEM_SHARE = 0.6
@@ -37,6 +39,11 @@ _HAN_SENSES |= dict.fromkeys(("减小", "变小", "减少", "下降", "降低"),
 }
 _HAN_SENSE = re.compile("|".join(_HAN_SENSES))
 """Chinese words that mean the same in answers, which is not enough to be right."""
+_NO_PLAIN_WORDS = re.compile(r"[^A-Za-z ,.'-]")
+_FORMULA_SIGN = re.compile(r"[\\^{}|]")
+_SPELT_IN_MANY_WAYS = frozenset(
+    ("usa", "america", "uk", "great", "uae", "nyc", "none", "of", "above", "street", "saint", "and")
+)
 _A_THING = re.compile("一[只个隻個条條张張本辆輛位名头匹朵棵支把件座间架][\u4e00-\u9fff]")
 """What Chinese says with a number: "a dog"."""
 _PHRASE_WORDS = 3  # without articles
@@ -86,13 +93,11 @@ _ELEMENT = re.compile(r"[A-Z][a-z]?")
 
 def compare_texts(answer: str, truth: str) -> Judgement:
     """Judge an answer to a truth that is plain words."""
+    if _shares_nothing(answer, truth):
+        return other_words(answer, truth)
     if same_text(truth, answer):
         return Judgement(True, "text", "the same words")
-    said = predicate(answer)
-    of_said = (said, peel(said), without_place(said)) if said else ()
-    phrases = [
-        phrase for phrase in (*of_said, peel(without_scene(answer)), superlative(answer), _called(answer)) if phrase
-    ]
+    phrases = _phrases(answer)
     if any(same_text(truth, phrase) for phrase in phrases):
         return Judgement(True, "text", "the same words in a sentence")
     if any(same_phrase(truth, phrase) for phrase in (answer, *phrases)):
@@ -100,7 +105,30 @@ def compare_texts(answer: str, truth: str) -> Judgement:
     first, *more = sentences(answer) or [""]
     if more and hedge(answer, truth) is None and len(words(first)) <= 6 and same_text(truth, peel(first)):
         return Judgement(True, "text", "the same words, then more")
-    return other_words(answer, truth, phrases)
+    return other_words(answer, truth)
+
+
+@lru_cache(maxsize=8192)
+def _phrases(answer: str) -> tuple[str, ...]:
+    """What a sentence says as an answer, in the ways in which it may be read; shorter first readings first."""
+    said = predicate(answer)
+    of_said = (said, peel(said), without_place(said)) if said else ()
+    found = (*of_said, peel(without_scene(answer)), superlative(answer), _called(answer))
+    return tuple(dict.fromkeys(phrase for phrase in found if phrase))
+
+
+def _shares_nothing(answer: str, truth: str) -> bool:
+    """Whether an answer has no word of the truth in any spelling, so that no phrase of it can be the truth.
+
+    Only plain words of English are told so soon: numbers and names are spelt in more ways.
+    """
+    if not (truth.isascii() and answer.isascii()) or _NO_PLAIN_WORDS.search(truth) or _FORMULA_SIGN.search(answer):
+        return False
+    one, two = words(answer), words(truth)
+    if not one or not two or not _SPELT_IN_MANY_WAYS.isdisjoint(two) or not set(one).isdisjoint(two):
+        return False
+    left, right = "".join(one), "".join(two)
+    return left not in right and right not in left
 
 
 def _called(answer: str) -> str | None:
@@ -112,7 +140,7 @@ def _called(answer: str) -> str | None:
     return (peel(said[0]) or None) if said else None
 
 
-def other_words(answer: str, truth: str, phrases: Sequence[str]) -> Judgement:
+def other_words(answer: str, truth: str) -> Judgement:
     """The word on a text that is not the truth: wrong when it is a few words, none of them the truth's.
 
     A sentence may say the same in other words; it is wrong only when it says another name, colour or direction.
@@ -129,19 +157,21 @@ def other_words(answer: str, truth: str, phrases: Sequence[str]) -> Judgement:
     if hedge(answer, truth, bounds=False) is None:
         if _is_phrase(answer, len(words(truth))) or _of_one_sort(answer, truth):
             return Judgement(False, "text", "other words")
-        if any(_of_one_sort(phrase, truth) for phrase in phrases):
+        if any(_of_one_sort(phrase, truth) for phrase in _phrases(answer)):
             return Judgement(False, "text", "other words in a sentence")
     return Judgement(None, "text", "a sentence from which no short answer can be read")
 
 
 def _akin(one: Sequence[str], two: Sequence[str]) -> bool:
     """Whether two texts have the same words in another order, a slip of the pen, or other endings of a word."""
-    if sorted(one) == sorted(two) or _senses(one) == _senses(two):
+    if sorted(one) == sorted(two):
         return True
     left, right = " ".join(one), " ".join(two)
-    if re.findall(r"\d+", left) != re.findall(r"\d+", right):
+    if not (left.isascii() and right.isascii()) and _senses(left) == _senses(right):
+        return True
+    if _DIGITS.findall(left) != _DIGITS.findall(right):
         return False
-    if Levenshtein.normalized_similarity(left, right) >= _NEARLY:
+    if Levenshtein.normalized_similarity(left, right, score_cutoff=_NEARLY) >= _NEARLY:
         return True
     few, many = (one, two) if len(one) < len(two) else (two, one)
     return len(few) == 1 and any(
@@ -149,8 +179,8 @@ def _akin(one: Sequence[str], two: Sequence[str]) -> bool:
     )
 
 
-def _senses(found: Sequence[str]) -> str:
-    return _HAN_SENSE.sub(lambda word: _HAN_SENSES[word.group()], " ".join(found))
+def _senses(text: str) -> str:
+    return _HAN_SENSE.sub(lambda word: _HAN_SENSES[word.group()], text)
 
 
 def _common_letters(one: str, two: str) -> int:

@@ -60,6 +60,8 @@ def match(
     ``point_in_box``, ``count`` and ``json`` (the same fields).
     Never raises: what cannot be judged is ``timeout`` or ``error``, and so is an unknown rule.
     """
+    if not choices and rule != "vqa" and isinstance(prediction, str) and isinstance(gold, str):
+        return _match_one(prediction, gold, (), rule)
     options = tuple(choices) if choices is not None and not isinstance(choices, str) else ()
     truths = tuple(gold) if isinstance(gold, (list, tuple)) else (gold,)
     try:
@@ -192,7 +194,7 @@ def _match(prediction: str, gold: str, choices: tuple[str, ...], rule: str) -> V
     truth = clean(gold)
     if not truth:
         return Verdict("error", readable, "none", "the truth is empty or has control characters")
-    if _PROVABLE.search(readable) or _PROVABLE.search(truth):
+    if (len(readable) > 1 and _PROVABLE.search(readable)) or (len(truth) > 1 and _PROVABLE.search(truth)):
         pool.processes.warm()
     options = [clean(str(option)[:MAX_ANSWER]) or "" for option in choices]
     judgement = judge(readable, truth, options, rule, _prover())
