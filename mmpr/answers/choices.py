@@ -36,6 +36,8 @@ from mmpr.answers.text.sentences import (
 )
 from mmpr.answers.text.words import contains_words
 from mmpr.answers.text.wrapping import peel
+from mmpr.answers.values.expressions import is_one_value
+from mmpr.answers.values.ratios import parse_ratio
 
 SameOption = Callable[[str, str], bool | None]
 """Called as (option, text): whether the text is the same answer as the option; None where that is in doubt."""
@@ -65,9 +67,16 @@ _DIGIT = re.compile(r"\d")
 _SHORT = 12  # characters behind a letter that may be more letters
 _MINUS = re.compile(r"-(?![\s-])(?![A-Za-z]{2})")
 _CANDIDATES = re.compile(r"(?<!\s)\s*+(?:,|;|/|、|\bor\b|\band\b|或者?|和)\s*+")
+_NONE_OF_THEM = re.compile(
+    r"(?:it is |it's )?(?:none|neither|not any)(?: of (?:the )?(?:above|these|them|options|choices|given options))?"
+    r"(?: is (?:correct|right))?|(?:以上)?(?:都不是|均不是|都不对|没有正确(?:答案|选项))",
+    re.IGNORECASE,
+)
+_NONE = re.compile(r"\b(?:none|neither|nor|no|not)\b|不|没|无|以上", re.IGNORECASE)
 _TRUE_LETTER_WITH_TEXT = re.compile(r"(?:\([A-H]\)|[A-H]\s*+[.):])\s++(?![A-Z]\.)\S.*")
 
 
+@lru_cache(maxsize=8192)
 def is_choice(truth: str) -> bool:
     """Whether a truth looks like the letter of an option, several letters, or a letter with its text."""
     return any(
@@ -101,14 +110,18 @@ class _Options:
     def first(self, name: str) -> str:
         """The letter of the first option with the same text: either letter stands for it."""
         text = self.text(name)
-        return _name(next(at for at, other in enumerate(self.texts) if other == text)) if text else name
+        return _name(_places(self.texts)[0][text]) if text else name
 
     def exactly(self, text: str) -> str | None:
         """The letter of the option whose text this is, character by character or in another case."""
-        for folded in (str, str.casefold) if not letter(text) else (str,):
-            for at, other in enumerate(self.texts):
-                if folded(other) == folded(text):
-                    return _name(at)
+        if not self.texts:
+            return None
+        plain, folded = _places(self.texts)
+        at = plain.get(text)
+        if at is None and not letter(text):
+            at = folded.get(text.casefold())
+        if at is not None:
+            return _name(at)
         several = letters(text) if "(" not in text else None
         if several is not None:
             named = [at for at, other in enumerate(self.texts) if letters(other) == several]
@@ -124,9 +137,8 @@ class _Options:
             return name
         distinct = tuple(dict.fromkeys(self.texts))
         at = index_of(text, distinct, self.same)
-        if (
-            at is None and _DIGIT.search(text) and hedge(text) is None
-        ):  # a value that differs from all options but one is that one
+        if at is None and _DIGIT.search(text) and (is_one_value(text) or parse_ratio(text)) and hedge(text) is None:
+            # a value that differs from all options but one is that one
             found = [self.same(option, text) for option in distinct]
             at = found.index(None) if found.count(None) == 1 and found.count(False) == len(found) - 1 else None
         return None if at is None else _name(self.texts.index(distinct[at]))
@@ -134,6 +146,13 @@ class _Options:
     def named_in(self, text: str) -> frozenset[str]:
         """The letters of the options whose words stand in a text."""
         return frozenset(_name(at) for at, other in enumerate(self.texts) if contains_words(text, other))
+
+
+@lru_cache(maxsize=1024)
+def _places(texts: tuple[str, ...]) -> tuple[dict[str, int], dict[str, int]]:
+    """Where each text of the options stands first, and where it does in any case."""
+    backwards = list(enumerate(texts))[::-1]
+    return {text: at for at, text in backwards}, {text.casefold(): at for at, text in backwards}
 
 
 def _name(at: int) -> str:
@@ -170,10 +189,16 @@ def choose(answer: str, truth: str, options: Sequence[str], rule: str, same_opti
         return Judgement(right, "multiple_choice", f"{choice.doubt or listed} against {want}")
     if is_refusal(answer):
         return Judgement(False, "refusal", "says that there is no answer")
+    if options and _NONE_OF_THEM.fullmatch(answer) and not any(map(_NONE.search, options)):
+        return Judgement(False, "multiple_choice", "none of the options, which are known")
     if choice.doubt or not want_text:
         return Judgement(None, "multiple_choice", choice.doubt or "no option")
-    differs = same_option(want_text, answer) is False
-    return Judgement(False if differs else None, "multiple_choice", "no option" if differs else "perhaps an option")
+    if same_option(want_text, answer) is False:
+        return Judgement(False, "multiple_choice", "no option")
+    named = known.named_in(answer)
+    if named and known.first(want) not in map(known.first, named) and want not in mentions(answer):
+        return Judgement(False, "multiple_choice", f"a sentence with {' and '.join(sorted(named))} against {want}")
+    return Judgement(None, "multiple_choice", "perhaps an option")
 
 
 def _choose_several(answer: str, several: frozenset[str], options: _Options) -> Judgement:
@@ -232,6 +257,9 @@ def _choice(answer: str, options: _Options, want: str, want_text: str) -> _Choic
     both = letter_and_text(answer)
     if both is not None and options.has(both[0]):
         return _letter_with_text(*both, options, want_text)
+    several = letters(answer) or frozenset()
+    if len(several) > 1 and max(several) <= "H" and all(map(options.has, several)):
+        return _Choice(several, "several letters")
     if options.texts:
         name = named_with_letter(answer, options.texts, options.same) or _said(answer, options)
         if name is not None:

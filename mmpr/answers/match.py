@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from mmpr.answers.algebra.equality import Prove
 from mmpr.answers.extract import extract
+from mmpr.answers.final_answers.found import LAST_SENTENCE, Found
+from mmpr.answers.final_answers.languages import words as words_of
 from mmpr.answers.formula.tree import Tree
 from mmpr.answers.judge import judge
 from mmpr.answers.prover import pool
 from mmpr.answers.structured import STRUCTURED
-from mmpr.answers.text.characters import clean
+from mmpr.answers.text.characters import clean, lower
 from mmpr.answers.text.lists import split_list
 from mmpr.answers.text.numerals import parse_number
 from mmpr.answers.text.sentences import is_refusal
@@ -33,6 +36,12 @@ _CACHE_SIZE = 16_384
 _PROVABLE = re.compile(r"[\\√]|\b(?:sqrt|sin|cos|tan|log|ln)(?![a-z])")
 """What only formulas have that the prover may be asked about; the first of them starts a worker."""
 _PART = re.compile(r"(?:(?<!\s)\s++)?(?:,(?!\d)|;|\bor\b|\band\b|/|或|、)\s*+")
+_CONCLUSION = re.compile(
+    rf"(?:and |y |et |und |e )?(?:(?:{words_of('so', True)})(?![^\W\d_])|(?:{words_of('so', False)})"
+    r"|(?:in total|altogether|in all|overall)\b)"
+)
+"""How a sentence begins that says what follows from all before it."""
+NO_ANSWER = Verdict("unparseable", None, "extract", "no clear final answer")
 _PROOF_BUDGET_S = pool.LIMIT_S
 
 
@@ -51,6 +60,8 @@ def match(
     ``point_in_box``, ``count`` and ``json`` (the same fields).
     Never raises: what cannot be judged is ``timeout`` or ``error``, and so is an unknown rule.
     """
+    if not choices and rule != "vqa" and isinstance(prediction, str) and isinstance(gold, str):
+        return _match_one(prediction, gold, (), rule)
     options = tuple(choices) if choices is not None and not isinstance(choices, str) else ()
     truths = tuple(gold) if isinstance(gold, (list, tuple)) else (gold,)
     try:
@@ -67,6 +78,34 @@ def match(
         if verdicts[-1].status == "correct":
             break
     return min(verdicts, key=lambda verdict: _OF_SEVERAL.index(verdict.status))
+
+
+def match_found(
+    found: Found, gold: str | Sequence[str], *, choices: Sequence[str] | None = None, rule: str = "default"
+) -> Verdict:
+    """Judge what ``find_answer`` found in a response.
+
+    Where only the last sentence may be the answer, the response is ``correct`` when that sentence concludes ("So 5
+    are left.") and says the truth, and ``unparseable`` when it says something else of the truth's kind: then there is
+    no answer, or a wrong one. Anything else that is not sure is ``unsure``.
+    """
+    if found.answer is None:
+        return NO_ANSWER if found.sure else Verdict("unsure", None, "extract", found.why)
+    if found.sure:
+        return match(found.answer, gold, choices=choices, rule=rule)
+    unsure = Verdict("unsure", found.answer, "extract", found.why)
+    if isinstance(gold, str) and parse_number(gold.strip()) is not None and not entails(found.answer, gold):
+        return NO_ANSWER
+    if found.why != LAST_SENTENCE or rule in STRUCTURED:
+        return unsure
+    verdict = match(found.answer, gold, choices=choices, rule=rule)
+    if verdict.status == "correct" and _concludes(found):
+        return replace(verdict, reason=f"{verdict.reason}; the last sentence concludes")
+    return NO_ANSWER if verdict.status == "incorrect" else unsure
+
+
+def _concludes(found: Found) -> bool:
+    return _CONCLUSION.match(lower(found.answer or "")) is not None
 
 
 def _vqa(prediction: str, truths: tuple[str, ...], options: tuple[str, ...]) -> Verdict:
@@ -155,7 +194,7 @@ def _match(prediction: str, gold: str, choices: tuple[str, ...], rule: str) -> V
     truth = clean(gold)
     if not truth:
         return Verdict("error", readable, "none", "the truth is empty or has control characters")
-    if _PROVABLE.search(readable) or _PROVABLE.search(truth):
+    if (len(readable) > 1 and _PROVABLE.search(readable)) or (len(truth) > 1 and _PROVABLE.search(truth)):
         pool.processes.warm()
     options = [clean(str(option)[:MAX_ANSWER]) or "" for option in choices]
     judgement = judge(readable, truth, options, rule, _prover())

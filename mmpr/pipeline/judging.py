@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from mmpr.answers.extract import TEMPLATES
-from mmpr.answers.killable import NO_ANSWER, extract_answers, judge_responses
+from mmpr.answers.killable import extract_answers, judge_responses
+from mmpr.answers.match import NO_ANSWER
 from mmpr.extension import RuleFunction, judge_by
 from mmpr.schema import Verdict
 

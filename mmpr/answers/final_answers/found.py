@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LAST_SENTENCE = "a last sentence that may be the answer"
+"""Why an answer is not sure where only the last sentence can be it."""
+
 
 @dataclass(frozen=True)
 class Found:

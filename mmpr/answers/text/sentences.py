@@ -30,16 +30,18 @@ _BOUND = re.compile(
     r"|至少|至多|最多|最少|超过|不到|少于|多于|大于|小于|以上|以下|以内|左右|接近|将近|多个|几|[近逾超](?=[\d一二三四五六七八九十百])|不足",
     re.IGNORECASE,
 )
+_HEDGES = {"hedge": _ALTERNATIVE, "negation": _NEGATION, "bound": _BOUND}
 _REFUSAL = re.compile(
     r"(?:can(?:not|'t| not)|could ?n[o']t|unable to|impossible to|not possible to) (?:be )?(?:determined?"
     r"|answer(?:ed)?|see|tell|know|say|identif(?:y|ied)|find|found|read|solved?|calculated?|computed?)"
     r"|(?:not |in)(?:enough|sufficient|adequate) (?:information|data|info|context)|\b(?:i do(?:n't| not) know"
     r"|unknown|unanswerable|no (?:clear |final )?answer|undetermined|indeterminate"
     r"|not (?:given|provided|specified|mentioned|stated|shown|visible|available|applicable|clear|determined"
-    r"|determinable)|n/?a)\b"
+    r"|determinable)|n/a|(?-i:na|NA))\b"
     r"|无法(?:确定|判断|回答|得知|看出|计算)|不能(?:确定|判断)|不知道|信息不足|条件不足",
     re.IGNORECASE,
 )
+_SHORTEST_REFUSAL = 7  # characters: "unknown"; only "n/a" and its like are shorter
 _COPULA = re.compile(
     r"\b(?:is|are|was|were|equals?|says?|reads?|shows?|states?|displays?|depicts?|totals?|becomes?|gives?"
     r"|yields?|makes|results in|has|have|contains?|(?:will|would)(?: be)?"
@@ -59,6 +61,8 @@ _REASON = re.compile(
     r"|,\s++(?:and )?not (?:an? |the |option )?\(?[A-Za-z0-9.]+\)?(?: [A-Za-z]+)?$",
     re.IGNORECASE,
 )
+_REASON_WORD = re.compile("because|since|as we|not|因为", re.IGNORECASE)
+"""One of them stands in every reason."""
 _SCENE = re.compile(
     r"(?:(?<!\s)\s++(?:,\s++)?|,\s++)(?:shown |seen |visible |depicted |displayed |pictured )?"
     r"(?:in|on|of|from) (?:the|this|that) "
@@ -109,8 +113,11 @@ _SEEN = re.compile(
 )
 
 
+@lru_cache(maxsize=16384)
 def is_refusal(text: str) -> bool:
     """Whether a text says that there is no answer."""
+    if len(text) < _SHORTEST_REFUSAL and text.isascii() and not ("n" in text and "a" in text) and "N" not in text:
+        return False
     return _REFUSAL.search(text) is not None
 
 
@@ -119,13 +126,23 @@ def hedge(text: str, gold: str = "", bounds: bool = True) -> str | None:
 
     A kind of word that the truth has, too, is passed over.
     """
-    for name, pattern in (("hedge", _ALTERNATIVE), ("negation", _NEGATION), ("bound", _BOUND)):
-        if name == "bound" and not bounds:
-            continue
-        found = pattern.search(text)
-        if found and not pattern.search(gold):
-            return f"{name} {found.group()!r}"
+    for name in ("hedge", "negation", "bound") if bounds else ("hedge", "negation"):
+        word = _hedging(name, text)
+        if word is not None and _hedging(name, gold) is None:
+            return f"{name} {word!r}"
     return None
+
+
+@lru_cache(maxsize=32768)
+def _hedging(name: str, text: str) -> str | None:
+    """The first word of a kind of hedge in a text."""
+    found = _HEDGES[name].search(text)
+    return found.group() if found else None
+
+
+def is_negated_or_bounded(text: str) -> bool:
+    """Whether a text negates something, or gives a bound or a guess: "not 5", "at least 5", "about 5"."""
+    return _hedging("negation", text) is not None or _hedging("bound", text) is not None
 
 
 def sentences(text: str) -> list[str]:
@@ -144,7 +161,7 @@ def predicate(text: str) -> str | None:
     seen = _SEEN.fullmatch(text)
     if seen and hedge(text) is None:
         return _SCENE.sub("", next(filter(None, seen.groups())))
-    if _ALTERNATIVE.search(text) or _NEGATION.search(text):
+    if hedge(text, bounds=False) is not None:
         return None
     if labelled and not _CLAUSE.search(labelled[1]):
         return labelled[2]
@@ -194,6 +211,7 @@ def _lowered(found: re.Match[str]) -> str:
     return str(next(filter(None, found.groups()))).lower()
 
 
+@lru_cache(maxsize=8192)
 def _bare_phrases(text: str) -> tuple[str, str]:
     """A phrase without its action, the word "color" and its preposition; and that preposition."""
     action = _ACTION.match(text)
@@ -206,7 +224,7 @@ def _bare_phrases(text: str) -> tuple[str, str]:
 
 def without_reason(text: str) -> str:
     """A text without the "because …" or ", not B" that follows its answer."""
-    return _REASON.sub("", text) or text
+    return (_REASON.sub("", text) or text) if _REASON_WORD.search(text) else text
 
 
 def without_scene(text: str) -> str:

@@ -142,12 +142,12 @@ def parse_quantity(text: str) -> Quantity | None:
         quantity = _from_words(text) if text[0].isalpha() and text[0].isascii() else None
     if quantity is not None:
         return quantity
-    twice = _TWICE.fullmatch(text)
+    twice = _TWICE.fullmatch(text) if text[-1] == ")" else None
     if twice:
         one, two = parse_quantity(twice[1]), parse_quantity(twice[2])
         if one and two and one.number is not None and one.number == two.number:
             return one
-    behind = _UNIT_IN_BRACKETS.fullmatch(text)
+    behind = _UNIT_IN_BRACKETS.fullmatch(text) if text[-1] == ")" else None
     if behind:
         return parse_quantity(f"{behind[1].strip()} {behind[2]}")
     if not text.isascii():
