@@ -33,7 +33,7 @@ _processes = processes.Processes(__name__, MAX_PROCESSES)
 
 
 def judge_responses(
-    responses: Sequence[str], form: str | None, truth: str, choices: Sequence[str], rule: str
+    responses: Sequence[str], form: str | None, truth: str | Sequence[str], choices: Sequence[str], rule: str
 ) -> list[Verdict]:
     """The verdict on each response to one question.
 
@@ -114,9 +114,11 @@ def _one(asked: dict[str, Any], item: Any) -> Any:
 
 
 def _misses(maybe: str | None, truth: Any) -> bool:
-    """Whether what may be an answer is not the truth in any reading: the truth is a number, and is not in it."""
-    number = isinstance(truth, str) and parse_number(truth.strip()) is not None
-    return number and maybe is not None and not entails(maybe, truth)
+    """Whether what may be an answer is no truth in any reading: every truth is a number, and none is in it."""
+    truths = [truth] if isinstance(truth, str) else truth if isinstance(truth, list) else []
+    numbers = [one for one in truths if isinstance(one, str) and parse_number(one.strip()) is not None]
+    sure = bool(numbers) and len(numbers) == len(truths)
+    return sure and maybe is not None and not any(entails(maybe, one) for one in numbers)
 
 
 def serve() -> None:

@@ -9,6 +9,8 @@ from functools import lru_cache
 from typing import Any
 
 from mmpr.answers.algebra.equality import Prove
+from mmpr.answers.choices import names_option
+from mmpr.answers.compare import compare
 from mmpr.answers.extract import extract
 from mmpr.answers.formula.tree import Tree
 from mmpr.answers.judge import judge
@@ -66,14 +68,35 @@ def match(
         verdicts.append(_match_one(prediction, truth, options, rule))
         if verdicts[-1].status == "correct":
             break
+    return best_of(verdicts)
+
+
+def best_of(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict on an answer beside several truths, given that beside each: correct when it is so beside any."""
     return min(verdicts, key=lambda verdict: _OF_SEVERAL.index(verdict.status))
+
+
+def is_option(truth: str, choices: Sequence[str]) -> bool:
+    """Whether a truth is a letter of these options (of any, when there are none), or the text of one of them.
+
+    A truth that is neither, such as an option's number, would make every answer wrong. No proof is tried.
+    """
+    readable = clean(truth[:MAX_ANSWER])
+    if not readable:
+        return False
+    options = [peel(clean(option[:MAX_ANSWER]) or "") for option in choices]
+
+    def same_option(option: str, text: str) -> bool | None:
+        return compare(text, option, text, False, lambda left, right: False).right
+
+    return names_option(peel(readable), options, same_option)
 
 
 def _vqa(prediction: str, truths: tuple[str, ...], options: tuple[str, ...]) -> Verdict:
     """The soft score of VQA, a third for each annotator who agrees: 1 is correct, less than that is unsure."""
     verdicts = {truth: _match_one(prediction, truth, options, "default") for truth in dict.fromkeys(truths)}
     agree = sum(verdicts[truth].status == "correct" for truth in truths)
-    best = min(verdicts.values(), key=lambda verdict: _OF_SEVERAL.index(verdict.status))
+    best = best_of(list(verdicts.values()))
     reason = f"score {min(agree / VQA_ANNOTATORS, 1):.2f}: {agree} of {len(truths)} agree"
     status: Status = "unsure" if 0 < agree < VQA_ANNOTATORS else best.status
     return Verdict(status, best.answer, "vqa", reason if agree or status == "incorrect" else f"{reason}; {best.reason}")

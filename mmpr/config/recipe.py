@@ -71,23 +71,46 @@ class PairingSpec(Part):
     format_pairs: bool = Field(True, description="pair right answers with responses that name no answer")
 
 
+class RemoteSpec(Part):
+    """Pictures that are fetched from the web: from these hosts, and never from a private address.
+
+    ``*.example.org`` stands for every host below ``example.org``, ``*`` for every host.
+    """
+
+    hosts: tuple[
+        Annotated[str, Field(pattern=r"^(?:\*|(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)$")], ...
+    ]
+    timeout_s: float = Field(30.0, gt=0, le=600, description="for one picture, from the first word to the last byte")
+
+
 class ImagesSpec(Part):
-    """Limits on what a source may hand in."""
+    """Limits on what a source may hand in. Without ``remote`` no picture is fetched from the web."""
+
+    LATER = frozenset({"remote"})
 
     max_megapixels: float = Field(50.0, gt=0)
     max_bytes: int = Field(64 << 20, gt=0)
     max_per_question: int = Field(16, ge=1)
+    remote: RemoteSpec | None = None
 
 
 class Columns(Part):
-    """Which column holds what; a dotted name reaches into nested fields (``extra_info.question``)."""
+    """Which column holds what; a dotted name reaches into nested fields (``extra_info.question``).
+
+    Pictures and options may stand in a column each (``[image_1, image_2]``, ``[A, B, C, D]``).
+    """
 
     question: str | None = "question"
     answer: str | None = "answer"
-    images: str | None = "image"
-    choices: str | None = None
+    images: str | tuple[str, ...] | None = "image"
+    choices: str | tuple[str, ...] | None = None
     id: str | None = None
     kind: str | None = None
+
+    def names(self, *fields: str) -> tuple[str, ...]:
+        """The columns that these fields, or all, are read from."""
+        values = [getattr(self, field) for field in fields or type(self).model_fields]
+        return tuple(name for value in values for name in ((value,) if isinstance(value, str) else value or ()))
 
 
 def _known_rule(name: str, info: ValidationInfo) -> str:
@@ -140,17 +163,27 @@ class MmprSource(_Source):
 
 
 class TableSource(_Source):
-    """JSONL, Parquet, a ``datasets`` folder or a folder of images with ``metadata.jsonl``, with a column map.
+    """Rows in files with a column map (``mmpr.sources.open_source`` says which type is read by what).
 
     ``path`` is a file, a folder or a glob. Image paths in rows start at ``images_root`` (default: the file's folder).
-    ``question`` is asked of every row that has no question of its own.
+    ``question`` is asked of every row that has no question of its own. ``answer_index`` says that answers are numbers
+    of options, and which number the first one has.
     """
+
+    LATER = frozenset({"answer_index"})
 
     type: Literal["jsonl", "parquet", "datasets", "imagefolder"]
     path: str
     images_root: str | None = None
     columns: Columns = Columns()
     question: str | None = None
+    answer_index: Literal[0, 1] | None = None
+
+    @model_validator(mode="after")
+    def _has_options_to_number(self) -> TableSource:
+        if self.answer_index is not None and self.columns.choices is None:
+            raise ValueError("answer_index needs the options that it numbers: name their column, columns.choices")
+        return self
 
 
 class PythonSource(_Source):

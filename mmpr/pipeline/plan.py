@@ -245,7 +245,8 @@ def estimate(plan: Plan) -> list[Expected]:
             questions = rejected = texts = marked = 0
             looked_at: list[tuple[str, ...]] = []
             reasons: dict[str, tuple[int, Reject]] = {}
-            for item in _checked(select_rows(source, spec, recipe.seed), spec.name):
+            selection = select_rows(source, spec, recipe.seed)
+            for item in _checked(selection, spec.name):
                 if isinstance(item, Reject):
                     rejected += 1
                     many, first = reasons.get(item.reason, (0, item))
@@ -256,6 +257,7 @@ def estimate(plan: Plan) -> list[Expected]:
                 if len(looked_at) < _PICTURES_LOOKED_AT:
                     looked_at.append(item.images)
                 marked += split == "train" and not is_plain(item.question, control)
+            selection.tell()
             pictures = sum(_picture_bytes(source, ref) for refs in looked_at for ref in refs)
             responses = questions * recipe.samples(spec.name) if split == "train" else 0
             copies = 2 if split == "train" else 1  # questions/ and pairs/
@@ -306,6 +308,7 @@ def _rows(spec: SourceSpec, recipe: Recipe, rejects: _RejectFiles, counts: dict[
         else:
             add_counts(counts, {f"{spec.name}/selected": 1})
             yield IndexedRow(question_id(spec.name, item), spec.name, item)
+    selection.tell()
     if selection.not_selected:
         counts[f"{spec.name}/not_selected"] = selection.not_selected
 

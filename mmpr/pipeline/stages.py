@@ -255,6 +255,7 @@ def pair_unit(job: Job, unit: Unit) -> Counts:
                     pass_rate=rate,
                     responses=pairing.responses,
                     pairs=pairing.pairs,
+                    answers=question.answers,
                 )
             )
     return _finish(job, unit, tally, PreferenceRow, rows)
@@ -277,9 +278,9 @@ def judge_rollout(
     question: Question, rollout: Rollout, rule: str, rules: Mapping[str, RuleFunction]
 ) -> tuple[Verdict, ...]:
     """A verdict on each response to a question with an answer (``mmpr.pipeline.judging.judge``)."""
-    assert question.answer is not None
+    truths = question.truths[0] if len(question.truths) == 1 else question.truths
     texts = [response.text for response in rollout.responses]
-    return judge(texts, question.answer, choices=question.choices, rule=rule, template=rollout.template, rules=rules)
+    return judge(texts, truths, choices=question.choices, rule=rule, template=rollout.template, rules=rules)
 
 
 def _to_continue(rollout: Rollout, dropout: DropoutSpec, max_pairs: int) -> list[tuple[int, DropoutVariant]]:

@@ -33,7 +33,7 @@ def open_imagefolder(spec: TableSource, recipe: Recipe) -> Jsonl | ImageFolder:
         return ImageFolder(spec, recipe)
     if spec.columns.images == Columns().images:
         spec = spec.model_copy(update={"columns": spec.columns.model_copy(update={"images": "file_name"})})
-    return Jsonl(spec, recipe, suffix=METADATA)
+    return Jsonl(spec, recipe, suffixes=(METADATA,))
 
 
 class ImageFolder:

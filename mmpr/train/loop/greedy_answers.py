@@ -33,6 +33,7 @@ class WatchedQuestion:
         choices: the options of a multiple-choice question.
         template: of the prompt; says where a response has its final answer.
         processor: arguments of the model's processor.
+        answers: where several are acceptable, all of them.
     """
 
     text: str
@@ -42,6 +43,7 @@ class WatchedQuestion:
     choices: tuple[str, ...] = ()
     template: str = "plain"
     processor: Mapping[str, Any] = field(default_factory=dict)
+    answers: tuple[str, ...] = ()
 
 
 Arguments = Mapping[str, Mapping[str, Any]]
@@ -94,7 +96,14 @@ def _question(question: Question, templates: tuple[str, str], processor: Mapping
     prompt = load_template(name).render(question.question)
     messages = tuple(to_messages(prompt))
     return WatchedQuestion(
-        question.question, messages, question.images, question.answer, question.choices, name, processor
+        question.question,
+        messages,
+        question.images,
+        question.answer,
+        question.choices,
+        name,
+        processor,
+        question.answers,
     )
 
 
@@ -120,7 +129,8 @@ def _generate(model: Any, processor: Any, question: WatchedQuestion, max_new_tok
 def _is_right(text: str, question: WatchedQuestion) -> bool | None:
     if question.truth is None:
         return None
-    verdict = match(extract(text, question.template) or "", question.truth, choices=question.choices or None)
+    truths = question.answers or question.truth
+    verdict = match(extract(text, question.template) or "", truths, choices=question.choices or None)
     return verdict.status == "correct"
 
 
