@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
 
@@ -162,28 +162,48 @@ class MmprSource(_Source):
     entries: tuple[str, ...] = Field((), description="names in meta.json; empty: all")
 
 
-class TableSource(_Source):
-    """Rows in files with a column map (``mmpr.sources.open_source`` says which type is read by what).
+class _Table(_Source):
+    """Rows with a column map. ``question`` is asked of every row that has no question of its own.
 
-    ``path`` is a file, a folder or a glob. Image paths in rows start at ``images_root`` (default: the file's folder).
-    ``question`` is asked of every row that has no question of its own. ``answer_index`` says that answers are numbers
-    of options, and which number the first one has.
+    ``answer_index`` says that answers are numbers of options, and which number the first one has.
     """
 
     LATER = frozenset({"answer_index"})
 
-    type: Literal["jsonl", "parquet", "datasets", "imagefolder"]
-    path: str
     images_root: str | None = None
     columns: Columns = Columns()
     question: str | None = None
     answer_index: Literal[0, 1] | None = None
 
     @model_validator(mode="after")
-    def _has_options_to_number(self) -> TableSource:
+    def _has_options_to_number(self) -> Self:
         if self.answer_index is not None and self.columns.choices is None:
             raise ValueError("answer_index needs the options that it numbers: name their column, columns.choices")
         return self
+
+
+class TableSource(_Table):
+    """Rows in files (``mmpr.sources.open_source`` says which type is read by what).
+
+    ``path`` is a file, a folder or a glob. Image paths in rows start at ``images_root`` (default: the file's folder).
+    """
+
+    type: Literal["jsonl", "parquet", "datasets", "imagefolder", "csv", "tsv", "llava", "webdataset"]
+    path: str
+
+
+class HubSource(_Table):
+    """A data set of the hub, by its name (``mmpr.sources.hub_rows``).
+
+    Downloaded, or streamed, which keeps nothing and begins anew for every pass. ``revision`` pins a state of it.
+    """
+
+    type: Literal["hub"]
+    path: str = Field(pattern=r"^[\w.-]+(?:/[\w.-]+)?$")
+    config: str | None = None
+    split: str = Field(pattern=r"^\w+(?:\.\w+)*$")
+    revision: str | None = None
+    streaming: bool = False
 
 
 class PythonSource(_Source):
@@ -197,7 +217,7 @@ class PythonSource(_Source):
 
 
 SourceSpec = Annotated[
-    DigitsSource | EasyVqaSource | MmprSource | TableSource | PythonSource, Field(discriminator="type")
+    DigitsSource | EasyVqaSource | MmprSource | TableSource | HubSource | PythonSource, Field(discriminator="type")
 ]
 
 

@@ -17,6 +17,7 @@ from mmpr.config import Columns
 from mmpr.errors import RowError, SourceError
 from mmpr.schema import IMAGE_MARK, Reject, SourceRow
 from mmpr.sources.values import (
+    Number,
     answers_of,
     choices_in_columns,
     choices_of,
@@ -180,7 +181,7 @@ def _numbered(cell: Any, name: str | None) -> list[tuple[int, Picture]]:
     cell = present(cell)
     if cell is None or cell == "" or cell == b"":
         return []
-    if isinstance(cell, str) and cell.startswith("[") and (listed := list_of_text(cell)) is not None:
+    if isinstance(cell, str) and cell.startswith("[") and (listed := list_of_text(cell, len(cell))) is not None:
         cell = listed
     items = cell if isinstance(cell, list | tuple) else [cell]
     there = ((number, present(item)) for number, item in enumerate(items, start=1))
@@ -197,7 +198,7 @@ def _picture_item(item: Any, name: str | None) -> Picture:
         if type(data) is str and data.strip() and not is_inline(data):
             return f"data:;base64,{data}"
         item = data if data else item.get("path")
-    if type(item) is str and item.strip():
+    if isinstance(item, str) and not isinstance(item, Number) and item.strip():
         return item
     if isinstance(item, bytes) and item:
         return item

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,6 +24,9 @@ class FileRows:
     holds picture k itself. ``known`` are the names of the columns that were seen at the files' beginnings.
     """
 
+    opens: Callable[[Path], BinaryIO] = staticmethod(open_text)
+    """How a file is opened."""
+
     def __init__(self, spec: TableSource, recipe: Recipe, suffixes: tuple[str, ...]) -> None:
         """Raises SourceError when there is no such file."""
         self.base, paths = files.find_files(recipe.resolve(spec.path), suffixes)
@@ -37,8 +40,8 @@ class FileRows:
         """Every row of a file, in bounded memory."""
         raise NotImplementedError
 
-    def read_at(self, file: BinaryIO, place: int) -> Mapping[str, Any]:
-        """The columns of the row at a place that ``read`` gave (RowError when it is no longer there)."""
+    def read_at(self, name: str, file: BinaryIO, place: int) -> Mapping[str, Any]:
+        """The columns of the row at a place of a file that ``read`` gave (RowError when it is no longer there)."""
         raise NotImplementedError
 
     def row(self, record: Mapping[str, Any], where: str, name: str, place: int) -> SourceRow:
@@ -77,17 +80,17 @@ class FileRows:
             return load_picture(self.root or self.base, ref, self.limits)
         name, place, k = ref[1:].rsplit("#", 2)
         try:
-            record = self.read_at(self._file(name), int(place))
+            record = self.read_at(name, self.file(name), int(place))
         except OSError as error:
             raise RowError("image_unreadable", f"{name}: {error.strerror or error}") from None
         _, picture = cells.pictures_of(record, self.columns.images)[int(k)]
         return cells.decode_inline(picture, self.limits.max_bytes)
 
-    def _file(self, name: str) -> BinaryIO:
+    def file(self, name: str) -> BinaryIO:
         """A file, kept open for the next picture: those of packed files are reached by reading on."""
         if self._held is None or self._held[0] != name:
             self.close()
-            self._held = name, open_text(self.files[name])
+            self._held = name, self.opens(self.files[name])
         return self._held[1]
 
     def close(self) -> None:

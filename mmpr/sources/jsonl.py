@@ -29,20 +29,37 @@ SUFFIXES = (".jsonl", ".ndjson")
 class Jsonl(FileRows):
     """JSON files with a column map; a row's place is where it begins in its file's text."""
 
-    def __init__(self, spec: TableSource, recipe: Recipe, *, suffixes: tuple[str, ...] = SUFFIXES) -> None:
-        """Raises SourceError when a file is missing or holds something else."""
+    def __init__(
+        self, spec: TableSource, recipe: Recipe, *, suffixes: tuple[str, ...] = SUFFIXES, but: tuple[str, ...] = ()
+    ) -> None:
+        """Files with these suffixes, but not those of a folder that have these names.
+
+        Raises SourceError when a file is missing or holds something else.
+        """
         super().__init__(spec, recipe, suffixes)
-        asks = spec.question is not None
+        self.files = {name: path for name, path in self.files.items() if path.name not in but or len(self.files) == 1}
         for path in self.files.values():
-            self.known |= look(path, self.columns, asks=asks)
+            self.check(path, first_records(path))
+
+    def check(self, path: Path, records: list[dict[str, Any]]) -> None:
+        """See from a file's first rows whether it has the columns of the map (SourceError when it has not)."""
+        self.known |= check_records(records, self.columns, path, asks=self.spec.question is not None)
+
+    def shape(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The columns of an object (RowError when it has another form)."""
+        return record
 
     def read(self, path: Path, name: str) -> Iterator[Found]:
         """Every row of a file (see ``FileRows``)."""
-        return read_records(path, name)
+        for where, place, found in read_records(path, name):
+            try:
+                yield where, place, found if isinstance(found, RowError) else self.shape(found)
+            except RowError as error:
+                yield where, place, error
 
-    def read_at(self, file: BinaryIO, place: int) -> Mapping[str, Any]:
+    def read_at(self, name: str, file: BinaryIO, place: int) -> Mapping[str, Any]:
         """One row (see ``FileRows``)."""
-        return _record_at(file, place)
+        return self.shape(_record_at(file, place))
 
 
 def read_records(path: Path, name: str) -> Iterator[Found]:
@@ -133,14 +150,17 @@ def look(path: Path, columns: Columns, *, asks: bool) -> set[str]:
     Raises:
         SourceError: it is not.
     """
-    records = first_records(path)
-    known = {name for record in records for name in cells.names_in(record)}
+    return check_records(first_records(path), columns, path, asks=asks)
+
+
+def check_records(records: list[dict[str, Any]], columns: Columns, path: Path, *, asks: bool) -> set[str]:
+    """See whether a file's first rows have these columns; returns those that they have (SourceError as ``look``)."""
     if records:
         top = {str(name) for record in records for name in record}
         cells.check_columns(
             columns, lambda name: any(cells.has_column(record, name) for record in records), top, str(path), asks
         )
-    return known
+    return {name for record in records for name in cells.names_in(record)}
 
 
 def first_records(path: Path) -> list[dict[str, Any]]:
@@ -161,14 +181,20 @@ def first_records(path: Path) -> list[dict[str, Any]]:
     return [record for _, _, record in near if not isinstance(record, RowError)]
 
 
-def _parsed(line: bytes) -> dict[str, Any] | RowError:
+def parse_bounded(line: bytes) -> dict[str, Any]:
+    """``parse_object`` in bounded memory (RowError, too, for what takes more: row_too_large)."""
+    if len(line) < _SMALL_BYTES:
+        return parse_object(line)
     try:
-        if len(line) < _SMALL_BYTES:
-            return parse_object(line)
         with bounded_memory():
             return parse_object(line)
     except MemoryError:
-        return RowError("row_too_large", too_large())
+        raise RowError("row_too_large", too_large()) from None
+
+
+def _parsed(line: bytes) -> dict[str, Any] | RowError:
+    try:
+        return parse_bounded(line)
     except RowError as error:
         return error
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmpr.config import Columns, Recipe, TableSource
+from mmpr.config import Columns, HubSource, Recipe, TableSource
 from mmpr.config.small_files import read_small
 from mmpr.errors import RowError, SourceError
 from mmpr.schema import Reject, SourceRow
@@ -61,7 +61,7 @@ class _Tables:
     A picture's reference is its path under the root, or ``@file#group#row#k`` when the table itself holds picture k.
     """
 
-    def __init__(self, spec: TableSource, recipe: Recipe, base: Path, paths: Sequence[Path]) -> None:
+    def __init__(self, spec: TableSource | HubSource, recipe: Recipe, base: Path, paths: Sequence[Path]) -> None:
         self._base = base
         self._files = {files.label(path, base): path for path in paths}
         self._root = recipe.resolve(spec.images_root) if spec.images_root else None
@@ -203,9 +203,9 @@ class Parquet(_Tables):
 
     layout = "Parquet"
 
-    def __init__(self, spec: TableSource, recipe: Recipe) -> None:
+    def __init__(self, spec: TableSource, recipe: Recipe, *, suffix: str = ".parquet") -> None:
         """Raises SourceError when a file is missing, is no Parquet or lacks a column."""
-        base, paths = files.find_files(recipe.resolve(spec.path), ".parquet")
+        base, paths = files.find_files(recipe.resolve(spec.path), suffix)
         super().__init__(spec, recipe, base, paths)
 
     def _open(self, path: Path) -> pq.ParquetFile:
@@ -247,15 +247,10 @@ class Parquet(_Tables):
                 first += data.num_rows
 
 
-class SavedDataset(_Tables):
-    """A folder written by ``datasets.Dataset.save_to_disk``, read as the Arrow streams that it is."""
+class ArrowFiles(_Tables):
+    """Arrow streams, as ``datasets`` writes them."""
 
     layout = "an Arrow stream of datasets"
-
-    def __init__(self, spec: TableSource, recipe: Recipe) -> None:
-        """Raises SourceError when the folder is missing, is another layout or lacks a column."""
-        folder = recipe.resolve(spec.path)
-        super().__init__(spec, recipe, folder, saved_files(folder))
 
     def _schema(self, path: Path) -> pa.Schema:
         with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
@@ -276,6 +271,15 @@ class SavedDataset(_Tables):
                 for at in range(0, chosen.num_rows, size):
                     yield _Batch(first + at, chosen.slice(at, size))
                 first += batch.num_rows
+
+
+class SavedDataset(ArrowFiles):
+    """A folder written by ``datasets.Dataset.save_to_disk``, read as the Arrow streams that it is."""
+
+    def __init__(self, spec: TableSource, recipe: Recipe) -> None:
+        """Raises SourceError when the folder is missing, is another layout or lacks a column."""
+        folder = recipe.resolve(spec.path)
+        super().__init__(spec, recipe, folder, saved_files(folder))
 
 
 def _leaves(file: pq.ParquetFile, names: Sequence[str]) -> list[str]:

@@ -7,7 +7,6 @@ be empty is pandas' word for an empty cell.
 from __future__ import annotations
 
 import datetime
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -108,7 +107,7 @@ def choices_of(value: Any, name: str | None) -> tuple[str, ...]:
             raise RowError("wrong_type", f"{name!r} has keys {short(sorted(filled))}, A, B, C, ... are expected")
         value = [filled[letter] for letter in letters]
     if isinstance(value, str):
-        value = [] if not value.strip() else list_of_text(value)
+        value = [] if not value.strip() else list_of_text(value.strip())
     if not isinstance(value, list | tuple):
         kind = "text that is no list" if value is None else kind_of(value)
         raise RowError("wrong_type", f"{name!r} is {kind}, a list or a mapping of letters is expected")
@@ -128,31 +127,19 @@ def choices_in_columns(values: Sequence[Any], names: Sequence[str]) -> tuple[str
     return tuple(texts)
 
 
-def list_of_text(text: str) -> list[str] | None:
+def list_of_text(text: str, most: int = _LIST_TEXT) -> list[str] | None:
     """The items of a list of texts and numbers that is written as text, as Python or JSON write it; None for others.
 
-    Nothing is evaluated, and the time is linear.
+    Nothing is evaluated, the time is linear, and a text of more than ``most`` characters is none.
     """
-    text = text.strip()
-    if len(text) > _LIST_TEXT or not (text.startswith("[") and text.endswith("]")):
-        return _json_list(text)
+    if len(text) > most or not (text.startswith("[") and text.rstrip().endswith("]")):
+        return None
     items: list[str] = []
     place = 1
     while found := _LIST_ITEM.match(text, place):
         items.append(_unquoted(found[1]))
         place = found.end()
     return items if text[place:].strip() == "]" else None
-
-
-def _json_list(text: str) -> list[str] | None:
-    """A long list of texts: JSON, since nobody writes base64 by hand."""
-    if not text.startswith('["'):
-        return None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, list) and all(type(item) is str for item in value) else None
 
 
 def _unquoted(item: str) -> str:
