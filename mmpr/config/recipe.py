@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from mmpr.config.sampling import SamplingSpec
 from mmpr.config.settings import Part, parse_settings, read_yaml
@@ -120,7 +120,37 @@ def _known_rule(name: str, info: ValidationInfo) -> str:
     return name
 
 
+class OptionsSpec(Part):
+    """How a template shows the options of a question (``{choices}``): each with its letter, in their order.
+
+    Letters are those that the judge reads: A, B, C, ... or a, b, c, ...
+    """
+
+    letters: Literal["A", "a"] = "A"
+    layout: str = Field("{letter}. {text}", max_length=200, description="of one option")
+    separator: str = Field("\n", max_length=20, description="between two")
+
+    @field_validator("layout")
+    @classmethod
+    def _has_both(cls, layout: str) -> str:
+        if layout.count("{letter}") != 1 or layout.count("{text}") != 1:
+            raise ValueError("must hold {letter} and {text} once each")
+        return layout
+
+    def shown(self, choices: Sequence[str]) -> str:
+        """The options as a prompt has them."""
+        before, after = self.layout.split("{text}")  # a text may hold the words of the layout
+        letters = [chr(ord(self.letters) + place) for place in range(len(choices))]
+        lines = (
+            f"{before.replace('{letter}', letter)}{text}{after.replace('{letter}', letter)}"
+            for letter, text in zip(letters, choices, strict=True)
+        )
+        return self.separator.join(lines)
+
+
 class _Source(Part):
+    LATER = frozenset({"options"})
+
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     template: str = Field("en", description="for questions with a known answer")
     open_template: str = Field("plain", description="for questions without one")
@@ -132,6 +162,7 @@ class _Source(Part):
         1.0, gt=0, description="below 1: this share of the rows, drawn by seed; above: all, once"
     )
     processor: dict[str, Any] = Field(default_factory=dict, description="processor arguments, such as tiles")
+    options: OptionsSpec = OptionsSpec()
 
 
 class DigitsSource(_Source):

@@ -44,7 +44,8 @@ class Part(BaseModel):
     def _leave_out_later(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         tree: dict[str, Any] = write(self)
         fields = type(self).model_fields
-        unset = {name for name in self.LATER if getattr(self, name) == fields[name].get_default()}
+        later = {name for part in type(self).__mro__ for name in vars(part).get("LATER", ())}
+        unset = {name for name in later if getattr(self, name) == fields[name].get_default()}
         return {name: value for name, value in tree.items() if name not in unset}
 
 

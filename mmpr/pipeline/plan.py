@@ -24,7 +24,7 @@ from mmpr.engine.control_tokens import is_plain
 from mmpr.errors import MmprError, OutputError, RecipeError, RowError
 from mmpr.models import FoundModel, control_tokens_at_hand, find_model
 from mmpr.pipeline.work import WORK
-from mmpr.prompts import load_template
+from mmpr.prompts import source_template
 from mmpr.schema import IndexedRow, Reject, SourceRow, question_id
 from mmpr.sources import Source, open_source
 from mmpr.sources.ingest import check_text
@@ -119,7 +119,7 @@ def make_plan(recipe: Recipe, where: str) -> Plan:
     for spec in recipe.sources:
         for name in (spec.template, spec.open_template):
             try:
-                templates[name] = load_template(name, recipe.folder).sha256
+                templates[name] = source_template(spec, name, recipe.folder).sha256
             except MmprError as error:
                 problems.append(str(error))
     for spec in (*recipe.sources, *recipe.heldout):
@@ -257,7 +257,7 @@ def estimate(plan: Plan) -> list[Expected]:
                 if len(looked_at) < _PICTURES_LOOKED_AT:
                     looked_at.append(item.images)
                 marked += split == "train" and not is_plain(item.question, control)
-            selection.tell()
+            selection.tell(recipe)
             pictures = sum(_picture_bytes(source, ref) for refs in looked_at for ref in refs)
             responses = questions * recipe.samples(spec.name) if split == "train" else 0
             copies = 2 if split == "train" else 1  # questions/ and pairs/
@@ -308,7 +308,7 @@ def _rows(spec: SourceSpec, recipe: Recipe, rejects: _RejectFiles, counts: dict[
         else:
             add_counts(counts, {f"{spec.name}/selected": 1})
             yield IndexedRow(question_id(spec.name, item), spec.name, item)
-    selection.tell()
+    selection.tell(recipe)
     if selection.not_selected:
         counts[f"{spec.name}/not_selected"] = selection.not_selected
 

@@ -113,7 +113,7 @@ async def sample_unit(job: Job, unit: Unit, engine: Engine, on_progress: Callabl
         if name not in templates:
             templates[name] = load_template(name, job.recipe.folder)
         template = templates[name]
-        prompt = template.render(question.question)
+        prompt = template.render(question.question, question.choices, spec.options)
         seed = sample_seed(job.recipe.seed, question.id)
         request = Request(prompt, question.images, job.recipe.samples(spec.name), seed, processor=spec.processor)
         try:

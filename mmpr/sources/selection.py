@@ -11,8 +11,9 @@ import sys
 from collections.abc import Iterator
 
 from mmpr.cli.command import printable
-from mmpr.config import SourceSpec
+from mmpr.config import Recipe, SourceSpec
 from mmpr.errors import RowError
+from mmpr.prompts import load_template
 from mmpr.schema import Reject, SourceRow, content_id, question_id
 from mmpr.sources import Source, WeightedSource
 from mmpr.sources.ids import Lowest, Seen
@@ -30,12 +31,14 @@ class Selection(Iterator[SourceRow | Reject]):
     """The chosen rows and the rejects of a source, in the source's order.
 
     When it is exhausted, ``selected + rejected + not_selected`` is the number of the source's rows. ``not_selected``
-    are good rows that ``repeat_time`` and ``max_questions`` leave out, ``answered`` the selected ones with an answer.
+    are good rows that ``repeat_time`` and ``max_questions`` leave out, ``answered`` the selected ones with an answer,
+    ``hidden`` those whose question does not show its options.
     """
 
     def __init__(self, source: Source, spec: SourceSpec, seed: int) -> None:
         self.selected = 0
         self.answered = 0
+        self.hidden = 0
         self.rejected = 0
         self.not_selected = 0
         self._source = source
@@ -50,6 +53,7 @@ class Selection(Iterator[SourceRow | Reject]):
         else:
             self.selected += 1
             self.answered += item.answer is not None
+            self.hidden += any(choice.strip() not in item.question for choice in item.choices)
         return item
 
     def note(self) -> str | None:
@@ -69,9 +73,18 @@ class Selection(Iterator[SourceRow | Reject]):
         )
         return f"{told}; {remedy} (columns.answer: null if that is meant)"
 
-    def tell(self) -> None:
-        """Print the ``note``, if there is one, on the standard error stream."""
-        if note := self.note():
+    def hidden_options(self, recipe: Recipe) -> str | None:
+        """When all rows are through: what to say of options that neither the questions nor the template show."""
+        if not self.hidden or load_template(self._spec.template, recipe.folder).shows_choices:
+            return None
+        return (
+            f"{self._spec.name}: {self.hidden:,} of {self.selected:,} questions do not show their options, nor does "
+            f"the template {self._spec.template!r}; one with {{choices}}, such as en_choices, shows them"
+        )
+
+    def tell(self, recipe: Recipe) -> None:
+        """Print the notes, if there are any, on the standard error stream."""
+        for note in filter(None, (self.note(), self.hidden_options(recipe))):
             print(f"note: {printable(note)}", file=sys.stderr, flush=True)
 
     def _choose(self) -> Iterator[SourceRow | Reject]:

@@ -93,7 +93,7 @@ def answer(
 
 def _question(question: Question, templates: tuple[str, str], processor: Mapping[str, Any]) -> WatchedQuestion:
     name = templates[question.answer is None]
-    prompt = load_template(name).render(question.question)
+    prompt = load_template(name).render(question.question, question.choices)
     messages = tuple(to_messages(prompt))
     return WatchedQuestion(
         question.question,
