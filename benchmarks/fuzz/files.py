@@ -34,9 +34,9 @@ ROW_WORDS = (
     b"}{", b"\\u202e", b"\x1b[2J", b'"../secret.jpg"', b'"link.jpg"', b'"pipe.jpg"', b'"zero.jpg"', b'"/dev/zero"',
     b'"/proc/self/mem"', b'"in/../../secret.jpg"', b'"file:///etc/passwd"', b'"data:;base64,AAAA"', b"<image>",
     b'".."', b'"up"', b'"secret.jpg"', b'"@x.jsonl#0#0"', b'"annotation"', b'"root"', b'"repeat_time"',
-    b"PAR1", b"ARROW1", b"\t", b'""', b'"', b",", b"[", b"]", b'"from"', b'"human"', b'"gpt"', b'"system"', b'"messages"',
-    b'"answers"', b"<image 1>", b"<image 99>", b"['a', \"b\"]", b"data:,%00", b"http://127.0.0.1/a.jpg", b"..\\secret.jpg",
-    b"\x1f\x8b", b"\xff\xfe", b"77777777777\0", b"ustar\0", b"index",
+    b"PAR1", b"ARROW1", b"\t", b'""', b'"', b",", b"[", b"]", b'"from"', b'"human"', b'"gpt"', b'"system"',
+    b'"messages"', b'"answers"', b"<image 1>", b"<image 99>", b"['a', \"b\"]", b"data:,%00", b"http://127.0.0.1/a.jpg",
+    b"..\\secret.jpg", b"\x1f\x8b", b"\xff\xfe", b"77777777777\0", b"ustar\0", b"index",
     b"\x15\x02\x19\x4c", b"\xff\xff\xff\x7f", b"\xff" * 10,
 )  # fmt: skip
 YAML_WORDS = (
