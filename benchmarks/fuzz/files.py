@@ -106,14 +106,10 @@ def jsonl_seeds() -> tuple[bytes, ...]:
 def packed_seeds() -> tuple[bytes, ...]:
     """The same rows packed, in UTF-16, and as a list; with every form of truth."""
     rows: list[dict[str, Any]] = [
-        {"question": "<image 2>, <image 1>?", "answer": ["3", "three"], "image": ["china.jpg", None, _BASE64]},
-        {
-            "question": "What?",
-            "answer": [{"answer": "net"}, {"answer": "net"}],
-            "image": {"type": "image", "image": _BASE64},
-        },
-        {"question": "What?", "answer": True, "image": "in\\china.jpg", "choices": "['a', 'b']"},
-        {"question": "What?", "answer": float("nan"), "image": f"data:image/png;base64,{_BASE64}"},
+        {"question": "<image 2>, <image 1>?", "answer": ["3", "three"], "image": ["china.jpg", _BASE64, None]},
+        {"question": "Who?", "answer": [{"answer": "net"}], "image": {"type": "image", "image": _BASE64}},
+        {"question": "What?", "answer": True, "image": ".\\china.jpg", "choices": "['a', 'b']"},
+        {"question": "Why?", "answer": float("nan"), "image": f"data:image/png;base64,{_BASE64}"},
     ]
     text = "".join(json.dumps(row) + "\n" for row in rows)
     whole = json.dumps(rows, indent=1).encode()

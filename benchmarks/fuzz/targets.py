@@ -127,7 +127,7 @@ def _llava(data: bytes, folder: Path) -> bool:
 
 
 def _csv(data: bytes, folder: Path) -> bool:
-    kind = "tsv" if b"\t" in data.split(b"\n")[0] else "csv"
+    kind = "tsv" if b"\t" in data.split(b"\n")[0] or data.startswith(b"\x1f\x8b") else "csv"
     files.write(folder / f"in/t.{kind}", data)
     options = {"choices": ["A", "B"]} if b"A" in data[:40] and b"B" in data[:40] else {}
     return _questions(folder, type=kind, path=f"in/t.{kind}", columns=options)
