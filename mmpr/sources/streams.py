@@ -42,7 +42,7 @@ def open_unpacked(path: Path) -> BinaryIO:
     if codec is None:
         return file
     file.close()
-    return io.BufferedReader(_Forwards(lambda: pa.CompressedInputStream(pa.OSFile(str(path)), codec)), _CHUNK)
+    return io.BufferedReader(_Forwards(lambda: _Unpacked(path, codec)), _CHUNK)
 
 
 def _told(file: BinaryIO, kinds: tuple[tuple[bytes, str], ...]) -> str | None:
@@ -50,6 +50,18 @@ def _told(file: BinaryIO, kinds: tuple[tuple[bytes, str], ...]) -> str | None:
     head = file.read(4)
     file.seek(0)
     return next((kind for magic, kind in kinds if head.startswith(magic)), None)
+
+
+class _Unpacked:
+    """A packed file's text."""
+
+    def __init__(self, path: Path, codec: str) -> None:
+        self._file = pa.CompressedInputStream(pa.OSFile(str(path)), codec)
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes; none at the end."""
+        piece = bytearray(size)  # Arrow's own read loses such a piece wherever a file is damaged
+        return bytes(memoryview(piece)[: self._file.readinto(piece)])
 
 
 class _Utf8:
