@@ -100,7 +100,7 @@ def _questions(folder: Path, **source: Any) -> bool:
 
 
 def _sound(question: Question) -> None:
-    _writable(question.question, question.answer or "", *question.choices, question.kind, question.where)
+    _writable(question.question, *question.truths, *question.choices, question.kind, question.where)
     assert len(question.question) <= 4_000
     assert question.question.count("<image>") == len(question.images) <= LIMITS.max_per_question
     assert files.SECRET not in question.images, "a picture from outside the root"
@@ -116,6 +116,28 @@ def _jsonl(data: bytes, folder: Path) -> bool:
     files.write(folder / "in/x.jsonl", data)
     columns = {"choices": "choices", "id": "id"} if b'"choices"' in data and b'"id"' in data else {}
     return _questions(folder, type="jsonl", path="in/x.jsonl", columns=columns)
+
+
+def _packed(data: bytes, folder: Path) -> bool:
+    files.write(folder / "in/p.jsonl", data)
+    return _questions(folder, type="jsonl", path="in/p.jsonl", columns={"answer": "answer"})
+
+
+def _llava(data: bytes, folder: Path) -> bool:
+    files.write(folder / "in/c.json", data)
+    return _questions(folder, type="llava", path="in/c.json")
+
+
+def _csv(data: bytes, folder: Path) -> bool:
+    kind = "tsv" if b"\t" in data.split(b"\n")[0] or data.startswith(b"\x1f\x8b") else "csv"
+    files.write(folder / f"in/t.{kind}", data)
+    options = {"choices": ["A", "B"]} if b"A" in data[:40] and b"B" in data[:40] else {}
+    return _questions(folder, type=kind, path=f"in/t.{kind}", columns=options)
+
+
+def _tar(data: bytes, folder: Path) -> bool:
+    files.write(folder / "in/w.tar", data)
+    return _questions(folder, type="webdataset", path="in/w.tar")
 
 
 def _table(kind: str, place: str) -> Callable[[bytes, Path], bool]:
@@ -249,8 +271,12 @@ def _recipes() -> list[bytes]:
 TARGETS = {
     target.name: target
     for target in (
-        Target("pictures", 0.65, _picture, pictures.picture_seeds, pictures.PICTURE_WORDS, pictures.picture_fixed),
+        Target("pictures", 0.60, _picture, pictures.picture_seeds, pictures.PICTURE_WORDS, pictures.picture_fixed),
         Target("jsonl", 0.06, _jsonl, files.jsonl_seeds, files.ROW_WORDS, files.jsonl_seeds, trees=True),
+        Target("packed", 0.02, _packed, files.packed_seeds, files.ROW_WORDS, files.packed_seeds),
+        Target("llava", 0.03, _llava, files.llava_seeds, files.ROW_WORDS, files.llava_seeds, trees=True),
+        Target("csv", 0.03, _csv, files.csv_seeds, files.ROW_WORDS, files.csv_seeds),
+        Target("webdataset", 0.02, _tar, files.tar_seeds, files.ROW_WORDS, files.cut_tars),
         Target("parquet", 0.04, _parquet, files.parquet_seeds, files.ROW_WORDS, files.cut_tables),
         Target(
             "arrow",

@@ -159,6 +159,22 @@ def _name(at: int) -> str:
     return chr(ord("A") + at)
 
 
+def names_option(truth: str, options: Sequence[str], same_option: SameOption) -> bool:
+    """Whether a truth is the letter of an option, letters of several, or an option's text.
+
+    Where no options are known, any letter may be one. Nothing is inferred from the other options, as it is of answers.
+    """
+    known = _Options(_unlabelled(tuple(options)), same_option)
+    if known.exactly(truth) is not None:
+        return True
+    name, several, both = letter(truth), letters(truth), letter_and_text(truth)
+    if name is not None or several is not None:
+        return all(known.has(one) for one in several or (name or "",))
+    if index_of(truth, tuple(dict.fromkeys(known.texts)), same_option) is not None:
+        return True
+    return both is not None and known.has(both[0])
+
+
 def choose(answer: str, truth: str, options: Sequence[str], rule: str, same_option: SameOption) -> Judgement | None:
     """Judge an answer as the choice of an option; None when the truth is neither a letter nor an option."""
     known = _Options(_unlabelled(tuple(options)), same_option)

@@ -101,8 +101,8 @@ def _doubt(answer: str, truth: str) -> str | None:
     """Why an answer that was not found right need not be wrong; None when it differs from the truth."""
     if _LETTER.fullmatch(answer) and not _LETTER.fullmatch(truth):
         return "a letter, which may stand for an option"
-    for listed, number in ((answer, truth), (truth, answer)):
-        if _DECIMAL_COMMA.fullmatch(listed) and parse_number(listed.replace(",", ".")) == parse_number(number):
+    for listed, single in ((answer, truth), (truth, answer)):
+        if _DECIMAL_COMMA.fullmatch(listed) and parse_number(listed.replace(",", ".")) == parse_number(single):
             return "a list of two numbers, or a decimal comma"
     value = parse_quantity(truth)
     if is_one_value(answer):

@@ -31,7 +31,7 @@ _processes = processes.Processes(__name__, MAX_PROCESSES)
 
 
 def judge_responses(
-    responses: Sequence[str], form: str | None, truth: str, choices: Sequence[str], rule: str
+    responses: Sequence[str], form: str | None, truth: str | Sequence[str], choices: Sequence[str], rule: str
 ) -> list[Verdict]:
     """The verdict on each response to one question.
 

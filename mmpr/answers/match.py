@@ -10,6 +10,8 @@ from functools import lru_cache
 from typing import Any
 
 from mmpr.answers.algebra.equality import Prove
+from mmpr.answers.choices import names_option
+from mmpr.answers.compare import compare
 from mmpr.answers.extract import extract
 from mmpr.answers.final_answers.found import LAST_SENTENCE, Found
 from mmpr.answers.final_answers.languages import words as words_of
@@ -77,6 +79,11 @@ def match(
         verdicts.append(_match_one(prediction, truth, options, rule))
         if verdicts[-1].status == "correct":
             break
+    return best_of(verdicts)
+
+
+def best_of(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict on an answer beside several truths, given that beside each: correct when it is so beside any."""
     return min(verdicts, key=lambda verdict: _OF_SEVERAL.index(verdict.status))
 
 
@@ -94,7 +101,7 @@ def match_found(
     if found.sure:
         return match(found.answer, gold, choices=choices, rule=rule)
     unsure = Verdict("unsure", found.answer, "extract", found.why)
-    if isinstance(gold, str) and parse_number(gold.strip()) is not None and not entails(found.answer, gold):
+    if _misses(found.answer, gold):
         return NO_ANSWER
     if found.why != LAST_SENTENCE or rule in STRUCTURED:
         return unsure
@@ -108,11 +115,34 @@ def _concludes(found: Found) -> bool:
     return _CONCLUSION.match(lower(found.answer or "")) is not None
 
 
+def _misses(maybe: str, gold: str | Sequence[str]) -> bool:
+    """Whether what may be an answer is no truth in any reading: every truth is a number, and none is in it."""
+    truths = [gold] if isinstance(gold, str) else list(gold)
+    numbers = [one for one in truths if isinstance(one, str) and parse_number(one.strip()) is not None]
+    return 0 < len(numbers) == len(truths) and not any(entails(maybe, one) for one in numbers)
+
+
+def is_option(truth: str, choices: Sequence[str]) -> bool:
+    """Whether a truth is a letter of these options (of any, when there are none), or the text of one of them.
+
+    A truth that is neither, such as an option's number, would make every answer wrong. No proof is tried.
+    """
+    readable = clean(truth[:MAX_ANSWER])
+    if not readable:
+        return False
+    options = [peel(clean(option[:MAX_ANSWER]) or "") for option in choices]
+
+    def same_option(option: str, text: str) -> bool | None:
+        return compare(text, option, text, False, lambda left, right: False).right
+
+    return names_option(peel(readable), options, same_option)
+
+
 def _vqa(prediction: str, truths: tuple[str, ...], options: tuple[str, ...]) -> Verdict:
     """The soft score of VQA, a third for each annotator who agrees: 1 is correct, less than that is unsure."""
     verdicts = {truth: _match_one(prediction, truth, options, "default") for truth in dict.fromkeys(truths)}
     agree = sum(verdicts[truth].status == "correct" for truth in truths)
-    best = min(verdicts.values(), key=lambda verdict: _OF_SEVERAL.index(verdict.status))
+    best = best_of(list(verdicts.values()))
     reason = f"score {min(agree / VQA_ANNOTATORS, 1):.2f}: {agree} of {len(truths)} agree"
     status: Status = "unsure" if 0 < agree < VQA_ANNOTATORS else best.status
     return Verdict(status, best.answer, "vqa", reason if agree or status == "incorrect" else f"{reason}; {best.reason}")

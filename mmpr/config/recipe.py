@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from mmpr.config.chat import ChatSpec, with_template_text
 from mmpr.config.sampling import SamplingSpec
@@ -73,23 +73,46 @@ class PairingSpec(Part):
     format_pairs: bool = Field(True, description="pair right answers with responses that name no answer")
 
 
+class RemoteSpec(Part):
+    """Pictures that are fetched from the web: from these hosts, and never from a private address.
+
+    ``*.example.org`` stands for every host below ``example.org``, ``*`` for every host.
+    """
+
+    hosts: tuple[
+        Annotated[str, Field(pattern=r"^(?:\*|(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)$")], ...
+    ]
+    timeout_s: float = Field(30.0, gt=0, le=600, description="for one picture, from the first word to the last byte")
+
+
 class ImagesSpec(Part):
-    """Limits on what a source may hand in."""
+    """Limits on what a source may hand in. Without ``remote`` no picture is fetched from the web."""
+
+    LATER = frozenset({"remote"})
 
     max_megapixels: float = Field(50.0, gt=0, description="of a picture; larger ones are rejected")
     max_bytes: int = Field(64 << 20, gt=0, description="of a picture's file")
     max_per_question: int = Field(16, ge=1, description="pictures")
+    remote: RemoteSpec | None = Field(None, description="pictures that are fetched from the web; none by default")
 
 
 class Columns(Part):
-    """Which column holds what; a dotted name reaches into nested fields (``extra_info.question``)."""
+    """Which column holds what; a dotted name reaches into nested fields (``extra_info.question``).
+
+    Pictures and options may stand in a column each (``[image_1, image_2]``, ``[A, B, C, D]``).
+    """
 
     question: str | None = "question"
     answer: str | None = "answer"
-    images: str | None = "image"
-    choices: str | None = None
+    images: str | tuple[str, ...] | None = "image"
+    choices: str | tuple[str, ...] | None = None
     id: str | None = None
     kind: str | None = None
+
+    def names(self, *fields: str) -> tuple[str, ...]:
+        """The columns that these fields, or all, are read from."""
+        values = [getattr(self, field) for field in fields or type(self).model_fields]
+        return tuple(name for value in values for name in ((value,) if isinstance(value, str) else value or ()))
 
 
 def _known_rule(name: str, info: ValidationInfo) -> str:
@@ -99,7 +122,37 @@ def _known_rule(name: str, info: ValidationInfo) -> str:
     return name
 
 
+class OptionsSpec(Part):
+    """How a template shows the options of a question (``{choices}``): each with its letter, in their order.
+
+    Letters are those that the judge reads: A, B, C, ... or a, b, c, ...
+    """
+
+    letters: Literal["A", "a"] = "A"
+    layout: str = Field("{letter}. {text}", max_length=200, description="of one option")
+    separator: str = Field("\n", max_length=20, description="between two")
+
+    @field_validator("layout")
+    @classmethod
+    def _has_both(cls, layout: str) -> str:
+        if layout.count("{letter}") != 1 or layout.count("{text}") != 1:
+            raise ValueError("must hold {letter} and {text} once each")
+        return layout
+
+    def shown(self, choices: Sequence[str]) -> str:
+        """The options as a prompt has them."""
+        before, after = self.layout.split("{text}")  # a text may hold the words of the layout
+        letters = [chr(ord(self.letters) + place) for place in range(len(choices))]
+        lines = (
+            f"{before.replace('{letter}', letter)}{text}{after.replace('{letter}', letter)}"
+            for letter, text in zip(letters, choices, strict=True)
+        )
+        return self.separator.join(lines)
+
+
 class _Source(Part):
+    LATER = frozenset({"options"})
+
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     template: str = Field("en", description="for questions with a known answer")
     open_template: str = Field("plain", description="for questions without one")
@@ -111,6 +164,7 @@ class _Source(Part):
         1.0, gt=0, description="below 1: this share of the rows, drawn by seed; above: all, once"
     )
     processor: dict[str, Any] = Field(default_factory=dict, description="processor arguments, such as tiles")
+    options: OptionsSpec = OptionsSpec()
 
 
 class DigitsSource(_Source):
@@ -141,18 +195,48 @@ class MmprSource(_Source):
     entries: tuple[str, ...] = Field((), description="names in meta.json; empty: all")
 
 
-class TableSource(_Source):
-    """JSONL, Parquet, a ``datasets`` folder or a folder of images with ``metadata.jsonl``, with a column map.
+class _Table(_Source):
+    """Rows with a column map. ``question`` is asked of every row that has no question of its own.
 
-    ``path`` is a file, a folder or a glob. Image paths in rows start at ``images_root`` (default: the file's folder).
-    ``question`` is asked of every row that has no question of its own.
+    ``answer_index`` says that answers are numbers of options, and which number the first one has.
     """
 
-    type: Literal["jsonl", "parquet", "datasets", "imagefolder"]
-    path: str
+    LATER = frozenset({"answer_index"})
+
     images_root: str | None = None
     columns: Columns = Columns()
     question: str | None = None
+    answer_index: Literal[0, 1] | None = None
+
+    @model_validator(mode="after")
+    def _has_options_to_number(self) -> Self:
+        if self.answer_index is not None and self.columns.choices is None:
+            raise ValueError("answer_index needs the options that it numbers: name their column, columns.choices")
+        return self
+
+
+class TableSource(_Table):
+    """Rows in files (``mmpr.sources.open_source`` says which type is read by what).
+
+    ``path`` is a file, a folder or a glob. Image paths in rows start at ``images_root`` (default: the file's folder).
+    """
+
+    type: Literal["jsonl", "parquet", "datasets", "imagefolder", "csv", "tsv", "llava", "webdataset"]
+    path: str
+
+
+class HubSource(_Table):
+    """A data set of the hub, by its name (``mmpr.sources.hub_rows``).
+
+    Downloaded, or streamed, which keeps nothing and begins anew for every pass. ``revision`` pins a state of it.
+    """
+
+    type: Literal["hub"]
+    path: str = Field(pattern=r"^[\w.-]+(?:/[\w.-]+)?$")
+    config: str | None = None
+    split: str = Field(pattern=r"^\w+(?:\.\w+)*$")
+    revision: str | None = None
+    streaming: bool = False
 
 
 class PythonSource(_Source):
@@ -166,7 +250,7 @@ class PythonSource(_Source):
 
 
 SourceSpec = Annotated[
-    DigitsSource | EasyVqaSource | MmprSource | TableSource | PythonSource, Field(discriminator="type")
+    DigitsSource | EasyVqaSource | MmprSource | TableSource | HubSource | PythonSource, Field(discriminator="type")
 ]
 
 

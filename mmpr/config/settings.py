@@ -13,10 +13,10 @@ import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from mmpr.config.refused import huge_numbers, refuse_secrets
 from mmpr.config.small_files import read_small
@@ -52,9 +52,23 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
 
 
 class Part(BaseModel):
-    """A part of a recipe: unknown settings, and values of another type, are problems."""
+    """A part of a recipe: unknown settings, and values of another type, are problems.
+
+    ``LATER`` names settings that were added to a part after builds had been made with it. They are written only where
+    they are set, so that the fingerprints of earlier builds stay as they are.
+    """
+
+    LATER: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    @model_serializer(mode="wrap")
+    def _leave_out_later(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        tree: dict[str, Any] = write(self)
+        fields = type(self).model_fields
+        later = {name for part in type(self).__mro__ for name in vars(part).get("LATER", ())}
+        unset = {name for name in later if getattr(self, name) == fields[name].get_default()}
+        return {name: value for name, value in tree.items() if name not in unset}
 
 
 Settings = TypeVar("Settings", bound=Part)

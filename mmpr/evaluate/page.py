@@ -22,6 +22,7 @@ from mmpr.pages.pictures import Picture, small_copy
 from mmpr.pages.responses import MarkedResponse, ShownResponse, judged_response, mark_response, shorten
 from mmpr.pages.safe_text import differing
 from mmpr.prompts import strip_short_answer
+from mmpr.schema import shown_truth
 from mmpr.storage.columns import column_of, read_columns, read_selected
 from mmpr.storage.shards import Stage, shard
 
@@ -191,12 +192,12 @@ def _examples(paired: Paired, root: Path) -> Iterator[_Example]:
             kind=question["kind"],
             pictures=tuple(small_copy(image["bytes"]) for image in question["images"]),
             question=shorten(text if paired.style == "direct" else strip_short_answer(text))[0],
-            answer=question["answer"] or "",
+            answer=shown_truth(question["answer"], question.get("answers")) or "",
             sides=_sides(answers),
         )
 
 
-_QUESTION = ("id", "source", "kind", "question", "answer", "images")
+_QUESTION = ("id", "source", "kind", "question", "answer", "answers", "images")
 _Said = tuple[str, list[Mapping[str, Any]], list[Mapping[str, Any]]]
 
 

@@ -99,6 +99,7 @@ class TrlRow:
     chosen: tuple[Message, ...]
     rejected: tuple[Message, ...]
     answer: str | None
+    answers: tuple[str, ...] = ()
 
 
 def reserved_mark(format: Format, row: PreferenceRow, pair: Pair) -> str | None:
@@ -122,6 +123,7 @@ def trl_row(row: PreferenceRow, pair: Pair) -> TrlRow:
         chosen=(Message("assistant", (Part("text", chosen),)),),
         rejected=(Message("assistant", (Part("text", rejected),)),),
         answer=row.answer,
+        answers=row.answers,
     )
 
 
@@ -132,7 +134,8 @@ def record(format: Format, row: PreferenceRow, pair: Pair, pictures: Sequence[st
         flat = dataclasses.asdict(trl_row(dataclasses.replace(row, images=()), pair))
         # `datasets` turns a column of this name into one called `images`, which holds the pictures themselves.
         flat["images_file_names"] = list(pictures)
-        return {name: value for name, value in flat.items() if name != "images"}
+        left_out = {"images", *(() if row.answers else ("answers",))}
+        return {name: value for name, value in flat.items() if name not in left_out}
     if format == "llama-factory":
         return {
             "id": row.id,
@@ -146,7 +149,9 @@ def record(format: Format, row: PreferenceRow, pair: Pair, pictures: Sequence[st
         return {"id": row.id, "messages": turns, "rejected_response": rejected, "images": list(pictures)}
     paths = [path.removeprefix("images/") for path in pictures]  # the root that meta.json names
     image = {"image": paths[0] if len(paths) == 1 else paths} if paths else {}
-    truth = {} if row.answer is None else {"answer_gt": row.answer}
+    truth: dict[str, Any] = {} if row.answer is None else {"answer_gt": row.answer}
+    if row.answers:
+        truth["answers"] = list(row.answers)
     return {
         "id": row.id,
         "source": row.source,

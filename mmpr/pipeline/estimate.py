@@ -76,7 +76,8 @@ def _expect(plan: Plan, spec: SourceSpec, split: Split, control: frozenset[str])
     some: list[SourceRow] = []
     reasons: dict[str, tuple[int, Reject]] = {}
     dice = random.Random(0)
-    for item in checked_rows(select_rows(source, spec, recipe.seed), spec.name):
+    selection = select_rows(source, spec, recipe.seed)
+    for item in checked_rows(selection, spec.name):
         if isinstance(item, Reject):
             rejected += 1
             many, first = reasons.get(item.reason, (0, item))
@@ -90,6 +91,7 @@ def _expect(plan: Plan, spec: SourceSpec, split: Split, control: frozenset[str])
             some.append(item)
         elif (place := dice.randrange(questions)) < LOOKED_AT:
             some[place] = item
+    selection.tell(recipe)
     sample, lost = _look_at(plan, spec, source, some)
     pictures = sum(len(image) for question in sample for image in question.images)
     responses = questions * recipe.samples(spec.name) if split == "train" else 0

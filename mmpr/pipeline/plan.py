@@ -25,7 +25,7 @@ from mmpr.errors import MmprError, OutputError, RecipeError, RowError
 from mmpr.models import FoundModel, find_model
 from mmpr.pipeline.reasons import commonest, reject_reasons
 from mmpr.pipeline.work import WORK
-from mmpr.prompts import load_template
+from mmpr.prompts import source_template
 from mmpr.schema import IndexedRow, Reject, SourceRow, question_id
 from mmpr.sources import open_source
 from mmpr.sources.ingest import check_text
@@ -99,7 +99,7 @@ def make_plan(recipe: Recipe, where: str) -> Plan:
     for spec in recipe.sources:
         for name in (spec.template, spec.open_template):
             try:
-                templates[name] = load_template(name, recipe.folder).sha256
+                templates[name] = source_template(spec, name, recipe.folder).sha256
             except MmprError as error:
                 problems.append(str(error))
     for spec in (*recipe.sources, *recipe.heldout):
@@ -279,6 +279,7 @@ def _rows(spec: SourceSpec, recipe: Recipe, rejects: _RejectFiles, counts: dict[
         else:
             add_counts(counts, {f"{spec.name}/selected": 1})
             yield IndexedRow(question_id(spec.name, item), spec.name, item)
+    selection.tell(recipe)
     if selection.not_selected:
         counts[f"{spec.name}/not_selected"] = selection.not_selected
 

@@ -22,10 +22,11 @@ import numpy as np
 from mmpr.config import ImagesSpec
 from mmpr.errors import RowError
 from mmpr.schema import Method, Pair, PairedResponse, PreferenceRow, Reject, SourceRow, Status, question_id
-from mmpr.sources import cells, jsonl
+from mmpr.sources import jsonl
 from mmpr.sources.ingest import check_text, check_words, with_marks
 from mmpr.sources.mmpr_json import question_row
 from mmpr.sources.mmpr_meta import Meta
+from mmpr.sources.values import Number
 from mmpr.storage.images import clean_image
 
 OnReject = Callable[[Reject], None]
@@ -205,6 +206,7 @@ class Release:
                 Pair(position[chosen], position[rejected], method, reason)
                 for (chosen, rejected), (method, reason) in pairs.items()
             ),
+            answers=question.answers,
         )
         return LazyRow(row, question.images, first, len(lines)), rejects
 
@@ -274,7 +276,7 @@ def _response(text: str, meta: Any, place: int) -> PairedResponse:
 
     def number(name: str, otherwise: int = 0) -> int:
         value = told.get(name)
-        digits = str(value) if isinstance(value, cells.Number) else ""
+        digits = str(value) if isinstance(value, Number) else ""
         return int(digits) if digits.isdigit() and len(digits) < 20 and int(digits) < _INT64 else otherwise
 
     return PairedResponse(

@@ -107,7 +107,7 @@ def test_every_problem_is_told_at_once() -> None:
             seed=-1,
             sampling={"temprature": 1, "samples": 0, "top_p": "high"},
             model={},
-            sources=[{**DIGITS, "split": "test", "path": "x"}, {**ROWS, "colums": {}}, {"name": "n", "type": "csv"}],
+            sources=[{**DIGITS, "split": "test", "path": "x"}, {**ROWS, "colums": {}}, {"name": "n", "type": "excel"}],
         ),
         "no-equals-sign",
         "seed.x=1",

@@ -30,6 +30,7 @@ class WatchedQuestion:
         truth: the true answer, or None where it is not known.
         choices: the options of a multiple-choice question.
         template: of the prompt; says where a response has its final answer.
+        answers: where several are acceptable, all of them.
     """
 
     text: str
@@ -37,6 +38,7 @@ class WatchedQuestion:
     truth: str | None = None
     choices: tuple[str, ...] = ()
     template: str = "plain"
+    answers: tuple[str, ...] = ()
 
 
 def held_out(build: Path, most: int) -> list[WatchedQuestion]:
@@ -84,9 +86,9 @@ def answer(
 
 def _question(question: Question, templates: tuple[str, str], system: str) -> WatchedQuestion:
     name = templates[question.answer is None]
-    prompt = load_template(name).render(question.question)
+    prompt = load_template(name).render(question.question, question.choices)
     row = TrainRow(question.id, question.source, question.images, tuple(to_messages(prompt, system)), (), ())
-    return WatchedQuestion(question.question, row, question.answer, question.choices, name)
+    return WatchedQuestion(question.question, row, question.answer, question.choices, name, question.answers)
 
 
 def _generate(model: Any, encoder: Encoder, question: WatchedQuestion, max_new_tokens: int) -> tuple[str, int]:
@@ -106,7 +108,8 @@ def _generate(model: Any, encoder: Encoder, question: WatchedQuestion, max_new_t
 def _is_right(text: str, question: WatchedQuestion) -> bool | None:
     if question.truth is None:
         return None
-    verdict = match(extract(text, question.template) or "", question.truth, choices=question.choices or None)
+    truths = question.answers or question.truth
+    verdict = match(extract(text, question.template) or "", truths, choices=question.choices or None)
     return verdict.status == "correct"
 
 
