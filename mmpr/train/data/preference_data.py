@@ -80,13 +80,22 @@ def read_train_rows(*paths: Path) -> TrainRows:
         OutputError: a folder is a build that is not finished, or two of them were sampled in ways that contradict.
         SourceError: it is none of these, a file cannot be read, or no row of a table is a pair.
     """
-    if len(paths) > 1:
-        return SeveralRows({str(path): read_train_rows(path) for path in paths})
-    [path] = paths
+    stems = [path.stem for path in paths]
+    # Sources are weighed by name, so that tables of the same name are told apart by their folders.
+    names = [
+        stem if stems.count(stem) == 1 else f"{path.absolute().parent.name}/{stem}"
+        for path, stem in zip(paths, stems, strict=True)
+    ]
+    found = [_open(path, name) for path, name in zip(paths, names, strict=True)]
+    return found[0] if len(found) == 1 else SeveralRows(dict(zip(map(str, paths), found, strict=True)))
+
+
+def _open(path: Path, name: str) -> TrainRows:
+    """The rows of one path; ``name`` is the source of a table's rows that name none."""
     kind = kind_of(path)
     if kind in ("build", "unfinished"):
         return BuildRows(path)
-    return ReleaseRows(path) if kind == "release" else PairTable(open_records(path), path.stem)
+    return ReleaseRows(path) if kind == "release" else PairTable(open_records(path), name)
 
 
 class BuildRows(TrainRows):
