@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from mmpr.engine import Reply, Request
+from mmpr.engine import Reply, Request, Tokenization
 from mmpr.engine.turns import ROOM, Turns
+from mmpr.schema import Response, TokenIds
 
 
 class EngineModel(NamedTuple):
@@ -281,6 +282,8 @@ class _Jumps(selectors.SelectSelector):
 class _Engine:
     """``EngineModel`` behind the interface of engines, for lengths that are given by the name of the prompt."""
 
+    about = Tokenization()
+
     def __init__(self, model: EngineModel, lengths: Mapping[str, Any]) -> None:
         self.samples_at_once = model.sequences
         self._model, self._lengths = model, lengths
@@ -298,8 +301,8 @@ class _Engine:
         await asyncio.gather(*ends)
         return Reply((), 0)
 
-    def token_ends(self, text: str) -> list[int]:
-        return []
+    def spelling(self, response: Response) -> tuple[TokenIds, list[int]]:
+        return (), []
 
     def _go_on(self, now: float) -> None:
         """Count the steps since the last time, fill the batch, wake up when the next sequence ends."""

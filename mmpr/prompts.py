@@ -102,8 +102,8 @@ def strip_short_answer(question: str) -> str:
     return (words[: len(words) - len(tail)] + _SHORT_ANSWER.sub("", tail)).rstrip()
 
 
-def to_messages(prompt: str) -> list[dict[str, Any]]:
-    """One user turn in the form that ``apply_chat_template`` takes.
+def to_messages(prompt: str, system: str = "") -> list[dict[str, Any]]:
+    """A user turn, after a system prompt if there is one, in the form that ``apply_chat_template`` takes.
 
     ``"<image>\\nHow many?"`` becomes ``[{"type": "image"}, {"type": "text", "text": "How many?"}]``: each mark is a
     picture, and one line break after it goes, since chat templates put their own.
@@ -115,7 +115,8 @@ def to_messages(prompt: str) -> list[dict[str, Any]]:
             text = text.removeprefix("\n")
         if text:
             content.append({"type": "text", "text": text})
-    return [{"role": "user", "content": content}]
+    before = [{"role": "system", "content": [{"type": "text", "text": system}]}] if system else []
+    return [*before, {"role": "user", "content": content}]
 
 
 def without_images(prompt: str) -> str:

@@ -9,17 +9,23 @@ Plain frozen dataclasses; how they lie on disk is in ``mmpr.storage``.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, get_args
 
 Status = Literal["correct", "incorrect", "unparseable", "timeout", "error", "unsure"]
 Rule = Literal["default", "relaxed", "anls", "exact", "multiple_choice", "vqa", "iou", "point_in_box", "count", "json"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 Method = Literal["correctness", "format", "dropout"]
 
+SINCE_2: Mapping[str, int] = {"since": 2}
+"""What a field has that shards of format 1 lack; it has its default when they are read."""
+
 ANSWERED = ("stop", "length")
 """Why an answer ends: by itself, or cut at the limit of tokens. What ends for another reason is no answer."""
+
+TokenIds = tuple[Annotated[int, "int32"], ...]
+"""Tokens as a tokenizer numbers them."""
 
 IMAGE_MARK = "<image>"
 """Where a picture stands in a question's text; a question has exactly one for each of its images."""
@@ -74,17 +80,29 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One sampled answer. ``finish_reason`` is ``stop``, or ``length`` for a truncated one (``ANSWERED``)."""
+    """One sampled answer. ``finish_reason`` is ``stop``, or ``length`` for a truncated one (``ANSWERED``).
+
+    ``token_ids`` are the ``tokens`` tokens that the engine drew, the one that ended the answer among them.
+    ``logprobs`` are their log-probabilities (natural logarithm, temperature 1), where the recipe asks for them.
+    """
 
     text: str
     seed: int
     finish_reason: str
     tokens: int
+    token_ids: TokenIds = field(default=(), metadata=SINCE_2)
+    logprobs: tuple[Annotated[float, "float32"], ...] = field(default=(), metadata=SINCE_2)
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A question's K responses. ``prompt`` is the rendered template, before the model's own chat format."""
+    """A question's K responses. ``prompt`` is the rendered template, before the model's own chat format.
+
+    ``prompt_token_ids`` are the ``prompt_tokens`` tokens that the engine read, in chat format, with those that stand
+    for pictures. ``tokenizer_sha256`` names the vocabulary of all these tokens (``mmpr.models.tokenizer_sha256``),
+    ``chat_template_sha256`` the template that wrote the prompt. ``reasoning_opened`` is the mark with which the prompt
+    itself begins a block of reasoning (``<think>``): responses go on inside it.
+    """
 
     id: str
     source: str
@@ -95,6 +113,10 @@ class Rollout:
     model_revision: str
     prompt_tokens: int
     responses: tuple[Response, ...]
+    prompt_token_ids: TokenIds = field(default=(), metadata=SINCE_2)
+    tokenizer_sha256: str = field(default="", metadata=SINCE_2)
+    chat_template_sha256: str = field(default="", metadata=SINCE_2)
+    reasoning_opened: str = field(default="", metadata=SINCE_2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +124,7 @@ class Completion:
     """A response's beginning, continued by the model (paper section 3.1, dropout next-token prediction).
 
     ``response`` is the position of the continued response in its rollout, ``prefix`` the part that was kept (of
-    ``prefix_tokens`` tokens), ``continuation`` what the model wrote after it.
+    ``prefix_tokens`` tokens, ``prefix_token_ids``), ``continuation`` what the model wrote after it.
     """
 
     response: int
@@ -111,6 +133,7 @@ class Completion:
     prefix: str
     prefix_tokens: int
     continuation: Response
+    prefix_token_ids: TokenIds = field(default=(), metadata=SINCE_2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +187,10 @@ class Pair:
 class PairedResponse:
     """A response that stands in at least one pair.
 
-    ``sample`` is its position in the rollout. A ``continued`` response has the first ``prefix_chars`` characters of
-    that sample, and then what the model wrote instead. ``status`` and ``answer`` are the judge's, empty and None for
-    open-ended questions.
+    ``token_ids`` are its tokens as they were sampled, ``logprob`` is the sum of their log-probabilities where those
+    were kept. ``sample`` is its position in the rollout. A ``continued`` response has the first ``prefix_chars``
+    characters of that sample, and then what the model wrote instead. ``status`` and ``answer`` are the judge's, empty
+    and None for open-ended questions.
     """
 
     text: str
@@ -178,11 +202,16 @@ class PairedResponse:
     prefix_chars: int = 0
     status: str = ""
     answer: str | None = None
+    token_ids: TokenIds = field(default=(), metadata=SINCE_2)
+    logprob: float | None = field(default=None, metadata=SINCE_2)
 
 
 @dataclass(frozen=True, slots=True)
 class PreferenceRow:
-    """A row of pairs/: a question with its pairs; pictures and responses stand in it once, whatever the pairs."""
+    """A row of pairs/: a question with its pairs; pictures and responses stand in it once, whatever the pairs.
+
+    ``prompt_token_ids`` and ``tokenizer_sha256`` are the rollout's.
+    """
 
     id: str
     source: str
@@ -194,6 +223,8 @@ class PreferenceRow:
     pass_rate: float | None
     responses: tuple[PairedResponse, ...]
     pairs: tuple[Pair, ...]
+    prompt_token_ids: TokenIds = field(default=(), metadata=SINCE_2)
+    tokenizer_sha256: str = field(default="", metadata=SINCE_2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,22 @@ class SmallBuild:
     recipe: Recipe
     out: Path
     manifest: dict[str, Any]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def as_it_was() -> Iterator[None]:
+    """The environment and torch's threads after a module as before it: vLLM sets both in the process that imports it.
+
+    The last bits of a sum depend on the number of threads, and processes that a later test starts have the environment.
+    """
+    environment = dict(os.environ)
+    torch = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch else len(os.sched_getaffinity(0))
+    yield
+    os.environ.clear()
+    os.environ.update(environment)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -122,7 +122,7 @@ def test_killing_the_driver_again_and_again_loses_and_repeats_nothing(recipe, un
         process.communicate()
     assert kills >= 2
     assert not (out / "manifest.json").exists()
-    assert "going on" in run(recipe, out, "engine.args.delay_s=0")
+    assert "resuming" in run(recipe, out, "engine.args.delay_s=0")
     check(out)
     assert contents(out) == undisturbed
 

@@ -1,6 +1,7 @@
 """The whole build with the real engine: vLLM on a Ray actor, the demo model, every kind of question; one start."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -11,11 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
+from transformers import AutoConfig, AutoProcessor
 
 from mmpr.answers import extract, match
+from mmpr.check.__main__ import main as check
+from mmpr.errors import MmprError
 from mmpr.prompts import load_template
 from mmpr.schema import Completions, PreferenceRow, Question, Reject, Rollout, Verdicts, sample_seed
 from mmpr.storage.tables import read_rows
+from mmpr.train.data.encoding import Encoder
+from mmpr.train.data.preference_data import read_train_rows
 
 pytestmark = pytest.mark.vllm
 
@@ -28,7 +34,7 @@ model: {path: MODEL}
 engine:
   units_in_flight: 2
   args: {dtype: bfloat16, enforce_eager: true, max_model_len: 512, max_num_seqs: 64, kv_cache_memory_bytes: 1000000000}
-sampling: {samples: 8, max_tokens: 160}
+sampling: {samples: 8, max_tokens: 160, logprobs: true}
 dropout:
   variants: [{start_ratio: 0.5}, {start_ratio: 0.5, with_image: true}]
 unit_questions: 32
@@ -88,11 +94,36 @@ def test_every_question_has_its_responses(out: Path) -> None:
         ]
         assert rollout.model_revision.startswith("sha256:")
         assert rollout.template_sha256 == load_template(rollout.template).sha256
-        assert rollout.prompt_tokens > 0
+        assert rollout.prompt_tokens == len(rollout.prompt_token_ids) > 0
         for response in rollout.responses:
             assert response.finish_reason in ("stop", "length")
             assert (response.tokens == 160) or response.finish_reason == "stop"
-            assert 0 < response.tokens <= 160
+            assert 0 < response.tokens == len(response.token_ids) == len(response.logprobs) <= 160
+            assert max(response.logprobs) <= 0
+
+
+def test_what_was_sampled_is_what_is_trained_on(out: Path) -> None:
+    """Token by token: the prompt with its pictures, each response, and continuations of kept halves."""
+    encoder = Encoder(AutoProcessor.from_pretrained(MODEL), AutoConfig.from_pretrained(MODEL))
+    pairs = {row.id: row for row in rows(out, "pairs", PreferenceRow)}
+    assert pairs
+    continued = 0
+    for row in read_train_rows(out):
+        encoded = encoder.encode(row)
+        stored = pairs[row.id]
+        by_text = {response.text: response.token_ids for response in stored.responses}
+        assert encoded.prompt == "equal"
+        assert encoded.row.prompt_ids.tolist() == list(stored.prompt_token_ids)
+        for text, ids in zip(row.responses, encoded.row.response_ids, strict=True):
+            assert tuple(ids.tolist()) == by_text[text]
+        assert encoded.as_sampled == len(row.responses)
+        continued += sum(response.continued for response in stored.responses)
+    assert continued
+    for completions in rows(out, "completions", Completions):
+        rollout = next(row for row in rows(out, "rollouts", Rollout) if row.id == completions.id)
+        for each in completions.completions:
+            kept = rollout.responses[each.response].token_ids[: each.prefix_tokens]
+            assert each.prefix_token_ids == kept
 
 
 def test_samples_differ_and_are_reasoned(out: Path) -> None:
@@ -193,3 +224,23 @@ def test_the_summary_tells_what_is_there(out: Path) -> None:
         manifest["files"]["pairs/part-00000-of-00003.parquet"]["rows"]
         == pq.read_metadata(out / "pairs/part-00000-of-00003.parquet").num_rows
     )
+
+
+def test_prompts_are_shown_beside_those_of_training(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check([str(out), "--model", str(MODEL), "--prompts", "4"]) == 0
+    told = capsys.readouterr().out
+    assert told.count(": equal, ") == 4
+    assert "prompts    4 of 4 are the tokens that were sampled after" in told
+    other = tmp_path / "other"
+    shutil.copytree(MODEL, other)
+    template = other / "chat_template.jinja"
+    template.write_text(template.read_text().replace("Assistant:", "Answer:"))
+    assert check([str(out), "--model", str(other), "--prompts", "2"]) == 1
+    told = capsys.readouterr().out
+    assert told.count("differs from token") == 2
+    assert told.count("Assistant:") == 2
+    assert told.count("Answer:") == 2
+    with pytest.raises(MmprError, match="--allow-prompt-mismatch"):
+        Encoder(AutoProcessor.from_pretrained(other), AutoConfig.from_pretrained(other)).encode(read_train_rows(out)[0])

@@ -14,7 +14,7 @@ from benchmarks.torture.ground import REPOSITORY, missing
 
 pytestmark = pytest.mark.ray
 
-LIMIT_S, CLEAR_LIMIT_S = 200, 60
+LIMIT_S, CLEAR_LIMIT_S = 420, 60
 
 
 @pytest.mark.skipif(bool(missing()), reason=missing())

@@ -22,6 +22,10 @@ def main(argv: list[str] | None = None) -> int:
     args = _arguments().parse_args(argv)
 
     def work() -> int:
+        if args.model:
+            from mmpr.check.prompts import print_prompts
+
+            return 0 if print_prompts(args.out, args.model, args.prompts, args.trust_remote_code) else 1
         if not args.verify:
             from mmpr.check.print_build import print_build
 
@@ -43,6 +47,13 @@ def _arguments() -> argparse.ArgumentParser:
         action="store_true",
         help="prove it: checksums, every picture decodes, ids, counts, and every pair judged again",
     )
+    parser.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="show some prompts as they were sampled beside those that training MODEL would make of them",
+    )
+    parser.add_argument("--prompts", type=int, default=6, metavar="N", help="how many, with --model (default: 6)")
+    parser.add_argument("--trust-remote-code", action="store_true", help="run code that comes with MODEL")
     parser.add_argument("--pairs", type=int, default=3, metavar="N", help="how many random pairs to show (default: 3)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="which random pairs (default: 0)")
     parser.add_argument("--rule", action="append", default=[], metavar="NAME=module:function", help=RULE_HELP)

@@ -191,6 +191,8 @@ def _samples(rollout: Rollout, settings: _Settings) -> Iterator[str]:
         for place, response in enumerate(rollout.responses)
     ):
         yield "has responses of other seeds than the recipe's"
+    if any(response.token_ids and len(response.token_ids) != response.tokens for response in rollout.responses):
+        yield "has a response whose token ids are not as many as its tokens"
     for reason in sorted({response.finish_reason for response in rollout.responses} - {*ANSWERED}):
         yield f"has a response that is no answer (finish_reason {reason!r})"
 
@@ -256,8 +258,9 @@ def _same(row: PreferenceRow, question: Question, rollout: Rollout) -> Iterator[
     for name in ("source", "kind", "question", "answer", "images"):
         if getattr(row, name) != getattr(question, name):
             yield Problem("", f"its {name} is not that of questions/", _REPAIR)
-    if row.prompt != rollout.prompt:
-        yield Problem("", "its prompt is not that of rollouts/", _REPAIR)
+    for name in ("prompt", "prompt_token_ids", "tokenizer_sha256"):
+        if getattr(row, name) != getattr(rollout, name):
+            yield Problem("", f"its {name} is not that of rollouts/", _REPAIR)
 
 
 def _from_responses(row: PreferenceRow, rollout: Rollout, completions: Completions | None) -> Iterator[Problem]:
@@ -269,7 +272,7 @@ def _from_responses(row: PreferenceRow, rollout: Rollout, completions: Completio
         response = _sampled(paired)
         if not 0 <= paired.sample < len(rollout.responses):
             yield Problem("", f"response {place} was never sampled", _REPAIR)
-        elif not paired.continued and response != rollout.responses[paired.sample]:
+        elif not paired.continued and response != replace(rollout.responses[paired.sample], logprobs=()):
             yield Problem("", f"response {place} is not the one that was sampled", _REPAIR)
         elif paired.continued and (paired.sample, paired.prefix_chars, response) not in written:
             yield Problem("", f"response {place} is not the continuation that was sampled", _REPAIR)
@@ -282,13 +285,14 @@ def _from_responses(row: PreferenceRow, rollout: Rollout, completions: Completio
 
 def _sampled(paired: PairedResponse) -> Response:
     """A response of a pair as rollouts/ has it."""
-    return Response(paired.text, paired.seed, paired.finish_reason, paired.tokens)
+    return Response(paired.text, paired.seed, paired.finish_reason, paired.tokens, paired.token_ids)
 
 
 def _joined(item: Completion) -> Response:
     """The kept beginning of a response and its continuation, as one response."""
     end = item.continuation
-    return Response(item.prefix + end.text, end.seed, end.finish_reason, item.prefix_tokens + end.tokens)
+    tokens, ids = item.prefix_tokens + end.tokens, (*item.prefix_token_ids, *end.token_ids)
+    return Response(item.prefix + end.text, end.seed, end.finish_reason, tokens, ids if end.token_ids else ())
 
 
 def _rule_problems(

@@ -1,5 +1,6 @@
 """Recipes: what a person may set, where it is read, and what is refused."""
 
+from mmpr.config.chat import ChatSpec
 from mmpr.config.recipe import (
     Columns,
     DropoutSpec,
@@ -19,6 +20,7 @@ from mmpr.config.sampling import SamplingSpec, later_settings
 from mmpr.config.settings import Part, fingerprint, parse_settings, read_yaml
 
 __all__ = [
+    "ChatSpec",
     "Columns",
     "DropoutSpec",
     "DropoutVariant",

@@ -12,8 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
 
+from mmpr.config.chat import ChatSpec, with_template_text
 from mmpr.config.sampling import SamplingSpec
 from mmpr.config.settings import Part, parse_settings, read_yaml
+from mmpr.errors import RecipeError
 from mmpr.extension import NO_EXTENSIONS, Extensions, check_rules
 from mmpr.resources import find_pipeline
 from mmpr.schema import RULES
@@ -177,6 +179,7 @@ class Recipe(Part):
     seed: int = Field(0, ge=0, description="of all that is drawn")
     model: ModelSpec
     engine: EngineSpec = EngineSpec()
+    chat: ChatSpec = ChatSpec()
     sampling: SamplingSpec = SamplingSpec()
     dropout: DropoutSpec = DropoutSpec()
     pairing: PairingSpec = PairingSpec()
@@ -209,7 +212,7 @@ class Recipe(Part):
         return self.source(source).samples or self.sampling.samples
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, defaults filled in, paths as written."""
+        """Plain values, defaults filled in, paths as written, but the text of a chat template."""
         return self.model_dump(mode="json")
 
 
@@ -248,7 +251,11 @@ def parse_recipe(
         context={"rules": tuple(extensions.rules)},
         check=lambda recipe: _extension_problems(recipe, extensions),
     )
-    return recipe.model_copy(update={"extensions": extensions})
+    try:
+        chat = with_template_text(recipe.chat, folder)
+    except (OSError, ValueError) as error:
+        raise RecipeError(where, [f"chat.template: {getattr(error, 'strerror', None) or error}"]) from None
+    return recipe.model_copy(update={"extensions": extensions, "chat": chat})
 
 
 def _extension_problems(recipe: Recipe, extensions: Extensions) -> list[str]:

@@ -24,13 +24,14 @@ OURS = {
     "n": "sampling.samples",
     "seed": "seed",
     **dict.fromkeys(("output_kind", "stream_interval", "detokenize", "skip_clone"), ""),
-    **dict.fromkeys(("logprobs", "prompt_logprobs", "prompt_logprob_token_ids", "prompt_logprob_start"), ""),
+    **dict.fromkeys(("prompt_logprobs", "prompt_logprob_token_ids", "prompt_logprob_start"), ""),
     **dict.fromkeys(("logprob_token_ids", "routed_experts_prompt_start", "trace_decode_token_ids"), ""),
     "repetition_detection": "",
 }
 """Those that it may not have: how each is set instead, empty for what has no place in a build.
 
-Log-probabilities would be thrown away, and an answer that vLLM cuts off because it repeats itself is none.
+Other log-probabilities than those of ``sampling.logprobs`` would be thrown away, and an answer that vLLM cuts off
+because it repeats itself is none.
 """
 
 
@@ -53,6 +54,7 @@ class SamplingSpec(Part):
     stop_token_ids: tuple[Annotated[int, Field(ge=0)], ...] = ()
     bad_words: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), description="never written")
     skip_special_tokens: bool = Field(False, description="leave out what the tokenizer calls special: boxes, marks")
+    logprobs: bool = Field(False, description="keep the log-probability of each token that is drawn")
     args: dict[str, Any] = Field(
         default_factory=dict, description="others of vLLM's SamplingParams, such as min_tokens"
     )

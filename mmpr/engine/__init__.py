@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmpr.config import Recipe
-from mmpr.engine.request import Engine, Reply, Request
+from mmpr.engine.request import Engine, Reply, Request, Tokenization
 
-__all__ = ["Engine", "Reply", "Request", "start_engine"]
+__all__ = ["Engine", "Reply", "Request", "Tokenization", "start_engine"]
 
 
 def start_engine(recipe: Recipe, model_path: str, log: Path | None) -> Engine:

@@ -20,7 +20,7 @@ from typing import Any
 from mmpr.engine.lives import MOST_DEATHS_ALONE, History, Life
 from mmpr.engine.request import Engine, Reply, Request
 from mmpr.errors import EngineDeadError, RowError
-from mmpr.schema import ANSWERED
+from mmpr.schema import ANSWERED, Response, TokenIds
 
 HARMLESS = Request("What is 1 + 1?", (), 1, 0)
 """What an engine that works can be asked: one that dies over it, or hangs, is itself the cause."""
@@ -39,7 +39,7 @@ class Careful:
 
     def __init__(self, engine: Engine, history: History) -> None:
         self._engine, self._history = engine, history
-        self.samples_at_once = engine.samples_at_once
+        self.samples_at_once, self.about = engine.samples_at_once, engine.about
 
     async def generate(self, request: Request) -> Reply:
         """See ``Engine.generate``.
@@ -69,9 +69,9 @@ class Careful:
                 if in_company:  # another may have held it up: that is never the last word on it
                     request = replace(request, caution=1)
 
-    def token_ends(self, text: str) -> list[int]:
-        """See ``Engine.token_ends``."""
-        return self._engine.token_ends(text)
+    def spelling(self, response: Response) -> tuple[TokenIds, list[int]]:
+        """See ``Engine.spelling``."""
+        return self._engine.spelling(response)
 
 
 def _check_answered(request: Request, reply: Reply) -> None:
@@ -90,7 +90,7 @@ class Watched:
         self._engine, self._life, self._timeout_s = engine, life, timeout_s
         self._answered = 0
         self._dead = False
-        self.samples_at_once = engine.samples_at_once
+        self.samples_at_once, self.about = engine.samples_at_once, engine.about
 
     async def generate(self, request: Request) -> Reply:
         """See ``Engine.generate``.
@@ -111,9 +111,9 @@ class Watched:
             raise RowError(_TIMEOUT, f"took more than {self._timeout_s:g} s (engine.request_timeout_s)") from None
         return reply
 
-    def token_ends(self, text: str) -> list[int]:
-        """See ``Engine.token_ends``."""
-        return self._engine.token_ends(text)
+    def spelling(self, response: Response) -> tuple[TokenIds, list[int]]:
+        """See ``Engine.spelling``."""
+        return self._engine.spelling(response)
 
     async def _ask_harmless(self) -> None:
         """See that the engine works at all."""

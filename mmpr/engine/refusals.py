@@ -6,6 +6,7 @@ import re
 
 from mmpr.engine.request import Engine, Reply, Request
 from mmpr.errors import EngineError, RowError
+from mmpr.schema import Response, TokenIds
 
 MOST_REFUSALS = 100
 """Requests that may be refused with the same words, and none answered, before the build stops."""
@@ -19,7 +20,7 @@ class Listening:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._refused: dict[str, int] | None = {}
-        self.samples_at_once = engine.samples_at_once
+        self.samples_at_once, self.about = engine.samples_at_once, engine.about
 
     async def generate(self, request: Request) -> Reply:
         """See ``Engine.generate``.
@@ -35,9 +36,9 @@ class Listening:
         self._refused = None  # it answers some
         return reply
 
-    def token_ends(self, text: str) -> list[int]:
-        """See ``Engine.token_ends``."""
-        return self._engine.token_ends(text)
+    def spelling(self, response: Response) -> tuple[TokenIds, list[int]]:
+        """See ``Engine.spelling``."""
+        return self._engine.spelling(response)
 
     def _count(self, error: RowError) -> None:
         """Note a refusal; numbers, such as those of tokens, do not make other words of it."""

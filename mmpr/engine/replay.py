@@ -16,16 +16,17 @@ import os
 import random
 import signal
 import time
+import zlib
 from array import array
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
 from mmpr.config import Recipe
-from mmpr.engine.request import Reply, Request
+from mmpr.engine.request import Reply, Request, Tokenization
 from mmpr.errors import EngineDeadError, RowError
 from mmpr.prompts import without_images
-from mmpr.schema import Response, content_id
+from mmpr.schema import Response, TokenIds, content_id
 
 KINDS = ("kill", "die", "hang", "freeze", "block", "refuse", "short", "error")
 """What can happen to a request.
@@ -45,6 +46,7 @@ class ReplayEngine:
     """A deterministic stand-in for a model."""
 
     samples_at_once = 1024
+    about = Tokenization()
 
     def __init__(self, recipe: Recipe) -> None:
         args = recipe.engine.args
@@ -62,7 +64,8 @@ class ReplayEngine:
         if self._delay_s:
             dice = random.Random(content_id("delay", request.prompt, str(request.seed)))
             await asyncio.sleep(dice.expovariate(1 / self._delay_s))
-        reply = Reply(responses, prompt_tokens=len(request.prompt.split()))
+        prompt = _words_as_tokens(request.prompt)
+        reply = Reply(responses, len(prompt), prompt)
         fault = self._fault(request)
         self._frozen = self._frozen or fault == "freeze"
         if self._frozen or fault == "hang":
@@ -81,9 +84,9 @@ class ReplayEngine:
             return replace(reply, responses=(*responses[:-1], Response("", responses[-1].seed, "error", 0)))
         return reply
 
-    def token_ends(self, text: str) -> list[int]:
+    def spelling(self, response: Response) -> tuple[TokenIds, list[int]]:
         """One token a character."""
-        return list(range(1, len(text) + 1))
+        return tuple(map(ord, response.text)), list(range(1, len(response.text) + 1))
 
     def _fault(self, request: Request) -> str:
         """What happens to this request, if anything: of the shares at most one, so that asking again helps."""
@@ -114,9 +117,10 @@ class ReplayEngine:
             steps = " ".join(f"Step {dice.randrange(1000)}." for _ in range(dice.randrange(1, 6)))
             tokens = len(steps.split())
         if dice.random() < 0.1:
-            return Response(steps, seed, dice.choice(["stop", "length"]), tokens)
-        answer = f"Final answer: {dice.choice(self._answers)}"
-        return Response(f"{steps}\n{answer}", seed, "stop", tokens + len(answer.split()))
+            return Response(steps, seed, dice.choice(["stop", "length"]), tokens, _words_as_tokens(steps))
+        text = f"{steps}\nFinal answer: {dice.choice(self._answers)}"
+        words = _words_as_tokens(text)
+        return Response(text, seed, "stop", len(words), words)
 
     def _words(self, dice: random.Random) -> tuple[str, int]:
         """Some words that follow each other in ``_stock``, and how many."""
@@ -125,6 +129,11 @@ class ReplayEngine:
         text, ends = _stock()
         first = dice.randrange(len(ends) - count)
         return text[ends[first] : ends[first + count]].strip(), count
+
+
+def _words_as_tokens(text: str) -> TokenIds:
+    """A number for each word of a text, as if it were a token."""
+    return tuple(zlib.crc32(word.encode()) >> 1 for word in text.split())
 
 
 @functools.cache

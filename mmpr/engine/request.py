@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from mmpr.schema import Response
+from mmpr.schema import Response, TokenIds
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,8 @@ class Request:
     """All samples of one prompt.
 
     ``prompt`` has one ``<image>`` for each picture (encoded PNG or JPEG). Sample i is drawn with ``seed + i``.
-    ``prefix`` is a beginning of the answer that the model is made to continue. ``processor`` holds arguments of the
+    ``prefix`` is a beginning of the answer, of the tokens ``prefix_token_ids``, that the model is made to continue.
+    ``processor`` holds arguments of the
     model's processor, such as the number of tiles. ``caution`` is not 0 for a request that must be with the engine
     alone: 1, and 1 more for each engine that has died over it.
     """
@@ -24,22 +25,43 @@ class Request:
     samples: int
     seed: int
     prefix: str = ""
+    prefix_token_ids: TokenIds = ()
     processor: Mapping[str, Any] = field(default_factory=dict)
     caution: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The samples of a request, in the order of their seeds, and the length of its prompt."""
+    """The samples of a request, in the order of their seeds, and the prompt as the engine read it.
+
+    ``prompt_token_ids`` are its ``prompt_tokens`` tokens, a prefix of the answer among them.
+    """
 
     responses: tuple[Response, ...]
     prompt_tokens: int
+    prompt_token_ids: TokenIds = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenization:
+    """Hashes of a model's vocabulary and of its chat template, and the mark of reasoning with which its prompts end.
+
+    All are empty for an engine without a model, the last for most models.
+    """
+
+    tokenizer_sha256: str = ""
+    chat_template_sha256: str = ""
+    reasoning_opened: str = ""
 
 
 class Engine(Protocol):
-    """What a sampler needs of an engine; ``samples_at_once`` is how many samples it works on at the same time."""
+    """What a sampler needs of an engine.
+
+    ``samples_at_once`` is how many samples it works on at the same time, ``about`` what writes its prompts.
+    """
 
     samples_at_once: int
+    about: Tokenization
 
     async def generate(self, request: Request) -> Reply:
         """Draw ``request.samples`` responses.
@@ -51,6 +73,6 @@ class Engine(Protocol):
         """
         ...
 
-    def token_ends(self, text: str) -> list[int]:
-        """Where each token of ``text`` ends, in characters; one entry a token."""
+    def spelling(self, response: Response) -> tuple[TokenIds, list[int]]:
+        """The tokens that spell a response, and where each ends in its text (``mmpr.tokens.spelling``)."""
         ...

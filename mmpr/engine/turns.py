@@ -14,6 +14,7 @@ import itertools
 import sys
 
 from mmpr.engine.request import Engine, Reply, Request
+from mmpr.schema import Response, TokenIds
 
 ROOM = 4
 """Samples let in, in units of what the engine works on at once.
@@ -72,12 +73,12 @@ class _Turn:
 
     def __init__(self, turns: Turns, turn: int, engine: Engine) -> None:
         self._turns, self._turn, self._engine = turns, turn, engine
-        self.samples_at_once = engine.samples_at_once
+        self.samples_at_once, self.about = engine.samples_at_once, engine.about
 
     async def generate(self, request: Request) -> Reply:
         """See ``Engine.generate``."""
         return await self._turns.generate(self._turn, request)
 
-    def token_ends(self, text: str) -> list[int]:
-        """See ``Engine.token_ends``."""
-        return self._engine.token_ends(text)
+    def spelling(self, response: Response) -> tuple[TokenIds, list[int]]:
+        """See ``Engine.spelling``."""
+        return self._engine.spelling(response)

@@ -23,14 +23,17 @@ from typing import Any
 import psutil
 from PIL import Image
 
-from mmpr.config import Recipe, SamplingSpec
+from mmpr.answers.final_answers.families import reasoning_opened
+from mmpr.config import ChatSpec, Recipe, SamplingSpec
+from mmpr.config.chat import DEFAULT_CHAT, unused_kwargs
 from mmpr.engine.control_tokens import ROLES, check_prompt, control_tokens
 from mmpr.engine.lives import last_words
-from mmpr.engine.request import Reply, Request
+from mmpr.engine.request import Reply, Request, Tokenization
 from mmpr.engine.start_budget import see_that_it_ends
 from mmpr.errors import EngineDeadError, EngineStartError, RowError
 from mmpr.prompts import to_messages
-from mmpr.schema import Response
+from mmpr.schema import Response, TokenIds
+from mmpr.tokens import spelling, text_sha256, tokenizer_sha256
 
 _CPU_BATCHED_TOKENS = 8192
 _CACHE_ARGS = {"kv_cache_memory_bytes", "gpu_memory_utilization", "num_gpu_blocks_override"}
@@ -72,13 +75,23 @@ class VllmEngine:
             raise EngineStartError(_start_message(error, log)) from error
         self.samples_at_once: int = self._engine.vllm_config.scheduler_config.max_num_seqs
         self._tokenizer: Any = self._engine.get_tokenizer()
-        self._control_tokens = _control_tokens(self._tokenizer, self._engine.renderer.model_config)
+        self._control_tokens = _control_tokens(self._tokenizer, self._engine.renderer.model_config, recipe.chat)
         renderer = self._engine.renderer
         steps = {
-            "chat template": lambda text: renderer.render_messages(to_messages(text), chat_params()),
+            "chat template": lambda text: renderer.render_messages(
+                to_messages(text, recipe.chat.system), chat_params(recipe.chat)
+            ),
             "tokenizer": self._tokenizer.encode,
         }
         see_that_it_ends(model_path, steps)
+        template = _chat_template(self._tokenizer, renderer.model_config, recipe.chat)
+        if unused := unused_kwargs(recipe.chat, template):
+            raise EngineStartError(
+                f"chat.template_kwargs: the chat template of {model_path} does not know {', '.join(unused)}"
+            )
+        _, asked = renderer.render_messages(to_messages("?", recipe.chat.system), chat_params(recipe.chat))
+        opened = reasoning_opened(str(asked.get("prompt", "")))
+        self.about = Tokenization(tokenizer_sha256(self._tokenizer), text_sha256(template), opened)
 
     async def generate(self, request: Request) -> Reply:
         """Draw all samples of a request; see ``Engine.generate``."""
@@ -88,7 +101,7 @@ class VllmEngine:
         params = self._sampling_params(n=request.samples, seed=request.seed, **sampling_args(self._recipe.sampling))
         prompt = final = None
         try:
-            prompt = await render(self._engine.renderer, request)
+            prompt = await render(self._engine.renderer, request, self._recipe.chat)
             async for output in self._engine.generate(prompt, params, f"mmpr-{next(self._serial)}"):
                 final = output
         except VllmDeadError as error:
@@ -106,23 +119,17 @@ class VllmEngine:
                 seed=request.seed + output.index,
                 finish_reason=output.finish_reason or "unknown",
                 tokens=len(output.token_ids),
+                token_ids=tuple(output.token_ids),
+                logprobs=_logprobs(output),
             )
             for output in sorted(final.outputs, key=lambda output: output.index)
         )
-        return Reply(responses, prompt_tokens=len(final.prompt_token_ids or ()))
+        prompt_token_ids = tuple(final.prompt_token_ids or ())
+        return Reply(responses, len(prompt_token_ids), prompt_token_ids)
 
-    def token_ends(self, text: str) -> list[int]:
-        """Where each token of ``text`` ends, in characters; see ``Engine.token_ends``."""
-        if self._tokenizer.is_fast:
-            offsets = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-            return [end for _, end in offsets]
-        ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        ends, last = [], 0
-        for count in range(1, len(ids) + 1):
-            begun = self._tokenizer.decode(ids[:count], clean_up_tokenization_spaces=False)
-            last = len(begun) if text.startswith(begun) else last
-            ends.append(last)
-        return ends
+    def spelling(self, response: Response) -> tuple[TokenIds, list[int]]:
+        """See ``Engine.spelling``."""
+        return spelling(self._tokenizer, response)
 
     def _forget_pictures(self, prompt: Any) -> None:
         """Forget that the engine has the pictures of a request that it refused.
@@ -169,16 +176,19 @@ def _look_at_model(recipe: Recipe, model_path: str, requests: Sequence[Request])
         if any(request.images for request in requests) and not seen["takes_pictures"]:
             return seen
         renderer = renderer_from_config(config)
+        template = _chat_template(renderer.get_tokenizer(), model, recipe.chat)
+        if unused := unused_kwargs(recipe.chat, template):
+            return {**seen, "problems": [f"chat.template_kwargs: the chat template does not know {', '.join(unused)}"]}
     except Exception as error:  # noqa: BLE001 - of the model, or of this machine, which may lack the cluster's GPUs
         words = _one_line(error)
         return {"note": words} if "device" in words.lower() else {"problems": [f"engine: {words}"]}
-    return {**seen, "prompts": [_shown(renderer, request) for request in requests]}
+    return {**seen, "prompts": [_shown(renderer, request, recipe.chat) for request in requests]}
 
 
-def _shown(renderer: Any, request: Request) -> dict[str, Any]:
+def _shown(renderer: Any, request: Request, chat: ChatSpec) -> dict[str, Any]:
     """A prompt with its tokens as text (those of a picture, which are one many times, once), or why it is refused."""
     try:
-        ids = list(asyncio.run(render(renderer, request))["prompt_token_ids"])
+        ids = list(asyncio.run(render(renderer, request, chat))["prompt_token_ids"])
         text = str(renderer.get_tokenizer().decode(ids, skip_special_tokens=False))
     except Exception as error:  # noqa: BLE001 - whatever refuses it will refuse it when it is asked
         return {"error": _one_line(error)}
@@ -190,20 +200,19 @@ def _shown(renderer: Any, request: Request) -> dict[str, Any]:
     return {"text": text, "tokens": len(ids)}
 
 
-async def render(renderer: Any, request: Request) -> Any:
+async def render(renderer: Any, request: Request, chat: ChatSpec = DEFAULT_CHAT) -> Any:
     """A request in the model's chat format, tokenized, with its pictures processed: what vLLM's engine takes.
 
     ``renderer`` is vLLM's. Special tokens are added by the tokenizer only where the chat template has not written the
     beginning of sequence itself: many tokenizers would put a second one before it.
     """
     pictures = await asyncio.to_thread(lambda: [_open(image) for image in request.images])
-    messages = to_messages(request.prompt)
+    messages = to_messages(request.prompt, chat.system)
     remaining = iter(pictures)
-    for part in messages[0]["content"]:
+    for part in messages[-1]["content"]:
         if part["type"] == "image":
             part.update(type="image_pil", image_pil=next(remaining))
-    _, prompt = await renderer.render_messages_async(messages, chat_params(request.processor))
-    prompt["prompt"] += request.prefix
+    _, prompt = await renderer.render_messages_async(messages, chat_params(chat, request.processor))
     if request.processor:
         prompt["mm_processor_kwargs"] = dict(request.processor)
     params = renderer.default_chat_tok_params
@@ -211,28 +220,43 @@ async def render(renderer: Any, request: Request) -> Any:
     if begins and prompt["prompt"].startswith(begins):
         params = params.with_kwargs(add_special_tokens=False)
     (tokens,) = await renderer.tokenize_prompts_async([prompt], params)
+    tokens["prompt_token_ids"] = [*tokens["prompt_token_ids"], *request.prefix_token_ids]
     return await renderer.process_for_engine_async(tokens, time.time(), tok_params=params)
 
 
-def chat_params(processor: Mapping[str, Any] = MappingProxyType({})) -> Any:
+def chat_params(chat: ChatSpec = DEFAULT_CHAT, processor: Mapping[str, Any] = MappingProxyType({})) -> Any:
     """How vLLM applies a chat template, with arguments of the picture processor."""
     from vllm.renderers import ChatParams
 
     return ChatParams(
-        chat_template_kwargs={"add_generation_prompt": True, "tokenize": False},
+        chat_template=chat.template or None,
+        chat_template_kwargs={**chat.template_kwargs, "add_generation_prompt": True, "tokenize": False},
         mm_processor_kwargs=dict(processor) or None,
     )
 
 
-def _control_tokens(tokenizer: Any, config: Any) -> frozenset[str]:
+def _control_tokens(tokenizer: Any, config: Any, chat: ChatSpec) -> frozenset[str]:
     """The control tokens of a model, by its tokenizer and chat template."""
-    from vllm.renderers.hf import resolve_chat_template
-
-    template = resolve_chat_template(tokenizer, chat_template=None, tools=None, model_config=config) or ""
+    template = _chat_template(tokenizer, config, chat)
     added = getattr(tokenizer, "added_tokens_decoder", {})  # Mistral's own tokenizers have none
     special = [str(token) for token in added.values() if token.special] or tokenizer.all_special_tokens
     roles = [getattr(tokenizer, f"{role}_token", None) for role in ROLES]
     return control_tokens(special, roles, template)
+
+
+def _chat_template(tokenizer: Any, config: Any, chat: ChatSpec) -> str:
+    """The chat template that writes the prompts."""
+    from vllm.renderers.hf import resolve_chat_template
+
+    own = chat.template or None
+    return resolve_chat_template(tokenizer, chat_template=own, tools=None, model_config=config) or ""
+
+
+def _logprobs(output: Any) -> tuple[float, ...]:
+    """The log-probability of each token that was drawn, if vLLM was asked for them."""
+    if not output.logprobs:
+        return ()
+    return tuple(float(seen[token].logprob) for token, seen in zip(output.token_ids, output.logprobs, strict=True))
 
 
 def sampling_args(sampling: SamplingSpec) -> dict[str, Any]:
@@ -241,7 +265,9 @@ def sampling_args(sampling: SamplingSpec) -> dict[str, Any]:
 
     # Special tokens that stay are not to be parted by spaces, which slow tokenizers would do.
     spaces = {"spaces_between_special_tokens": sampling.skip_special_tokens}
-    args = spaces | sampling.model_dump(mode="json", exclude={"samples", "args"}) | sampling.args
+    logprobs = {"logprobs": 0 if sampling.logprobs else None}  # 0: of the drawn token alone
+    own = sampling.model_dump(mode="json", exclude={"samples", "args", "logprobs"})
+    args = spaces | own | logprobs | sampling.args
     if isinstance(args.get("structured_outputs"), dict):
         args["structured_outputs"] = StructuredOutputsParams(**args["structured_outputs"])
     return args

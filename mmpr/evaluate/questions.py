@@ -47,8 +47,9 @@ _SAMPLING = ("max_tokens", "stop", "stop_token_ids", "skip_special_tokens")
 class QuestionSource:
     """A set of questions that was named and is not read yet.
 
-    ``specs`` are the entries of ``sources`` in a recipe for its questions. ``settings`` (``engine``, ``sampling``,
-    ``images``) are a build's, the defaults when its questions are asked. ``benchmark`` is None for anything else.
+    ``specs`` are the entries of ``sources`` in a recipe for its questions. ``settings`` (``engine``, ``chat``,
+    ``sampling``, ``images``) are a build's, the defaults when its questions are asked. ``benchmark`` is None for
+    anything else.
     """
 
     name: str
@@ -157,6 +158,8 @@ def _build(path: Path, word: str) -> QuestionSource:
         engine["args"] = {key: value for key, value in recipe["engine"]["args"].items() if key in _ENGINE_ARGS}
         sampling = {key: recipe["sampling"][key] for key in _SAMPLING if key in recipe["sampling"]}
         settings = {"engine": engine, "sampling": sampling, "images": recipe["images"]}
+        if any((recipe.get("chat") or {}).values()):
+            settings["chat"] = recipe["chat"]
         return QuestionSource(_slug(recipe["name"]), word, path, list(recipe["heldout"]), settings, is_build=True)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise OutputError(f"{path / PLAN}: is damaged ({error!r})") from None

@@ -18,7 +18,7 @@ from mmpr.models import FoundModel, find_model
 from mmpr.prompts import load_template
 
 WHERE = "evaluation"
-_SETTINGS = ("engine", "sampling", "images", "model", "data", "seed", "max_question_chars")
+_SETTINGS = ("engine", "chat", "sampling", "images", "model", "data", "seed", "max_question_chars")
 _NAMED = {"sampling.samples": "--samples", "model.path": "--model", "data.template": "--template"}
 
 
@@ -159,6 +159,7 @@ def _planned_run(
         "model": found.revision,
         "engine": recipe.engine.type,
         "seed": recipe.seed,
+        **({"chat": chat} if (chat := recipe.chat.identity()) else {}),
         "sampling": recipe.sampling.identity(),
         "sources": {
             spec.name: {

@@ -222,6 +222,8 @@ def _paired(response: Response, sample: int, verdict: Verdict | None = None) -> 
         sample=sample,
         status=verdict.status if verdict else "",
         answer=verdict.answer if verdict else None,
+        token_ids=response.token_ids,
+        logprob=sum(response.logprobs) if response.logprobs else None,
     )
 
 
@@ -235,4 +237,5 @@ def _continued(completion: Completion) -> PairedResponse:
         sample=completion.response,
         continued=True,
         prefix_chars=len(completion.prefix),
+        token_ids=(*completion.prefix_token_ids, *continuation.token_ids) if continuation.token_ids else (),
     )

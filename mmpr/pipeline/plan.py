@@ -356,7 +356,10 @@ def _fingerprints(recipe: Recipe, model: FoundModel, templates: dict[str, str]) 
         ),
         "sample": fingerprint(
             [
-                [model.revision, tree["engine"]["type"], recipe.sampling.identity()],
+                [
+                    *(model.revision, tree["engine"]["type"], recipe.sampling.identity()),
+                    *([chat] if (chat := recipe.chat.identity()) else []),
+                ],
                 [
                     [s.name, recipe.samples(s.name), templates[s.template], templates[s.open_template], s.processor]
                     for s in recipe.sources

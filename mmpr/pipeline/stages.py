@@ -139,6 +139,10 @@ async def sample_unit(job: Job, unit: Unit, engine: Engine, on_progress: Callabl
             model_revision=job.model_revision,
             prompt_tokens=reply.prompt_tokens,
             responses=reply.responses,
+            prompt_token_ids=reply.prompt_token_ids,
+            tokenizer_sha256=engine.about.tokenizer_sha256,
+            chat_template_sha256=engine.about.chat_template_sha256,
+            reasoning_opened=engine.about.reasoning_opened,
         )
 
     rollouts = await _gather(ask(question) for question in _questions(job, unit))
@@ -153,8 +157,10 @@ async def complete_unit(job: Job, unit: Unit, engine: Engine, on_progress: Calla
     recipe = job.recipe
 
     async def go_on(question: Question, rollout: Rollout, place: int, variant: DropoutVariant) -> Completion | None:
-        text = rollout.responses[place].text
-        prefix, prefix_tokens = keep_prefix(text, engine.token_ends(text), variant.start_ratio)
+        response = rollout.responses[place]
+        ids, ends = engine.spelling(response)
+        prefix, prefix_tokens = keep_prefix(response.text, ends, variant.start_ratio)
+        prefix_ids = ids[:prefix_tokens]
         name = f"{question.id}/{variant.start_ratio}/{variant.with_image}"
         request = Request(
             prompt=rollout.prompt if variant.with_image else without_images(rollout.prompt),
@@ -162,6 +168,7 @@ async def complete_unit(job: Job, unit: Unit, engine: Engine, on_progress: Calla
             samples=1,
             seed=sample_seed(recipe.seed, name, place),
             prefix=prefix,
+            prefix_token_ids=prefix_ids,
             processor=recipe.source(question.source).processor,
         )
         try:
@@ -173,7 +180,9 @@ async def complete_unit(job: Job, unit: Unit, engine: Engine, on_progress: Calla
         tally.count(question.source, "continuations")
         tally.count(question.source, "tokens", continuation.tokens)
         on_progress({"continuations": 1, "tokens": continuation.tokens})
-        return Completion(place, variant.start_ratio, variant.with_image, prefix, prefix_tokens, continuation)
+        return Completion(
+            place, variant.start_ratio, variant.with_image, prefix, prefix_tokens, continuation, prefix_ids
+        )
 
     async def all_of(question: Question, rollout: Rollout) -> Completions:
         plan = _to_continue(rollout, recipe.dropout, _max_pairs(recipe, question.source, recipe.dropout.max_pairs))
@@ -255,6 +264,8 @@ def pair_unit(job: Job, unit: Unit) -> Counts:
                     pass_rate=rate,
                     responses=pairing.responses,
                     pairs=pairing.pairs,
+                    prompt_token_ids=rollout.prompt_token_ids,
+                    tokenizer_sha256=rollout.tokenizer_sha256,
                 )
             )
     return _finish(job, unit, tally, PreferenceRow, rows)
@@ -278,7 +289,7 @@ def judge_rollout(
 ) -> tuple[Verdict, ...]:
     """A verdict on each response to a question with an answer (``mmpr.pipeline.judging.judge``)."""
     assert question.answer is not None
-    texts = [response.text for response in rollout.responses]
+    texts = [rollout.reasoning_opened + response.text for response in rollout.responses]
     return judge(texts, question.answer, choices=question.choices, rule=rule, template=rollout.template, rules=rules)
 
 

@@ -33,6 +33,7 @@ def load_pairs(out: str | os.PathLike[str]) -> Dataset:
     part = {"type": Value("string"), "text": Value("string")}
     messages = List({"role": Value("string"), "content": List(part)})
     text = Value("string")
+    system = ((manifest.get("recipe") or {}).get("chat") or {}).get("system", "")
     features = Features(
         {
             "id": text,
@@ -46,12 +47,11 @@ def load_pairs(out: str | os.PathLike[str]) -> Dataset:
         }
     )
     # datasets caches by these arguments; with the checksums, another build in the same folder is another dataset.
-    return Dataset.from_generator(
-        _flat_rows, features=features, gen_kwargs={"folder": str(folder), "files": sorted(files.items())}
-    )
+    about = {"folder": str(folder), "files": sorted(files.items()), "system": system}
+    return Dataset.from_generator(_flat_rows, features=features, gen_kwargs=about)
 
 
-def _flat_rows(folder: str, files: list[tuple[str, str]]) -> Iterator[dict[str, Any]]:
+def _flat_rows(folder: str, files: list[tuple[str, str]], system: str) -> Iterator[dict[str, Any]]:
     for name, _ in files:
         for row in read_rows(Path(folder) / name, PreferenceRow):
             for pair in row.pairs:
@@ -60,7 +60,7 @@ def _flat_rows(folder: str, files: list[tuple[str, str]]) -> Iterator[dict[str, 
                     "source": row.source,
                     "method": pair.method,
                     "images": [{"bytes": image, "path": None} for image in row.images],
-                    "prompt": to_messages(row.prompt),
+                    "prompt": to_messages(row.prompt, system),
                     "chosen": _answer(row.responses[pair.chosen].text),
                     "rejected": _answer(row.responses[pair.rejected].text),
                     "answer": row.answer,

@@ -25,7 +25,8 @@ from mmpr.storage.card import CARD, dataset_card
 from mmpr.storage.counts import by_source
 from mmpr.storage.shards import MANIFEST, PLAN, encoded, json_text, whole_or_absent, write_text
 
-FORMAT = 1
+FORMAT = 2
+"""Of what is written; format 1, which has no token ids, is read too."""
 FOLDERS = ("index", "questions", "heldout", "rollouts", "completions", "verdicts", "pairs", "rejects")
 """The folders that hold shards."""
 REPORT = "report/index.html"
@@ -49,8 +50,8 @@ def read_manifest(out: Path) -> dict[str, Any]:
         raise OutputError(f"{out}: holds no finished build (no {MANIFEST}); run the build to its end") from None
     except (OSError, ValueError) as error:
         raise OutputError(f"{path}: cannot be read: {error}") from None
-    if not isinstance(tree, dict) or tree.get("format") != FORMAT:
-        raise OutputError(f"{path}: is of another format than this version reads ({FORMAT})")
+    if not isinstance(tree, dict) or tree.get("format") not in (1, FORMAT):
+        raise OutputError(f"{path}: is of another format than this version reads (1 to {FORMAT})")
     return tree
 
 

@@ -1,7 +1,8 @@
 """Dataclasses to Arrow and back: the columns of every shard follow from the fields of ``mmpr.schema``.
 
-``str``, ``int``, ``float`` and ``bool`` become Arrow's types of these names, ``tuple[T, ...]`` a list, a dataclass a
-struct. ``bytes`` are always an encoded picture and become the struct that ``datasets`` shows as an image.
+``str``, ``int``, ``float`` and ``bool`` become Arrow's types of these names (``Annotated[int, "int32"]`` the one that
+it names), ``tuple[T, ...]`` a list, a dataclass a struct. ``bytes`` are always an encoded picture and become the struct
+that ``datasets`` shows as an image.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,6 +30,8 @@ _SCALARS = {
     int: ("int64", pa.int64()),
     float: ("float64", pa.float64()),
     bool: ("bool", pa.bool_()),
+    "int32": ("int32", pa.int32()),
+    "float32": ("float32", pa.float32()),
 }
 
 
@@ -64,16 +67,19 @@ def write_records(path: Path, schema: pa.Schema, records: Iterable[dict[str, Any
 def read_rows(path: Path, noun: type[Row], without: Sequence[str] = ()) -> Iterator[Row]:
     """The rows of a shard, a row group at a time.
 
-    Columns of lists named in ``without`` are not read and are empty in the rows: pictures are most of a file.
+    Columns of lists named in ``without`` are not read and are empty in the rows: pictures are most of a file. A field
+    that is younger than the file (``SINCE_2``) has its default.
 
     Raises:
         OutputError: the file is damaged or holds something else.
     """
     decode = _decoder(noun)  # type: ignore[arg-type]
-    columns = [field.name for field in dataclasses.fields(noun) if field.name not in without]  # type: ignore[arg-type]
+    wanted = [field for field in dataclasses.fields(noun) if field.name not in without]  # type: ignore[arg-type]
     unread: dict[str, list[Any]] = {name: [] for name in without}
     try:
         with pq.ParquetFile(path) as file:
+            there = set(file.schema_arrow.names)
+            columns = [field.name for field in wanted if field.name in there or "since" not in field.metadata]
             for group in range(file.num_row_groups):
                 for row in file.read_row_group(group, columns=columns).to_pylist():
                     yield decode({**row, **unread})
@@ -116,16 +122,18 @@ def _size(value: Any) -> int:
 
 
 def _strip(hint: Any) -> tuple[Any, bool]:
-    """A type without its ``| None``, and whether it had one."""
+    """A type without its ``| None``, and whether it had one; an annotated number is its annotation."""
     if get_origin(hint) in (Union, types.UnionType):
         (kind,) = [arg for arg in get_args(hint) if arg is not type(None)]
         return kind, True
+    if get_origin(hint) is Annotated:
+        return hint.__metadata__[0], False
     return (str if get_origin(hint) is Literal else hint), False
 
 
 @functools.cache
 def _hints(noun: type) -> dict[str, Any]:
-    return get_type_hints(noun)
+    return get_type_hints(noun, include_extras=True)
 
 
 def _arrow_type(hint: Any) -> pa.DataType:
@@ -175,7 +183,10 @@ def _decoder(hint: Any) -> Callable[[Any], Any]:
         item = _decoder(get_args(hint)[0])
         return lambda value: tuple(item(part) for part in value)
     if dataclasses.is_dataclass(hint):
-        parts = [(name, _decoder(kind)) for name, kind in _hints(hint).items()]  # type: ignore[arg-type]
+        young = {field.name for field in dataclasses.fields(hint) if "since" in field.metadata}
+        parts = [(name, _decoder(kind), name in young) for name, kind in _hints(hint).items()]  # type: ignore[arg-type]
         make: Any = hint
-        return lambda value: make(**{name: part(value[name]) for name, part in parts})
+        return lambda value: make(
+            **{name: part(value[name]) for name, part, may_lack in parts if not may_lack or name in value}
+        )
     return lambda value: value

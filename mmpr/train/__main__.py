@@ -29,7 +29,8 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> None:
         from mmpr.train.recipe import load_train_recipe
 
-        recipe = load_train_recipe(recipe_path, overrides)
+        allowed = ["data.allow_prompt_mismatch=true"] if args.allow_prompt_mismatch else []
+        recipe = load_train_recipe(recipe_path, [*overrides, *allowed])
         from mmpr.train.run import train
 
         train(recipe, data=args.data, model=args.model, out=args.out)
@@ -58,6 +59,11 @@ def _arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--model", required=True, metavar="MODEL", help="a folder, or a name on the hub")
     parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="where the run goes")
+    parser.add_argument(
+        "--allow-prompt-mismatch",
+        action="store_true",
+        help="train even where a prompt is not the tokens that the model read in sampling",
+    )
     return parser
 
 

@@ -58,6 +58,14 @@ def total(values: Sequence[float], device: torch.device) -> list[float]:
     return [float(value) for value in sums.tolist()]
 
 
+def largest(value: float, device: torch.device) -> float:
+    """The largest of a number over ranks, in float64."""
+    most = torch.tensor(value, dtype=torch.float64, device=device)
+    if world() > 1:
+        dist.all_reduce(most, dist.ReduceOp.MAX)
+    return float(most)
+
+
 def shard(model: nn.Module, device: torch.device, precision: torch.dtype) -> None:
     """Shard a model over all ranks, layer by layer, in place; passes are computed in ``precision``.
 

@@ -45,6 +45,9 @@ class DataSpec(Part):
     processor: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="processor arguments by source, in place of those it was sampled with"
     )
+    allow_prompt_mismatch: bool = Field(
+        False, description="train even where a prompt is not the tokens that the model read in sampling"
+    )
 
 
 class ModelSettings(Part):

@@ -14,6 +14,8 @@ from typing import Any
 
 from torch import Tensor
 
+from mmpr.schema import TokenIds
+
 
 @dataclass(frozen=True, slots=True)
 class TrainRow:
@@ -24,6 +26,9 @@ class TrainRow:
     ``pairs`` are (chosen, rejected) positions in ``responses``, which holds each distinct response once.
     ``kind`` is the question's kind where the data names one. ``sampled``: the responses are what a model wrote after
     the prompt, letter for letter; else they are messages, which the chat template may write in a form of its own.
+    ``token_ids`` are the tokens of each response as they were sampled and ``prompt_token_ids`` those that the model
+    read, of the vocabulary ``tokenizer_sha256``; ``logprobs`` the sum of the log-probabilities that each response had
+    then. All empty where the data does not hold them.
     """
 
     id: str
@@ -34,6 +39,10 @@ class TrainRow:
     pairs: tuple[tuple[int, int], ...]
     kind: str = ""
     sampled: bool = False
+    token_ids: tuple[TokenIds, ...] = ()
+    prompt_token_ids: TokenIds = ()
+    tokenizer_sha256: str = ""
+    logprobs: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,7 @@ class EncodedRow:
         extras: further inputs of the model's ``forward`` for this one sample (``pixel_values``, ``image_grid_thw``,
             ...); empty without pictures.
         reference: float32 ``[responses]``, the reference model's summed log-probability of each response, or None.
+        sampled_logprobs: the same of the model that sampled, at that time; NaN where it is not known; or None.
     """
 
     id: str
@@ -54,6 +64,7 @@ class EncodedRow:
     response_ids: tuple[Tensor, ...]
     extras: Mapping[str, Tensor] = field(default_factory=dict)
     reference: Tensor | None = None
+    sampled_logprobs: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,10 +199,10 @@ def _load(session: Session, *, weights: Path | None = None, trained: bool = True
 def _questions(session: Session) -> list[WatchedQuestion]:
     """Held-out questions, or some of the training data where nothing is held out."""
     most = session.recipe.watch.questions
-    arguments = session.prepared.steps.encoder.arguments
-    of_builds = (held_out(path, most, arguments) for path in data_paths(session.about))
+    system = session.prepared.steps.rows.chat.system
+    of_builds = (held_out(path, most, system) for path in data_paths(session.about))
     first = next(filter(None, of_builds), [])  # of the first build that keeps any
-    return first or from_rows(session.prepared.some_rows(most), arguments)
+    return first or from_rows(session.prepared.some_rows(most))
 
 
 def _watch_answers(session: Session, model: Any, questions: Sequence[WatchedQuestion], callback: RunCallback) -> None:
@@ -213,7 +213,8 @@ def _watch_answers(session: Session, model: Any, questions: Sequence[WatchedQues
         with distributed.gathered(model):
             if not is_writer():
                 return None
-            return answer(model, session.processor, questions, step=step, max_new_tokens=watch.max_new_tokens)
+            encoder = session.prepared.steps.encoder
+            return answer(model, encoder, questions, step=step, max_new_tokens=watch.max_new_tokens)
 
     callback.answer_every(watch.every_steps, answer_now)
 
@@ -256,6 +257,7 @@ def _write_result(session: Session, trainer: MpoTrainer, callback: RunCallback, 
         "last": _means(last),
         "answers": _right_answers(callback.answers),
         "dropped": dict(session.prepared.dropped),
+        "tokens": asdict(session.prepared.sameness),
         "findings": [{**asdict(finding), "remedy": finding.remedy} for finding in callback.watch.findings],
     }
     write_json(session.out / run_folder.RESULT, result)

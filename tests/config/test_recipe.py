@@ -64,7 +64,8 @@ def test_the_papers_settings_are_the_defaults() -> None:
         ("args.min_p=0.1", "sampling.args: write 'min_p' as sampling.min_p"),
         ("args.n=4", "sampling.args: write 'n' as sampling.samples"),
         ("args.seed=4", "sampling.args: write 'seed' as seed"),
-        ("args.logprobs=4", "sampling.args: 'logprobs' has no place in a build"),
+        ("args.prompt_logprobs=4", "sampling.args: 'prompt_logprobs' has no place in a build"),
+        ("args.logprobs=4", "write 'logprobs' as sampling.logprobs"),
         ("args={n: 1, xyz: 2}", "write 'n' as sampling.samples; vLLM's SamplingParams have no 'xyz'"),
     ],
 )

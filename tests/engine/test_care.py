@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mmpr.engine import Reply, Request
+from mmpr.engine import Reply, Request, Tokenization
 from mmpr.engine.care import HARMLESS, Careful, Watched
 from mmpr.engine.lives import (
     DEATHS_OF_SUSPECTS,
@@ -28,7 +28,7 @@ from mmpr.engine.lives import (
 )
 from mmpr.engine.turns import Turns
 from mmpr.errors import EngineDeadError, EngineError, EngineStartError, RowError
-from mmpr.schema import Response
+from mmpr.schema import Response, TokenIds
 from mmpr.storage.shards import Unit
 
 UNIT = Unit("train", 3, 9)
@@ -40,6 +40,7 @@ class ScriptedEngine:
     """A fake whose answers ``act`` scripts (None: never); it knows who was in it together."""
 
     samples_at_once = 4
+    about = Tokenization()
 
     def __init__(self, act: Callable[[Request], Reply | None]) -> None:
         self._act = act
@@ -61,8 +62,8 @@ class ScriptedEngine:
         finally:
             self.inside.discard(request.prompt)
 
-    def token_ends(self, text: str) -> list[int]:
-        return [len(text)]
+    def spelling(self, response: Response) -> tuple[TokenIds, list[int]]:
+        return (7,), [len(response.text)]
 
 
 def answer(request: Request, samples: int | None = None) -> Reply:

@@ -8,14 +8,16 @@ from collections.abc import Callable
 import pytest
 
 from mmpr.engine.refusals import MOST_REFUSALS, Listening
-from mmpr.engine.request import Reply, Request
+from mmpr.engine.request import Reply, Request, Tokenization
 from mmpr.errors import EngineError, RowError
+from mmpr.schema import Response, TokenIds
 
 
 class Refusing:
     """Refuses request n with what ``says(n)`` gives, and answers where that is None."""
 
     samples_at_once = 4
+    about = Tokenization()
 
     def __init__(self, says: Callable[[int], str | None]) -> None:
         self._says, self._asked = says, 0
@@ -27,8 +29,8 @@ class Refusing:
             return Reply((), 0)
         raise RowError("engine_refused", words)
 
-    def token_ends(self, text: str) -> list[int]:
-        return [len(text)]
+    def spelling(self, response: Response) -> tuple[TokenIds, list[int]]:
+        return (), [len(response.text)]
 
 
 def ask(says: Callable[[int], str | None], times: int) -> list[str]:
@@ -62,4 +64,4 @@ def test_the_hundredth_refusal_with_the_same_words_stops() -> None:
 )
 def test_others_go_on(says: Callable[[int], str | None]) -> None:
     assert len(ask(says, 300)) == 300
-    assert Listening(Refusing(says)).token_ends("ab") == [2]
+    assert Listening(Refusing(says)).spelling(Response("ab", 0, "stop", 1)) == ((), [2])

@@ -9,9 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoConfig, AutoProcessor
 
+from mmpr.config import ChatSpec
+from mmpr.config.chat import DEFAULT_CHAT
 from mmpr.engine import Request
 from mmpr.engine.vllm_engine import engine_args, render
+from mmpr.prompts import to_messages
+from mmpr.train.data.encoding import Encoder
+from mmpr.train.rows import TrainRow
 from tests.engine.demo_models import DEMO, demo_model, png, recipe_of
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(180)]
@@ -38,14 +44,18 @@ def rendered() -> Callable[[Path], tuple[Any, Render]]:
         config = AsyncEngineArgs(**engine_args(recipe_of(model, **args), str(model))).create_engine_config()
         renderer = renderer_from_config(config)
 
-        def ids(prompt: str, pictures: int = 0, prefix: str = "") -> list[int]:
-            images = tuple(png(colour) for colour in ("red", "blue", "green")[:pictures])
-            made = asyncio.run(render(renderer, Request(prompt, images, 1, 0, prefix)))
-            return list(made["prompt_token_ids"])
+        def ids(prompt: str, pictures: int = 0, prefix: str = "", chat: ChatSpec = DEFAULT_CHAT) -> list[int]:
+            kept = tuple(renderer.get_tokenizer()(prefix, add_special_tokens=False)["input_ids"])
+            request = Request(prompt, pngs(pictures), 1, 0, prefix, kept)
+            return list(asyncio.run(render(renderer, request, chat))["prompt_token_ids"])
 
         return renderer.get_tokenizer(), ids
 
     return of
+
+
+def pngs(count: int) -> tuple[bytes, ...]:
+    return tuple(png(colour) for colour in ("red", "blue", "green")[:count])
 
 
 def words(tokenizer: Any, ids: list[int]) -> str:
@@ -100,6 +110,40 @@ def test_pictures_stay_where_they_are_in_templates_of_plain_text(
 def test_the_recipe_may_have_pictures_moved_to_the_front(rendered: Any, tmp_path: Path) -> None:
     tokenizer, ids = rendered(demo_model(tmp_path / "model", STRING), interleave_mm_strings=False)
     assert words(tokenizer, ids("Look: <image>", 1)) == "USER: (PICTURE)\nLook:  ASSISTANT:"
+
+
+THINKS = (
+    "{% for m in messages %}{{ m['role'] }}: {% if m['content'] is string %}{{ m['content'] }}{% else %}"
+    "{% for part in m['content'] %}{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}<end_of_utterance>{% endfor %}{% if add_generation_prompt %}assistant: "
+    "{% if enable_thinking %}Let me see.{% endif %}{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("chat", "said"),
+    [
+        (ChatSpec(), "user: {}<end_of_utterance>assistant: "),
+        (ChatSpec(template_kwargs={"enable_thinking": True}), "user: {}<end_of_utterance>assistant: Let me see."),
+        (
+            ChatSpec(system="Look well."),
+            "system: Look well.<end_of_utterance>user: {}<end_of_utterance>assistant: ",
+        ),
+        (ChatSpec(template=PARTS), "USER: {} ASSISTANT:"),
+    ],
+)
+@pytest.mark.parametrize(("prompt", "pictures"), [("What is 1 + 2?", 0), ("<image>\nWhich of <image>?", 2)])
+def test_settings_of_the_chat_format_mean_the_same_in_training(
+    chat: ChatSpec, said: str, prompt: str, pictures: int, rendered: Any, tmp_path: Path
+) -> None:
+    model = demo_model(tmp_path / "model", THINKS)
+    tokenizer, ids = rendered(model)
+    made = ids(prompt, pictures, chat=chat)
+    shown = prompt.replace("<image>\n", "<image>").replace("<image>", "(PICTURE)")
+    assert words(tokenizer, made) == said.format(shown)
+    encoder = Encoder(AutoProcessor.from_pretrained(model), AutoConfig.from_pretrained(model), chat=chat)
+    row = TrainRow("r", "s", pngs(pictures), tuple(to_messages(prompt, chat.system)), (), ())
+    assert encoder.encode_prompt(row)[0] == made
 
 
 HEAD, PICTURE, TAIL = [1, 58, 88, 270, 31, 204], [3, 5, *[4] * 16, 3], [36, 2, 204, 38, 88, 88, 516, 324, 89, 31, 204]

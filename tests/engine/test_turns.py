@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmpr.engine import Reply, Request
+from mmpr.engine import Reply, Request, Tokenization
 from mmpr.engine.turns import ROOM, Turns
 from mmpr.errors import RowError
+from mmpr.schema import Response, TokenIds
 
 
 class CountingEngine:
@@ -18,6 +19,7 @@ class CountingEngine:
 
     def __init__(self, samples_at_once: int, refused: frozenset[str] = frozenset()) -> None:
         self.samples_at_once = samples_at_once
+        self.about = Tokenization()
         self.refused = refused
         self.begun: list[str] = []
         self.inside = self.most_inside = 0
@@ -34,8 +36,8 @@ class CountingEngine:
             raise RowError("refused")
         return Reply((), 0)
 
-    def token_ends(self, text: str) -> list[int]:
-        return [len(text)]
+    def spelling(self, response: Response) -> tuple[TokenIds, list[int]]:
+        return (7,), [len(response.text)]
 
 
 def request(name: str, samples: int) -> Request:
@@ -102,7 +104,7 @@ def test_who_gives_up_takes_no_room() -> None:
 
 
 def test_a_turn_knows_the_engines_tokens() -> None:
-    assert Turns(CountingEngine(1)).of(3).token_ends("abc") == [3]
+    assert Turns(CountingEngine(1)).of(3).spelling(Response("abc", 0, "stop", 1)) == ((7,), [3])
 
 
 @pytest.mark.parametrize("samples", [1, 7, 1000])

@@ -17,6 +17,7 @@ from mmpr.engine.vllm_engine import VllmEngine
 from mmpr.errors import RowError
 from mmpr.models import FoundModel, control_tokens_at_hand
 from mmpr.prompts import load_template
+from mmpr.schema import Response
 from tests.engine.demo_models import demo_model, png, recipe_of
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
@@ -54,7 +55,7 @@ class Running:
     def refused(self, *pictures: bytes) -> RowError:
         """Ask what is short enough as text, and too long when its pictures have become tokens."""
         words = "Look at every digit with care."
-        while len(self.engine.token_ends(words)) < MAX_TOKENS - 26:
+        while len(self.engine.spelling(Response(words, 0, "stop", 0))[0]) < MAX_TOKENS - 26:
             words += " 1"
         reply = self.ask("<image>\n" * len(pictures) + words, *pictures)
         assert isinstance(reply, RowError)

@@ -68,7 +68,7 @@ def test_a_tables_settings_are_those_of_a_source(table: Path) -> None:
         (["sampling.samples=4"], None, "use --samples"),
         (["model.path=x"], None, "use --model"),
         (["data.template=zh"], None, "use --template"),
-        (["dropout.max_pairs=3"], None, "an evaluation has the settings engine, sampling"),
+        (["dropout.max_pairs=3"], None, "an evaluation has the settings engine, chat, sampling"),
         (["sources.0.rule=exact"], None, "an evaluation has the settings"),
         (["sampling.temperature=0"], 4, "all samples are the same"),
         (["engine.actors=none"], None, "engine.actors"),

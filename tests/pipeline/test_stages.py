@@ -20,7 +20,7 @@ from mmpr.pipeline import stages
 from mmpr.pipeline.plan import make_plan, read_build, write_index
 from mmpr.pipeline.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
 from mmpr.schema import Completions, PreferenceRow, Question, Reject, Response, Rollout, Verdicts, sample_seed
-from mmpr.storage.shards import Unit, shard
+from mmpr.storage.shards import Unit, shard, write_shard
 from mmpr.storage.tables import read_counts, read_rows
 from tests.conftest import SmallBuild
 from tests.helpers import build_without_ray, small_recipe, small_tree
@@ -369,8 +369,6 @@ def test_the_engine_hears_of_processor_and_samples_of_each_source(tmp_path: Path
 
 def stored(job: Job, unit: Unit, texts: list[str], template: str) -> None:
     """Put responses of one's own in place of the sampled ones."""
-    from mmpr.storage.shards import write_shard
-
     sampled(job, unit, Engine(job.recipe))
     path = shard(job.out, "sample", unit)
     responses = tuple(Response(text, 10 + i, "stop", 1) for i, text in enumerate(texts))
@@ -390,6 +388,17 @@ def test_responses_are_judged_whatever_the_template_is_called(template: str, job
         assert number == "incorrect" or (number == "unsure" and not truth.isdigit())
         assert word == "unparseable"
         assert row.pass_rate == 0
+
+
+def test_reasoning_that_the_prompt_opened_and_nobody_ended_is_no_answer(job: tuple[Job, list[Unit]]) -> None:
+    the_job, units = job
+    stored(the_job, units[0], ["So: Final answer: 999", "So it is 5.</think>Final answer: 999"], "en")
+    path = shard(the_job.out, "sample", units[0])
+    rows = [dataclasses.replace(row, reasoning_opened="<think>") for row in read_rows(path, Rollout)]
+    write_shard(path, Rollout, rows, {})
+    verify_unit(the_job, units[0])
+    for row in rows_of(the_job.out, "verdicts").values():
+        assert [verdict.answer for verdict in row.verdicts] == [None, "999"]
 
 
 def test_timeouts_and_errors_are_rejects_and_make_no_pair(

@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image
 
 from mmpr.config import Recipe, parse_recipe
-from mmpr.engine import Reply, Request
+from mmpr.engine import Reply, Request, Tokenization
 from mmpr.prompts import without_images
-from mmpr.schema import PairedResponse, PreferenceRow, Response, Verdict, content_id
+from mmpr.schema import PairedResponse, PreferenceRow, Response, TokenIds, Verdict, content_id
 from mmpr.storage.manifest import file_table, read_manifest
 from mmpr.storage.shards import write_json, write_shard
 from mmpr.storage.tables import read_counts, read_rows
@@ -58,6 +58,7 @@ class ScriptedEngine:
     """Half of its samples are right; ``answers`` has the truth of every question by its number."""
 
     samples_at_once = 64
+    about = Tokenization()
 
     def __init__(self, answers: dict[str, str], fault: Fault) -> None:
         self._answers, self._fault = answers, fault
@@ -66,8 +67,9 @@ class ScriptedEngine:
         responses = tuple(self._respond(request, i) for i in range(request.samples))
         return Reply(responses, prompt_tokens=len(request.prompt.split()))
 
-    def token_ends(self, text: str) -> list[int]:
-        return [found.end() for found in re.finditer(r"\S+", text)]
+    def spelling(self, response: Response) -> tuple[TokenIds, list[int]]:
+        ends = [found.end() for found in re.finditer(r"\S+", response.text)]
+        return tuple(range(len(ends))), ends
 
     def _respond(self, request: Request, sample: int) -> Response:
         dice = random.Random(content_id(without_images(request.prompt), request.prefix, str(request.seed + sample)))

@@ -6,7 +6,7 @@ import dataclasses
 import io
 import types
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import duckdb
 import pandas as pd
@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmpr.errors import OutputError
+from mmpr.errors import OutputError, SourceError
 from mmpr.schema import (
     Completions,
     IndexedRow,
@@ -33,6 +33,7 @@ from mmpr.schema import (
 )
 from mmpr.storage import tables
 from mmpr.storage.tables import arrow_schema, hub_features, read_counts, read_rows, write_parquet
+from mmpr.train.data.readers import ParquetRecords
 from tests.conftest import SmallBuild
 
 NOUNS = (IndexedRow, Question, Rollout, Completions, Verdicts, PreferenceRow, Reject)
@@ -44,10 +45,18 @@ def instances(hint: Any) -> st.SearchStrategy[Any]:
         return st.one_of(*(st.none() if arg is type(None) else instances(arg) for arg in get_args(hint)))
     if get_origin(hint) is Literal:
         return st.sampled_from(get_args(hint))
+    if get_origin(hint) is Annotated:
+        return (
+            st.integers(-(2**31), 2**31 - 1)
+            if hint.__metadata__ == ("int32",)
+            else st.floats(width=32, allow_nan=False)
+        )
     if get_origin(hint) is tuple:
         return st.lists(instances(get_args(hint)[0]), max_size=3).map(tuple)
     if dataclasses.is_dataclass(hint):
-        return st.builds(hint, **{name: instances(kind) for name, kind in get_type_hints(hint).items()})
+        return st.builds(
+            hint, **{name: instances(kind) for name, kind in get_type_hints(hint, include_extras=True).items()}
+        )
     scalars = {
         str: st.text(max_size=20) | st.sampled_from(["", "图中有几个？", "🙂👩‍👩‍👧", "a\x00b", "\u202e", "\r\n"]),
         bytes: st.binary(max_size=20),
@@ -76,7 +85,17 @@ def test_every_noun_comes_back_as_it_was(noun: type, tmp_path: Path) -> None:
 
 PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 S, N, F = pa.string(), pa.int64(), pa.float64()
-RESPONSE = pa.struct([("text", S), ("seed", N), ("finish_reason", S), ("tokens", N)])
+IDS = pa.list_(pa.int32())
+RESPONSE = pa.struct(
+    [
+        ("text", S),
+        ("seed", N),
+        ("finish_reason", S),
+        ("tokens", N),
+        ("token_ids", IDS),
+        ("logprobs", pa.list_(pa.float32())),
+    ]
+)
 COLUMNS = {
     Question: {
         "id": S, "source": S, "question": S, "answer": S, "choices": pa.list_(S), "images": pa.list_(PICTURE),
@@ -84,7 +103,8 @@ COLUMNS = {
     },
     Rollout: {
         "id": S, "source": S, "prompt": S, "template": S, "template_sha256": S, "model": S, "model_revision": S,
-        "prompt_tokens": N, "responses": pa.list_(RESPONSE),
+        "prompt_tokens": N, "responses": pa.list_(RESPONSE), "prompt_token_ids": IDS, "tokenizer_sha256": S,
+        "chat_template_sha256": S, "reasoning_opened": S,
     },
     Verdicts: {
         "id": S, "source": S, "pass_rate": F,
@@ -94,7 +114,7 @@ COLUMNS = {
         "id": S, "source": S,
         "completions": pa.list_(pa.struct([
             ("response", N), ("start_ratio", F), ("with_image", pa.bool_()), ("prefix", S), ("prefix_tokens", N),
-            ("continuation", RESPONSE),
+            ("continuation", RESPONSE), ("prefix_token_ids", IDS),
         ])),
     },
     PreferenceRow: {
@@ -102,9 +122,10 @@ COLUMNS = {
         "pass_rate": F,
         "responses": pa.list_(pa.struct([
             ("text", S), ("tokens", N), ("finish_reason", S), ("seed", N), ("sample", N), ("continued", pa.bool_()),
-            ("prefix_chars", N), ("status", S), ("answer", S),
+            ("prefix_chars", N), ("status", S), ("answer", S), ("token_ids", IDS), ("logprob", F),
         ])),
         "pairs": pa.list_(pa.struct([("chosen", N), ("rejected", N), ("method", S), ("reason", S)])),
+        "prompt_token_ids": IDS, "tokenizer_sha256": S,
     },
     Reject: {"stage": S, "source": S, "id": S, "reason": S, "detail": S},
 }  # fmt: skip
@@ -115,6 +136,41 @@ def test_columns(noun: type, tmp_path: Path) -> None:
     write_parquet(tmp_path / "a.parquet", noun, [], {})
     for schema in (arrow_schema(noun), pq.read_schema(tmp_path / "a.parquet")):
         assert dict(zip(schema.names, schema.types, strict=True)) == COLUMNS[noun]
+
+
+YOUNG = {
+    "token_ids", "logprobs", "logprob", "prompt_token_ids", "tokenizer_sha256", "chat_template_sha256",
+    "reasoning_opened", "prefix_token_ids",
+}  # fmt: skip
+
+
+def before_format_2(kind: pa.DataType) -> pa.DataType:
+    """A type of a column without what came with format 2."""
+    if pa.types.is_list(kind):
+        return pa.list_(before_format_2(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([(field.name, before_format_2(field.type)) for field in kind if field.name not in YOUNG])
+    return kind
+
+
+@pytest.mark.parametrize(("folder", "noun"), [("rollouts", Rollout), ("pairs", PreferenceRow)])
+def test_shards_of_format_1_are_read(folder: str, noun: type, small_build: SmallBuild, tmp_path: Path) -> None:
+    rows = rows_of(small_build, folder, noun)
+    old = pa.schema([(name, before_format_2(kind)) for name, kind in COLUMNS[noun].items() if name not in YOUNG])
+    path = tmp_path / "old.parquet"
+    table = pa.concat_tables([pq.read_table(file) for file in sorted((small_build.out / folder).glob("*.parquet"))])
+    pq.write_table(pa.Table.from_pylist(table.to_pylist(), schema=old), path)
+    read = list(read_rows(path, noun))
+    young = {field.name: field.default for field in dataclasses.fields(noun) if field.name in YOUNG}
+    responses = [tuple(dataclasses.replace(r, token_ids=()) for r in row.responses) for row in rows]
+    assert rows
+    assert any(response.token_ids for row in rows for response in row.responses)
+    assert read == [dataclasses.replace(row, responses=own, **young) for row, own in zip(rows, responses, strict=True)]
+    if noun is PreferenceRow:
+        records = ParquetRecords(tmp_path, [path], ["id", "responses"], ("prompt_token_ids", "tokenizer_sha256"))
+        assert set(records[0]) == {"id", "responses"}
+        with pytest.raises(SourceError, match="has no column prompt_token_ids"):
+            ParquetRecords(tmp_path, [path], ["id", "prompt_token_ids"])
 
 
 @pytest.mark.parametrize("noun", NOUNS)
@@ -248,7 +304,8 @@ def test_pictures_decode_in_datasets_by_themselves(small_build: SmallBuild, tmp_
             assert isinstance(picture, Image.Image)
             assert picture.mode == "RGB"
             assert picture.tobytes() == Image.open(io.BytesIO(data)).tobytes()
-        assert [PairedResponse(**response) for response in row["responses"]] == list(original.responses)
+        responses = [{**response, "token_ids": tuple(response["token_ids"])} for response in row["responses"]]
+        assert [PairedResponse(**response) for response in responses] == list(original.responses)
         assert [Pair(**pair) for pair in row["pairs"]] == list(original.pairs)
     assert numbers == {0, 1, 2}
 

@@ -93,6 +93,15 @@ _TURN_END = re.compile(
 )
 
 
+def reasoning_opened(prompt: str) -> str:
+    """The mark of reasoning with which a prompt ends, as it stands there; empty where it ends with none."""
+    end = prompt.rstrip()
+    for family in FAMILIES:
+        if end.lower().endswith(family.opening):
+            return end[len(end) - len(family.opening) :]
+    return ""
+
+
 def last_turn(text: str) -> str:
     """A text up to the first token that ends a turn, unless nothing stands before it."""
     for stop in _TURN_END.finditer(text):

@@ -14,7 +14,10 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from mmpr.config import ChatSpec
+from mmpr.config.chat import DEFAULT_CHAT
 from mmpr.errors import MmprError
+from mmpr.prompts import to_messages
 
 _ASKED, _ANSWERED = "Mmpr asks?", "Mmpr answers."
 # How templates strip an answer, the most common first.
@@ -56,20 +59,20 @@ class ChatFormat:
     problem: str = ""
 
 
-def find_format(processor: Any, stops: Collection[int] = ()) -> ChatFormat:
+def find_format(processor: Any, stops: Collection[int] = (), chat: ChatSpec = DEFAULT_CHAT) -> ChatFormat:
     """Find the format by rendering an answer with the chat template of a processor or tokenizer.
 
-    ``stops`` are tokens at which the model ends an answer.
+    ``stops`` are tokens at which the model ends an answer, ``chat`` the settings of the chat format.
 
     Raises:
         MmprError: there is no template that can be used, or nothing ends an answer.
     """
-    parts, prompt = _asked(processor)
-    messages = [{"role": "user", "content": [{"type": "text", "text": _ASKED}]}]
+    parts, prompt = _asked(processor, chat)
+    messages = to_messages(_ASKED, chat.system)
 
     def answered(answer: str, *more: dict[str, Any]) -> str:
         said = [*messages, {"role": "assistant", "content": [{"type": "text", "text": answer}]}, *more]
-        return render(processor, said, parts=parts, prompt=False)
+        return render(processor, said, parts=parts, prompt=False, chat=chat)
 
     tail = prompt.rpartition(_ASKED)[2]
     tokenizer = getattr(processor, "tokenizer", processor)
@@ -106,13 +109,13 @@ def _stop_of_turn(tokenizer: Any, after: str, stops: Collection[int]) -> str:
     return str(tokenizer.convert_ids_to_tokens(first[0])) if first and first[0] in stops else ""
 
 
-def _asked(processor: Any) -> tuple[bool, str]:
+def _asked(processor: Any, chat: ChatSpec) -> tuple[bool, str]:
     """Whether the template takes content as a list of parts, and a prompt that it makes."""
     problem: object = "it leaves the question out"
     for parts in (True, False):
-        messages = [{"role": "user", "content": [{"type": "text", "text": _ASKED}]}]
+        messages = to_messages(_ASKED, chat.system)
         try:
-            prompt = render(processor, messages, parts=parts, prompt=True)
+            prompt = render(processor, messages, parts=parts, prompt=True, chat=chat)
         except TEMPLATE_ERRORS as error:
             problem = error
             continue
@@ -122,7 +125,9 @@ def _asked(processor: Any) -> tuple[bool, str]:
     raise MmprError(f"the model has no chat template that can be used: {problem}"[:500]) from None
 
 
-def render(processor: Any, messages: Sequence[Mapping[str, Any]], *, parts: bool, prompt: bool) -> str:
+def render(
+    processor: Any, messages: Sequence[Mapping[str, Any]], *, parts: bool, prompt: bool, chat: ChatSpec = DEFAULT_CHAT
+) -> str:
     """The text that the chat template makes of messages, with the generation prompt if ``prompt`` is true.
 
     ``parts`` says whether the template takes content as a list of parts (`ChatFormat.parts`).
@@ -138,7 +143,9 @@ def render(processor: Any, messages: Sequence[Mapping[str, Any]], *, parts: bool
         raise MmprError("its messages are plain text, without a place for pictures")
     else:
         given = [{**message, "content": "".join(part["text"] for part in message["content"])} for message in messages]
-    return str(processor.apply_chat_template(given, tokenize=False, add_generation_prompt=prompt))
+    own = {"chat_template": chat.template} if chat.template else {}
+    settings = {**chat.template_kwargs, **own, "tokenize": False, "add_generation_prompt": prompt}
+    return str(processor.apply_chat_template(given, **settings))
 
 
 def _end(tokenizer: Any, after: str) -> tuple[str, int]:

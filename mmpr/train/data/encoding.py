@@ -5,21 +5,26 @@ TrainRow ─Encoder.encode─▶ Encoded: EncodedRow, its usable pairs, a Reject
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from mmpr.config import ChatSpec
+from mmpr.config.chat import DEFAULT_CHAT
 from mmpr.errors import MmprError, RowError
-from mmpr.schema import Reject, content_id
+from mmpr.schema import Reject, Response, TokenIds, content_id
 from mmpr.storage.images import FORMATS
+from mmpr.tokens import readable, spelling, tokenizer_sha256
 from mmpr.train.data.chat_format import TEMPLATE_ERRORS, ChatFormat, find_format, render
 from mmpr.train.rows import EncodedRow, TrainRow
 
@@ -39,19 +44,29 @@ class Encoded:
         pairs: those that can be trained on.
         rejects: why the others cannot.
         content: 32 hex digits, a hash of the token ids, the picture files and the processor's arguments.
+        as_sampled: how many responses are the very tokens that were sampled.
+        prompt: whether the prompt is the very tokens that the model read: ``equal``, ``differs``, or ``unknown``.
     """
 
     row: EncodedRow
     pairs: tuple[tuple[int, int], ...]
     rejects: tuple[Reject, ...]
     content: str
+    as_sampled: int = 0
+    prompt: Literal["equal", "differs", "unknown"] = "unknown"
 
 
 class Encoder:
     """Encodes rows with a model's processor, or with the tokenizer of a text-only model."""
 
     def __init__(
-        self, processor: Any, config: Any = None, arguments: Mapping[str, Mapping[str, Any]] | None = None
+        self,
+        processor: Any,
+        config: Any = None,
+        arguments: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        chat: ChatSpec = DEFAULT_CHAT,
+        allow_prompt_mismatch: bool = False,
     ) -> None:
         """Find the form in which the chat template writes an answer.
 
@@ -59,6 +74,8 @@ class Encoder:
             processor: as ``AutoProcessor`` loads it.
             config: of the model; says which token stands for pictures, and how many of them a picture has.
             arguments: of the processor (such as the number of tiles) by source, as responses were sampled with.
+            chat: settings of the chat format that responses were sampled with.
+            allow_prompt_mismatch: go on where the prompt is not the tokens that were read in sampling.
 
         Raises:
             MmprError: there is no usable chat template, or the processor does not take the arguments of a source.
@@ -66,33 +83,44 @@ class Encoder:
         self.arguments = {source: dict(own) for source, own in (arguments or {}).items() if own}
         _check_arguments(processor, self.arguments)
         self._processor = processor
-        self._tokenizer = getattr(processor, "tokenizer", processor)
+        self.tokenizer = getattr(processor, "tokenizer", processor)
         self._config = config
+        self._chat = chat
+        self._allow_prompt_mismatch = allow_prompt_mismatch
+        self._stops = _stops(config)
         self.sees = getattr(processor, "image_processor", None) is not None
-        self.format = find_format(processor, _stops(config))
+        self.format = find_format(processor, self._stops, chat)
         self.image_token_id = _image_token_id(processor, config)
-        self.fingerprint = _fingerprint(processor, self.format, self.arguments)
+        self.fingerprint = _fingerprint(processor, self.format, self.arguments, chat)
         self._anchor: list[int] = self._ids([self.format.tail])[0]
-        plain, full = self._ids(["a"])[0], list(self._tokenizer("a")["input_ids"])
+        plain, full = self._ids(["a"])[0], list(self.tokenizer("a")["input_ids"])
         self._lead = full[: full.index(plain[0])] if plain and plain[0] in full else []
 
     def encode(self, row: TrainRow) -> Encoded:
         """Encode a row.
 
+        Responses are the tokens that were sampled where the data holds them and the vocabulary is the same; else they
+        are made of the texts.
+
         Raises:
             RowError: no pair of it can be used: image_broken, image_token_mismatch, no_pictures_seen,
                 prompt_not_encoded, answer_not_encoded.
+            MmprError: the prompt is not the tokens that the model read when it was sampled.
         """
-        prompt_ids, extras = self._prompt(row)
-        responses = self._responses(row)
+        prompt_ids, extras = self.encode_prompt(row)
+        prompt = self._compare(row, prompt_ids)
+        kept = self._sampled_ids(row)
+        made = iter(self._responses(row, [text for text, ids in zip(row.responses, kept, strict=True) if not ids]))
+        responses = [ids or next(made) for ids in kept]
         encoded = EncodedRow(
             id=row.id,
             source=row.source,
             prompt_ids=torch.tensor(prompt_ids, dtype=torch.int64),
             response_ids=tuple(torch.tensor(ids, dtype=torch.int64) for ids in responses),
             extras=extras,
+            sampled_logprobs=_sampled_logprobs(row, kept),
         )
-        problems = [self._problem(ids) for ids in responses]
+        problems = [self._problem(ids, bool(own)) for ids, own in zip(responses, kept, strict=True)]
         pairs, rejects = [], []
         for number, (chosen, rejected) in enumerate(row.pairs):
             reason = problems[chosen] or problems[rejected]
@@ -105,15 +133,55 @@ class Encoder:
                 pairs.append((chosen, rejected))
         own = [json.dumps(self.arguments[row.source], sort_keys=True)] if row.source in self.arguments else []
         content = content_id(_bytes(prompt_ids), *map(_bytes, responses), "pictures", *row.images, *own)
-        return Encoded(encoded, tuple(pairs), tuple(rejects), content)
+        return Encoded(encoded, tuple(pairs), tuple(rejects), content, sum(map(bool, kept)), prompt)
 
-    def _prompt(self, row: TrainRow) -> tuple[list[int], dict[str, Tensor]]:
-        """Token ids of the prompt, image tokens expanded, and the processor's other tensors."""
+    @property
+    def ends(self) -> frozenset[int]:
+        """The tokens that end an answer, by the model's configuration and its chat template."""
+        return self._stops | {self.format.end_token_id}
+
+    @functools.cached_property
+    def tokenizer_sha256(self) -> str:
+        """The vocabulary of the model that is trained (``mmpr.tokens.tokenizer_sha256``)."""
+        return tokenizer_sha256(self.tokenizer)
+
+    def _compare(self, row: TrainRow, ids: Sequence[int]) -> Literal["equal", "differs", "unknown"]:
+        """Whether a prompt is the tokens that the model read when it was sampled, if the data holds these."""
+        read = row.prompt_token_ids
+        if not read or row.tokenizer_sha256 != self.tokenizer_sha256:
+            return "unknown"
+        if read == tuple(ids):
+            return "equal"
+        if self._allow_prompt_mismatch:
+            return "differs"
+        raise MmprError(_mismatch(self.tokenizer, f"question {row.id} of {row.source!r}", read, ids))
+
+    def _sampled_ids(self, row: TrainRow) -> list[list[int]]:
+        """The tokens of each response as it was sampled, with the one that ends it; empty where they cannot be used.
+
+        They cannot where they are not kept, are of another vocabulary, or do not spell the text (a response that ended
+        at a text of ``sampling.stop`` has more of them).
+        """
+        if not row.token_ids or row.tokenizer_sha256 != self.tokenizer_sha256:
+            return [[] for _ in row.responses]
+        return [self._ended(text, ids) for text, ids in zip(row.responses, row.token_ids, strict=True)]
+
+    def _ended(self, text: str, ids: TokenIds) -> list[int]:
+        """The tokens of a response with the one that ends it; empty where they do not spell the text."""
+        spelled, _ = spelling(self.tokenizer, Response(text, 0, "stop", len(ids), ids))
+        if spelled == ids:
+            return [*ids, self.format.end_token_id]
+        special = self.tokenizer.added_tokens_decoder
+        ends = ids[-1:] and (ids[-1] in self.ends or (ids[-1] in special and special[ids[-1]].special))
+        return list(ids) if ends and spelled == ids[:-1] else []
+
+    def encode_prompt(self, row: TrainRow) -> tuple[list[int], dict[str, Tensor]]:
+        """Token ids of the prompt, image tokens expanded, and the processor's other tensors; raises as ``encode``."""
         try:
-            text = render(self._processor, row.prompt, parts=self.format.parts, prompt=True)
+            text = render(self._processor, row.prompt, parts=self.format.parts, prompt=True, chat=self._chat)
         except TEMPLATE_ERRORS as error:
             raise RowError("prompt_not_encoded", f"the chat template refuses it: {error}"[:300]) from None
-        lead = [] if self._tokenizer.bos_token and text.startswith(self._tokenizer.bos_token) else self._lead
+        lead = [] if self.tokenizer.bos_token and text.startswith(self.tokenizer.bos_token) else self._lead
         if not row.images:
             return lead + self._ids([text])[0], {}
         if not self.sees:
@@ -143,8 +211,8 @@ class Encoder:
                 f"{there} tokens stand for pictures, the model makes {expected or 'some'} of them",
             )
 
-    def _responses(self, row: TrainRow) -> list[list[int]]:
-        """Token ids of each response, as they follow the prompt's end when both are tokenized together.
+    def _responses(self, row: TrainRow, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of responses of a row, as they follow the prompt's end when both are tokenized together.
 
         A sampled response stands as it is, before the token that ends it; other answers as the chat template writes
         them, with what it puts before them (an empty block of reasoning, for example).
@@ -155,8 +223,8 @@ class Encoder:
         form = self.format
         if form.problem and not row.sampled:
             raise RowError("answer_not_encoded", form.problem)
-        end = self._tokenizer.convert_ids_to_tokens(form.end_token_id)
-        written = [text + end if row.sampled else form.head + form.strip(text) + form.end for text in row.responses]
+        end = self.tokenizer.convert_ids_to_tokens(form.end_token_id)
+        written = [text + end if row.sampled else form.head + form.strip(text) + form.end for text in texts]
         together = self._ids([form.tail + text for text in written])
         at = len(self._anchor)
         merged = [text for text, ids in zip(written, together, strict=True) if ids[:at] != self._anchor]
@@ -165,17 +233,47 @@ class Encoder:
         return [ids[at:] if ids[:at] == self._anchor else next(alone)[1:] for ids in together]
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
-        return [list(ids) for ids in self._tokenizer(texts, add_special_tokens=False)["input_ids"]] if texts else []
+        return [list(ids) for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]] if texts else []
 
-    def _problem(self, ids: list[int]) -> str:
-        """Why a response cannot be trained on, or an empty text."""
+    def _problem(self, ids: list[int], as_sampled: bool) -> str:
+        """Why a response cannot be trained on, or an empty text; ``as_sampled``: it ends as it was sampled."""
         if len(ids) < 2:
             return "empty_response"
         if self.image_token_id in ids:
             return "image_token_in_response"
-        if ids[-1] != self.format.end_token_id or self.format.end_token_id in ids[:-1]:
+        ended = as_sampled or ids[-1] == self.format.end_token_id
+        if not ended or self.format.end_token_id in ids[:-1]:
             return "end_token_in_response"
         return ""
+
+
+def _sampled_logprobs(row: TrainRow, kept: Sequence[Sequence[int]]) -> Tensor | None:
+    """The log-probabilities that responses had when they were sampled, of those that are trained on as sampled."""
+    if all(logprob is None for logprob in row.logprobs):
+        return None
+    both = zip(row.logprobs, kept, strict=True)
+    return torch.tensor([math.nan if logprob is None or not ids else logprob for logprob, ids in both])
+
+
+def first_difference(read: Sequence[int], made: Sequence[int]) -> int:
+    """The place of the first token that two prompts do not share."""
+    places = (at for at, (a, b) in enumerate(zip(read, made, strict=False)) if a != b)
+    return next(places, min(len(read), len(made)))
+
+
+def _mismatch(tokenizer: Any, which: str, read: Sequence[int], made: Sequence[int]) -> str:
+    """What to tell of a prompt that training would not make as it was read in sampling; both as text."""
+    at = first_difference(read, made)
+
+    def around(ids: Sequence[int]) -> str:
+        return readable(tokenizer, ids[max(0, at - 12) : at + 24])
+
+    return (
+        f"prompt mismatch: {which} was sampled after {len(read)} tokens and would be trained after {len(made)}; they "
+        f"differ from token {at} on:\n  sampled:  {around(read)!r}\n  training: {around(made)!r}\n"
+        "The chat template or the picture processor of this model is not that of sampling. Train the model that was "
+        "sampled, or set data.processor as it was sampled; --allow-prompt-mismatch goes on with the second"
+    )
 
 
 def picture_tokens(config: Any, extras: Mapping[str, Tensor]) -> int | None:
@@ -237,7 +335,7 @@ def _open(image: bytes) -> Image.Image:
         raise RowError("image_broken", f"{type(error).__name__}: {error}"[:200]) from None
 
 
-def _fingerprint(processor: Any, form: ChatFormat, arguments: Mapping[str, Mapping[str, Any]]) -> str:
+def _fingerprint(processor: Any, form: ChatFormat, arguments: Mapping[str, Mapping[str, Any]], chat: ChatSpec) -> str:
     """32 hex digits, a hash of all that decides how text and pictures become tensors."""
     tokenizer = getattr(processor, "tokenizer", processor)
     if tokenizer.is_fast:
@@ -252,6 +350,8 @@ def _fingerprint(processor: Any, form: ChatFormat, arguments: Mapping[str, Mappi
         about += [type(pictures).__name__, pictures.to_dict(), own]
     if arguments:
         about.append(arguments)
+    if identity := chat.identity():
+        about.append(identity)
     return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 

@@ -26,7 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from mmpr.config import ImagesSpec
+from mmpr.config import ChatSpec, ImagesSpec
+from mmpr.config.chat import DEFAULT_CHAT
 from mmpr.errors import OutputError, RowError, SourceError
 from mmpr.inputs.build import open_build
 from mmpr.inputs.kinds import kind_of
@@ -49,6 +50,7 @@ class TrainRows(ABC):
         fingerprint: 32 hex digits of what the rows say; of pictures in files of their own the paths count.
         weights: how often the pairs of a source are meant to be seen, where the data says it (MMPR's repeat_time).
         processor: arguments of the model's processor by source, as a build was sampled with.
+        chat: settings of the chat format, as a build was sampled with.
         rejects: rows that were found unusable while the others were counted.
         notes: how the data was read, a line each, where that does not go without saying.
     """
@@ -58,6 +60,7 @@ class TrainRows(ABC):
     def __init__(self) -> None:
         self.weights: Mapping[str, float] = {}
         self.processor: Mapping[str, Mapping[str, Any]] = {}
+        self.chat = DEFAULT_CHAT
         self.rejects: list[Reject] = []
         self.notes: list[str] = []
 
@@ -107,11 +110,14 @@ class BuildRows(TrainRows):
         build = open_build(out)
         names = build.pair_shards
         columns = ["id", "source", "kind", "images", "prompt", "responses", "pairs"]
-        self._records = ParquetRecords(out, [out / name for name in names], columns)
+        self._records = ParquetRecords(
+            out, [out / name for name in names], columns, ("prompt_token_ids", "tokenizer_sha256")
+        )
         self.fingerprint = content_id(
             "build", *(part for name in names for part in (name, build.files[name]["sha256"]))
         )
-        self.processor = _processor_arguments(build.manifest.get("recipe"))
+        recipe = build.manifest.get("recipe")
+        self.processor, self.chat = _processor_arguments(recipe), _chat(recipe)
 
     def __len__(self) -> int:
         return len(self._records)
@@ -122,14 +128,23 @@ class BuildRows(TrainRows):
             images = tuple(image["bytes"] for image in record["images"])
             texts = [response["text"] for response in record["responses"]]
             pairs = [(texts[pair["chosen"]], texts[pair["rejected"]]) for pair in record["pairs"]]
-            prompt = tuple(to_messages(record["prompt"]))
+            prompt = tuple(to_messages(record["prompt"], self.chat.system))
             if not all(type(value) is bytes for value in images) or not all(type(text) is str for text in texts):
                 raise TypeError("a picture or a response is null")
         except (TypeError, KeyError, IndexError, AttributeError) as error:
             raise RowError("bad_row", f"is no row of a build: {type(error).__name__}: {error}"[:300]) from None
         check_marks(prompt, len(images))
         row = _row(record["id"], record["source"], images, prompt, pairs, record["kind"])
-        return replace(row, sampled=True)
+        by_text = {response["text"]: response for response in record["responses"]}
+        kept = [by_text[text] for text in row.responses]
+        return replace(
+            row,
+            sampled=True,
+            token_ids=tuple(tuple(response.get("token_ids") or ()) for response in kept),
+            prompt_token_ids=tuple(record.get("prompt_token_ids") or ()),
+            tokenizer_sha256=record.get("tokenizer_sha256") or "",
+            logprobs=tuple(response.get("logprob") for response in kept),
+        )
 
     def origin(self, place: int) -> tuple[str, str]:
         """No source, and the file and row."""
@@ -252,6 +267,7 @@ class SeveralRows(TrainRows):
         self.fingerprint = content_id("several", *(part.fingerprint for part in self._parts))
         self.weights = _merged("weights (repeat_time)", [part.weights for part in self._parts])
         self.processor = _merged("processor arguments", [part.processor for part in self._parts])
+        self.chat = _one_chat([part.chat for part in self._parts if isinstance(part, BuildRows)])
         self.rejects = [reject for part in self._parts for reject in part.rejects]
         for path, part in parts.items():
             self.notes += [f"{path}: {len(part):,} questions", *part.notes]
@@ -287,6 +303,21 @@ def _merged(what: str, maps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                     f"({merged[source]}, {value}); train on them one after the other"
                 )
     return merged
+
+
+def _one_chat(chats: Sequence[ChatSpec]) -> ChatSpec:
+    """The settings of the chat format of several builds. Raises OutputError when they are not the same."""
+    if any(chat != chats[0] for chat in chats):
+        raise OutputError("--data: the builds were sampled with different settings of `chat`; train on them one by one")
+    return chats[0] if chats else DEFAULT_CHAT
+
+
+def _chat(recipe: Any) -> ChatSpec:
+    """A build's settings of the chat format."""
+    try:
+        return ChatSpec.model_validate((recipe or {}).get("chat") or {})
+    except (AttributeError, ValueError) as error:
+        raise OutputError(f"manifest.json: its recipe is damaged ({error!r}); run the build again") from None
 
 
 def _processor_arguments(recipe: Any) -> Mapping[str, Mapping[str, Any]]:

@@ -28,7 +28,7 @@ from mmpr.train.data.reference_logprobs import (
     read_reference,
 )
 from mmpr.train.data.step_plan import Pairs, StepPlan, plan_steps
-from mmpr.train.data.token_lengths import measure_lengths, read_lengths
+from mmpr.train.data.token_lengths import Sameness, measure_lengths, read_lengths
 from mmpr.train.data.unit_cache import Workers, cache_base
 from mmpr.train.recipe import TrainRecipe
 from mmpr.train.rows import StepBatch, StepPart, TrainRow
@@ -61,12 +61,16 @@ class Steps(Dataset[StepBatch]):  # type: ignore[misc]  # the library has no typ
 
 @dataclass(frozen=True)
 class Prepared:
-    """The data of a run; ``dropped`` counts rejected rows and pairs by reason, ``cache`` is where caches lie."""
+    """The data of a run; ``dropped`` counts rejected rows and pairs by reason, ``cache`` is where caches lie.
+
+    ``sameness`` tells how much of it is as it was sampled.
+    """
 
     steps: Steps
     pairs: Pairs
     dropped: Mapping[str, int]
     cache: Path
+    sameness: Sameness
 
     @property
     def rows(self) -> int:
@@ -90,11 +94,14 @@ def prepare(recipe: TrainRecipe, data: Sequence[Path], out: Path, processor: Any
     if is_writer():
         for note in rows.notes:
             print(printable(f"data      {note}"), file=sys.stderr)
-    encoder = Encoder(processor, config, {**rows.processor, **recipe.data.processor})
+    arguments = {**rows.processor, **recipe.data.processor}
+    allow = recipe.data.allow_prompt_mismatch
+    encoder = Encoder(processor, config, arguments, chat=rows.chat, allow_prompt_mismatch=allow)
     cache = cache_base(data[0], out / "cache") if len(data) == 1 else out / "cache"
     folder = measure_lengths(rows, encoder, cache / "survey", _workers(recipe))
     distributed.barrier()
-    pairs, rejects = read_lengths(folder, rows).pairs(recipe.data.max_tokens)
+    lengths = read_lengths(folder, rows)
+    pairs, rejects = lengths.pairs(recipe.data.max_tokens)
     dropped = Counter(reject.reason for reject in rejects)
     if is_writer():
         write_text(out / DROPS, "".join(json.dumps(asdict(reject)) + "\n" for reject in rejects))
@@ -112,7 +119,10 @@ def prepare(recipe: TrainRecipe, data: Sequence[Path], out: Path, processor: Any
         rank=distributed.rank(),
         world=distributed.world(),
     )
-    return Prepared(Steps(rows, encoder, plan), pairs, dropped, cache)
+    sameness = lengths.sameness()
+    if is_writer():
+        print(f"tokens    {sameness}", file=sys.stderr, flush=True)
+    return Prepared(Steps(rows, encoder, plan), pairs, dropped, cache, sameness)
 
 
 def _reasons(rejects: Sequence[Reject]) -> str:

@@ -97,14 +97,19 @@ class ParquetRecords(Records):
     """Rows of Parquet files; the row groups read last stay in memory, up to ``cache_bytes`` of them."""
 
     def __init__(
-        self, base: Path, paths: Sequence[Path], columns: Sequence[str] | None = None, cache_bytes: int = CACHE_BYTES
+        self,
+        base: Path,
+        paths: Sequence[Path],
+        columns: Sequence[str] | None = None,
+        optional: Sequence[str] = (),
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
-        """Read the files' footers; rows have these ``columns``, None: all.
+        """Read the files' footers; rows have these ``columns`` (None: all) and those ``optional`` ones that are there.
 
         Raises:
             SourceError: a file is no Parquet, or lacks a column.
         """
-        self._columns = None if columns is None else list(columns)
+        self._columns = None if columns is None else [*columns, *optional]
         self._cache_bytes = cache_bytes
         self._cache: OrderedDict[int, pa.Table] = OrderedDict()
         groups = []
@@ -115,7 +120,7 @@ class ParquetRecords(Records):
                     groups += [(path, g, file.metadata.row_group(g).num_rows) for g in range(file.num_row_groups)]
             except _READ_ERRORS as error:
                 raise SourceError(f"{path}: cannot be read as Parquet: {error}") from None
-            if missing := [name for name in self._columns or () if name not in names]:
+            if missing := [name for name in columns or () if name not in names]:
                 raise SourceError(f"{path}: has no column {', '.join(missing)}; it has: {', '.join(names)}")
         super().__init__(base, groups)
 

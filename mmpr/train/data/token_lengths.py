@@ -5,6 +5,7 @@ TrainRows, Encoder ─measure_lengths─▶ TokenLengths ─pairs(max_tokens)─
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from mmpr.train.data.preference_data import TrainRows, try_row
 from mmpr.train.data.step_plan import Pairs
 from mmpr.train.data.unit_cache import ALONE, Workers, call_each, fill, open_cache, read_units
 
-FORMAT = 2
+FORMAT = 3
 UNIT_ROWS = 512
 
 
@@ -29,7 +30,8 @@ UNIT_ROWS = 512
 class RowLengths:
     """The lengths of a row in tokens, and its usable pairs as ``chosen`` and ``rejected`` responses.
 
-    ``rejects`` says why other pairs, or the whole row, cannot be used. ``content`` is that of `Encoded`.
+    ``rejects`` says why other pairs, or the whole row, cannot be used. ``content``, ``as_sampled`` and ``prompt`` are
+    those of `Encoded`.
     """
 
     id: str
@@ -41,6 +43,34 @@ class RowLengths:
     chosen: tuple[int, ...]
     rejected: tuple[int, ...]
     rejects: tuple[Reject, ...]
+    as_sampled: int = 0
+    prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sameness:
+    """How much of the data is trained on as it was sampled, token by token.
+
+    ``differs`` counts prompts that are other tokens than the model read, ``unknown`` those that cannot be compared.
+    """
+
+    responses: int
+    as_sampled: int
+    prompts: int
+    differs: int
+    unknown: int
+
+    def __str__(self) -> str:
+        made = self.responses - self.as_sampled
+        told = [f"{self.as_sampled:,} of {self.responses:,} responses are the tokens that were sampled"]
+        if made:
+            told.append(f"{made:,} are made of their texts (foreign data, another tokenizer, or cut at sampling.stop)")
+        told.append(f"{self.prompts - self.differs - self.unknown:,} of {self.prompts:,} prompts are those of sampling")
+        if self.differs:
+            told.append(f"{self.differs:,} are not")
+        if self.unknown:
+            told.append(f"{self.unknown:,} could not be compared")
+        return "; ".join(told)
 
 
 def measure_row(rows: TrainRows, encoder: Encoder, place: int) -> RowLengths:
@@ -63,6 +93,8 @@ def measure_row(rows: TrainRows, encoder: Encoder, place: int) -> RowLengths:
         chosen=tuple(chosen for chosen, _ in encoded.pairs),
         rejected=tuple(rejected for _, rejected in encoded.pairs),
         rejects=encoded.rejects,
+        as_sampled=encoded.as_sampled,
+        prompt=encoded.prompt,
     )
 
 
@@ -78,6 +110,14 @@ class TokenLengths:
     def __len__(self) -> int:
         """The number of rows."""
         return int(self._table.num_rows)
+
+    def sameness(self) -> Sameness:
+        """How much of the data is as it was sampled."""
+        prompts = Counter(self._table["prompt"].to_pylist())
+        del prompts[""]  # rows that could not be encoded
+        responses = len(self._lists("response_tokens")[0])
+        as_sampled = int(self._column("as_sampled").sum())
+        return Sameness(responses, as_sampled, prompts.total(), prompts["differs"], prompts["unknown"])
 
     def pairs(self, max_tokens: int) -> tuple[Pairs, list[Reject]]:
         """The pairs whose prompt and longer response have at most ``max_tokens``, and a reject for each other pair.

@@ -5,6 +5,7 @@ Names are TRL's where TRL has one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from mmpr.train import distributed
 from mmpr.train.losses import Terms
+from mmpr.train.rows import StepPart
 
 MEANS = (
     "loss",
@@ -37,6 +39,7 @@ class StepMetrics:
     def __init__(self) -> None:
         self.pairs = 0
         self._sums: dict[str, Tensor | float] = dict.fromkeys(MEANS, 0.0)
+        self._sampled: list[Tensor] = []
 
     def add(
         self,
@@ -52,6 +55,18 @@ class StepMetrics:
         for name, value in zip(MEANS, (*values, *logps, *lengths), strict=True):
             self._sums[name] = self._sums[name] + value.detach().double().sum()
         self.pairs += len(losses)
+
+    def add_sampled(self, part: StepPart, policy: Tensor) -> None:
+        """Compare log-probabilities ``[used]`` of the policy with those that the responses had when sampled."""
+        sampled = part.row.sampled_logprobs
+        if sampled is not None:
+            used = list(part.used)
+            lengths = torch.tensor([len(part.row.response_ids[i]) for i in used])
+            self._sampled.append((policy.detach().float().cpu() - sampled[used]).abs() / lengths)
+
+    def sampled_differences(self) -> list[float]:
+        """How far each response's log-probability is from that in sampling, in nats a token, where both are known."""
+        return [value for values in self._sampled for value in values.tolist() if not math.isnan(value)]
 
     def mean(self, device: torch.device, extra: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
         """Two dictionaries: `MEANS` over the pairs of all ranks; ``extra`` and the number of ``pairs``, summed."""

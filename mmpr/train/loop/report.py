@@ -178,7 +178,7 @@ def _samples(questions: Sequence[WatchedQuestion], answers: Sequence[Answers]) -
     return [
         {
             "question": question.text,
-            "images": [picture_address(image) for image in question.images],
+            "images": [picture_address(image) for image in question.row.images],
             "truth": question.truth,
             "before": before.texts[i],
             "after": after.texts[i],

@@ -104,6 +104,7 @@ class MpoTrainer(UnwrappedTrainer):
 
         def loss_of(part: StepPart, policy: Tensor) -> Tensor:
             device = policy.device
+            metrics.add_sampled(part, policy)
             place = {position: i for i, position in enumerate(part.used)}
             chosen, rejected = ([place[pair[side]] for pair in part.pairs] for side in (0, 1))
             lengths = torch.tensor([float(len(part.row.response_ids[i])) for i in part.used], device=device)
@@ -152,7 +153,10 @@ class MpoTrainer(UnwrappedTrainer):
         """The step's line of metrics, the same on all ranks."""
         counts = self.compute.counts
         responses = sum(len(part.row.response_ids[i]) for part in batch.parts for i in part.used)
+        sampled = metrics.sampled_differences()
         extra = {
+            "sampled": float(len(sampled)),
+            "sampled_difference": sum(sampled),
             "tokens": float(counts.tokens),
             "unshared": float(counts.unshared),
             "padding": float(counts.padding),
@@ -160,6 +164,12 @@ class MpoTrainer(UnwrappedTrainer):
         }
         means, sums = metrics.mean(self.args.device, extra)
         norm = distributed.gradient_norm(self.model)
+        first = {}
+        if self.state.global_step == 0 and sums["sampled"]:
+            first = {
+                "sampled/difference": sums["sampled_difference"] / sums["sampled"],
+                "sampled/worst": distributed.largest(max(sampled, default=0.0), self.args.device),
+            }
         ended_s = time.perf_counter()
         took_s = ended_s - (self._step_ended_s or started_s)
         self._step_ended_s = ended_s
@@ -167,6 +177,7 @@ class MpoTrainer(UnwrappedTrainer):
         return {
             "step": self.state.global_step + 1,
             **means,
+            **first,
             "delta": self.shift.value,
             "grad_norm": norm,
             "learning_rate": self.learning_rate,

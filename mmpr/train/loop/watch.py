@@ -7,6 +7,8 @@
     length_drift         greedy answers grow or shrink against those of the starting model
     repetition           greedy answers repeat themselves
     image_mismatch       rows whose image tokens do not match their pictures
+    sampled_otherwise    at the first step, sampled responses have other probabilities than when they were sampled
+    reference_mismatch   at the first step, policy and reference do not agree, though they are the same model
     all_padding          a step without a response token        (stops the run)
     non_finite           loss or gradient is not finite         (stops the run)
 
@@ -27,6 +29,8 @@ _STILL = 1e-9
 _SATURATED = 0.999
 _EXPLODED_MARGIN = 10.0
 _FALLEN_REWARD = -0.5
+_SAMPLED_DIFFERENCE = 0.05  # nats a token, mean over responses; other kernels and bfloat16 differ by less
+_REFERENCE_REWARD = 0.02
 _LENGTH_GAP = 1.5
 _LENGTH_DRIFT = 1.5
 _REPEATED = 0.5
@@ -46,6 +50,10 @@ REMEDIES = {
     "repetition": "look at the samples in report.html; lower optimizer.learning_rate or take an earlier checkpoint",
     "image_mismatch": "the rows are left out and listed in drops.jsonl; use the processor that the model was made "
     "with, and raise data.max_tokens where rows are cut",
+    "sampled_otherwise": "look at `mmpr check --model MODEL BUILD`; likely causes: other weights than those that "
+    "sampled, another chat template, another number of tiles or pixels (data.processor), another precision",
+    "reference_mismatch": "reference and policy were computed differently; likely causes: another precision "
+    "(compute.precision), dropout or model.drop_path in the policy, references cached from other weights",
     "all_padding": "look at the responses of these rows: they encode to no token",
     "non_finite": "start again in another --out with a lower optimizer.learning_rate, or with "
     "compute.precision=float32; the last checkpoint is whole",
@@ -96,6 +104,8 @@ class Watch:
             found.append(Finding("non_finite", step, f"loss {line['loss']}, gradient norm {line['grad_norm']}"))
         if line.get("response_tokens", 1) == 0:
             found.append(Finding("all_padding", step, "the step holds no response token"))
+        if step == 1:
+            found += _at_first(line)
         if len(self._steps) >= WINDOW:
             found += self._trends(step)
         return self._new(found)
@@ -147,6 +157,19 @@ class Watch:
         new = [finding for finding in found if finding.name not in known]
         self.findings += new
         return new
+
+
+def _at_first(line: Mapping[str, float]) -> list[Finding]:
+    """What is wrong at the first step, before the model has moved."""
+    found = []
+    difference = line.get("sampled/difference", 0.0)
+    if difference > _SAMPLED_DIFFERENCE:
+        detail = f"log-probabilities differ by {difference:.3f} nats a token, at worst by {line['sampled/worst']:.3f}"
+        found.append(Finding("sampled_otherwise", 1, detail))
+    reward = max(abs(line["rewards/chosen"]), abs(line["rewards/rejected"]))
+    if reward > _REFERENCE_REWARD:
+        found.append(Finding("reference_mismatch", 1, f"a reward of {reward:.3f} before the first update, not 0"))
+    return found
 
 
 def repeats(text: str) -> bool:

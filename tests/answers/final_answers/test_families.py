@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mmpr.answers.extract import find_answer
-from mmpr.answers.final_answers.families import FAMILIES, after_reasoning, last_turn
+from mmpr.answers.final_answers.families import FAMILIES, after_reasoning, last_turn, reasoning_opened
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.opening)
@@ -76,3 +76,18 @@ def test_a_box_of_glm_is_a_box_within_every_other_form(form, answer):
 def test_a_turn_ends_at_its_mark_unless_nothing_stands_before_it():
     assert last_turn("5</s> 6") == "5"
     assert last_turn("<|im_start|>5") == "<|im_start|>5"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "opened"),
+    [
+        ("<|im_start|>assistant\n<think>\n", "<think>"),
+        ("[/INST][THINK]", "[THINK]"),
+        ("Assistant: ◁think▷", "◁think▷"),
+        ("<think>\n\n</think>\n\n", ""),
+        ("Assistant:", ""),
+        ("", ""),
+    ],
+)
+def test_a_prompt_may_open_the_reasoning(prompt, opened):
+    assert reasoning_opened(prompt) == opened

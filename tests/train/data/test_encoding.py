@@ -25,7 +25,9 @@ from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3I
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from mmpr.errors import MmprError, RowError
+from mmpr.tokens import tokenizer_sha256
 from mmpr.train.data.encoding import Encoder
+from mmpr.train.rows import TrainRow
 from tests.helpers import REPOSITORY
 from tests.train import models as families
 from tests.train.data.chat_templates import (
@@ -75,6 +77,84 @@ def test_pictures_for_a_model_of_text_are_refused() -> None:
         Encoder(byte_level(INTERNVL)).encode(row(("3", "4"), images=1))
     with pytest.raises(RowError, match="without a place for pictures"):
         Encoder(byte_level(CHATML)).encode(row(("3", "4"), images=1))
+
+
+# What was sampled is what is trained on.
+
+
+def sampled(tokenizer: Any, texts: tuple[str, ...], end: str = "<|im_end|>") -> TrainRow:
+    """A row of a build whose model has spelled its answers letter by letter, as its tokenizer never would."""
+    spelled = [[token for letter in text for token in ids(tokenizer, letter)] for text in texts]
+    asked = replace(row(texts), sampled=True, tokenizer_sha256=tokenizer_sha256(tokenizer))
+    prompt = Encoder(tokenizer).encode(asked).row.prompt_ids.tolist()
+    return replace(
+        asked, token_ids=tuple((*own, *ids(tokenizer, end)) for own in spelled), prompt_token_ids=tuple(prompt)
+    )
+
+
+def ids(tokenizer: Any, text: str) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+@pytest.mark.parametrize("template", [CHATML, INTERNVL, SMOLVLM])
+def test_sampled_tokens_are_trained_on_as_they_are(template: str) -> None:
+    tokenizer = byte_level(template)
+    asked = sampled(tokenizer, ("I look.\nFinal answer: 3", "答案: 4 🙂"))
+    encoded = Encoder(tokenizer).encode(asked)
+    assert tuple(tuple(response.tolist()) for response in encoded.row.response_ids) == asked.token_ids
+    assert (encoded.as_sampled, encoded.prompt, encoded.pairs) == (2, "equal", ((0, 1),))
+    by_text = Encoder(tokenizer).encode(replace(asked, token_ids=()))
+    assert by_text.as_sampled == 0
+    assert [len(a) > len(b) for a, b in zip(encoded.row.response_ids, by_text.row.response_ids, strict=True)] == [
+        True,
+        True,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "as_sampled", "prompt"),
+    [
+        ({"tokenizer_sha256": "of another"}, 0, "unknown"),
+        ({"token_ids": ((), ())}, 0, "equal"),
+        ({"prompt_token_ids": ()}, 2, "unknown"),
+        ({"responses": ("I look", "Final answer: 4")}, 1, "equal"),  # its tokens say more: cut at sampling.stop
+    ],
+)
+def test_what_cannot_be_taken_as_sampled_is_made_of_the_text(
+    change: dict[str, Any], as_sampled: int, prompt: str
+) -> None:
+    tokenizer = byte_level(CHATML)
+    asked = replace(sampled(tokenizer, ("I look. Final answer: 3", "Final answer: 4")), **change)
+    encoded = Encoder(tokenizer).encode(asked)
+    assert (encoded.as_sampled, encoded.prompt) == (as_sampled, prompt)
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    for text, response in zip(asked.responses, encoded.row.response_ids, strict=True):
+        assert tokenizer.decode(response[:-1]) == text
+        assert response[-1] == end
+
+
+def test_a_model_may_end_an_answer_by_another_token_than_the_templates() -> None:
+    tokenizer = byte_level(CHATML)
+    asked = sampled(tokenizer, ("Three.", "Four."), end="</s>")
+    encoded = Encoder(tokenizer).encode(asked)
+    assert [response[-1].item() for response in encoded.row.response_ids] == ids(tokenizer, "</s>") * 2
+    assert encoded.pairs == ((0, 1),)
+
+
+def test_another_prompt_than_the_sampled_one_is_an_error_that_shows_both() -> None:
+    tokenizer = byte_level(CHATML)
+    asked = sampled(tokenizer, ("Three.", "Four."))
+    other = byte_level(CHATML.replace("You are a helpful assistant.", "Look well."))
+    with pytest.raises(MmprError, match="prompt mismatch") as error:
+        Encoder(other).encode(asked)
+    told = str(error.value)
+    assert "You are a helpful assistant." in told.split("training:")[0]
+    assert "Look well." in told.split("training:")[1]
+    assert "--allow-prompt-mismatch" in told
+    assert Encoder(other, allow_prompt_mismatch=True).encode(asked).prompt == "differs"
+    longer = replace(asked, prompt_token_ids=(*asked.prompt_token_ids, 5, 5, 5, 5))
+    with pytest.raises(MmprError, match=r"after \d+ tokens and would be trained after \d+"):
+        Encoder(tokenizer).encode(longer)
 
 
 # Whole processors: pictures become as many tokens as the model makes features of them.

@@ -52,6 +52,7 @@ class Published(Killer):
 
 def train(run: Path, killers: tuple[Killer, ...] = ()) -> None:
     """A run with dropout, so that random numbers count; from its last checkpoint if there is one."""
+    torch.set_num_threads(1)  # the last bits of a sum depend on it
     forget_half_written(run)
     checkpoint = last_checkpoint(run)
     done = step_of(checkpoint) if checkpoint else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,23 @@ def test_lora_trains_adapters_alone_against_the_base(tmp_path: Path) -> None:
     assert trainer.lines[-1]["rewards/margins"] > 0.01
     after = {n.replace("base_layer.", ""): p for n, p in model.get_base_model().state_dict().items() if "lora" not in n}
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("off", [0.0, 0.5])
+def test_the_first_step_compares_with_what_was_sampled(off: float, tmp_path: Path) -> None:
+    """``off`` is how much likelier each token was when it was sampled; one response's is not known."""
+    model, steps = tiny_model(), tiny_steps(2)
+
+    def sampled(part: StepPart) -> StepPart:
+        logps = [float(logp(model, part.row, i)) + off * len(ids) for i, ids in enumerate(part.row.response_ids)]
+        return replace(part, row=replace(part.row, sampled_logprobs=torch.tensor([math.nan, *logps[1:]])))
+
+    steps = [replace(step, parts=tuple(map(sampled, step.parts))) for step in steps]
+    trainer = trainer_of(tmp_path, steps, model=model)
+    trainer.train()
+    assert trainer.lines[0]["sampled/difference"] == pytest.approx(off, abs=1e-5)
+    assert trainer.lines[0]["sampled/worst"] == pytest.approx(off, abs=1e-5)
+    assert "sampled/difference" not in trainer.lines[1]
 
 
 def test_terms_are_switched_by_weight(tmp_path: Path) -> None:

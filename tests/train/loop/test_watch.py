@@ -42,8 +42,10 @@ def planted(name: str, step: int, line: dict[str, Any]) -> dict[str, Any]:
         "loss_zero": {"loss": 1e-6},
         "loss_zero nothing moves": {"rewards/chosen": 0.0, "rewards/margins": 0.0},
         "rewards_saturated": {"rewards/accuracies": 1.0, "rewards/margins": 1.5**late},
-        "chosen_falling": {"rewards/chosen": -0.05 * step},
+        "chosen_falling": {"rewards/chosen": -0.05 * (step - 1)},
         "length_gap": {"lengths/chosen": 90.0},
+        "sampled_otherwise": {"sampled/difference": 0.3, "sampled/worst": 2.0} if step == 1 else {},
+        "reference_mismatch": {"rewards/chosen": 0.3} if step == 1 else {},
     }
     return {**line, **plants[name]}
 
@@ -57,6 +59,8 @@ CASES = {
     "rewards_saturated": None,
     "chosen_falling": None,
     "length_gap": WINDOW,
+    "sampled_otherwise": 1,
+    "reference_mismatch": 1,
 }
 
 
@@ -74,6 +78,7 @@ def test_a_planted_trouble_is_named(name: str) -> None:
 
 def test_a_first_step_without_reward_is_no_trouble() -> None:
     first = {**healthy(1), "rewards/chosen": 0.0, "rewards/rejected": 0.0, "rewards/margins": 0.0}
+    first |= {"sampled/difference": 0.01, "sampled/worst": 0.2}
     assert seen([first, *(healthy(step) for step in range(2, 60))]) == {}
 
 
