@@ -201,7 +201,9 @@ class PairTable(TrainRows):
                 self.rejects.append(Reject("read", name, records.where(place), error.reason, error.detail))
                 continue
             layouts[row.layout] += len(row.pairs)
-            unread |= dict.fromkeys(column for column in record if column not in row.columns)
+            unread |= dict.fromkeys(
+                name for name, cell in record.items() if cell is not None and name not in row.columns
+            )
             pictures = [self._picture_id(place, picture) for picture in row.pictures]
             key = content_id(row.source, json.dumps(row.prompt), str(len(pictures)), *pictures)
             for number, (chosen, rejected) in enumerate(row.pairs):
