@@ -50,7 +50,7 @@ def _part(kind: type[BaseModel], place: str, without: frozenset[str] = frozenset
             yield f"| `{place}{name}` | {value} | {_default(field)} | {_escaped(field.description or '')} |"
         yield ""
     for name, field in fields.items():
-        for part in parts_of(field.annotation):
+        for part in parts_of(field.annotation) if name not in without else ():
             many = get_origin(field.annotation) is tuple
             yield f"### `{place}{name}`{', a list' if many else ''}\n"
             yield from _part(part, f"{place}{name}.{'0.' if many else ''}")

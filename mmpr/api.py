@@ -76,8 +76,8 @@ def build_dataset(
 
     Raises:
         RecipeError: the recipe is wrong; every problem is named.
-        OutputError: ``out`` is in use or belongs to another recipe.
-        EngineError: an engine did not start, or keeps dying.
+        OutputError: ``out`` is in use or belongs to another recipe, or the build has ended and holds no pair.
+        EngineError: an engine did not start, keeps dying, or refuses everything.
     """
     from mmpr.build import build
     from mmpr.pipeline.plan import make_plan

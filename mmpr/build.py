@@ -77,7 +77,7 @@ def _arguments() -> argparse.ArgumentParser:
 
 
 def dry_run(plan: Plan, out: Path | None = None, start: Stage | None = None) -> int:
-    """Print what a build would do, and what would go wrong; returns 1 when something would, else 0.
+    """Print what a build would do, and what would go wrong; returns 1 when it would fail or a source be lost, else 0.
 
     Questions, samples, units, expected size, and the first prompt as the model will see it. Nothing is written, no
     engine is started.
@@ -127,8 +127,8 @@ def dry_run(plan: Plan, out: Path | None = None, start: Stage | None = None) -> 
         print(printable("".join(f"         | {line}\n" for line in first.text.splitlines())), end="")
     problems = list(find_problems(plan, expected, seen, out, start))
     for problem in problems:
-        print(printable(f"problem  {problem}"))
-    return 1 if problems else 0
+        print(printable(f"{'problem' if problem.is_fatal else 'loses  '}  {problem.text}"))
+    return 1 if any(problem.is_fatal for problem in problems) else 0
 
 
 def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName = "ray") -> dict[str, Any]:

@@ -23,7 +23,7 @@ from mmpr.config import Recipe, parse_recipe
 from mmpr.engine.request import Request
 
 LIMIT_S = 300.0
-_SETTINGS = ("name", "model", "engine", "sampling", "images")
+_SETTINGS = ("name", "model", "engine", "chat", "sampling", "images")
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,6 +174,9 @@ def _look_at_model(recipe: Recipe, model_path: str, requests: Sequence[Request])
         if any(request.images for request in requests) and not seen["takes_pictures"]:
             return seen
         renderer = renderer_from_config(config)
+        template = _chat_template(renderer.get_tokenizer(), model, recipe.chat)
+        if unused := unused_kwargs(recipe.chat, template):
+            return {**seen, "problems": [f"chat.template_kwargs: the chat template does not know {', '.join(unused)}"]}
     except Exception as error:  # noqa: BLE001 - of the model, or of this machine, which may lack the cluster's GPUs
         words = _one_line(error)
         return {"note": words} if "device" in words.lower() else {"problems": [f"engine: {words}"]}

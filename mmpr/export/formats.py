@@ -57,6 +57,7 @@ SCHEMAS: dict[Format, pa.Schema] = {
             ("chosen", _TURN),
             ("rejected", _TURN),
             ("images", _TEXTS),
+            ("system", pa.string()),
         ]
     ),
     "ms-swift": pa.schema(
@@ -111,15 +112,15 @@ def reserved_mark(format: Format, row: PreferenceRow, pair: Pair) -> str | None:
     return next((mark for mark in _RESERVED[format] if any(mark in text for text in texts)), None)
 
 
-def trl_row(row: PreferenceRow, pair: Pair) -> TrlRow:
-    """A pair in TRL's format, with its pictures."""
+def trl_row(row: PreferenceRow, pair: Pair, system: str = "") -> TrlRow:
+    """A pair in TRL's format, with its pictures, after a system prompt if there is one."""
     chosen, rejected = _texts(row, pair)
     return TrlRow(
         id=row.id,
         source=row.source,
         method=pair.method,
         images=row.images,
-        prompt=_messages(to_messages(row.prompt)),
+        prompt=_messages(to_messages(row.prompt, system)),
         chosen=(Message("assistant", (Part("text", chosen),)),),
         rejected=(Message("assistant", (Part("text", rejected),)),),
         answer=row.answer,
@@ -127,11 +128,11 @@ def trl_row(row: PreferenceRow, pair: Pair) -> TrlRow:
     )
 
 
-def record(format: Format, row: PreferenceRow, pair: Pair, pictures: Sequence[str]) -> dict[str, Any]:
-    """A pair as a JSON object; ``pictures`` are paths or data URIs."""
+def record(format: Format, row: PreferenceRow, pair: Pair, pictures: Sequence[str], system: str = "") -> dict[str, Any]:
+    """A pair as a row of its format; ``pictures`` are paths or data URIs. MMPR's has no place for a system prompt."""
     chosen, rejected = _texts(row, pair)
     if format == "trl":
-        flat = dataclasses.asdict(trl_row(dataclasses.replace(row, images=()), pair))
+        flat = dataclasses.asdict(trl_row(dataclasses.replace(row, images=()), pair, system))
         # `datasets` turns a column of this name into one called `images`, which holds the pictures themselves.
         flat["images_file_names"] = list(pictures)
         left_out = {"images", *(() if row.answers else ("answers",))}
@@ -143,9 +144,11 @@ def record(format: Format, row: PreferenceRow, pair: Pair, pictures: Sequence[st
             "chosen": {"from": "gpt", "value": chosen},
             "rejected": {"from": "gpt", "value": rejected},
             "images": list(pictures),
+            "system": system or None,
         }
     if format == "ms-swift":
-        turns = [{"role": "user", "content": row.prompt}, {"role": "assistant", "content": chosen}]
+        first = [{"role": "system", "content": system}] if system else []
+        turns = [*first, {"role": "user", "content": row.prompt}, {"role": "assistant", "content": chosen}]
         return {"id": row.id, "messages": turns, "rejected_response": rejected, "images": list(pictures)}
     paths = [path.removeprefix("images/") for path in pictures]  # the root that meta.json names
     image = {"image": paths[0] if len(paths) == 1 else paths} if paths else {}

@@ -73,6 +73,10 @@ def readme(about: dict[str, Any], annotations: Sequence[Annotations], *, has_pic
     }[format]
     left_out = sum(counts["rejects"].values())
     rejects = f"\n{left_out:,} were left out; `rejects/` has the reasons.\n" if left_out else ""
+    if about.get("without_system_prompt"):
+        rejects += (
+            "\nThe build was sampled with a system prompt, for which MMPR's layout has no place; it is not in here.\n"
+        )
     front = {
         "license": "other",
         "task_categories": ["image-text-to-text"],
@@ -136,6 +140,8 @@ def _meta_features() -> list[dict[str, Any]]:
         {"name": "continued", "dtype": "bool"},
         {"name": "prefix_chars", "dtype": "int64"},
         *_texts("status", "answer"),
+        {"name": "token_ids", "list": "int32"},
+        {"name": "logprob", "dtype": "float64"},
     ]
 
 
@@ -150,9 +156,11 @@ def _mmpr_features() -> list[dict[str, Any]]:
     ]
 
 
-def dataset_info(name: str) -> dict[str, Any]:
-    """LLaMA-Factory's description of the exported files."""
+def dataset_info(name: str, *, has_system: bool) -> dict[str, Any]:
+    """LLaMA-Factory's description of the exported files; ``has_system``: the column of the system prompt is filled."""
     columns = {"messages": "conversations", "chosen": "chosen", "rejected": "rejected", "images": "images"}
+    if has_system:
+        columns["system"] = "system"
     return {
         dataset_name(name): {"file_name": "pairs", "formatting": "sharegpt", "ranking": True, "columns": columns},
     }

@@ -71,6 +71,7 @@ def export(source: Path, format: Format, to: Path, images: Images | None = None)
             "format": format,
             "images": images,
             "from": {"name": parts.name, "sha256": parts.sha256},
+            **({"without_system_prompt": True} if parts.system and format == "mmpr" else {}),
             "parts": parts.count,
         }
         _check_begun(to, begun, about)
@@ -128,12 +129,12 @@ def _write_parts(parts: Parts, to: Path, format: Format, images: Images) -> None
             ):
                 pairs = _pairs(parts.rows(part, tell), format, tell)
                 if format == "trl" and images == "bytes":
-                    write_parquet(target, TrlRow, (trl_row(row, pair) for row, pair in pairs), {})
+                    write_parquet(target, TrlRow, (trl_row(row, pair, parts.system) for row, pair in pairs), {})
                 elif format == "mmpr":
                     with target.open("wb") as file:
                         file.writelines(map(_line, _records(pairs, to, format, images)))
                 else:
-                    write_records(target, SCHEMAS[format], _records(pairs, to, format, images))
+                    write_records(target, SCHEMAS[format], _records(pairs, to, format, images, parts.system))
             steps.advance()
 
 
@@ -152,7 +153,7 @@ def _pairs(rows: Iterator[PreferenceRow], format: Format, tell: OnReject) -> Ite
 
 
 def _records(
-    pairs: Iterator[tuple[PreferenceRow, Pair]], to: Path, format: Format, images: Images
+    pairs: Iterator[tuple[PreferenceRow, Pair]], to: Path, format: Format, images: Images, system: str = ""
 ) -> Iterator[dict[str, Any]]:
     """Each pair as the format has it; the pictures of a question are written with its first pair."""
     last: PreferenceRow | None = None
@@ -161,7 +162,7 @@ def _records(
         if row is not last:
             pictures = [data_uri(data) if images == "bytes" else _store(to, data) for data in row.images]
             last = row
-        yield record(format, row, pair, pictures)
+        yield record(format, row, pair, pictures, system)
 
 
 def _store(to: Path, data: bytes) -> str:
@@ -187,7 +188,7 @@ def _finish(parts: Parts, to: Path, format: Format, images: Images) -> dict[str,
                         file.write_table(opened.read_row_group(group))
         return {parts.name: _rows_of(path)}
     if format == "llama-factory":
-        write_json(to / "dataset_info.json", dataset_info(parts.name))
+        write_json(to / "dataset_info.json", dataset_info(parts.name, has_system=bool(parts.system)))
     counts = {path: _rows_of(path) for path in sorted((to / "pairs").glob("*.parquet"))}
     for path, count in counts.items():
         if not count and any(counts.values()):

@@ -58,6 +58,14 @@ class Expected:
         return len(self.sample) + len(self.lost)
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A sentence about what will go wrong. One that is not fatal costs a part of the data, and the build goes on."""
+
+    text: str
+    is_fatal: bool = True
+
+
 def estimate(plan: Plan) -> list[Expected]:
     """What a build of this plan would come to; goes through the sources once, and opens a few pictures of each."""
     recipe = plan.recipe
@@ -139,45 +147,47 @@ def prompts(plan: Plan, expected: Sequence[Expected]) -> list[tuple[str, Request
 
 def find_problems(
     plan: Plan, expected: Sequence[Expected], seen: Preview, out: Path, start: Stage | None
-) -> Iterator[str]:
-    """What would make the build fail, or end without a part of its data; a line each."""
-    yield from _of_sources(expected)
+) -> Iterator[Problem]:
+    """What would make the build fail, or lose a part of its data."""
+    for one in expected:
+        yield from _of_source(one)
     yield from _of_model(plan, expected, seen)
     try:
         check_out(out, plan, start)
     except (MmprError, OSError) as error:
-        yield f"--out: {error}"
+        yield Problem(f"--out: {error}")
     need, free = sum(one.bytes for one in expected), free_bytes(out)
     if need > free:
-        yield f"--out: {out} has {free / 1e9:,.1f} GB free, the build needs about {need / 1e9:,.1f}"
+        yield Problem(f"--out: {out} has {free / 1e9:,.1f} GB free, the build needs about {need / 1e9:,.1f}")
 
 
-def _of_sources(expected: Sequence[Expected]) -> Iterator[str]:
-    for one in expected:
-        if not one.questions:
-            most = sorted(one.reasons.values(), key=lambda item: -item[0])[:1]
-            why = "".join(f", {many:,} x {first.reason} ({first.id}: {first.detail})" for many, first in most)
-            yield f"source {one.source!r}: no question; {one.rejected:,} rows rejected{why}"
-        for reason in dict.fromkeys(reject.reason for reject in one.lost):
-            rejects = [reject for reject in one.lost if reject.reason == reason]
-            first = f"{rejects[0].id}: {rejects[0].detail}"
-            yield (
-                f"source {one.source!r}: {len(rejects)} of {one.looked_at} rows that were looked at will be rejected, "
-                f"{reason} (first {first})"
-            )
+def _of_source(one: Expected) -> Iterator[Problem]:
+    if not one.questions:
+        most = sorted(one.reasons.values(), key=lambda item: -item[0])[:1]
+        why = "".join(f", {many:,} x {first.reason} ({first.id}: {first.detail})" for many, first in most)
+        yield Problem(f"source {one.source!r}: no question; {one.rejected:,} rows rejected{why}")
+    for reason in dict.fromkeys(reject.reason for reject in one.lost):
+        rejects = [reject for reject in one.lost if reject.reason == reason]
+        yield Problem(
+            f"source {one.source!r}: {len(rejects)} of {one.looked_at} rows that were looked at will be rejected, "
+            f"{reason} (first {rejects[0].id}: {rejects[0].detail})",
+            is_fatal=not one.sample,
+        )
 
 
-def _of_model(plan: Plan, expected: Sequence[Expected], seen: Preview) -> Iterator[str]:
-    yield from seen.problems
+def _of_model(plan: Plan, expected: Sequence[Expected], seen: Preview) -> Iterator[Problem]:
+    yield from map(Problem, seen.problems)
     if not seen.takes_pictures and any(question.images for one in expected for question in one.sample):
-        yield f"model.path: {plan.recipe.model.path} takes no pictures, and the questions have some"
+        yield Problem(f"model.path: {plan.recipe.model.path} takes no pictures, and the questions have some")
     tried: dict[str, list[str]] = {}
     for (source, _), prompt in zip(prompts(plan, expected), seen.prompts, strict=False):
         tried.setdefault(source, []).append(prompt.problem(seen.context))
     for source, told in tried.items():
-        refused = [problem for problem in told if problem]
-        if refused:
-            yield f"source {source!r}: {len(refused)} of {len(told)} prompts that were tried are refused: {refused[0]}"
+        if refused := [problem for problem in told if problem]:
+            yield Problem(
+                f"source {source!r}: {len(refused)} of {len(told)} prompts that were tried are refused: {refused[0]}",
+                is_fatal=len(refused) == len(told),
+            )
 
 
 def free_bytes(out: Path) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from mmpr.export.formats import Format, Images
 from mmpr.export.run import export
@@ -144,6 +146,27 @@ def test_mmpr_train_reads_it_back(
             assert [message["role"] for message in row.prompt] == ["user"]
             found += [(row.images, prompt, row.responses[c], row.responses[r]) for c, r in row.pairs]
         assert sorted(found) == wanted
+
+
+@pytest.mark.parametrize("format", ["trl", "mmpr", "llama-factory", "ms-swift"])
+def test_text_of_more_than_ten_megabytes_before_the_first_picture(format: Any, tmp_path: Path, offline: None) -> None:
+    """`datasets` reads JSON in pieces of 10 MB, and takes the types of columns from the first."""
+    from datasets import load_dataset
+
+    release = tmp_path / "release"
+    release.mkdir()
+    Image.new("RGB", (8, 8), "red").save(release / "a.png")
+    sides = {"chosen": "yes", "rejected": "no"}
+    rows: list[dict[str, Any]] = [{"question": f"{n} {'x' * 6000}", **sides} for n in range(2000)]
+    rows += [{"question": "<image>?", "image": "a.png", "answer_gt": "yes", **sides}]
+    rows += [{"question": "<image><image>?", "image": ["a.png", "a.png"], **sides}]
+    (release / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (release / "meta.json").write_text(json.dumps({"one": {"root": ".", "annotation": "rows.jsonl"}}))
+    export(release, format, tmp_path / "to", "files")
+    found = load_dataset(str(tmp_path / "to"), "one" if format == "mmpr" else None, split="train")
+    assert len(found) == 2002
+    last = [found[place]["image" if format == "mmpr" else "images"] for place in (1999, 2000, 2001)]
+    assert [len(cell) if isinstance(cell, list) else int(cell is not None) for cell in last] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("images", ["bytes", "files"])

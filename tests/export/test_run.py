@@ -24,6 +24,7 @@ from mmpr.export.run import export
 from mmpr.schema import PreferenceRow, Reject
 from mmpr.sources.mmpr_pairs import read_pairs
 from mmpr.storage.tables import read_rows
+from mmpr.train.data.preference_data import read_train_rows
 from tests.conftest import SmallBuild
 from tests.export.builds import FlatPair, pairs_of
 
@@ -157,6 +158,31 @@ def test_every_format_holds_the_same_pairs(
     assert all(pq.read_metadata(path).num_rows for path in (tmp_path / "to").rglob("*.parquet"))
     left = {path.name for path in (tmp_path / "to").rglob("*") if path.name.endswith(".tmp") or path.name == "parts"}
     assert not left
+
+
+def test_a_system_prompt_goes_along_or_is_told_of(
+    small_build: SmallBuild, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build = Path(shutil.copytree(small_build.out, tmp_path / "build"))
+    manifest = json.loads((build / "manifest.json").read_text())
+    manifest["recipe"]["chat"] = {"system": "Be brief."}
+    (build / "manifest.json").write_text(json.dumps(manifest))
+    for format, images in CASES:
+        to = tmp_path / f"{format}-{images}"
+        assert main([str(build), "--format", format, "--to", str(to), "--images", images]) == 0
+        told = capsys.readouterr().err
+        rows = read_train_rows(to)
+        said = {rows[place].prompt[0]["content"][0].get("text") for place in range(len(rows))}
+        if format == "mmpr":
+            assert "left out   the build's system prompt" in told
+            assert "has no place" in (to / "README.md").read_text()
+        else:
+            assert said == {"Be brief."}
+            assert all(
+                [turn["role"] for turn in rows[place].prompt] == ["system", "user"] for place in range(len(rows))
+            )
+    info = json.loads((tmp_path / "llama-factory-files/dataset_info.json").read_text())
+    assert info["build"]["columns"]["system"] == "system"
 
 
 def test_pictures_are_stored_once(small_build: SmallBuild, tmp_path: Path) -> None:

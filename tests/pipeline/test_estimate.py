@@ -39,7 +39,9 @@ def plan_of(folder: Path, rows: list[dict[str, Any]] | str = ROWS, **settings: A
 
 
 def problems_of(plan: Plan, out: Path, seen: Preview | None = None) -> list[str]:
-    return list(find_problems(plan, estimate(plan), seen or Preview(), out, None))
+    """The problems' texts; those that are not fatal begin with a ``~``."""
+    found = find_problems(plan, estimate(plan), seen or Preview(), out, None)
+    return [f"{'' if problem.is_fatal else '~'}{problem.text}" for problem in found]
 
 
 def test_a_build_that_will_work_has_no_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,7 +78,10 @@ def test_sources_that_hold_nothing_are_told(rows: Any, says: str, tmp_path: Path
 
 def test_missing_pictures_are_found_wherever_they_stand(tmp_path: Path) -> None:
     rows = [{"question": f"{n}?", "answer": "1", "image": "a.png" if n < 200 else "gone.png"} for n in range(400)]
-    [problem] = problems_of(plan_of(tmp_path, rows), tmp_path / "out")
+    plan = plan_of(tmp_path, rows)
+    [problem] = problems_of(plan, tmp_path / "out")
+    assert problem.startswith("~source 's': ")
+    assert dry_run(plan, tmp_path / "out") == 0, "the others can be asked"
     assert f"of {LOOKED_AT} rows that were looked at will be rejected, image_missing (first rows.jsonl:" in problem
 
 
@@ -90,7 +95,7 @@ def test_what_the_model_refuses_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     assert problems_of(plan, tmp_path / "out", seen) == [
         "engine.args.x: vLLM has no 'x'",
         "model.path: none takes no pictures, and the questions have some",
-        "source 's': 2 of 4 prompts that were tried are refused: 70 tokens with its pictures, the context has 64 "
+        "~source 's': 2 of 4 prompts that were tried are refused: 70 tokens with its pictures, the context has 64 "
         "(engine.args.max_model_len)",
     ]
     monkeypatch.setattr(estimate_module, "preview", lambda *_: seen)

@@ -83,13 +83,22 @@ def read_train_rows(*paths: Path) -> TrainRows:
         OutputError: a folder is a build that is not finished, or two of them were sampled in ways that contradict.
         SourceError: it is none of these, a file cannot be read, or no row of a table is a pair.
     """
-    if len(paths) > 1:
-        return SeveralRows({str(path): read_train_rows(path) for path in paths})
-    [path] = paths
+    stems = [path.stem for path in paths]
+    # Sources are weighed by name, so that tables of the same name are told apart by their folders.
+    names = [
+        stem if stems.count(stem) == 1 else f"{path.absolute().parent.name}/{stem}"
+        for path, stem in zip(paths, stems, strict=True)
+    ]
+    found = [_open(path, name) for path, name in zip(paths, names, strict=True)]
+    return found[0] if len(found) == 1 else SeveralRows(dict(zip(map(str, paths), found, strict=True)))
+
+
+def _open(path: Path, name: str) -> TrainRows:
+    """The rows of one path; ``name`` is the source of a table's rows that name none."""
     kind = kind_of(path)
     if kind in ("build", "unfinished"):
         return BuildRows(path)
-    return ReleaseRows(path) if kind == "release" else PairTable(open_records(path), path.stem)
+    return ReleaseRows(path) if kind == "release" else PairTable(open_records(path), name)
 
 
 class BuildRows(TrainRows):
@@ -192,7 +201,9 @@ class PairTable(TrainRows):
                 self.rejects.append(Reject("read", name, records.where(place), error.reason, error.detail))
                 continue
             layouts[row.layout] += len(row.pairs)
-            unread |= dict.fromkeys(column for column in record if column not in row.columns)
+            unread |= dict.fromkeys(
+                name for name, cell in record.items() if cell is not None and name not in row.columns
+            )
             pictures = [self._picture_id(place, picture) for picture in row.pictures]
             key = content_id(row.source, json.dumps(row.prompt), str(len(pictures)), *pictures)
             for number, (chosen, rejected) in enumerate(row.pairs):
@@ -258,12 +269,7 @@ class SeveralRows(TrainRows):
         self.fingerprint = content_id("several", *(part.fingerprint for part in self._parts))
         self.weights = _merged("weights (repeat_time)", [part.weights for part in self._parts])
         self.processor = _merged("processor arguments", [part.processor for part in self._parts])
-        self.chat = self._parts[0].chat
-        if any(part.chat != self.chat for part in self._parts):
-            raise OutputError(
-                "--data: the data sets have different settings of the chat format (chat); "
-                "train on them one after the other"
-            )
+        self.chat = _one_chat([part.chat for part in self._parts if isinstance(part, BuildRows)])
         self.rejects = [reject for part in self._parts for reject in part.rejects]
         for path, part in parts.items():
             self.notes += [f"{path}: {len(part):,} questions", *part.notes]
@@ -299,6 +305,13 @@ def _merged(what: str, maps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                     f"({merged[source]}, {value}); train on them one after the other"
                 )
     return merged
+
+
+def _one_chat(chats: Sequence[ChatSpec]) -> ChatSpec:
+    """The settings of the chat format of several builds. Raises OutputError when they are not the same."""
+    if any(chat != chats[0] for chat in chats):
+        raise OutputError("--data: the builds were sampled with different settings of `chat`; train on them one by one")
+    return chats[0] if chats else DEFAULT_CHAT
 
 
 def _chat(recipe: Any) -> ChatSpec:

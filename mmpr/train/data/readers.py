@@ -37,7 +37,7 @@ _WHITE = re.compile(r"[ \t\r\n]*+")
 _NO_COLUMNS = Columns(question=None, answer=None, images=None)
 _OTHERS = (".csv", ".tsv", ".txt", ".gz", ".zst", ".bz2", ".xz", ".zip", ".tar", ".yaml", ".arrow")
 _AROUND = ("export.json", "dataset_info.json")
-_MOST_TEXT_BYTES = 1 << 30
+_MOST_TEXT_BYTES = 256 << 20
 """Of JSON that is one list, or was compressed: it stays in memory as text."""
 _SUFFIXES = (".json", ".json.gz", ".jsonl.gz", ".json.zst", ".jsonl.zst")
 _GROUP_BYTES = 4 << 30
@@ -201,7 +201,7 @@ class TextRecords(Records):
     """Objects of JSON files that are one list, or of compressed ones; the text stays in memory, 16 bytes a row more."""
 
     def __init__(self, path: Path) -> None:
-        """Read the file once. Raises SourceError when it is something else, or larger than 1 GiB."""
+        """Read the file once. Raises SourceError when it is something else, or larger than 256 MiB."""
         self._text = _text_of(path)
         self._spans = array("q")
         self._is_list = self._text.lstrip()[:1] == "["

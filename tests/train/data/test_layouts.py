@@ -274,6 +274,14 @@ def test_several_data_sets_are_read_one_after_the_other(folder: Path) -> None:
         rows[3]
 
 
+def test_tables_of_the_same_name_are_sources_of_their_own(folder: Path) -> None:
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        (folder / name / "pairs.jsonl").write_text(json.dumps({"prompt": "p", **SIDES}))
+    rows = read_train_rows(folder / "a/pairs.jsonl", folder / "b/pairs.jsonl")
+    assert [rows[place].source for place in range(2)] == ["a/pairs", "b/pairs"]
+
+
 def test_sources_that_contradict_each_other_are_refused(folder: Path) -> None:
     for name, times in (("a", 0.5), ("b", 1.0)):
         (folder / name).mkdir()
