@@ -101,13 +101,17 @@ _NO_CONTENT = frozenset(("```", "\\[", "\\]", "$$"))
 
 
 def without_politeness(text: str) -> str:
-    """A text without the polite lines and rules at its end."""
+    """A text without the polite lines, sentences and rules at its end."""
     text = text.rstrip()
     for _ in range(_MOST_POLITE):
         rest, _newline, line = text.rpartition("\n")
-        if not rest.strip() or not (_POLITE.match(line.strip("*_ ")) or _RULE.fullmatch(line)):
+        said = last_sentence(line)
+        if len(said) < len(line.strip()) and _POLITE.match(said):
+            text = text[: -len(said)].rstrip()
+        elif rest.strip() and (_POLITE.match(line.strip("*_ ")) or _RULE.fullmatch(line)):
+            text = rest.rstrip()
+        else:
             break
-        text = rest.rstrip()
     return text
 
 

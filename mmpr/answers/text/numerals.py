@@ -97,8 +97,8 @@ def _from_digits(text: str) -> Fraction | None:
         if len(exponent) > 5 or abs(int(exponent)) > _MAX_EXPONENT:
             return None
         return _signed(found["sign"], _decimal(found["mantissa"]) * Fraction(10) ** int(exponent))
-    for pattern, read in _FORMS:
-        found = pattern.fullmatch(text)
+    for sign, pattern, read in _FORMS:
+        found = pattern.fullmatch(text) if sign in text else None
         if found:
             return read(found)
     return _from_han(text) if "分之" in text else _digits_and_words(text)
@@ -157,10 +157,11 @@ def _han_mixed(found: re.Match[str]) -> Fraction | None:
     return None if value is None else _signed(found[1], value)
 
 
-_FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Fraction | None]], ...] = (
-    (_FRACTION, _fraction), (_MIXED, _mixed), (_COMMA_DECIMAL, _comma), (_SCALED, _scaled), (_DOTTED, _dotted),
-    (REPEATING, _repeating), (_HAN_MIXED, _han_mixed),
+_FORMS: tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], Fraction | None]], ...] = (
+    ("/", _FRACTION, _fraction), ("/", _MIXED, _mixed), (",", _COMMA_DECIMAL, _comma), ("", _SCALED, _scaled),
+    (".", _DOTTED, _dotted), ("\\", REPEATING, _repeating), ("", _HAN_MIXED, _han_mixed),
 )  # fmt: skip
+"""A sign that a text of the form has, its pattern, and its reader."""
 
 
 def _digits_and_words(text: str) -> Fraction | None:

@@ -9,7 +9,8 @@ from mmpr.answers.text.words import same_text
 from mmpr.answers.text.wrapping import peel
 
 _ALTERNATIVE = re.compile(
-    r"\b(?:either|or|maybe|perhaps|possibly|probably|presumably|might|may be|(?<!that )(?<!which )could be"
+    r"\b(?:either|or|maybe|perhaps|possibly|probably|presumably|might|may be|(?-i:may) [a-z]+"
+    r"|(?<!that )(?<!which )could be"
     r"|could also|(?<!that )(?<!which )can be|not sure|unsure|uncertain|unclear|guess|guessing"
     r"|alternatively|versus|vs|seems?|appears?|likely|unlikely|depends|depending|hard to (?:say|tell)"
     r"|difficult to|if|unless|assuming|hypothetically)\b"
@@ -63,6 +64,7 @@ _REASON = re.compile(
 )
 _REASON_WORD = re.compile("because|since|as we|not|因为", re.IGNORECASE)
 """One of them stands in every reason."""
+_CONCLUDES = re.compile(r"(?:therefore|thus|hence|so)\b|因此|所以", re.IGNORECASE)
 _SCENE = re.compile(
     r"(?:(?<!\s)\s++(?:,\s++)?|,\s++)(?:shown |seen |visible |depicted |displayed |pictured )?"
     r"(?:in|on|of|from) (?:the|this|that) "
@@ -154,6 +156,8 @@ def sentences(text: str) -> list[str]:
 def predicate(text: str) -> str | None:
     """What a plain sentence around an answer says: "a giraffe" of "It is a giraffe in the picture."; None for any
     other text."""
+    if " " not in text and text.isascii():
+        return None
     answered = _ANSWERS.fullmatch(text)
     if answered:
         return answered[1]
@@ -211,6 +215,11 @@ def _lowered(found: re.Match[str]) -> str:
     return str(next(filter(None, found.groups()))).lower()
 
 
+def bare_phrase(text: str) -> str:
+    """A phrase without its action ("playing"), the word "color" and its preposition."""
+    return _bare_phrases(text)[0]
+
+
 @lru_cache(maxsize=8192)
 def _bare_phrases(text: str) -> tuple[str, str]:
     """A phrase without its action, the word "color" and its preposition; and that preposition."""
@@ -224,7 +233,15 @@ def _bare_phrases(text: str) -> tuple[str, str]:
 
 def without_reason(text: str) -> str:
     """A text without the "because …" or ", not B" that follows its answer."""
-    return (_REASON.sub("", text) or text) if _REASON_WORD.search(text) else text
+    if not _REASON_WORD.search(text):
+        return text
+    reason = _REASON.search(text)
+    first, *more = sentences(text)
+    if more and reason and reason.start() < len(text) - len(more[-1]):
+        concludes = _CONCLUDES.match(more[-1]) is not None and _hedging("negation", more[-1]) is None
+        if concludes or len(first) < reason.start():
+            return text  # it is in the middle of an argument, and the answer is behind it
+    return _REASON.sub("", text) or text
 
 
 def without_scene(text: str) -> str:
