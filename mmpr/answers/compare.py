@@ -107,9 +107,9 @@ def _doubt(answer: str, truth: str) -> str | None:
     value = parse_quantity(truth)
     if is_one_value(answer):
         return None
-    number = None if value is None else value.number
-    if number is not None:
-        if any(parse_number(word) == number for word in words(answer) if word[-1].isdigit() or word[0].isdigit()):
+    wanted = None if value is None else value.number
+    if wanted is not None:
+        if any(parse_number(word) == wanted for word in words(answer) if word[-1].isdigit() or word[0].isdigit()):
             return "has the truth in it, among other things"
     elif len(words(truth)) < len(words(answer)) and contains_words(answer, truth):
         return "has the truth in it, among other things"

@@ -21,7 +21,7 @@ CARS = ("blue", "red", "green")
         ("It has stripes.\nTherefore, the animal is a zebra.", "zebra", None, "correct"),
         ("It has the longest bar.\nHence, the car is red.", "B", CARS, "correct"),
         ("从图可见影子很短。因此拍摄时间是中午。", "中午", None, "correct"),
-        ("Le total est 3 + 2.\nDonc il reste 5.", "5", None, "unsure"),  # such sentences are read in English and Chinese
+        ("Le total est 3 + 2.\nDonc il reste 5.", "5", None, "unsure"),  # read in English and Chinese
         # one that concludes, and says something else
         ("He has 3 apples and gets 2 more.\nSo he has 6 apples.", "5", None, "unparseable"),
         ("It has the longest bar.\nHence, the car is blue.", "B", CARS, "unparseable"),
