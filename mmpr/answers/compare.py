@@ -117,7 +117,7 @@ def _doubt(answer: str, truth: str) -> str | None:
 
 
 def _compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> Judgement:
-    if answer == truth or ((" " in answer or " " in truth) and _narrowed(answer) == _narrowed(truth)):
+    if answer == truth or (answer.replace(" ", "") == truth.replace(" ", "") and _narrowed(answer) == _narrowed(truth)):
         return _IDENTICAL
     answer, truth = worded_formula(answer), worded_formula(truth)
     if _is_plain_text(truth):

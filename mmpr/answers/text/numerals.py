@@ -74,8 +74,10 @@ def parse_number(text: str) -> Fraction | None:
     text = text.strip()
     plain = _PLAIN.fullmatch(text)
     if plain:
-        value = int(plain[2] + (plain[3] or ""))
-        return Fraction(-value if plain[1] == "-" else value, 10 ** len(plain[3] or ""))
+        sign, whole, part = plain.groups()
+        if part is None:
+            return Fraction(-int(whole) if sign == "-" else int(whole))
+        return Fraction(int(f"{sign}{whole}{part}"), 10 ** len(part))
     if not text or len(text) > _MAX_DIGITS:
         return None
     head = text[0]
