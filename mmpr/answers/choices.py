@@ -211,7 +211,7 @@ def choose(answer: str, truth: str, options: Sequence[str], rule: str, same_opti
         return Judgement(None, "multiple_choice", choice.doubt or "no option")
     if same_option(want_text, answer) is False:
         return Judgement(False, "multiple_choice", "no option")
-    named = known.named_in(answer)
+    named = known.named_in(answer) if hedge(answer) is None else frozenset()
     if named and known.first(want) not in map(known.first, named) and want not in mentions(answer):
         return Judgement(False, "multiple_choice", f"a sentence with {' and '.join(sorted(named))} against {want}")
     return Judgement(None, "multiple_choice", "perhaps an option")

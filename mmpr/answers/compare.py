@@ -107,9 +107,9 @@ def _doubt(answer: str, truth: str) -> str | None:
     value = parse_quantity(truth)
     if is_one_value(answer):
         return None
-    number = None if value is None else value.number
-    if number is not None:
-        if any(parse_number(word) == number for word in words(answer) if word[-1].isdigit() or word[0].isdigit()):
+    wanted = None if value is None else value.number
+    if wanted is not None:
+        if any(parse_number(word) == wanted for word in words(answer) if word[-1].isdigit() or word[0].isdigit()):
             return "has the truth in it, among other things"
     elif len(words(truth)) < len(words(answer)) and contains_words(answer, truth):
         return "has the truth in it, among other things"
@@ -117,7 +117,7 @@ def _doubt(answer: str, truth: str) -> str | None:
 
 
 def _compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> Judgement:
-    if answer == truth or _narrowed(answer) == _narrowed(truth):
+    if answer == truth or (answer.replace(" ", "") == truth.replace(" ", "") and _narrowed(answer) == _narrowed(truth)):
         return _IDENTICAL
     answer, truth = worded_formula(answer), worded_formula(truth)
     if _is_plain_text(truth):
@@ -150,7 +150,7 @@ def _compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> 
 
 def _narrowed(text: str) -> str:
     """A text without the space between a number and its unit."""
-    return _NARROW.sub("", text) if " " in text else text
+    return _NARROW.sub("", text)
 
 
 def _yes_no(answer: str, truth: str) -> Judgement:
@@ -326,7 +326,7 @@ def _range(answer: str, truth: str, relaxed: bool, prove: Prove) -> Judgement | 
     have = parse_range(answer) or parse_range(statement_of(answer))
     if have is None:
         one = parse_quantity(answer)
-        beyond = one is not None and one.unit == want[1].unit and _is_beyond(one, want)
+        beyond = one is not None and one.unit in (None, want[1].unit) and _is_beyond(one, want)
         return Judgement(False if beyond else None, "range", "a value beyond both ends" if beyond else "no range in it")
     return Judgement(
         _all(same_quantities(a, b, prove, relaxed)[0] for a, b in zip(want, have, strict=True)),

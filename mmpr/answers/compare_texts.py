@@ -10,6 +10,7 @@ from rapidfuzz.distance import Levenshtein
 
 from mmpr.answers.judgement import Judgement
 from mmpr.answers.text.sentences import (
+    bare_phrase,
     hedge,
     predicate,
     same_phrase,
@@ -215,7 +216,7 @@ def _is_phrase(text: str, wanted: int) -> bool:
 
 def _of_one_sort(phrase: str, truth: str) -> bool:
     """Whether two texts are both names, or both of the words that name colours or directions."""
-    one, two = words(phrase), words(truth)
+    one, two = words(bare_phrase(phrase)), words(bare_phrase(truth))
     if any(sort.issuperset(one) and sort.issuperset(two) for sort in _SORTS) and not _SQUARES.issuperset((*one, *two)):
         return bool(one and two)
     return all(_PROPER.fullmatch(text) is not None for text in (phrase, truth))

@@ -23,7 +23,7 @@ import numpy as np
 from mmpr.config import ImagesSpec
 from mmpr.errors import RowError
 from mmpr.schema import Method, Pair, PairedResponse, PreferenceRow, Reject, SourceRow, Status, TokenIds, question_id
-from mmpr.sources import cells, jsonl
+from mmpr.sources import jsonl
 from mmpr.sources.ingest import check_text, check_words, with_marks
 from mmpr.sources.mmpr_json import question_row
 from mmpr.sources.mmpr_meta import Meta
@@ -297,13 +297,13 @@ def _response(text: str, meta: Any, place: int) -> PairedResponse:
 
 def _token_ids(value: Any) -> TokenIds:
     """The tokens of a response; none unless all are whole numbers of 31 bits."""
-    digits = [str(item) if isinstance(item, cells.Number) else "" for item in value] if isinstance(value, list) else []
+    digits = [str(item) if isinstance(item, Number) else "" for item in value] if isinstance(value, list) else []
     numbers = [int(item) for item in digits if item.isdigit() and len(item) < 11 and int(item) < _INT32]
     return tuple(numbers) if len(numbers) == len(digits) else ()
 
 
 def _logprob(value: Any) -> float | None:
-    number = float(value) if isinstance(value, cells.Number) and len(value) < 40 else math.nan
+    number = float(value) if isinstance(value, Number) and len(value) < 40 else math.nan
     return number if math.isfinite(number) else None
 
 

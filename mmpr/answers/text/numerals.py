@@ -74,8 +74,10 @@ def parse_number(text: str) -> Fraction | None:
     text = text.strip()
     plain = _PLAIN.fullmatch(text)
     if plain:
-        value = int(plain[2] + (plain[3] or ""))
-        return Fraction(-value if plain[1] == "-" else value, 10 ** len(plain[3] or ""))
+        sign, whole, part = plain.groups()
+        if part is None:
+            return Fraction(-int(whole) if sign == "-" else int(whole))
+        return Fraction(int(f"{sign}{whole}{part}"), 10 ** len(part))
     if not text or len(text) > _MAX_DIGITS:
         return None
     head = text[0]
@@ -97,8 +99,8 @@ def _from_digits(text: str) -> Fraction | None:
         if len(exponent) > 5 or abs(int(exponent)) > _MAX_EXPONENT:
             return None
         return _signed(found["sign"], _decimal(found["mantissa"]) * Fraction(10) ** int(exponent))
-    for pattern, read in _FORMS:
-        found = pattern.fullmatch(text)
+    for sign, pattern, read in _FORMS:
+        found = pattern.fullmatch(text) if sign in text else None
         if found:
             return read(found)
     return _from_han(text) if "分之" in text else _digits_and_words(text)
@@ -157,10 +159,11 @@ def _han_mixed(found: re.Match[str]) -> Fraction | None:
     return None if value is None else _signed(found[1], value)
 
 
-_FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Fraction | None]], ...] = (
-    (_FRACTION, _fraction), (_MIXED, _mixed), (_COMMA_DECIMAL, _comma), (_SCALED, _scaled), (_DOTTED, _dotted),
-    (REPEATING, _repeating), (_HAN_MIXED, _han_mixed),
+_FORMS: tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], Fraction | None]], ...] = (
+    ("/", _FRACTION, _fraction), ("/", _MIXED, _mixed), (",", _COMMA_DECIMAL, _comma), ("", _SCALED, _scaled),
+    (".", _DOTTED, _dotted), ("\\", REPEATING, _repeating), ("", _HAN_MIXED, _han_mixed),
 )  # fmt: skip
+"""A sign that a text of the form has, its pattern, and its reader."""
 
 
 def _digits_and_words(text: str) -> Fraction | None:

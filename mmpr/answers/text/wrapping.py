@@ -15,6 +15,8 @@ _ENVELOPES = (
 _OPENINGS = frozenset(("", *(opening[0] for opening, _ in _ENVELOPES)))
 _BARE = re.compile(r"[A-Za-z0-9]{1,40}|-?\d{1,20}\.\d{1,20}|-\d{1,20}")
 """A word or a number, with nothing around it."""
+_QUIET = re.compile(r"[A-Za-z0-9(+-](?:[A-Za-z0-9,'/()+=<>:%-]| (?! ))*[A-WZa-wz0-9%]")
+"""Words and signs with nothing around them, except perhaps a lead."""
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*+\{(.*)\}", re.DOTALL)
 _IN_BRACES = re.compile(r"\{(?!\{)[^,|]*\}")
 _LEAD = re.compile(
@@ -62,7 +64,7 @@ def unwrap(text: str, opening: str, closing: str) -> str:
 @lru_cache(maxsize=16384)
 def peel(text: str) -> str:
     """An answer without markdown, math delimiters, quotes, boxes, text commands, lead-ins and final punctuation."""
-    if _BARE.fullmatch(text):
+    if _BARE.fullmatch(text) or (_QUIET.fullmatch(text) and not (text[0] in _LEAD_BEGINS and _LEAD.match(text))):
         return text
     latex = "\\" in text
     if "\\\\" in text and "begin" not in text:
@@ -80,7 +82,7 @@ def peel(text: str) -> str:
             if boxed and _balanced(boxed[1]):
                 text = boxed[1]
             text = _TEXT_COMMAND.sub(r" \1 ", text).strip()
-        if _IN_BRACES.fullmatch(text) and _balanced(text[1:-1]):
+        if text[:1] == "{" and _IN_BRACES.fullmatch(text) and _balanced(text[1:-1]):
             text = text[1:-1]
         lead = _LEAD.match(text) if text[:1] in _LEAD_BEGINS else None
         if lead and lead.end() < len(text):

@@ -84,9 +84,10 @@ _FEWEST_WORDS = 3  # of a sentence beside its number
 
 
 _OPERATION = re.compile(
-    r"\b(?:twice|thrice|once|double|triple|half|halve[sd]?|third|quarter|square[ds]?|cube[ds]?|root|times|plus|minus"
+    r"\b(?:twice|thrice|once|double|triple|half|halve[sd]?|third|quarter|squared?|cubed|root|times|plus|minus"
     r"|sum|product|difference|quotient|divided|multiplied|multiple|remainder|mod|modulo|binary|hex|octal|base|dozens?"
-    r"|pairs?|score|more|less|fewer|percent|per|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*+)\b"
+    r"|pairs?|score|more|less|fewer|percent|per|jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?"
+    r"|(?-i:May)|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b"
     rf"|\d[A-Za-z]|[A-Za-z]\d|\d ?(?:-|~|to\b) ?\d|[*/×÷^√!%\\:：{HAN_NUMERAL}倍折半余]|平方|次方|根号",
     re.IGNORECASE,
 )
@@ -95,6 +96,7 @@ _MEASURE = re.compile(
     r"\b(hour|minute|second|day|week|month|year|feet|foot|inch|yard|mile|dollar|cent|pound|ounce|metre|meter|km|cm|kg)"
 )
 _NUMERAL = re.compile(r"\d[\d,]*+(?:\.\d++)?|\.\d++")
+_ORDINAL_END = re.compile(r"(?<=\d)(?:st|nd|rd|th)$")
 _ONE = re.compile(r"\bones?\b", re.IGNORECASE)
 """As often a pronoun as a number."""
 _MOST_NUMBERS = 4
@@ -113,7 +115,7 @@ def says_other_numbers(answer: str, gold: Quantity) -> bool:
         return False
     answer = _ONE.sub("", answer)
     spelt = [word for word in words(answer) if word.lstrip("-")[:1].isdigit()] if answer.isascii() else []
-    said = [parse_number(one.rstrip(",")) for one in spelt or _NUMERAL.findall(answer)]
+    said = [parse_number(_ORDINAL_END.sub("", one.rstrip(","))) for one in spelt or _NUMERAL.findall(answer)]
     numbers = [number for number in said if number is not None]
     if not numbers or len(numbers) < len(said) or len(numbers) > _MOST_NUMBERS:
         return False

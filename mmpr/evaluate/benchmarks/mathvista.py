@@ -150,9 +150,9 @@ def official(question: Question, response: str) -> Published:
 def _extraction(response: str) -> tuple[str, bool]:
     """What stands for the language model's extraction, empty when there is no answer; and if it is all of the reply."""
     reply = response.strip()
-    if "\n" not in reply and not _NAMES_ANSWER.search(reply):
-        return reply, True
-    return extract(reply) or "", False
+    is_line = "\n" not in reply
+    found = None if is_line and not _NAMES_ANSWER.search(reply) else extract(reply)
+    return (found, False) if found else (reply if is_line else "", is_line)
 
 
 def chosen_option(extraction: str, options: Sequence[str]) -> tuple[str, str]:

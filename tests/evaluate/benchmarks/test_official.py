@@ -91,6 +91,8 @@ DECIMAL = {"question_type": "free_form", "answer_type": "float", "precision": 2,
          "no answer, nearest option"),
         (asked("A", ANGLES, **CHOICE), "I see two lines.\nThey do not meet, I think, because", True,
          "no answer, nearest option"),
+        (asked("A", ("larger", "smaller"), **CHOICE), "The answer cannot be determined from the picture", True,
+         "refusal, nearest option"),
         (asked("14 cm", **WHOLE), "14", True, "without its decimals"),
         (asked("14 cm", **WHOLE), "14.2", True, "without its decimals"),
         (asked("14 cm", **WHOLE), "14 cm", False, "no number alone"),  # one line is the extraction itself
