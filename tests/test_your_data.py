@@ -21,8 +21,8 @@ import yaml
 from PIL import Image
 
 from mmpr.config import parse_recipe
-from mmpr.engine import Reply, Request
-from mmpr.schema import PreferenceRow, Response
+from mmpr.engine import Reply, Request, Tokenization
+from mmpr.schema import PreferenceRow, Response, TokenIds
 from mmpr.storage.tables import read_rows
 from tests import helpers
 
@@ -177,6 +177,7 @@ class Answers:
     """Half of its samples are right; questions are told apart by their order."""
 
     samples_at_once = 64
+    about = Tokenization()
 
     def __init__(self, truths: list[str]) -> None:
         self.truths, self.prompts = list(truths), []  # type: ignore[var-annotated]
@@ -189,8 +190,8 @@ class Answers:
         texts = [f"I looked, try {n}.\nFinal answer: {answer}" for n, answer in enumerate(said)]
         return Reply(tuple(Response(text, n, "stop", 5) for n, text in enumerate(texts)), prompt_tokens=9)
 
-    def token_ends(self, text: str) -> list[int]:
-        return list(range(1, len(text) + 1))
+    def spelling(self, response: Response) -> tuple[TokenIds, list[int]]:
+        return tuple(map(ord, response.text)), list(range(1, len(response.text) + 1))
 
 
 def test_every_recipe_has_a_sample() -> None:

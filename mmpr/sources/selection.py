@@ -19,11 +19,11 @@ from mmpr.sources import Source, WeightedSource
 from mmpr.sources.ids import Lowest, Seen
 from mmpr.sources.truths import check_truth
 
-_LIKE_ANSWERS = re.compile(
-    r"(?:^|[._ ])(?:gold|golds|gts?|truths?|labels?|targets?|class|correct|reference|references|solutions?|outputs?"
-    r"|\w*answers?\w*|ground_truths?|correct_\w+)$",
-    re.IGNORECASE,
+_LIKE_ANSWERS = (
+    *("gold", "golds", "gt", "gts", "truth", "truths", "label", "labels", "target", "targets", "class", "correct"),
+    *("reference", "references", "solution", "solutions", "output", "outputs"),
 )
+"""Last words of the names of columns that hold answers; others have "answer" somewhere."""
 _MOST_KNOWN = 10_000
 
 
@@ -62,7 +62,7 @@ class Selection(Iterator[SourceRow | Reject]):
         if not self.selected or self.answered or columns is None or columns.answer is None:
             return None
         known = sorted(getattr(self._source, "known", ()))
-        alike = [name for name in known if _LIKE_ANSWERS.search(name)] if len(known) < _MOST_KNOWN else []
+        alike = [name for name in known if _is_like_answers(name)] if len(known) < _MOST_KNOWN else []
         if not known:
             return None
         told = f"{self._spec.name}: no row has an answer in {columns.answer!r}, so all its questions are open-ended"
@@ -145,3 +145,9 @@ def select_rows(source: Source, spec: SourceSpec, seed: int) -> Selection:
     A row whose question was there before is a Reject (``duplicate``). Memory: some megabytes, however many there are.
     """
     return Selection(source, spec, seed)
+
+
+def _is_like_answers(column: str) -> bool:
+    """Whether a column's name sounds as if it held answers."""
+    words = re.split(r"[._ ]", column.lower())
+    return words[-1] in _LIKE_ANSWERS or "correct" in words or "answer" in column.lower()

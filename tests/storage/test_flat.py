@@ -24,7 +24,17 @@ def text_of(messages: list[dict]) -> str:
 
 def test_one_row_a_pair(small_build: SmallBuild, offline: None) -> None:
     flat = mmpr.load_pairs(small_build.out)
-    assert flat.column_names == ["id", "source", "method", "images", "prompt", "chosen", "rejected", "answer"]
+    assert flat.column_names == [
+        "id",
+        "source",
+        "method",
+        "images",
+        "prompt",
+        "chosen",
+        "rejected",
+        "answer",
+        "answers",
+    ]
     rows = iter(flat)
     for path in sorted((small_build.out / "pairs").glob("*.parquet")):
         for nested in read_rows(path, PreferenceRow):

@@ -232,7 +232,7 @@ def test_one_list_and_compressed_files(folder: Path, name: str) -> None:
         ("rows.json.gz", b"no gzip", "cannot be read"),
         ("rows.json", b"[\xff]", "is not UTF-8 text"),
         ("rows.csv", b"prompt,chosen,rejected\np,a,b\n", "pairs are read from Parquet"),
-        ("rows.jsonl", b"[\n {}\n]", "is one JSON list"),
+        ("rows.jsonl", b"[\n {}\n]", "the row has nothing"),
         ("rows.json.gz", gzip.compress(b" " * 3_000_000), "holds more than 1 MiB"),
     ],
 )
