@@ -9,8 +9,12 @@ from typing import BinaryIO
 from mmpr.errors import RowError
 
 _CHUNK = 1 << 20
+_MOST_SIGNS = 4_000_000
+"""Brackets and texts of an item that is passed over; a file with a larger one is not read on."""
 _TEXT = rb'"(?:[^"\\]++|\\.)*+("?)'
-_WITHIN = re.compile(rb"(?s:" + _TEXT + rb")|[\[\]{}]")
+_LEAVES = rb'(?:[\[{][^"\[\]{}]*+[\]}][^"\[\]{}]*+)++'
+"""Lists and objects of numbers, one after the other: nothing that ends an item is in them."""
+_WITHIN = re.compile(rb"(?s:" + _TEXT + rb")|" + _LEAVES + rb"|[\[\]{}]")
 _BETWEEN = re.compile(rb"(?s:" + _TEXT + rb")|[\[\]{},]")
 _REST_OF_TEXT = re.compile(rb'(?s:(?:[^"\\]++|\\.)*+("?))')
 
@@ -38,7 +42,7 @@ def items_from(file: BinaryIO, place: int, most: int) -> Iterator[tuple[int, byt
     file.seek(place)
     data = b""  # from ``base`` on; searched up to ``at``; the item began at ``begin``
     base, at, begin = place, 0, place
-    depth, inside, dropped = 0, False, False
+    depth, signs, inside, dropped = 0, 0, False, False
 
     def item(end: int) -> bytes | RowError:
         if dropped or end - begin > most:
@@ -60,6 +64,10 @@ def items_from(file: BinaryIO, place: int, most: int) -> Iterator[tuple[int, byt
             if found is None:
                 at = len(data)
                 break
+            signs += 1
+            if signs > _MOST_SIGNS:
+                yield begin, RowError("line_too_long", "an item of millions of parts; the rest of the file is not read")
+                return
             sign = data[found.start() : found.start() + 1]
             if sign == b'"':
                 if not found[1]:
@@ -68,11 +76,13 @@ def items_from(file: BinaryIO, place: int, most: int) -> Iterator[tuple[int, byt
                 at = found.end()
                 continue
             at = found.end()
+            if found.end() > found.start() + 1:
+                continue
             if sign in b"[{":
                 depth += 1
             elif sign == b",":
                 yield begin, item(base + found.start())
-                begin, dropped = base + at, False
+                begin, signs, dropped = base + at, 0, False
             elif depth:
                 depth -= 1
             else:  # the end of the list

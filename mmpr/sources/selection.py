@@ -67,9 +67,9 @@ class Selection(Iterator[SourceRow | Reject]):
             return None
         told = f"{self._spec.name}: no row has an answer in {columns.answer!r}, so all its questions are open-ended"
         remedy = (
-            f"columns.answer can name another column: {', '.join(alike[:8])} look like one"
+            f"columns.answer can name another column; these look like one: {', '.join(alike[:8])}"
             if alike
-            else (f"its columns are {', '.join(known[:20])}")
+            else f"its columns are {', '.join(known[:20])}"
         )
         return f"{told}; {remedy} (columns.answer: null if that is meant)"
 

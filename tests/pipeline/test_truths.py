@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from mmpr.check.print_build import _pair_text
 from mmpr.config import parse_recipe
 from mmpr.errors import RecipeError
+from mmpr.export.formats import record, trl_row
 from mmpr.models import FoundModel
 from mmpr.pipeline.judging import judge
 from mmpr.pipeline.plan import _fingerprints, make_plan
-from mmpr.schema import IndexedRow, PreferenceRow, Question, SourceRow
+from mmpr.schema import IndexedRow, Pair, PairedResponse, PreferenceRow, Question, SourceRow, shown_truth
 from mmpr.sources import open_source
 from mmpr.sources.selection import select_rows
 from mmpr.storage.columns import read_selected
@@ -123,3 +126,18 @@ def test_a_template_with_options_needs_their_column(tmp_path: Path) -> None:
     tree = {"name": "t", "model": {"path": "none"}, "engine": {"type": "replay"}, "sources": [source]}
     with pytest.raises(RecipeError, match=r"template 'en_choices' shows options; name their column"):
         make_plan(parse_recipe(tree, folder=tmp_path), "recipe")
+
+
+def test_exports_and_pages_show_all_of_them() -> None:
+    side = PairedResponse("stop", 1, "stop", 0, 0), PairedResponse("go", 1, "stop", 1, 1)
+    pair = Pair(0, 1, "correctness")
+    row = PreferenceRow("1", "s", "", (), "q", "q", "stop", 0.5, side, (pair,), answers=("stop", "halt", "stop"))
+    one = replace(row, answers=())
+    assert record("mmpr", row, pair, ())["answers"] == ["stop", "halt", "stop"]
+    assert record("trl", row, pair, ())["answers"] == ("stop", "halt", "stop")
+    assert trl_row(row, pair).answers == row.answers
+    assert all("answers" not in record(form, one, pair, ()) for form in ("mmpr", "trl"))
+    assert shown_truth(row.answer, row.answers) == "stop or halt"
+    assert shown_truth(one.answer, one.answers) == "stop"
+    assert shown_truth(None, None) is None
+    assert "answer 'stop' or 'halt'" in _pair_text("x", replace(row, answers=("stop", "halt")), pair)

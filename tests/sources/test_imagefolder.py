@@ -96,7 +96,7 @@ def test_the_folder_of_a_picture_is_its_class(folder: Path) -> None:
     recipe = recipe_of(folder.parent, **source)
     selection = select_rows(open_source(recipe.sources[0], recipe), recipe.sources[0], 0)
     assert len(list(selection)) == 4
-    assert "label look like one" in (selection.note() or "")
+    assert "look like one: label" in (selection.note() or "")
 
 
 def test_what_is_missing_is_said(folder: Path) -> None:

@@ -255,8 +255,8 @@ def test_a_picture_among_the_options_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "columns", "expected"),
     [
-        ([{"answers": ["a"]}], {}, "answers look like one"),
-        ([{"label": 3, "x": {"ground_truth": 1}}], {}, "label, x.ground_truth look like one"),
+        ([{"answers": ["a"]}], {}, "look like one: answers"),
+        ([{"label": 3, "x": {"ground_truth": 1}}], {}, "look like one: label, x.ground_truth"),
         ([{"hint": "x"}], {}, "its columns are hint, question"),
         ([{"answer": None, "gt": 1}], {}, "in 'answer'"),
         ([{"answers": ["a"]}], {"answer": None}, None),
