@@ -64,6 +64,17 @@ def test_a_build_without_a_pair_fails_and_says_why(
     assert "Traceback" not in shown
 
 
+def test_an_engine_that_refuses_everything_stops_the_build(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says the engine's words, and does not ask all of the other questions first."""
+    rows = [{"question": f"How many, {n}?", "answer": "7"} for n in range(300)]
+    path = recipe(tmp_path, rows, ["8"])
+    words = [str(path), "--out", str(tmp_path / "out"), "--runner", "local", "engine.args.faults={refuse: How}"]
+    assert main(words) == 1
+    told = capsys.readouterr()
+    assert "the engine refused the first 100 requests with the same words: engine_refused: the replay" in told.err
+    assert "next " not in told.out
+
+
 def test_rejects_in_words(small_build: SmallBuild, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert rejects([str(small_build.out)]) == 0
     told = capsys.readouterr().out

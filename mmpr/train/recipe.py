@@ -36,6 +36,9 @@ class DataSpec(Part):
     epochs: int = Field(1, ge=1, description="times that all pairs are seen")
     max_steps: int | None = Field(None, ge=1, description="end after so many steps")
     max_tokens: int = Field(8192, ge=8, description="prompt with pictures, and response; longer pairs are dropped")
+    images_root: str | None = Field(
+        None, description="where paths of pictures in tables start (default: the row's file, or the folder of --data)"
+    )
     source_weights: dict[str, float] = Field(
         default_factory=dict, description="how often a source's pairs are seen in an epoch; 1 where not named"
     )

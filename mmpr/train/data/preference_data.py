@@ -76,8 +76,10 @@ class TrainRows(ABC):
         """Source, and file and row, for messages about a row that cannot be used."""
 
 
-def read_train_rows(*paths: Path) -> TrainRows:
+def read_train_rows(*paths: Path, images_root: Path | None = None) -> TrainRows:
     """The rows of builds, releases of MMPR or tables of pairs, one after the other.
+
+    ``images_root`` is where the paths of pictures in tables start (None: see ``Records.roots``).
 
     Raises:
         OutputError: a folder is a build that is not finished, or two of them were sampled in ways that contradict.
@@ -89,16 +91,16 @@ def read_train_rows(*paths: Path) -> TrainRows:
         stem if stems.count(stem) == 1 else f"{path.absolute().parent.name}/{stem}"
         for path, stem in zip(paths, stems, strict=True)
     ]
-    found = [_open(path, name) for path, name in zip(paths, names, strict=True)]
+    found = [_open(path, name, images_root) for path, name in zip(paths, names, strict=True)]
     return found[0] if len(found) == 1 else SeveralRows(dict(zip(map(str, paths), found, strict=True)))
 
 
-def _open(path: Path, name: str) -> TrainRows:
+def _open(path: Path, name: str, images_root: Path | None) -> TrainRows:
     """The rows of one path; ``name`` is the source of a table's rows that name none."""
     kind = kind_of(path)
     if kind in ("build", "unfinished"):
         return BuildRows(path)
-    return ReleaseRows(path) if kind == "release" else PairTable(open_records(path), name)
+    return ReleaseRows(path) if kind == "release" else PairTable(open_records(path, images_root), name)
 
 
 class BuildRows(TrainRows):
@@ -255,7 +257,7 @@ class PairTable(TrainRows):
     def _picture_id(self, place: int, picture: cells.Picture) -> str | bytes:
         if cells.is_inline(picture):
             return picture
-        return f"{self._records.folder(place)}/{picture!s}"
+        return f"{self._records.images_root or self._records.folder(place)}/{picture!s}"
 
 
 class SeveralRows(TrainRows):

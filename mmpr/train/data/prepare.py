@@ -90,7 +90,8 @@ def prepare(recipe: TrainRecipe, data: Sequence[Path], out: Path, processor: Any
     Raises:
         MmprError: nothing is left to train on, or the recipe's steps cannot be filled.
     """
-    rows = read_train_rows(*data)
+    root = recipe.data.images_root
+    rows = read_train_rows(*data, images_root=None if root is None else Path(root))
     if is_writer():
         for note in rows.notes:
             print(printable(f"data      {note}"), file=sys.stderr)

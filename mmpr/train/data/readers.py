@@ -48,7 +48,10 @@ class Records(ABC):
     """Rows as dictionaries of column names.
 
     ``groups`` are those in which files hold their rows: (file, number of the group in it, number of rows).
+    ``images_root``, where it is set, is the one folder that paths of pictures start at.
     """
+
+    images_root: Path | None = None
 
     def __init__(self, base: Path, groups: Sequence[tuple[Path, int, int]]) -> None:
         self._base, self._groups = base, groups
@@ -81,6 +84,8 @@ class Records(ABC):
         The folder of the row's file, the folder that was named, and the folder around a file's own folder that an
         export of mmpr, or LLaMA-Factory, has made for both.
         """
+        if self.images_root is not None:
+            return [self.images_root]
         folder = self.folder(place)
         around = [folder.parent] if any((folder.parent / name).is_file() for name in _AROUND) else []
         return list(dict.fromkeys([folder, self._base, *around]))
@@ -269,14 +274,21 @@ def _lines(text: str) -> Iterator[tuple[int, int]]:
         start += len(line) + 1
 
 
-def open_records(path: Path) -> Records:
+def open_records(path: Path, images_root: Path | None = None) -> Records:
     """Rows of a Parquet or JSON file, of a folder of such files, or of what ``Dataset.save_to_disk`` wrote.
 
-    JSON is one object a line, or one list; it may be compressed with gzip or zstd.
+    JSON is one object a line, or one list; it may be compressed with gzip or zstd. ``images_root`` is where the paths
+    of pictures start (None: see ``Records.roots``).
 
     Raises:
         SourceError: it is something else.
     """
+    records = _open(path)
+    records.images_root = images_root
+    return records
+
+
+def _open(path: Path) -> Records:
     if path.is_file() and path.name.endswith(_SUFFIXES):
         return TextRecords(path)
     kind = table_type(path)
@@ -307,6 +319,8 @@ def read_picture(records: Records, place: int, picture: cells.Picture, max_bytes
         try:
             return files.read_inside(root, files.under_root(root, str(picture)), max_bytes)
         except RowError as error:
+            if error.reason == "image_outside_root":
+                error = RowError(error.reason, f"{error.detail}; data.images_root names another root")
             missing.append(error)
             if error.reason not in ("image_missing", "image_outside_root"):
                 break

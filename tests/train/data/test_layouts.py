@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from mmpr.errors import OutputError, SourceError
+from mmpr.errors import OutputError, RowError, SourceError
 from mmpr.train.data import readers
 from mmpr.train.data.layouts import LAYOUTS
 from mmpr.train.data.preference_data import TrainRows, read_train_rows
@@ -254,6 +254,21 @@ def test_pictures_of_an_export_lie_beside_its_rows_folder_and_nowhere_else(folde
         read_train_rows(rows)[0]
     (folder / "dataset_info.json").write_text("{}")
     assert read_train_rows(rows)[0].images == (RED,)
+
+
+def test_a_root_for_pictures_with_absolute_paths(folder: Path) -> None:
+    """As ms-swift and Qwen name them."""
+    data = folder / "data"
+    data.mkdir()
+    part = {"type": "image", "image": f"file://{folder}/red.png"}
+    (data / "rows.jsonl").write_text(json.dumps({"prompt": [asks(part)], **SIDES}))
+    with pytest.raises(RowError, match=r"image_outside_root: .*; data\.images_root names another root"):
+        read_train_rows(data)[0]
+    found = read_train_rows(data, images_root=folder)
+    assert found[0].images == (RED,)
+    assert found.fingerprint != read_train_rows(data).fingerprint, "what was found without it is not taken for this"
+    with pytest.raises(RowError, match="image_outside_root"):
+        read_train_rows(data, images_root=data)[0]
 
 
 def test_several_data_sets_are_read_one_after_the_other(folder: Path) -> None:
