@@ -54,6 +54,7 @@ _TYPOGRAPHY = re.compile(r"\\(?:left|right|displaystyle|!|,|;|:)|\s|\\ ")
 _LETTER = re.compile(r"[A-H]")
 _CANDIDATES = re.compile(r"(?<!\s)\s*+(?:,|;|、|\bor\b|\band\b|或者?|和)\s*+")
 _ASIDE = re.compile(r"([^()]{1,60}) \([^()]{1,60}\)")
+_ITEM_SPACES = 2  # in an item of a list
 _DECIMAL_COMMA = re.compile(r"[-+]?\d{1,15},(?:\d{1,2}|\d{4,15})")
 _NO_NUMBERS = frozenset(("set", "seq", "tuple", "list", "alt", "interval", "cup", "rel", "pm"))
 _KINDS = {"cup": "interval", "minus": "set", "seq": "set", "alt": "set"}
@@ -418,6 +419,8 @@ def _list(answer: str, truth: str, relaxed: bool, prove: Prove) -> Judgement | N
         same_kind = all(map(parse_quantity, want)) and parse_quantity(answer) is not None
         return Judgement(False, "list", "one of several values") if same_kind else other_words(answer, truth)
     if len(have) != len(want):
+        if any(item.count(" ") > _ITEM_SPACES for item in have) and all(contains_words(answer, item) for item in want):
+            return Judgement(None, "list", "a sentence that has the truth in it, among other things")
         return Judgement(False, "list", f"{len(have)} items against {len(want)}")
     ordered = truth.startswith("[") and answer.startswith("[")
     left, doubtful = list(have), ""

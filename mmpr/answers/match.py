@@ -11,7 +11,7 @@ from typing import Any
 
 from mmpr.answers.algebra.equality import Prove
 from mmpr.answers.extract import extract
-from mmpr.answers.final_answers.found import LAST_SENTENCE, Found
+from mmpr.answers.final_answers.found import LAST_SENTENCE, ONE_SENTENCE, Found
 from mmpr.answers.final_answers.languages import words as words_of
 from mmpr.answers.formula.tree import Tree
 from mmpr.answers.judge import judge
@@ -41,6 +41,9 @@ _CONCLUSION = re.compile(
     r"|(?:in total|altogether|in all|overall)\b)"
 )
 """How a sentence begins that says what follows from all before it."""
+_ANSWER_LAST = re.compile(
+    r".{1,80}? (?:is|are) (?:the|our|my) (?:(?:final|correct|right|best) )?(?:answer|option|choice)"
+)
 NO_ANSWER = Verdict("unparseable", None, "extract", "no clear final answer")
 _PROOF_BUDGET_S = pool.LIMIT_S
 
@@ -87,25 +90,30 @@ def match_found(
 
     Where only the last sentence may be the answer, the response is ``correct`` when that sentence concludes ("So 5
     are left.") and says the truth, and ``unparseable`` when it says something else of the truth's kind: then there is
-    no answer, or a wrong one. Anything else that is not sure is ``unsure``.
+    no answer, or a wrong one. A reply of one sentence is judged as an answer. Anything else that is not sure is
+    ``unsure``.
     """
     if found.answer is None:
         return NO_ANSWER if found.sure else Verdict("unsure", None, "extract", found.why)
     if found.sure:
         return match(found.answer, gold, choices=choices, rule=rule)
     unsure = Verdict("unsure", found.answer, "extract", found.why)
-    if isinstance(gold, str) and parse_number(gold.strip()) is not None and not entails(found.answer, gold):
+    number = isinstance(gold, str) and parse_number(gold.strip()) is not None
+    if found.why != ONE_SENTENCE and number and not entails(found.answer, gold):
         return NO_ANSWER
-    if found.why != LAST_SENTENCE or rule in STRUCTURED:
+    if found.why not in (LAST_SENTENCE, ONE_SENTENCE) or rule in STRUCTURED:
         return unsure
     verdict = match(found.answer, gold, choices=choices, rule=rule)
+    if found.why == ONE_SENTENCE:
+        return verdict if verdict.status in ("correct", "incorrect") else unsure
     if verdict.status == "correct" and _concludes(found):
         return replace(verdict, reason=f"{verdict.reason}; the last sentence concludes")
     return NO_ANSWER if verdict.status == "incorrect" else unsure
 
 
 def _concludes(found: Found) -> bool:
-    return _CONCLUSION.match(lower(found.answer or "")) is not None
+    said = lower(found.answer or "")
+    return _CONCLUSION.match(said) is not None or _ANSWER_LAST.fullmatch(said) is not None
 
 
 def _vqa(prediction: str, truths: tuple[str, ...], options: tuple[str, ...]) -> Verdict:
