@@ -98,8 +98,7 @@ def match_found(
     if found.sure:
         return match(found.answer, gold, choices=choices, rule=rule)
     unsure = Verdict("unsure", found.answer, "extract", found.why)
-    number = isinstance(gold, str) and parse_number(gold.strip()) is not None
-    if found.why != ONE_SENTENCE and number and not entails(found.answer, gold):
+    if found.why != ONE_SENTENCE and _is_number_missed(found.answer, gold):
         return NO_ANSWER
     if found.why not in (LAST_SENTENCE, ONE_SENTENCE) or rule in STRUCTURED:
         return unsure
@@ -109,6 +108,11 @@ def match_found(
     if verdict.status == "correct" and _concludes(found):
         return replace(verdict, reason=f"{verdict.reason}; the last sentence concludes")
     return NO_ANSWER if verdict.status == "incorrect" else unsure
+
+
+def _is_number_missed(maybe: str, gold: str | Sequence[str]) -> bool:
+    """Whether the truth is a number and what may be an answer does not have it in any reading."""
+    return isinstance(gold, str) and parse_number(gold.strip()) is not None and not entails(maybe, gold)
 
 
 def _concludes(found: Found) -> bool:
