@@ -64,6 +64,8 @@ _SUBJECT_END = re.compile(r"(?<!\s)\s++(?:(?:is|are|was|were|because|since|as)\b
 _COMPACT_LETTERS = re.compile(r"(?=[A-H]{2,6}$)A?B?C?D?E?F?G?H?")
 _OR_ANOTHER = re.compile(r"\bor\b(?: [a-z]+){0,2} \(?[A-H]\b")
 _DIGIT = re.compile(r"\d")
+_ASIDE = re.compile(r"(?<!\s)\s*+\([^()]{2,60}\)$")
+_WORD = re.compile(r"[A-Za-z]{3}")
 _SHORT = 12  # characters behind a letter that may be more letters
 _MINUS = re.compile(r"-(?![\s-])(?![A-Za-z]{2})")
 _CANDIDATES = re.compile(r"(?<!\s)\s*+(?:,|;|/|、|\bor\b|\band\b|或者?|和)\s*+")
@@ -144,8 +146,12 @@ class _Options:
         return None if at is None else _name(self.texts.index(distinct[at]))
 
     def named_in(self, text: str) -> frozenset[str]:
-        """The letters of the options whose words stand in a text."""
-        return frozenset(_name(at) for at, other in enumerate(self.texts) if contains_words(text, other))
+        """The letters of the options whose words stand in a text; a number there need not be the option."""
+        return frozenset(
+            _name(at)
+            for at, other in enumerate(self.texts)
+            if contains_words(text, other) and (_WORD.search(other) or not other.isascii())
+        )
 
 
 @lru_cache(maxsize=1024)
@@ -219,7 +225,7 @@ def choose(answer: str, truth: str, options: Sequence[str], rule: str, same_opti
 
 def _choose_several(answer: str, several: frozenset[str], options: _Options) -> Judgement:
     """Judge letters against those of a truth with several; the texts of options count as their letters."""
-    found = letters(answer) or letters(statement_of(answer))
+    found = letters(answer) or letters(statement_of(answer)) or letters(peel(_ASIDE.sub("", without_reason(answer))))
     one = letter(answer)
     both = letter_and_text(answer) if found is None and one is None else None
     if one is not None or both is not None:
@@ -258,16 +264,17 @@ def _truth_letter(truth: str, exact: str | None, options: _Options) -> tuple[str
 
 def _choice(answer: str, options: _Options, want: str, want_text: str) -> _Choice:
     """The options that an answer may choose."""
-    exact = options.exactly(answer)
+    short = without_reason(answer)
+    exact = options.exactly(answer) or options.exactly(short)
     name = letter(answer)
     if exact is not None:
         if name is None or not options.has(name) or answer.strip("()") != name:
             return _Choice(frozenset(exact))
         doubt = "a letter that is a text, too" if options.first(name) != options.first(exact) else ""
         return _Choice(frozenset((exact, name)), doubt)
-    name = name or _ordinal(answer, options.texts)
+    name = name or _ordinal(short, options.texts)
     if name is None and not (hedge(answer, bounds=False) or "").startswith("hedge"):
-        name = letter(without_reason(answer))
+        name = letter(short)
     if name is not None:
         return _Choice(frozenset(name))
     both = letter_and_text(answer)
@@ -284,7 +291,7 @@ def _choice(answer: str, options: _Options, want: str, want_text: str) -> _Choic
         return _Choice(frozenset(want))
     last = letter(conclusion(answer)) if len(sentences(answer)) > 1 else None
     found = {one or two for one, two in _STRONG_LETTER.findall(answer)} or ({last} if last else set())
-    others = mentions(answer)
+    others = frozenset(filter(options.has, mentions(answer)))
     reason = hedge(answer, bounds=False) or ""
     if len(found) == 1 and others <= found and not reason:
         return _Choice(frozenset(found))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from mmpr.answers.algebra.equality import Prove, same
+from mmpr.answers.compare_calendar import compare_calendar, is_calendar
 from mmpr.answers.compare_quantities import rounds, same_quantities
 from mmpr.answers.compare_texts import compare_texts, other_words
 from mmpr.answers.formula.tree import Tree, number_tree
@@ -49,11 +50,11 @@ _NARROW = re.compile(r"(?<=\d) (?=[A-Za-z°%])")
 _PLAIN_NUMBER = re.compile(r"[-+]?\d{1,15}(?:\.\d{1,15})?")
 _IDENTICAL = Judgement(True, "identical", "the same characters")
 _NO_ANSWER = Judgement(False, "refusal", "says that there is no answer")
-_ON = re.compile(r"^(?:on|in) ", re.IGNORECASE)
 _TYPOGRAPHY = re.compile(r"\\(?:left|right|displaystyle|!|,|;|:)|\s|\\ ")
 _LETTER = re.compile(r"[A-H]")
 _CANDIDATES = re.compile(r"(?<!\s)\s*+(?:,|;|、|\bor\b|\band\b|或者?|和)\s*+")
 _ASIDE = re.compile(r"([^()]{1,60}) \([^()]{1,60}\)")
+_ITEM_SPACES = 2  # in an item of a list
 _DECIMAL_COMMA = re.compile(r"[-+]?\d{1,15},(?:\d{1,2}|\d{4,15})")
 _NO_NUMBERS = frozenset(("set", "seq", "tuple", "list", "alt", "interval", "cup", "rel", "pm"))
 _KINDS = {"cup": "interval", "minus": "set", "seq": "set", "alt": "set"}
@@ -133,7 +134,7 @@ def _compare(answer: str, truth: str, raw: str, relaxed: bool, prove: Prove) -> 
     if is_refusal(answer):
         return _NO_ANSWER
     answer = without_reason(answer)
-    judgement = _ratio_beside_number(answer, truth, prove) or _calendar(answer, truth)
+    judgement = _ratio_beside_number(answer, truth, prove) or compare_calendar(answer, truth)
     if judgement is not None:
         return judgement
     quantity = parse_quantity(truth)
@@ -181,7 +182,7 @@ def _is_plain_text(truth: str) -> bool:
         or truth.casefold() in YES_NO_GOLD
         or ":" in truth
         or "比" in truth
-        or _is_calendar(truth)
+        or is_calendar(truth)
         or parse_quantity(truth)
         or parse_ratio(truth.rpartition("=")[2])
         or parse_range(truth)
@@ -189,58 +190,6 @@ def _is_plain_text(truth: str) -> bool:
         or split_list(truth)
         or split_list(_OR.sub(", ", truth))
     )
-
-
-@lru_cache(maxsize=8192)
-def _is_calendar(truth: str) -> bool:
-    """Whether a truth is a date, a time, a day or a month."""
-    return not (
-        dates.parse_date(truth) is None
-        and dates.parse_time(truth) is None
-        and dates.parse_day(truth) is None
-        and dates.parse_month(truth) is None
-    )
-
-
-def _calendar(answer: str, truth: str) -> Judgement | None:
-    if not _is_calendar(truth):
-        return None
-    date = dates.parse_date(truth)
-    if date is not None:
-        said = statement_of(answer)
-        year = dates.parse_year(said)
-        other = dates.parse_date(answer) or dates.parse_date(said) or ((year, None, None) if year else None)
-        if other is None:
-            return Judgement(None, "date", "no date in it")
-        if other == date:
-            return Judgement(True, "date", "the same date")
-        return Judgement(None if dates.agree(date, other) else False, "date", f"{other} against {date}")
-    time = dates.parse_time(truth)
-    if time is not None:
-        have = dates.parse_time(answer) or dates.parse_time(statement_of(answer))
-        if have is None and parse_ratio(truth):
-            return None  # 5:12 may be a ratio
-        if have is not None:
-            counted = time[3] != have[3] and dates.COUNTS_TO_24.search(truth if time[3] else answer)
-            right = not counted and dates.same_time(time, have)
-            doubtful = not right and _maybe_same_ratio(answer, truth)
-            return Judgement(None if doubtful else right, "time", f"{have} against {time}")
-        return Judgement(None, "time", "no time in it")
-    for parse in (dates.parse_day, dates.parse_month):
-        named = parse(truth)
-        if named is not None:
-            found = {parse(answer), parse(_ON.sub("", statement_of(answer)))} - {None}
-            if found:
-                return Judgement(named in found, "date", "compared by name")
-            other = dates.parse_date(answer)
-            return Judgement(None, "date", "more than a name") if other and parse is dates.parse_month else None
-    return None
-
-
-def _maybe_same_ratio(answer: str, truth: str) -> bool:
-    """Whether two texts that are times may be ratios, and then the same; no ratio has a zero, as 5:00 has."""
-    one, two = parse_ratio(answer), parse_ratio(truth)
-    return one is not None and two is not None and "0" not in (*one, *two) and same_proportions(one, two)
 
 
 def _number(answer: str, truth: str, gold: Quantity, raw: str, relaxed: bool, prove: Prove) -> Judgement:
@@ -418,6 +367,8 @@ def _list(answer: str, truth: str, relaxed: bool, prove: Prove) -> Judgement | N
         same_kind = all(map(parse_quantity, want)) and parse_quantity(answer) is not None
         return Judgement(False, "list", "one of several values") if same_kind else other_words(answer, truth)
     if len(have) != len(want):
+        if any(item.count(" ") > _ITEM_SPACES for item in have) and all(contains_words(answer, item) for item in want):
+            return Judgement(None, "list", "a sentence that has the truth in it, among other things")
         return Judgement(False, "list", f"{len(have)} items against {len(want)}")
     ordered = truth.startswith("[") and answer.startswith("[")
     left, doubtful = list(have), ""

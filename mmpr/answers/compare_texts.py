@@ -26,6 +26,7 @@ from mmpr.answers.values.expressions import is_one_value
 
 _DIGITS = re.compile(r"\d+")
 _NEARLY = 0.9  # of the letters: a slip of the pen or of the reader
+_SHORT_CAPITALS = 6
 _STEM = 5  # letters that two forms of a word share, at least
 _STEM_SHARE = 0.6
 _SYMBOL = re.compile(
@@ -215,7 +216,12 @@ def _is_phrase(text: str, wanted: int) -> bool:
 
 
 def _of_one_sort(phrase: str, truth: str) -> bool:
-    """Whether two texts are both names, or both of the words that name colours or directions."""
+    """Whether two texts are of one sort (names, colours, seasons, …) and neither is short for the other."""
+    left, right = phrase.casefold(), truth.casefold()
+    if left.startswith(right) or right.startswith(left) or contains_words(truth, phrase):
+        return False
+    if truth.isupper() and len(truth) <= _SHORT_CAPITALS:  # initials, or the letters of options
+        return False
     one, two = words(bare_phrase(phrase)), words(bare_phrase(truth))
     if any(sort.issuperset(one) and sort.issuperset(two) for sort in _SORTS) and not _SQUARES.issuperset((*one, *two)):
         return bool(one and two)

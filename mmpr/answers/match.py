@@ -13,7 +13,7 @@ from mmpr.answers.algebra.equality import Prove
 from mmpr.answers.choices import names_option
 from mmpr.answers.compare import compare
 from mmpr.answers.extract import extract
-from mmpr.answers.final_answers.found import LAST_SENTENCE, Found
+from mmpr.answers.final_answers.found import LAST_SENTENCE, ONE_SENTENCE, Found
 from mmpr.answers.final_answers.languages import words as words_of
 from mmpr.answers.formula.tree import Tree
 from mmpr.answers.judge import judge
@@ -43,6 +43,9 @@ _CONCLUSION = re.compile(
     r"|(?:in total|altogether|in all|overall)\b)"
 )
 """How a sentence begins that says what follows from all before it."""
+_ANSWER_LAST = re.compile(
+    r".{1,80}? (?:is|are) (?:the|our|my) (?:(?:final|correct|right|best) )?(?:answer|option|choice)"
+)
 NO_ANSWER = Verdict("unparseable", None, "extract", "no clear final answer")
 _PROOF_BUDGET_S = pool.LIMIT_S
 
@@ -94,28 +97,32 @@ def match_found(
 
     Where only the last sentence may be the answer, the response is ``correct`` when that sentence concludes ("So 5
     are left.") and says the truth, and ``unparseable`` when it says something else of the truth's kind: then there is
-    no answer, or a wrong one. Anything else that is not sure is ``unsure``.
+    no answer, or a wrong one. A reply of one sentence is judged as an answer. Anything else that is not sure is
+    ``unsure``.
     """
     if found.answer is None:
         return NO_ANSWER if found.sure else Verdict("unsure", None, "extract", found.why)
     if found.sure:
         return match(found.answer, gold, choices=choices, rule=rule)
     unsure = Verdict("unsure", found.answer, "extract", found.why)
-    if _misses(found.answer, gold):
+    if found.why != ONE_SENTENCE and _is_number_missed(found.answer, gold):
         return NO_ANSWER
-    if found.why != LAST_SENTENCE or rule in STRUCTURED:
+    if found.why not in (LAST_SENTENCE, ONE_SENTENCE) or rule in STRUCTURED:
         return unsure
     verdict = match(found.answer, gold, choices=choices, rule=rule)
+    if found.why == ONE_SENTENCE:
+        return verdict if verdict.status in ("correct", "incorrect") else unsure
     if verdict.status == "correct" and _concludes(found):
         return replace(verdict, reason=f"{verdict.reason}; the last sentence concludes")
     return NO_ANSWER if verdict.status == "incorrect" else unsure
 
 
 def _concludes(found: Found) -> bool:
-    return _CONCLUSION.match(lower(found.answer or "")) is not None
+    said = lower(found.answer or "")
+    return _CONCLUSION.match(said) is not None or _ANSWER_LAST.fullmatch(said) is not None
 
 
-def _misses(maybe: str, gold: str | Sequence[str]) -> bool:
+def _is_number_missed(maybe: str, gold: str | Sequence[str]) -> bool:
     """Whether what may be an answer is no truth in any reading: every truth is a number, and none is in it."""
     truths = [gold] if isinstance(gold, str) else list(gold)
     numbers = [one for one in truths if isinstance(one, str) and parse_number(one.strip()) is not None]

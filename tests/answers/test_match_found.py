@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
+
 import pytest
 
 from mmpr.answers import find_answer
 from mmpr.answers.match import match_found
+from tests.answers.pairs import load
 
 CARS = ("blue", "red", "green")
 
@@ -42,6 +46,20 @@ CARS = ("blue", "red", "green")
         ("So we have 5.\nFinal answer: 6", "5", None, "incorrect"),
         ("The answer is not B.", "B", CARS, "unsure"),
         ("", "5", None, "unparseable"),
+        # a reply of one sentence is an answer
+        ("There are four people in the boat.", "4", None, "correct"),
+        ("There are three people in the boat.", "4", None, "incorrect"),
+        ("Derek spent $10.40 on pepper.", "10.40", None, "correct"),
+        ("The animal is a horse.", "zebra", None, "incorrect"),
+        ("B, because the current is the same everywhere.", "B", CARS, "correct"),
+        ("The man is holding an umbrella.", "umbrella", None, "correct"),
+        ("The man holds an umbrella against the rain.", "umbrella", None, "unsure"),
+        ("x = 2 or x = -2", "\\pm 2", None, "correct"),
+        ("We solve it.\nx = 2 or x = -2", "\\pm 2", None, "correct"),
+        ("We solve it.\na = 2, b = 3", "b = 3, a = 2", None, "correct"),
+        ("We solve it.\nx = 5 + 2 = 7", "7", None, "correct"),
+        ("x = 3.5, because 2 + 1.5 = 3.5", "3.5", None, "correct"),
+        ("We count.\nFinal answer: (n+1)!", "(n+1)!", None, "correct"),
     ],
 )
 def test_the_last_sentence(response: str, truth: str, choices: tuple[str, ...] | None, status: str) -> None:
@@ -57,3 +75,32 @@ def test_a_rule_about_boxes_reads_no_sentence() -> None:
 def test_several_truths_are_asked_one_by_one() -> None:
     found = find_answer("He looks.\nSo the colour is grey.")
     assert match_found(found, ["silver", "gray"]).status == "correct"
+
+
+WRAPPED = (
+    "Therefore, the answer is {}.",
+    "{} is the answer.",
+    "I first thought 3 or 4, but it is {}.",
+    "Looking at the picture, we see that it is {}.",
+    "We look at it carefully.\nSo it is {}.",
+    "In total we get {} here.",
+    "{}, because 2 + 2 = 4 and 3 is odd.",
+    "{} (not 17)",
+    "It says 17 at first and {} at the end.",
+    "The chart has 3 bars and 12 labels.\n{}",
+)
+KINDS = ("number", "unit", "choice", "option", "text", "chart", "latex", "date", "ocr", "yesno")
+
+
+@pytest.mark.parametrize("words", WRAPPED)
+def test_a_right_answer_in_a_sentence_is_not_wrong(words: str) -> None:
+    right = [
+        pair
+        for pair in load()
+        if pair["label"] is True and pair["kind"] in KINDS and "rule" not in pair and len(pair["pred"]) <= 60
+    ]
+    statuses: Counter[str] = Counter()
+    for pair in random.Random(words).sample(right, 500):
+        response = words.format(pair["pred"].rstrip("."))
+        statuses[match_found(find_answer(response), pair["gold"], choices=pair.get("choices")).status] += 1
+    assert statuses["incorrect"] <= 4, statuses

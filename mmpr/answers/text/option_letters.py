@@ -32,7 +32,7 @@ _SAID = re.compile(
     r"|seems to be|must be)\s++(?:the\s++)?(?:correct|right|best|true|answer|final)(?:\s++\w++){0,2}"
 )
 _MENTION = re.compile(
-    r"(?<![A-Za-z0-9'’])(?:[(\[]([A-Za-z])[)\]]|([B-HJ-Z])(?![A-Za-z0-9'’])|(A)(?=\s*+(?:$|[.,;:)\]]|is\b|or\b|and\b|项)))"
+    r"(?<![A-Za-z0-9'’∠△])(?:[(\[]([A-Za-z])[)\]]|([B-HJ-Z])(?![A-Za-z0-9'’])|(A)(?=\s*+(?:$|[.,;:)\]]|is\b|or\b|and\b|项)))"
 )
 _SET = re.compile(r"[(\[{]?+\s*+[A-Z](?:(?:\s*+(?:[,;、&和]|and)\s*+|\s++)(?:and\s++)?[A-Z])++\s*+[)\]}]?|[A-Z]{2,8}")
 _IN_BRACKETS = re.compile(r"\(([A-Z])\)")
