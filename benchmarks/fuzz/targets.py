@@ -271,7 +271,7 @@ def _recipes() -> list[bytes]:
 TARGETS = {
     target.name: target
     for target in (
-        Target("pictures", 0.60, _picture, pictures.picture_seeds, pictures.PICTURE_WORDS, pictures.picture_fixed),
+        Target("pictures", 0.55, _picture, pictures.picture_seeds, pictures.PICTURE_WORDS, pictures.picture_fixed),
         Target("jsonl", 0.06, _jsonl, files.jsonl_seeds, files.ROW_WORDS, files.jsonl_seeds, trees=True),
         Target("packed", 0.02, _packed, files.packed_seeds, files.ROW_WORDS, files.packed_seeds),
         Target("llava", 0.03, _llava, files.llava_seeds, files.ROW_WORDS, files.llava_seeds, trees=True),

@@ -140,7 +140,7 @@ def prompts(plan: Plan, expected: Sequence[Expected]) -> list[tuple[str, Request
                 template = load_template(
                     spec.open_template if question.answer is None else spec.template, recipe.folder
                 )
-                prompt = template.render(question.question)
+                prompt = template.render(question.question, question.choices, spec.options)
                 found.append((spec.name, Request(prompt, question.images, 1, 0, processor=spec.processor)))
     return found
 

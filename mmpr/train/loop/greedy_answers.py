@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from mmpr.answers import extract, match
+from mmpr.config.recipe import OptionsSpec
 from mmpr.prompts import load_template, to_messages
 from mmpr.schema import Question
 from mmpr.storage.manifest import read_manifest
@@ -47,14 +48,14 @@ def held_out(build: Path, most: int) -> list[WatchedQuestion]:
         return []
     recipe = read_manifest(build)["recipe"]
     system = (recipe.get("chat") or {}).get("system", "")
-    templates = {s["name"]: (s["template"], s["open_template"]) for s in recipe["heldout"]}
-    by_source: dict[str, list[Question]] = {name: [] for name in templates}
+    sources = {source["name"]: source for source in recipe["heldout"]}
+    by_source: dict[str, list[Question]] = {name: [] for name in sources}
     for shard in sorted((build / "heldout").glob("*.parquet")):
         for question in read_rows(shard, Question):
             if len(by_source[question.source]) < most:
                 by_source[question.source].append(question)
     mixed = [questions[i] for i in range(most) for questions in by_source.values() if i < len(questions)]
-    return [_question(one, templates[one.source], system) for one in mixed[:most]]
+    return [_question(one, sources[one.source], system) for one in mixed[:most]]
 
 
 def from_rows(rows: Sequence[TrainRow]) -> list[WatchedQuestion]:
@@ -84,9 +85,10 @@ def answer(
     return Answers(step, tuple(texts), tuple(tokens), right)
 
 
-def _question(question: Question, templates: tuple[str, str], system: str) -> WatchedQuestion:
-    name = templates[question.answer is None]
-    prompt = load_template(name).render(question.question, question.choices)
+def _question(question: Question, source: Mapping[str, Any], system: str) -> WatchedQuestion:
+    name = source["open_template" if question.answer is None else "template"]
+    options = OptionsSpec.model_validate(source.get("options") or {})
+    prompt = load_template(name).render(question.question, question.choices, options)
     row = TrainRow(question.id, question.source, question.images, tuple(to_messages(prompt, system)), (), ())
     return WatchedQuestion(question.question, row, question.answer, question.choices, name, question.answers)
 
