@@ -80,7 +80,7 @@ RESPONSE = pa.struct([("text", S), ("seed", N), ("finish_reason", S), ("tokens",
 COLUMNS = {
     Question: {
         "id": S, "source": S, "question": S, "answer": S, "choices": pa.list_(S), "images": pa.list_(PICTURE),
-        "kind": S, "rule": S, "where": S, "meta": S,
+        "kind": S, "rule": S, "where": S, "meta": S, "answers": pa.list_(S),
     },
     Rollout: {
         "id": S, "source": S, "prompt": S, "template": S, "template_sha256": S, "model": S, "model_revision": S,
@@ -105,6 +105,7 @@ COLUMNS = {
             ("prefix_chars", N), ("status", S), ("answer", S),
         ])),
         "pairs": pa.list_(pa.struct([("chosen", N), ("rejected", N), ("method", S), ("reason", S)])),
+        "answers": pa.list_(S),
     },
     Reject: {"stage": S, "source": S, "id": S, "reason": S, "detail": S},
 }  # fmt: skip
