@@ -18,10 +18,10 @@ from mmpr.sources import Source, WeightedSource
 from mmpr.sources.ids import Lowest, Seen
 from mmpr.sources.truths import check_truth
 
-_LIKE_ANSWERS = frozenset(
-    ("gold", "golds", "gt", "gts", "truth", "truths", "ground_truth", "ground_truths", "label", "labels")
-    + ("target", "targets", "class", "correct", "reference", "references", "solution", "solutions", "output", "outputs")
-)
+_LIKE_ANSWERS = {
+    *("gold", "golds", "gt", "gts", "truth", "truths", "ground_truth", "ground_truths", "label", "labels", "class"),
+    *("target", "targets", "correct", "reference", "references", "solution", "solutions", "output", "outputs"),
+}
 _MOST_KNOWN = 10_000
 
 
