@@ -20,11 +20,11 @@ _REST_OF_TEXT = re.compile(rb'(?s:(?:[^"\\]++|\\.)*+("?))')
 
 
 def begins_list(file: BinaryIO) -> bool:
-    """Whether the text that begins here is a list; the position stays."""
+    """Whether the text that begins here is a list, empty or of objects; the position stays."""
     place = file.tell()
     head = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
     file.seek(place)
-    return head.startswith(b"[")
+    return head.startswith(b"[") and head[1:].lstrip()[:1] in (b"{", b"]", b"")
 
 
 def list_items(file: BinaryIO, most: int) -> Iterator[tuple[int, bytes | RowError]]:

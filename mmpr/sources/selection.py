@@ -6,7 +6,6 @@ rows that are added elsewhere.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 
@@ -19,11 +18,10 @@ from mmpr.sources import Source, WeightedSource
 from mmpr.sources.ids import Lowest, Seen
 from mmpr.sources.truths import check_truth
 
-_LIKE_ANSWERS = (
-    *("gold", "golds", "gt", "gts", "truth", "truths", "label", "labels", "target", "targets", "class", "correct"),
-    *("reference", "references", "solution", "solutions", "output", "outputs"),
-)
-"""Last words of the names of columns that hold answers; others have "answer" somewhere."""
+_LIKE_ANSWERS = {
+    *("gold", "golds", "gt", "gts", "truth", "truths", "ground_truth", "ground_truths", "label", "labels", "class"),
+    *("target", "targets", "correct", "reference", "references", "solution", "solutions", "output", "outputs"),
+}
 _MOST_KNOWN = 10_000
 
 
@@ -62,7 +60,7 @@ class Selection(Iterator[SourceRow | Reject]):
         if not self.selected or self.answered or columns is None or columns.answer is None:
             return None
         known = sorted(getattr(self._source, "known", ()))
-        alike = [name for name in known if _is_like_answers(name)] if len(known) < _MOST_KNOWN else []
+        alike = list(filter(_like_answers, known)) if len(known) < _MOST_KNOWN else []
         if not known:
             return None
         told = f"{self._spec.name}: no row has an answer in {columns.answer!r}, so all its questions are open-ended"
@@ -147,7 +145,7 @@ def select_rows(source: Source, spec: SourceSpec, seed: int) -> Selection:
     return Selection(source, spec, seed)
 
 
-def _is_like_answers(column: str) -> bool:
-    """Whether a column's name sounds as if it held answers."""
-    words = re.split(r"[._ ]", column.lower())
-    return words[-1] in _LIKE_ANSWERS or "correct" in words or "answer" in column.lower()
+def _like_answers(name: str) -> bool:
+    """Whether a column, or a field of one, has a name that answers have in many data sets."""
+    last = name.rpartition(".")[2].casefold()
+    return last in _LIKE_ANSWERS or "answer" in last or last.startswith("correct_")

@@ -50,6 +50,7 @@ def test_of_a_folder_the_files_of_the_first_pattern(tmp_path: Path) -> None:
         ("[1, 2", "is no JSON list"),
         ('[1], "x": [2]', "something follows it"),
         ("[" * 100_000, "nested too deeply"),
+        ("[nan]", "Expecting value"),
     ],
 )
 def test_what_is_no_json_list(tmp_path: Path, text: str, message: str) -> None:
