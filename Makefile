@@ -18,7 +18,7 @@ DEV      := $(VENV)/.installed-dev
 SITE     := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build-mmpr report train evaluate prove demo-model scale torture harsh fuzz test test-fast test-install check-gpu-lock lint docs \
+.PHONY: help setup build-mmpr report train evaluate prove demo-model scale torture harsh fuzz test test-fast test-readers test-install check-gpu-lock lint docs \
 	format clean
 
 help:  ## list the targets
@@ -59,11 +59,21 @@ test-install:  ## build the quickstart from a fresh clone in an empty environmen
 check-gpu-lock:  ## install locks/gpu.txt into a folder that goes again, import it, plan with it
 	@$(PYTHON) benchmarks/install.py gpu-lock
 
-test: $(RUNTIME) $(DEV)  ## run the whole suite
+QUICK = not slow and not ray and not vllm and not browser
+
+test: $(RUNTIME) $(DEV)  ## run the whole suite, the quick tests on two cores (ARGS: some of it)
+ifeq ($(ARGS),)
+	@$(PY) -m pytest -n 2 --dist loadfile -m "$(QUICK)"
+	@$(PY) -m pytest -m "not ($(QUICK))"
+else
 	@$(PY) -m pytest $(ARGS)
+endif
 
 test-fast: $(RUNTIME) $(DEV)  ## run the quick tests on two cores: those without Ray, vLLM or a browser
-	@$(PY) -m pytest -n 2 --dist loadfile -m "not slow and not ray and not vllm and not browser" $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile -m "$(QUICK)" $(ARGS)
+
+test-readers: $(RUNTIME) $(DEV)  ## read exports with LLaMA-Factory, ms-swift, TRL, datasets, DuckDB, pandas (6 GB, 10 minutes)
+	@$(PY) -m tests.export.with_tools --environments $(VENV)/readers $(ARGS)
 
 torture: $(RUNTIME)  ## builds under 200 faults on a cluster of namespaces, and the proof (Linux, root; ARGS=--short)
 	@$(PY) -m benchmarks.torture $(ARGS)
@@ -77,6 +87,7 @@ lint: $(RUNTIME) $(DEV)  ## ruff and mypy
 	@$(PY) -m mypy
 
 docs: $(RUNTIME) $(DEV) $(SITE)  ## build the documentation's site into site/; a broken link fails
+	@$(PY) docs/settings_page.py --check
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 	@echo "site/index.html"
 

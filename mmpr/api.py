@@ -76,8 +76,8 @@ def build_dataset(
 
     Raises:
         RecipeError: the recipe is wrong; every problem is named.
-        OutputError: ``out`` is in use or belongs to another recipe.
-        EngineError: an engine did not start, or keeps dying.
+        OutputError: ``out`` is in use or belongs to another recipe, or the build has ended and holds no pair.
+        EngineError: an engine did not start, keeps dying, or refuses everything.
     """
     from mmpr.build import build
     from mmpr.pipeline.plan import make_plan
@@ -239,7 +239,7 @@ def _text(completion: Any) -> str:
 
 
 def train_model(
-    data: PathLike,
+    data: PathLike | Sequence[PathLike],
     model: PathLike,
     out: PathLike,
     recipe: PathLike | None = None,
@@ -249,7 +249,7 @@ def train_model(
     """Train by MPO: ``mmpr train``. The same call goes on where an earlier one stopped.
 
     Args:
-        data: a finished build, a release of MMPR or a table of pairs.
+        data: a finished build, a release of MMPR or a table of pairs; or several, which are read one after the other.
         model: a folder, or a name on the hub.
         out: the folder of the run; ``out/model`` is the result.
         recipe: a YAML file, or a name of ``pipelines/train`` (default: the paper's settings).
@@ -262,7 +262,8 @@ def train_model(
     from mmpr.train.run import train
 
     loaded = load_train_recipe(Path(recipe) if recipe is not None else None, overrides)
-    return train(loaded, data=os.fspath(data), model=os.fspath(model), out=Path(out))
+    paths = [data] if isinstance(data, str | os.PathLike) else data
+    return train(loaded, data=[os.fspath(path) for path in paths], model=os.fspath(model), out=Path(out))
 
 
 def evaluate_models(

@@ -25,20 +25,21 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status: 0 done, 1 failed, 2 wrong recipe, 130 stopped."""
+    """The command line; returns the exit status: 0 done, 1 failed or would fail, 2 wrong recipe, 130 stopped."""
     args = _arguments().parse_intermixed_args(argv)
 
-    def work() -> None:
+    def work() -> int:
         from mmpr.config import load_recipe
         from mmpr.extension import from_options
         from mmpr.pipeline.plan import make_plan
 
         recipe = load_recipe(args.recipe, args.override, from_options(args.rule, args.source))
         plan = make_plan(recipe, str(args.recipe))
+        out = args.out or Path("builds") / recipe.name
         if args.dry_run:
-            dry_run(plan)
-        else:
-            build(plan, args.out or Path("builds") / recipe.name, args.start, args.runner)
+            return dry_run(plan, out, args.start)
+        build(plan, out, args.start, args.runner)
+        return 0
 
     return run_command(work)
 
@@ -54,7 +55,9 @@ def _arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("override", nargs="*", metavar="key.path=value", help="settings that replace the recipe's")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the dataset goes (default: builds/NAME)")
-    parser.add_argument("--dry-run", action="store_true", help="check recipe, sources and model, print the plan, stop")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check recipe, sources, model, DIR; print the plan; stop"
+    )
     parser.add_argument(
         "--from",
         dest="start",
@@ -73,27 +76,33 @@ def _arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def dry_run(plan: Plan) -> None:
-    """Print what a build would do: questions, samples, units, expected size. Nothing is written, nothing started."""
+def dry_run(plan: Plan, out: Path | None = None, start: Stage | None = None) -> int:
+    """Print what a build would do, and what would go wrong; returns 1 when it would fail or a source be lost, else 0.
+
+    Questions, samples, units, expected size, and the first prompt as the model will see it. Nothing is written, no
+    engine is started.
+    """
     from rich import box
     from rich.table import Table
 
-    from mmpr.pipeline.plan import estimate
+    from mmpr.models import say_remote_code
+    from mmpr.pipeline.estimate import estimate, find_problems, free_bytes, show_to_model
     from mmpr.pipeline.progress import print_tables
 
     recipe = plan.recipe
+    out = out or Path("builds") / recipe.name
     expected = estimate(plan)
     table = Table(title=f"{recipe.name}: what a build would do", title_justify="left", box=box.SIMPLE)
-    for name in ("source", "split", "questions", "rejected", "units", "responses"):
+    for name in ("source", "split", "questions", "with answer", "rejected", "units", "responses"):
         table.add_column(name, justify="left" if name in ("source", "split") else "right")
     for line in expected:
         units = -(-line.questions // recipe.unit_questions)
-        numbers = (line.questions, line.rejected, units, line.responses)
+        numbers = (line.questions, line.with_answer, line.rejected, units, line.responses)
         table.add_row(line.source, line.split, *(f"{number:,}" for number in numbers))
     print_tables(table)
     for line in expected:
-        for reason, (many, first) in line.reasons.items():
-            print(printable(f"rejected {line.source}: {many:,} x {reason}, first {first.id}: {first.detail}"))
+        for reason, (many, reject) in line.reasons.items():
+            print(printable(f"rejected {line.source}: {many:,} x {reason}, first {reject.id}: {reject.detail}"))
     if marked := sum(line.with_control_tokens for line in expected):
         print(
             f"control  {marked:,} of the questions hold control tokens of the model; they will be dropped when they "
@@ -103,9 +112,23 @@ def dry_run(plan: Plan) -> None:
     most_tokens = sum(line.responses for line in expected) * recipe.sampling.max_tokens
     print(printable(f"model    {recipe.model.path} (revision {plan.model.revision})"))
     print(f"engines  {engine.actors} x {engine.type}, tensor parallel {engine.tensor_parallel_size}")
+    size = sum(line.bytes for line in expected)
     print(
-        f"output   about {sum(line.bytes for line in expected) / 1e6:,.1f} MB; at most {most_tokens:,} tokens sampled"
+        f"output   about {size / 1e6:,.1f} MB of {free_bytes(out) / 1e9:,.1f} GB free; at most {most_tokens:,} tokens "
+        "sampled",
+        flush=True,
     )
+    say_remote_code(recipe.model.trust_remote_code)
+    seen = show_to_model(plan, expected)
+    if seen.note:
+        print(printable(f"prompt   not shown: {seen.note}"))
+    if first := next((prompt for prompt in seen.prompts if not prompt.error), None):
+        print(printable(f"prompt   the first, {first.tokens:,} tokens of {seen.context:,}, as the model will see it:"))
+        print(printable("".join(f"         | {line}\n" for line in first.text.splitlines())), end="")
+    problems = list(find_problems(plan, expected, seen, out, start))
+    for problem in problems:
+        print(printable(f"{'problem' if problem.is_fatal else 'loses  '}  {problem.text}"))
+    return 1 if any(problem.is_fatal for problem in problems) else 0
 
 
 def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName = "ray") -> dict[str, Any]:
@@ -117,8 +140,8 @@ def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName 
     ``runner`` does the work (``mmpr.runners``).
 
     Raises:
-        OutputError: ``out`` is in use or belongs to another recipe.
-        EngineError: an engine did not start, or keeps dying.
+        OutputError: ``out`` is in use or belongs to another recipe, or the build has ended and holds no pair.
+        EngineError: an engine did not start, keeps dying, or refuses everything.
     """
     from mmpr.models import say_remote_code
     from mmpr.pipeline.plan import prepare, write_index
@@ -145,20 +168,51 @@ def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName 
     shown = os.path.relpath(out) if out.is_relative_to(Path.cwd()) else str(out)
     if (out / REPORT).exists():
         print(f"report    {shown}/{REPORT}")
+    _check_not_empty(out, shown, manifest)
     print(f"dataset   {shown}: pairs/ to train on, heldout/ to evaluate with, README.md describes it")
     print(f"next      {_next_command(plan, shown)}")
     return manifest
 
 
+def _check_not_empty(out: Path, shown: str, manifest: dict[str, Any]) -> None:
+    """Nothing built is not success.
+
+    Raises:
+        OutputError: there is no pair; with the three commonest reasons, an example of each.
+    """
+    from mmpr.errors import OutputError
+    from mmpr.pipeline.reasons import commonest, reject_reasons, unpaired_reasons
+    from mmpr.storage.counts import total
+
+    counts = manifest["counts"]
+    if total(counts["pair"], "pairs/"):
+        return
+    asked = total(counts["ingest"], "questions")
+    reasons = commonest([*reject_reasons(out), *unpaired_reasons(out, counts["pair"])])
+    told = "".join(f"\n  - {reason}" for reason in reasons)
+    raise OutputError(
+        f"{shown}: no pair was built of {asked:,} questions{told}\n{this_command()} rejects {shown} tells all"
+    )
+
+
 def _next_command(plan: Plan, shown: str) -> str:
-    """How to train on this build, as it can be pasted. The quickstart's model needs settings of its own."""
-    recipe = "quickstart " if plan.recipe.name == "quickstart" else ""
+    """How to train on this build, as it can be pasted: the recipe's model with the general settings.
+
+    The quickstart has training settings of its own, for its model and its kinds of questions.
+    """
+    from mmpr.resources import RESOURCES
+
+    recipe = plan.recipe
     model = plan.model.path
-    if plan.recipe.model.is_local:
+    if recipe.model.is_local:
         model = os.path.normpath(model)
-        model = os.path.relpath(model) if Path(model).is_relative_to(Path.cwd()) else model
-    words = ["--data", shown, "--model", model, "--out", f"runs/{Path(shown).name}"]
-    return f"{this_command()} train {recipe}{shlex.join(words)}"
+    is_quickstart = recipe.name == "quickstart" and Path(model) == RESOURCES / "data" / "demo_model"
+    if recipe.model.is_local and Path(model).is_relative_to(Path.cwd()):
+        model = os.path.relpath(model)
+    words = ["quickstart"] * is_quickstart + ["--data", shown, "--model", model, "--out", f"runs/{Path(shown).name}"]
+    if recipe.model.trust_remote_code:
+        words.append("model.trust_remote_code=true")
+    return f"{this_command()} train {shlex.join(words)}"
 
 
 def run_stages(plan: Plan, out: Path, state: Build, runner: RunnerName = "ray") -> None:

@@ -1,22 +1,26 @@
 """Prompt templates: a question becomes a prompt, a prompt becomes chat messages.
 
-A template is a text file with ``{question}`` in it, once. The paper's six live in ``prompts/`` (``en zh en_v2 zh_v2
-en_r1 zh_r1``), beside ``plain``, which asks the question as it is.
+A template is a text file with ``{question}`` in it, once, and perhaps ``{choices}``. The paper's six live in
+``prompts/`` (``en zh en_v2 zh_v2 en_r1 zh_r1``), beside ``plain``, which asks the question as it is, and
+``en_choices``, which is ``en`` with the options.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmpr.config import OptionsSpec, SourceSpec
 from mmpr.config.small_files import read_small
 from mmpr.errors import MmprError
 from mmpr.resources import PROMPTS
 from mmpr.schema import IMAGE_MARK
 
+OPTIONS = OptionsSpec()
 MAX_TEMPLATE_BYTES = 100 << 10
 
 # Sources end their questions with these; they contradict a prompt that asks for reasoning (paper, appendix).
@@ -42,7 +46,10 @@ _LONGEST_INSTRUCTION = 200
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A named prompt text holding ``{question}`` once; ``sha256`` is of the text, as 64 hex digits."""
+    """A named prompt text holding ``{question}`` once and ``{choices}`` at most once.
+
+    ``sha256`` is of the text, as 64 hex digits.
+    """
 
     name: str
     text: str
@@ -52,9 +59,15 @@ class Template:
         """Identifies the wording, whatever the name."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
-    def render(self, question: str) -> str:
+    @property
+    def shows_choices(self) -> bool:
+        """Whether it shows the options of a question."""
+        return "{choices}" in self.text
+
+    def render(self, question: str, choices: Sequence[str] = (), options: OptionsSpec = OPTIONS) -> str:
         """The prompt for a question: short-answer instructions removed, leading pictures before the template's words.
 
+        ``{choices}`` becomes the options, shown as ``options`` says; of a question without any, its line goes.
         ``plain`` changes nothing. Marks inside the question's text stay where they are. A question that already stands
         in this template, as MMPR's released ones do, is not put into it twice.
         """
@@ -62,7 +75,9 @@ class Template:
         if text == "{question}":
             return question
         marks, words = _leading_marks(strip_short_answer(question))
-        before, after = text.split("{question}")
+        if not choices:
+            text = text.replace("\n{choices}", "")
+        before, after = (part.replace("{choices}", options.shown(choices)) for part in text.split("{question}"))
         if before and words.startswith(before) and words.endswith(after):
             words = strip_short_answer(words[len(before) : len(words) - len(after)])
         return IMAGE_MARK * marks + ("\n" if marks else "") + before + words + after
@@ -90,9 +105,20 @@ def load_template(name: str, folder: Path = Path(".")) -> Template:
         raise MmprError(
             f"template {path}: must hold {{question}} exactly once, it holds it {text.count('{question}')} times"
         )
+    if text.count("{choices}") > 1:
+        raise MmprError(f"template {path}: holds {{choices}} {text.count('{choices}')} times, once is enough")
     if IMAGE_MARK in text:
         raise MmprError(f"template {path}: must not hold {IMAGE_MARK}; pictures come with the question")
     return Template(name, text)
+
+
+def source_template(spec: SourceSpec, name: str, folder: Path) -> Template:
+    """``load_template`` for a source of a recipe (MmprError, too, where it shows options and the source has none)."""
+    template = load_template(name, folder)
+    columns = getattr(spec, "columns", None)
+    if template.shows_choices and columns is not None and columns.choices is None:
+        raise MmprError(f"source {spec.name!r}: template {name!r} shows options; name their column (columns.choices)")
+    return template
 
 
 def strip_short_answer(question: str) -> str:

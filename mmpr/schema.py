@@ -36,7 +36,8 @@ class SourceRow:
     """A row as its source tells it, text only; pictures are references that the source itself can load.
 
     ``where`` names file and row for messages (``train.jsonl:17``). ``key`` is the source's own id of the row or ``""``.
-    ``meta`` is a JSON object of whatever else the source knows (carried along, never interpreted).
+    ``meta`` is a JSON object of whatever else the source knows (carried along, never interpreted). Of several
+    acceptable answers, all ``answers``, ``answer`` is the most frequent.
     """
 
     where: str
@@ -47,6 +48,7 @@ class SourceRow:
     key: str = ""
     kind: str = ""
     meta: str = "{}"
+    answers: tuple[str, ...] = field(default=(), metadata=SINCE_2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class Question:
     """A question ready to be asked: checked text and pictures that are known to decode.
 
     ``images`` are encoded files (PNG or JPEG, upright, RGB). ``question`` holds one ``<image>`` for each.
-    ``answer`` is the ground truth, None for an open-ended question.
+    ``answer`` is the ground truth, None for an open-ended question. Where a data set accepts several, ``answers`` are
+    all of them, as often as annotators gave them, and ``answer`` is the most frequent; else ``answers`` is empty.
     """
 
     id: str
@@ -76,6 +79,12 @@ class Question:
     rule: str = "default"
     where: str = ""
     meta: str = "{}"
+    answers: tuple[str, ...] = field(default=(), metadata=SINCE_2)
+
+    @property
+    def truths(self) -> tuple[str, ...]:
+        """Every acceptable answer: none of an open-ended question, usually one."""
+        return self.answers or (() if self.answer is None else (self.answer,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +219,7 @@ class PairedResponse:
 class PreferenceRow:
     """A row of pairs/: a question with its pairs; pictures and responses stand in it once, whatever the pairs.
 
+    ``answer`` and ``answers`` are those of the ``Question``.
     ``prompt_token_ids`` and ``tokenizer_sha256`` are the rollout's.
     """
 
@@ -223,6 +233,7 @@ class PreferenceRow:
     pass_rate: float | None
     responses: tuple[PairedResponse, ...]
     pairs: tuple[Pair, ...]
+    answers: tuple[str, ...] = field(default=(), metadata=SINCE_2)
     prompt_token_ids: TokenIds = field(default=(), metadata=SINCE_2)
     tokenizer_sha256: str = field(default="", metadata=SINCE_2)
 
@@ -236,6 +247,11 @@ class Reject:
     id: str
     reason: str
     detail: str = ""
+
+
+def shown_truth(answer: str | None, answers: Sequence[str] | None) -> str | None:
+    """A truth for people: the answer or, where several are acceptable, each of them once."""
+    return " or ".join(dict.fromkeys(answers)) if answers else answer
 
 
 def content_id(*parts: str | bytes) -> str:
@@ -256,7 +272,8 @@ def question_id(source: str, row: SourceRow) -> str:
     if row.key:
         return content_id("key", source, row.key)
     answer = ["no answer"] if row.answer is None else ["answer", row.answer]
-    return content_id("row", source, row.question, *answer, *_counted(row.choices), *_counted(row.images))
+    several = ["answers", *_counted(row.answers)] if row.answers else []
+    return content_id("row", source, row.question, *answer, *several, *_counted(row.choices), *_counted(row.images))
 
 
 def sample_seed(run_seed: int, question: str, sample: int = 0) -> int:

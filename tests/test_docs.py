@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ import pytest
 
 from mmpr.cli import COMMANDS
 from mmpr.config import load_recipe
-from mmpr.pipeline.plan import estimate, make_plan
+from mmpr.pipeline.estimate import estimate
+from mmpr.pipeline.plan import make_plan
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -66,6 +69,12 @@ def test_the_example_of_rows_and_recipe_can_be_built(tmp_path: Path, monkeypatch
     (tmp_path / "data").symlink_to(ROOT / "data")
     expected = estimate(make_plan(load_recipe(tmp_path / "dots.yaml"), "dots.yaml"))
     assert [(line.source, line.questions, line.rejected, line.responses) for line in expected] == [("dots", 12, 0, 96)]
+
+
+def test_the_page_of_settings_is_what_the_code_says() -> None:
+    check = [sys.executable, str(ROOT / "docs" / "settings_page.py"), "--check"]
+    done = subprocess.run(check, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_map_names_every_folder() -> None:

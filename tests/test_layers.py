@@ -47,7 +47,7 @@ ANSWERS: tuple[tuple[str, ...], ...] = (
     ("text", "processes", "judgement"),
     ("formula",),
     ("values", "algebra", "prover"),
-    ("compare_quantities", "compare_texts", "final_answers"),
+    ("compare_calendar", "compare_quantities", "compare_texts", "final_answers"),
     ("extract",),
     ("compare",),
     ("choices", "structured"),

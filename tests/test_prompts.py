@@ -1,5 +1,6 @@
 import pytest
 
+from mmpr.config import OptionsSpec
 from mmpr.errors import MmprError
 from mmpr.prompts import PROMPTS, Template, load_template, strip_short_answer, to_messages, without_images
 
@@ -102,6 +103,7 @@ def test_a_template_of_ones_own(tmp_path) -> None:
         ("./none.txt", "no field", "exactly once"),
         ("./tricks.txt", "{question.__class__} {question!r} {0}", "exactly once"),
         ("./two.txt", "{question} {question}", "exactly once"),
+        ("./choices.txt", "{question} {choices} {choices}", "2 times"),
         ("./picture.txt", "<image> {question}", "must not hold <image>"),
         ("./bytes.txt", b"\xff\xfe {question}", "not UTF-8"),
         ("./huge.txt", "{question}" + "x" * 200_000, "larger than"),
@@ -116,3 +118,34 @@ def test_wrong_templates(tmp_path, name: str, text: str | bytes | None, message:
 
 def test_the_folder_is_the_repositorys() -> None:
     assert PROMPTS.is_dir()
+
+
+BLOCK = {"layout": "({letter}) {text};", "letters": "a"}
+INLINE = {"layout": "{text} = {letter}", "separator": " / "}
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "prompt"),
+    [
+        ("Q: {question}\n{choices}\nThink.", {}, "Q: Which?\nA. left\nB. {question}\nThink."),
+        ("{choices}\n{question}", BLOCK, "(a) left;\n(b) {question};\nWhich?"),
+        ("{question} [{choices}]", INLINE, "Which? [left = A / {question} = B]"),
+        ("{question}", {}, "Which?"),
+    ],
+)
+def test_options_are_shown_as_the_recipe_says(text: str, settings: dict[str, str], prompt: str) -> None:
+    options = OptionsSpec(**settings)
+    assert Template("t", text).render("Which?", ("left", "{question}"), options) == prompt
+    marked = Template("t", text).render("<image>\nWhich?", ("left", "{question}"), options)
+    assert marked == "<image>\n" + prompt
+
+
+def test_a_question_without_options_has_no_line_for_them() -> None:
+    assert Template("t", "Q: {question}\n{choices}\nThink.").render("Which?") == "Q: Which?\nThink."
+    assert load_template("en_choices").render("How many?") == load_template("en").render("How many?")
+
+
+@pytest.mark.parametrize("layout", ["{letter}", "{text}", "{letter} {letter} {text}", ""])
+def test_layouts_without_letter_and_text_are_refused(layout: str) -> None:
+    with pytest.raises(ValueError, match="once each"):
+        OptionsSpec(layout=layout)

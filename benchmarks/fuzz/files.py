@@ -6,11 +6,14 @@ The pictures in them are scikit-learn's photographs; recipes, templates and answ
 from __future__ import annotations
 
 import base64
+import bz2
 import contextlib
 import functools
+import gzip
 import io
 import json
 import os
+import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,8 +34,16 @@ ROW_WORDS = (
     b"}{", b"\\u202e", b"\x1b[2J", b'"../secret.jpg"', b'"link.jpg"', b'"pipe.jpg"', b'"zero.jpg"', b'"/dev/zero"',
     b'"/proc/self/mem"', b'"in/../../secret.jpg"', b'"file:///etc/passwd"', b'"data:;base64,AAAA"', b"<image>",
     b'".."', b'"up"', b'"secret.jpg"', b'"@x.jsonl#0#0"', b'"annotation"', b'"root"', b'"repeat_time"',
-    b"PAR1", b"ARROW1", b"\t", b'""',
+    b"PAR1", b"ARROW1", b"\t", b'""', b'"', b",", b"[", b"]", b'"from"', b'"human"', b'"gpt"', b'"system"',
+    b'"messages"', b'"answers"', b"<image 1>", b"<image 99>", b"['a', \"b\"]", b"data:,%00", b"http://127.0.0.1/a.jpg",
+    b"..\\secret.jpg", b"\x1f\x8b", b"\xff\xfe", b"77777777777\0", b"ustar\0", b"index",
     b"\x15\x02\x19\x4c", b"\xff\xff\xff\x7f", b"\xff" * 10,
+)  # fmt: skip
+TABLE_WORDS = (
+    *ROW_WORDS, b'"prompt"', b'"chosen"', b'"rejected"', b'"messages"', b'"conversations"', b'"rejected_response"',
+    b'"rejected_messages"', b'"instruction"', b'"input"', b'"history"', b'"system"', b'"completions"', b'"annotations"',
+    b'"Rating"', b'"text"', b'"role"', b'"content"', b'"from"', b'"value"', b'"assistant"', b'"type": "image"',
+    b'"image_url"', b'"base64"', b'"url"', b'"images_file_names"', b'"response"', b'"query"',
 )  # fmt: skip
 YAML_WORDS = (
     b"!!python/object/apply:os.system", b"!!python/name:os.system", b"&a [", b"*a", b"<<: *a", b"? [a, b]\n: 1",
@@ -95,6 +106,85 @@ def jsonl_seeds() -> tuple[bytes, ...]:
     ]
     lines = [json.dumps(row, ensure_ascii=False).encode() for row in rows]
     return (*lines, b"\n".join(lines), b"\r\n".join(lines[:3]))
+
+
+@functools.cache
+def packed_seeds() -> tuple[bytes, ...]:
+    """The same rows packed, in UTF-16, and as a list; with every form of truth."""
+    rows: list[dict[str, Any]] = [
+        {"question": "<image 2>, <image 1>?", "answer": ["3", "three"], "image": ["china.jpg", _BASE64, None]},
+        {"question": "Who?", "answer": [{"answer": "net"}], "image": {"type": "image", "image": _BASE64}},
+        {"question": "What?", "answer": True, "image": ".\\china.jpg", "choices": "['a', 'b']"},
+        {"question": "Why?", "answer": float("nan"), "image": f"data:image/png;base64,{_BASE64}"},
+    ]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    whole = json.dumps(rows, indent=1).encode()
+    return (
+        *(text.encode(form) for form in ("utf-8", "utf-16")),
+        *(pack(text.encode()) for pack in (gzip.compress, bz2.compress)),
+        pa.compress(text.encode(), codec="zstd", asbytes=True),
+        gzip.compress(whole),
+        whole,
+    )
+
+
+@functools.cache
+def llava_seeds() -> tuple[bytes, ...]:
+    """Conversations of every layout, a line each, and one list of them."""
+    ask, say = {"from": "human", "value": "<image>\nHow many?"}, {"from": "gpt", "value": "3"}
+    parts = [{"type": "image", "image": "flower.png"}, {"type": "text", "text": "Which?"}]
+    rows: list[dict[str, Any]] = [
+        {"id": "1", "image": "china.jpg", "conversations": [ask, say]},
+        {
+            "image": "china.jpg",
+            "conversations": [{"from": "system", "value": "s"}, ask, say, {"from": "human", "value": "?"}],
+        },
+        {"messages": [{"role": "user", "content": parts}, {"role": "assistant", "content": "left"}]},
+        {"messages": [{"role": "user", "content": "<image>q"}], "images": [{"path": "china.jpg"}]},
+        {"instruction": "How many?", "input": "in", "output": "3", "images": ["china.jpg"], "history": [["a", "b"]]},
+        {"query": "2+2?", "response": "4", "system": "s"},
+    ]
+    lines = [json.dumps(row).encode() for row in rows]
+    return (*lines, b"\n".join(lines), json.dumps(rows).encode())
+
+
+@functools.cache
+def csv_seeds() -> tuple[bytes, ...]:
+    """CSV and TSV, quoted and not, with pictures of other rows."""
+    head = "index\tquestion\tA\tB\tanswer\timage\n"
+    table = f'{head}0\thow many?\t1\t2\tA\t{_BASE64}\n1\t"a ""quoted""\nline"\t1\t2\tB\t0\n2\tq\t1\t2\tA\tchina.jpg\n'
+    plain = 'image,question,answer\nchina.jpg,"What, ""this""?\r\n",red\r\nflower.png,How many?,3\n'
+    return (table.encode(), plain.encode(), plain.encode("utf-16"), gzip.compress(table.encode()))
+
+
+@functools.cache
+def tar_seeds() -> tuple[bytes, ...]:
+    """Archives in every form of headers, with long names, links and folders."""
+    found = []
+    for form in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w", format=form) as archive:
+            for name, content in (
+                ("1.jpg", _CHINA),
+                ("1.json", b'{"question": "How many?", "answer": 3}'),
+                ("long/" * 30 + "2.png", _FLOWER),
+                ("long/" * 30 + "2.json", b'{"question": "What?", "answer": ["a", "b"]}'),
+            ):
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+            link = tarfile.TarInfo("3.jpg")
+            link.type, link.linkname = tarfile.SYMTYPE, "../secret.jpg"
+            archive.addfile(link)
+        found.append(data.getvalue())
+    return (*found, gzip.compress(found[0]))
+
+
+def cut_tars() -> Iterator[bytes]:
+    """Archives as they are, and the first one cut at each hundredth."""
+    yield from tar_seeds()
+    data = tar_seeds()[0]
+    yield from (data[: len(data) * part // _CUTS] for part in range(_CUTS))
 
 
 @functools.cache
@@ -284,3 +374,30 @@ def hostile_answers() -> Iterator[bytes]:
         from tests.answers.hostile import HOSTILE
 
         yield from (f"{answer}\x1e{truth}".encode("utf-8", "surrogatepass") for _, answer, truth in HOSTILE)
+
+
+@functools.cache
+def table_seeds() -> list[bytes]:
+    """Tables of pairs in each layout that training reads: one object a line, and one list."""
+    user, right, wrong = ({"role": role, "content": text} for role, text in _TURNS)
+    sides = {"chosen": "Red.", "rejected": "Blue."}
+    part = {"role": "user", "content": [{"type": "image", "image": "china.jpg"}, {"type": "text", "text": "What?"}]}
+    rated = [{"response": f"r{n}", "annotations": {"Helpfulness": {"Rating": str(n)}}} for n in (5, 2)]
+    rows: list[dict[str, Any]] = [
+        {"prompt": "What?", "images": ["china.jpg", "flower.png"], "source": "s", **sides},
+        {"prompt": "What?", "image": {"bytes": _BASE64}, "chosen": [user, right], "rejected": [user, wrong]},
+        {"chosen": [user, right], "rejected": [user, wrong], "system": "Be short."},
+        {"prompt": [part], **sides},
+        {"conversations": [{"from": "human", "value": "<image>What?"}], "images": ["china.jpg"],
+         "chosen": {"from": "gpt", "value": "Red."}, "rejected": {"from": "gpt", "value": "Blue."}},
+        {"messages": [user, right], "rejected_response": "Blue.", "images": ["flower.png"]},
+        {"messages": [user, right], "rejected_messages": [user, wrong]},
+        {"instruction": "What", "input": "is it?", "history": [["Hi", "Hello"]], **sides},
+        {"prompt": "What?", "image": "china.jpg", "completions": rated},
+        {"image": "flower.png", "text": json.dumps({"question": "What?", **sides})},
+    ]  # fmt: skip
+    lines = [json.dumps(row).encode() for row in rows]
+    return [b"\n".join(lines), *lines, json.dumps(rows).encode()]
+
+
+_TURNS = (("user", "What?"), ("assistant", "Red."), ("assistant", "Blue."))

@@ -30,6 +30,8 @@ from mmpr.sources.ingest import to_question
 from mmpr.sources.mmpr_pairs import Release
 from mmpr.sources.selection import select_rows
 from mmpr.storage.images import clean_image
+from mmpr.train.data.layouts import read_table_row
+from mmpr.train.data.readers import open_records, read_picture
 from mmpr.train.recipe import load_train_recipe
 
 LIMITS = ImagesSpec()
@@ -98,7 +100,7 @@ def _questions(folder: Path, **source: Any) -> bool:
 
 
 def _sound(question: Question) -> None:
-    _writable(question.question, question.answer or "", *question.choices, question.kind, question.where)
+    _writable(question.question, *question.truths, *question.choices, question.kind, question.where)
     assert len(question.question) <= 4_000
     assert question.question.count("<image>") == len(question.images) <= LIMITS.max_per_question
     assert files.SECRET not in question.images, "a picture from outside the root"
@@ -114,6 +116,28 @@ def _jsonl(data: bytes, folder: Path) -> bool:
     files.write(folder / "in/x.jsonl", data)
     columns = {"choices": "choices", "id": "id"} if b'"choices"' in data and b'"id"' in data else {}
     return _questions(folder, type="jsonl", path="in/x.jsonl", columns=columns)
+
+
+def _packed(data: bytes, folder: Path) -> bool:
+    files.write(folder / "in/p.jsonl", data)
+    return _questions(folder, type="jsonl", path="in/p.jsonl", columns={"answer": "answer"})
+
+
+def _llava(data: bytes, folder: Path) -> bool:
+    files.write(folder / "in/c.json", data)
+    return _questions(folder, type="llava", path="in/c.json")
+
+
+def _csv(data: bytes, folder: Path) -> bool:
+    kind = "tsv" if b"\t" in data.split(b"\n")[0] or data.startswith(b"\x1f\x8b") else "csv"
+    files.write(folder / f"in/t.{kind}", data)
+    options = {"choices": ["A", "B"]} if b"A" in data[:40] and b"B" in data[:40] else {}
+    return _questions(folder, type=kind, path=f"in/t.{kind}", columns=options)
+
+
+def _tar(data: bytes, folder: Path) -> bool:
+    files.write(folder / "in/w.tar", data)
+    return _questions(folder, type="webdataset", path="in/w.tar")
 
 
 def _table(kind: str, place: str) -> Callable[[bytes, Path], bool]:
@@ -138,6 +162,29 @@ def _pairs(data: bytes, folder: Path) -> bool:
     files.write(folder / "in/meta.json", files.META)
     files.write(folder / "in/pairs.jsonl", data)
     return _release(folder)
+
+
+def _pair_table(data: bytes, folder: Path) -> bool:
+    """A table of pairs as training reads it: one object a line, or one list."""
+    path = folder / ("in/t.json" if data.lstrip()[:1] == b"[" else "in/t.jsonl")
+    files.write(path, data)
+    records = open_records(path)
+    found = 0
+    for place in range(len(records)):
+        _writable(records.where(place))
+        try:
+            row = read_table_row(records[place], "t")
+            _writable(row.source, row.layout, *(text for pair in row.pairs for text in pair))
+            assert row.pairs
+            assert all(chosen != rejected for chosen, rejected in row.pairs)
+            assert len(row.pictures) == sum(part["type"] == "image" for turn in row.prompt for part in turn["content"])
+            for picture in row.pictures[:20]:
+                cleaned = clean_image(read_picture(records, place, picture, LIMITS.max_bytes), LIMITS)
+                assert cleaned != files.SECRET, "a picture from outside the root"
+            found += 1
+        except RowError as error:
+            _writable(error.reason, error.detail)
+    return found > 0
 
 
 def _release(folder: Path) -> bool:
@@ -224,8 +271,12 @@ def _recipes() -> list[bytes]:
 TARGETS = {
     target.name: target
     for target in (
-        Target("pictures", 0.70, _picture, pictures.picture_seeds, pictures.PICTURE_WORDS, pictures.picture_fixed),
+        Target("pictures", 0.55, _picture, pictures.picture_seeds, pictures.PICTURE_WORDS, pictures.picture_fixed),
         Target("jsonl", 0.06, _jsonl, files.jsonl_seeds, files.ROW_WORDS, files.jsonl_seeds, trees=True),
+        Target("packed", 0.02, _packed, files.packed_seeds, files.ROW_WORDS, files.packed_seeds),
+        Target("llava", 0.03, _llava, files.llava_seeds, files.ROW_WORDS, files.llava_seeds, trees=True),
+        Target("csv", 0.03, _csv, files.csv_seeds, files.ROW_WORDS, files.csv_seeds),
+        Target("webdataset", 0.02, _tar, files.tar_seeds, files.ROW_WORDS, files.cut_tars),
         Target("parquet", 0.04, _parquet, files.parquet_seeds, files.ROW_WORDS, files.cut_tables),
         Target(
             "arrow",
@@ -237,6 +288,7 @@ TARGETS = {
         ),
         Target("meta.json", 0.02, _meta, files.meta_seeds, files.ROW_WORDS, files.meta_seeds, trees=True),
         Target("pairs", 0.03, _pairs, files.pair_seeds, files.ROW_WORDS, files.pair_seeds, trees=True),
+        Target("tables", 0.05, _pair_table, files.table_seeds, files.TABLE_WORDS, files.table_seeds, trees=True),
         Target("benchmarks", 0.02, _benchmark, files.benchmark_seeds, files.ROW_WORDS, files.benchmark_seeds),
         Target("recipes", 0.04, _recipe, _recipes, files.YAML_WORDS, files.hostile_recipes, trees=True),
         Target("templates", 0.02, _template, files.templates, files.YAML_WORDS, files.templates),

@@ -7,7 +7,7 @@ Each part imports only parts above it::
     formula/                     formulas to trees
     values/  algebra/  prover/   readers of quantities and dates; equality of trees; proofs by sympy in other processes
     judgement                    what a comparator says: right, wrong or neither
-    compare_quantities  compare_texts  compare   the comparators
+    compare_calendar  compare_quantities  compare_texts  compare   the comparators
     final_answers/  extract      the phrases, marks and lines that name a final answer; the one of a response
     choices  structured  judge   multiple choice; boxes, counts and JSON; which comparator decides
     match  killable  audit       one verdict for an answer; all responses of a question, in a process that is killed

@@ -36,6 +36,8 @@ from mmpr.answers.text.sentences import (
 )
 from mmpr.answers.text.words import contains_words
 from mmpr.answers.text.wrapping import peel
+from mmpr.answers.values.expressions import is_one_value
+from mmpr.answers.values.ratios import parse_ratio
 
 SameOption = Callable[[str, str], bool | None]
 """Called as (option, text): whether the text is the same answer as the option; None where that is in doubt."""
@@ -62,12 +64,21 @@ _SUBJECT_END = re.compile(r"(?<!\s)\s++(?:(?:is|are|was|were|because|since|as)\b
 _COMPACT_LETTERS = re.compile(r"(?=[A-H]{2,6}$)A?B?C?D?E?F?G?H?")
 _OR_ANOTHER = re.compile(r"\bor\b(?: [a-z]+){0,2} \(?[A-H]\b")
 _DIGIT = re.compile(r"\d")
+_ASIDE = re.compile(r"(?<!\s)\s*+\([^()]{2,60}\)$")
+_WORD = re.compile(r"[A-Za-z]{3}")
 _SHORT = 12  # characters behind a letter that may be more letters
 _MINUS = re.compile(r"-(?![\s-])(?![A-Za-z]{2})")
 _CANDIDATES = re.compile(r"(?<!\s)\s*+(?:,|;|/|、|\bor\b|\band\b|或者?|和)\s*+")
+_NONE_OF_THEM = re.compile(
+    r"(?:it is |it's )?(?:none|neither|not any)(?: of (?:the )?(?:above|these|them|options|choices|given options))?"
+    r"(?: is (?:correct|right))?|(?:以上)?(?:都不是|均不是|都不对|没有正确(?:答案|选项))",
+    re.IGNORECASE,
+)
+_NONE = re.compile(r"\b(?:none|neither|nor|no|not)\b|不|没|无|以上", re.IGNORECASE)
 _TRUE_LETTER_WITH_TEXT = re.compile(r"(?:\([A-H]\)|[A-H]\s*+[.):])\s++(?![A-Z]\.)\S.*")
 
 
+@lru_cache(maxsize=8192)
 def is_choice(truth: str) -> bool:
     """Whether a truth looks like the letter of an option, several letters, or a letter with its text."""
     return any(
@@ -101,14 +112,18 @@ class _Options:
     def first(self, name: str) -> str:
         """The letter of the first option with the same text: either letter stands for it."""
         text = self.text(name)
-        return _name(next(at for at, other in enumerate(self.texts) if other == text)) if text else name
+        return _name(_places(self.texts)[0][text]) if text else name
 
     def exactly(self, text: str) -> str | None:
         """The letter of the option whose text this is, character by character or in another case."""
-        for folded in (str, str.casefold) if not letter(text) else (str,):
-            for at, other in enumerate(self.texts):
-                if folded(other) == folded(text):
-                    return _name(at)
+        if not self.texts:
+            return None
+        plain, folded = _places(self.texts)
+        at = plain.get(text)
+        if at is None and not letter(text):
+            at = folded.get(text.casefold())
+        if at is not None:
+            return _name(at)
         several = letters(text) if "(" not in text else None
         if several is not None:
             named = [at for at, other in enumerate(self.texts) if letters(other) == several]
@@ -124,20 +139,46 @@ class _Options:
             return name
         distinct = tuple(dict.fromkeys(self.texts))
         at = index_of(text, distinct, self.same)
-        if (
-            at is None and _DIGIT.search(text) and hedge(text) is None
-        ):  # a value that differs from all options but one is that one
+        if at is None and _DIGIT.search(text) and (is_one_value(text) or parse_ratio(text)) and hedge(text) is None:
+            # a value that differs from all options but one is that one
             found = [self.same(option, text) for option in distinct]
             at = found.index(None) if found.count(None) == 1 and found.count(False) == len(found) - 1 else None
         return None if at is None else _name(self.texts.index(distinct[at]))
 
     def named_in(self, text: str) -> frozenset[str]:
-        """The letters of the options whose words stand in a text."""
-        return frozenset(_name(at) for at, other in enumerate(self.texts) if contains_words(text, other))
+        """The letters of the options whose words stand in a text; a number there need not be the option."""
+        return frozenset(
+            _name(at)
+            for at, other in enumerate(self.texts)
+            if contains_words(text, other) and (_WORD.search(other) or not other.isascii())
+        )
+
+
+@lru_cache(maxsize=1024)
+def _places(texts: tuple[str, ...]) -> tuple[dict[str, int], dict[str, int]]:
+    """Where each text of the options stands first, and where it does in any case."""
+    backwards = list(enumerate(texts))[::-1]
+    return {text: at for at, text in backwards}, {text.casefold(): at for at, text in backwards}
 
 
 def _name(at: int) -> str:
     return chr(ord("A") + at)
+
+
+def names_option(truth: str, options: Sequence[str], same_option: SameOption) -> bool:
+    """Whether a truth is the letter of an option, letters of several, or an option's text.
+
+    Where no options are known, any letter may be one. Nothing is inferred from the other options, as it is of answers.
+    """
+    known = _Options(_unlabelled(tuple(options)), same_option)
+    if known.exactly(truth) is not None:
+        return True
+    name, several, both = letter(truth), letters(truth), letter_and_text(truth)
+    if name is not None or several is not None:
+        return all(known.has(one) for one in several or (name or "",))
+    if index_of(truth, tuple(dict.fromkeys(known.texts)), same_option) is not None:
+        return True
+    return both is not None and known.has(both[0])
 
 
 def choose(answer: str, truth: str, options: Sequence[str], rule: str, same_option: SameOption) -> Judgement | None:
@@ -170,15 +211,21 @@ def choose(answer: str, truth: str, options: Sequence[str], rule: str, same_opti
         return Judgement(right, "multiple_choice", f"{choice.doubt or listed} against {want}")
     if is_refusal(answer):
         return Judgement(False, "refusal", "says that there is no answer")
+    if options and _NONE_OF_THEM.fullmatch(answer) and not any(map(_NONE.search, options)):
+        return Judgement(False, "multiple_choice", "none of the options, which are known")
     if choice.doubt or not want_text:
         return Judgement(None, "multiple_choice", choice.doubt or "no option")
-    differs = same_option(want_text, answer) is False
-    return Judgement(False if differs else None, "multiple_choice", "no option" if differs else "perhaps an option")
+    if same_option(want_text, answer) is False:
+        return Judgement(False, "multiple_choice", "no option")
+    named = known.named_in(answer) if hedge(answer) is None else frozenset()
+    if named and known.first(want) not in map(known.first, named) and want not in mentions(answer):
+        return Judgement(False, "multiple_choice", f"a sentence with {' and '.join(sorted(named))} against {want}")
+    return Judgement(None, "multiple_choice", "perhaps an option")
 
 
 def _choose_several(answer: str, several: frozenset[str], options: _Options) -> Judgement:
     """Judge letters against those of a truth with several; the texts of options count as their letters."""
-    found = letters(answer) or letters(statement_of(answer))
+    found = letters(answer) or letters(statement_of(answer)) or letters(peel(_ASIDE.sub("", without_reason(answer))))
     one = letter(answer)
     both = letter_and_text(answer) if found is None and one is None else None
     if one is not None or both is not None:
@@ -217,21 +264,25 @@ def _truth_letter(truth: str, exact: str | None, options: _Options) -> tuple[str
 
 def _choice(answer: str, options: _Options, want: str, want_text: str) -> _Choice:
     """The options that an answer may choose."""
-    exact = options.exactly(answer)
+    short = without_reason(answer)
+    exact = options.exactly(answer) or options.exactly(short)
     name = letter(answer)
     if exact is not None:
         if name is None or not options.has(name) or answer.strip("()") != name:
             return _Choice(frozenset(exact))
         doubt = "a letter that is a text, too" if options.first(name) != options.first(exact) else ""
         return _Choice(frozenset((exact, name)), doubt)
-    name = name or _ordinal(answer, options.texts)
+    name = name or _ordinal(short, options.texts)
     if name is None and not (hedge(answer, bounds=False) or "").startswith("hedge"):
-        name = letter(without_reason(answer))
+        name = letter(short)
     if name is not None:
         return _Choice(frozenset(name))
     both = letter_and_text(answer)
     if both is not None and options.has(both[0]):
         return _letter_with_text(*both, options, want_text)
+    several = letters(answer) or frozenset()
+    if len(several) > 1 and max(several) <= "H" and all(map(options.has, several)):
+        return _Choice(several, "several letters")
     if options.texts:
         name = named_with_letter(answer, options.texts, options.same) or _said(answer, options)
         if name is not None:
@@ -240,7 +291,7 @@ def _choice(answer: str, options: _Options, want: str, want_text: str) -> _Choic
         return _Choice(frozenset(want))
     last = letter(conclusion(answer)) if len(sentences(answer)) > 1 else None
     found = {one or two for one, two in _STRONG_LETTER.findall(answer)} or ({last} if last else set())
-    others = mentions(answer)
+    others = frozenset(filter(options.has, mentions(answer)))
     reason = hedge(answer, bounds=False) or ""
     if len(found) == 1 and others <= found and not reason:
         return _Choice(frozenset(found))

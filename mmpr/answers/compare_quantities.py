@@ -74,11 +74,12 @@ def _same_percent(gold: Quantity, other: Quantity, prove: Prove, relaxed: bool) 
 
 def _verdict(gold: Tree, other: Tree, prove: Prove, relaxed: bool, year: bool) -> tuple[bool | None, str]:
     if gold[0] in ("num", "dec") and other[0] in ("num", "dec"):
-        left, right = Fraction(gold[1], gold[2]), Fraction(other[1], other[2])
-        if left == right:
+        if gold[1] * other[2] == other[1] * gold[2]:
             return True, "equal"
-        if relaxed and not year and left and abs(left - right) * 20 <= abs(left):
-            return True, "within 5 %"
+        if relaxed and not year and gold[1]:
+            left, right = Fraction(gold[1], gold[2]), Fraction(other[1], other[2])
+            if abs(left - right) * 20 <= abs(left):
+                return True, "within 5 %"
         return (None, "equal when rounded") if rounds(gold, other) else (False, "different numbers")
     if same_scalars(gold, other, prove):
         return True, "equal expressions"
@@ -87,6 +88,10 @@ def _verdict(gold: Tree, other: Tree, prove: Prove, relaxed: bool, year: bool) -
 
 def rounds(gold: Tree, other: Tree) -> bool:
     """Whether one value is a decimal or an integer to which the other rounds, or at whose digits it was cut off."""
+    if gold[0] in ("num", "dec") and other[0] in ("num", "dec"):
+        left, right = gold[1] * other[2], other[1] * gold[2]
+        if abs(left - right) * _ROUNDED.denominator > max(abs(left), abs(right)) * _ROUNDED.numerator:
+            return False
     for shown, exact in ((gold, other), (other, gold)):
         if shown[0] not in ("num", "dec") or (shown[0] == "num" and shown[2] != 1):
             continue

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from mmpr.answers.final_answers.boxes import cut_box, spelled
 from mmpr.answers.final_answers.clip import LONGEST, clip, finish, last_sentence
 from mmpr.answers.final_answers.families import after_reasoning
-from mmpr.answers.final_answers.found import Found
+from mmpr.answers.final_answers.found import LAST_SENTENCE, ONE_SENTENCE, Found
 from mmpr.answers.final_answers.languages import words
 from mmpr.answers.final_answers.marked import marked_answer, withdrawn
 from mmpr.answers.final_answers.phrases import namings, refuses_option
@@ -144,7 +144,7 @@ def _maybe(text: str) -> Found:
         or _names_nothing(line)
     ):
         return Found(None, True, "no answer in the last line")
-    return Found(finish(sentence), False, "a last sentence that may be the answer")
+    return Found(finish(sentence), False, ONE_SENTENCE if sentence == text.strip() else LAST_SENTENCE)
 
 
 def _declines(text: str) -> bool:

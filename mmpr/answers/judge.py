@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from rapidfuzz.distance import Levenshtein
 
@@ -22,6 +23,7 @@ _ANSWER_A = re.compile(r"(?:Q: ?\S.{0,300}? )?A: ?(?=\S)")
 """The A of "A: No", which stands for answer where there are no options."""
 _LABELLED_VALUE = re.compile(r"(?:\([A-H]\)|[A-H][.)]) ?(?=[-+.]?\d|[-+]?\\)")
 """The label of "(A) -5", where no options are known."""
+_LABEL_BEGINS = frozenset("(QABCDEFGH")
 _DECIMAL_COMMA = re.compile(r"(?<=\d)\{,\}(?=\d)(?!\d{3}(?!\d))")
 """The comma of LaTeX's 3{,}5; that of 1{,}000 separates thousands."""
 _MONEY = re.compile(r"\$\s?[-\d.]")
@@ -42,26 +44,35 @@ def judge(prediction: str, gold: str, choices: Sequence[str], rule: str, prove: 
     if rule in STRUCTURED:
         return STRUCTURED[rule](prediction, gold, lambda answer, truth: judge(answer, truth, (), "default", prove))
     prediction = _plain(_final(prediction))
-    truth = peel(_plain(_final(gold) if len(gold) > 200 or "boxed" in gold else gold))
+    truth = _truth(gold)
     answer = peel(prediction)
     if not answer:
         return Judgement(False, "none", "nothing in it")
     if rule == "anls":
         return max(_anls(answer, truth), _anls(prediction, gold))
     if choices or rule == "multiple_choice" or is_choice(truth):
+        known: dict[tuple[str, str], bool | None] = {}
 
         def same_option(option: str, text: str) -> bool | None:
-            return compare(text, option, text, False, prove).right
+            if (option, text) not in known:
+                known[option, text] = compare(text, option, text, False, prove).right
+            return known[option, text]
 
         judgement = choose(answer, truth, [peel(option) for option in choices], rule, same_option)
         if judgement is not None:
             return judgement
-    else:
+    elif answer[:1] in _LABEL_BEGINS:
         for label in (_ANSWER_A, _LABELLED_VALUE):
             found = label.match(answer)
             if found and not label.match(truth):
                 answer = peel(answer[found.end() :])
     return compare(answer, truth, prediction, rule == "relaxed", prove)
+
+
+@lru_cache(maxsize=8192)
+def _truth(gold: str) -> str:
+    """A truth as it is compared."""
+    return peel(_plain(_final(gold) if len(gold) > 200 or "boxed" in gold else gold))
 
 
 def _final(text: str) -> str:

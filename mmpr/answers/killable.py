@@ -15,9 +15,8 @@ from typing import Any
 
 from mmpr.answers import processes
 from mmpr.answers.extract import find_answer
-from mmpr.answers.match import entails, match
+from mmpr.answers.match import entails, match_found
 from mmpr.answers.processes import DiedError, LateError
-from mmpr.answers.text.numerals import parse_number
 from mmpr.schema import Verdict
 
 RESPONSE_S = 10.0
@@ -27,13 +26,12 @@ QUESTION_S = 60.0
 MEMORY_BYTES = 1 << 30
 MAX_PROCESSES = 2
 _SEND_EVERY_S = 0.1
-NO_ANSWER = Verdict("unparseable", None, "extract", "no clear final answer")
 
 _processes = processes.Processes(__name__, MAX_PROCESSES)
 
 
 def judge_responses(
-    responses: Sequence[str], form: str | None, truth: str, choices: Sequence[str], rule: str
+    responses: Sequence[str], form: str | None, truth: str | Sequence[str], choices: Sequence[str], rule: str
 ) -> list[Verdict]:
     """The verdict on each response to one question.
 
@@ -104,19 +102,9 @@ def _one(asked: dict[str, Any], item: Any) -> Any:
     if asked["call"] == "entails":
         return entails(item[0], item[1], choices=asked["choices"] or None)
     found = find_answer(item, asked["form"])
-    if not found.sure and not _misses(found.answer, asked.get("truth")):
-        return astuple(Verdict("unsure", found.answer, "extract", found.why))
-    if asked["call"] == "extract":
-        return found.answer
-    if found.answer is None or not found.sure:
-        return astuple(NO_ANSWER)
-    return astuple(match(found.answer, asked["truth"], choices=asked["choices"] or None, rule=asked["rule"]))
-
-
-def _misses(maybe: str | None, truth: Any) -> bool:
-    """Whether what may be an answer is not the truth in any reading: the truth is a number, and is not in it."""
-    number = isinstance(truth, str) and parse_number(truth.strip()) is not None
-    return number and maybe is not None and not entails(maybe, truth)
+    if asked["call"] == "judge":
+        return astuple(match_found(found, asked["truth"], choices=asked["choices"] or None, rule=asked["rule"]))
+    return found.answer if found.sure else astuple(Verdict("unsure", found.answer, "extract", found.why))
 
 
 def serve() -> None:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from mmpr.answers.algebra.equality import Prove
+from mmpr.answers.choices import names_option
+from mmpr.answers.compare import compare
 from mmpr.answers.extract import extract
+from mmpr.answers.final_answers.found import LAST_SENTENCE, ONE_SENTENCE, Found
+from mmpr.answers.final_answers.languages import words as words_of
 from mmpr.answers.formula.tree import Tree
 from mmpr.answers.judge import judge
 from mmpr.answers.prover import pool
 from mmpr.answers.structured import STRUCTURED
-from mmpr.answers.text.characters import clean
+from mmpr.answers.text.characters import clean, lower
 from mmpr.answers.text.lists import split_list
 from mmpr.answers.text.numerals import parse_number
 from mmpr.answers.text.sentences import is_refusal
@@ -33,6 +38,15 @@ _CACHE_SIZE = 16_384
 _PROVABLE = re.compile(r"[\\√]|\b(?:sqrt|sin|cos|tan|log|ln)(?![a-z])")
 """What only formulas have that the prover may be asked about; the first of them starts a worker."""
 _PART = re.compile(r"(?:(?<!\s)\s++)?(?:,(?!\d)|;|\bor\b|\band\b|/|或|、)\s*+")
+_CONCLUSION = re.compile(
+    rf"(?:and |y |et |und |e )?(?:(?:{words_of('so', True)})(?![^\W\d_])|(?:{words_of('so', False)})"
+    r"|(?:in total|altogether|in all|overall)\b)"
+)
+"""How a sentence begins that says what follows from all before it."""
+_ANSWER_LAST = re.compile(
+    r".{1,80}? (?:is|are) (?:the|our|my) (?:(?:final|correct|right|best) )?(?:answer|option|choice)"
+)
+NO_ANSWER = Verdict("unparseable", None, "extract", "no clear final answer")
 _PROOF_BUDGET_S = pool.LIMIT_S
 
 
@@ -51,6 +65,8 @@ def match(
     ``point_in_box``, ``count`` and ``json`` (the same fields).
     Never raises: what cannot be judged is ``timeout`` or ``error``, and so is an unknown rule.
     """
+    if not choices and rule != "vqa" and isinstance(prediction, str) and isinstance(gold, str):
+        return _match_one(prediction, gold, (), rule)
     options = tuple(choices) if choices is not None and not isinstance(choices, str) else ()
     truths = tuple(gold) if isinstance(gold, (list, tuple)) else (gold,)
     try:
@@ -66,14 +82,74 @@ def match(
         verdicts.append(_match_one(prediction, truth, options, rule))
         if verdicts[-1].status == "correct":
             break
+    return best_of(verdicts)
+
+
+def best_of(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict on an answer beside several truths, given that beside each: correct when it is so beside any."""
     return min(verdicts, key=lambda verdict: _OF_SEVERAL.index(verdict.status))
+
+
+def match_found(
+    found: Found, gold: str | Sequence[str], *, choices: Sequence[str] | None = None, rule: str = "default"
+) -> Verdict:
+    """Judge what ``find_answer`` found in a response.
+
+    Where only the last sentence may be the answer, the response is ``correct`` when that sentence concludes ("So 5
+    are left.") and says the truth, and ``unparseable`` when it says something else of the truth's kind: then there is
+    no answer, or a wrong one. A reply of one sentence is judged as an answer. Anything else that is not sure is
+    ``unsure``.
+    """
+    if found.answer is None:
+        return NO_ANSWER if found.sure else Verdict("unsure", None, "extract", found.why)
+    if found.sure:
+        return match(found.answer, gold, choices=choices, rule=rule)
+    unsure = Verdict("unsure", found.answer, "extract", found.why)
+    if found.why != ONE_SENTENCE and _is_number_missed(found.answer, gold):
+        return NO_ANSWER
+    if found.why not in (LAST_SENTENCE, ONE_SENTENCE) or rule in STRUCTURED:
+        return unsure
+    verdict = match(found.answer, gold, choices=choices, rule=rule)
+    if found.why == ONE_SENTENCE:
+        return verdict if verdict.status in ("correct", "incorrect") else unsure
+    if verdict.status == "correct" and _concludes(found):
+        return replace(verdict, reason=f"{verdict.reason}; the last sentence concludes")
+    return NO_ANSWER if verdict.status == "incorrect" else unsure
+
+
+def _concludes(found: Found) -> bool:
+    said = lower(found.answer or "")
+    return _CONCLUSION.match(said) is not None or _ANSWER_LAST.fullmatch(said) is not None
+
+
+def _is_number_missed(maybe: str, gold: str | Sequence[str]) -> bool:
+    """Whether what may be an answer is no truth in any reading: every truth is a number, and none is in it."""
+    truths = [gold] if isinstance(gold, str) else list(gold)
+    numbers = [one for one in truths if isinstance(one, str) and parse_number(one.strip()) is not None]
+    return 0 < len(numbers) == len(truths) and not any(entails(maybe, one) for one in numbers)
+
+
+def is_option(truth: str, choices: Sequence[str]) -> bool:
+    """Whether a truth is a letter of these options (of any, when there are none), or the text of one of them.
+
+    A truth that is neither, such as an option's number, would make every answer wrong. No proof is tried.
+    """
+    readable = clean(truth[:MAX_ANSWER])
+    if not readable:
+        return False
+    options = [peel(clean(option[:MAX_ANSWER]) or "") for option in choices]
+
+    def same_option(option: str, text: str) -> bool | None:
+        return compare(text, option, text, False, lambda left, right: False).right
+
+    return names_option(peel(readable), options, same_option)
 
 
 def _vqa(prediction: str, truths: tuple[str, ...], options: tuple[str, ...]) -> Verdict:
     """The soft score of VQA, a third for each annotator who agrees: 1 is correct, less than that is unsure."""
     verdicts = {truth: _match_one(prediction, truth, options, "default") for truth in dict.fromkeys(truths)}
     agree = sum(verdicts[truth].status == "correct" for truth in truths)
-    best = min(verdicts.values(), key=lambda verdict: _OF_SEVERAL.index(verdict.status))
+    best = best_of(list(verdicts.values()))
     reason = f"score {min(agree / VQA_ANNOTATORS, 1):.2f}: {agree} of {len(truths)} agree"
     status: Status = "unsure" if 0 < agree < VQA_ANNOTATORS else best.status
     return Verdict(status, best.answer, "vqa", reason if agree or status == "incorrect" else f"{reason}; {best.reason}")
@@ -155,7 +231,7 @@ def _match(prediction: str, gold: str, choices: tuple[str, ...], rule: str) -> V
     truth = clean(gold)
     if not truth:
         return Verdict("error", readable, "none", "the truth is empty or has control characters")
-    if _PROVABLE.search(readable) or _PROVABLE.search(truth):
+    if (len(readable) > 1 and _PROVABLE.search(readable)) or (len(truth) > 1 and _PROVABLE.search(truth)):
         pool.processes.warm()
     options = [clean(str(option)[:MAX_ANSWER]) or "" for option in choices]
     judgement = judge(readable, truth, options, rule, _prover())

@@ -88,7 +88,7 @@ def _schema_table(manifest: dict[str, Any]) -> Table:
 def _pair_text(where: str, row: PreferenceRow, pair: Pair) -> str:
     chosen, rejected = row.responses[pair.chosen], row.responses[pair.rejected]
     pictures = ", ".join(f"{len(image):,} bytes" for image in row.images) or "none"
-    truth = "open-ended" if row.answer is None else f"answer {row.answer!r}"
+    truth = "open-ended" if row.answer is None else f"answer {' or '.join(map(repr, row.answers or (row.answer,)))}"
     rate = "" if row.pass_rate is None else f", pass rate {row.pass_rate:.2f}"
     return "\n".join(
         [

@@ -255,7 +255,7 @@ def _answers(
 
 def _same(row: PreferenceRow, question: Question, rollout: Rollout) -> Iterator[Problem]:
     """Differences between a row of pairs/ and what the other folders say of its question."""
-    for name in ("source", "kind", "question", "answer", "images"):
+    for name in ("source", "kind", "question", "answer", "answers", "images"):
         if getattr(row, name) != getattr(question, name):
             yield Problem("", f"its {name} is not that of questions/", _REPAIR)
     for name in ("prompt", "prompt_token_ids", "tokenizer_sha256"):

@@ -12,6 +12,7 @@ COMMANDS = {
     "build": ("mmpr.build", "sample answers, judge and pair them: from a recipe to a preference dataset"),
     "report": ("mmpr.report.__main__", "show what is in a build or an MMPR release: one HTML page"),
     "check": ("mmpr.check.__main__", "look into a build; --verify proves every byte, count and picture"),
+    "rejects": ("mmpr.check.rejects", "say what a build left out and why, with an example of each reason"),
     "train": ("mmpr.train.__main__", "train a model on preference data by MPO"),
     "evaluate": ("mmpr.evaluate.__main__", "measure and compare models on held-out questions or benchmarks"),
     "export": ("mmpr.export.__main__", "write pairs for TRL, MMPR, LLaMA-Factory or ms-swift, or push them to the hub"),

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from mmpr.config.chat import ChatSpec, with_template_text
 from mmpr.config.sampling import SamplingSpec
@@ -24,9 +24,9 @@ from mmpr.schema import RULES
 class ModelSpec(Part):
     """The model: a folder (``./``, ``../`` or ``/`` first) or a name on the hub, at a revision."""
 
-    path: str = Field(min_length=1)
-    revision: str | None = None
-    trust_remote_code: bool = False
+    path: str = Field(min_length=1, description="a folder (./, ../ or / first) or a name on the hub")
+    revision: str | None = Field(None, description="a commit, branch or tag on the hub")
+    trust_remote_code: bool = Field(False, description="code that comes with the model may run")
 
     @property
     def is_local(self) -> bool:
@@ -42,21 +42,21 @@ class EngineSpec(Part):
     GPUs it takes ``cpus_per_actor`` CPUs, and computes with as many threads.
     """
 
-    type: Literal["vllm", "replay"] = "vllm"
-    actors: int = Field(1, ge=1)
-    tensor_parallel_size: int = Field(1, ge=1)
-    gpus_per_actor: float | None = Field(None, ge=0)
-    cpus_per_actor: float = Field(1, ge=0)
+    type: Literal["vllm", "replay"] = Field("vllm", description="replay is for tests")
+    actors: int = Field(1, ge=1, description="engines that work side by side")
+    tensor_parallel_size: int = Field(1, ge=1, description="GPUs that one engine is spread over")
+    gpus_per_actor: float | None = Field(None, ge=0, description="default: tensor_parallel_size, or 0 without GPUs")
+    cpus_per_actor: float = Field(1, ge=0, description="without GPUs: what an engine takes, and its threads")
     units_in_flight: int = Field(4, ge=1, description="units that one actor works on at once")
     request_timeout_s: float = Field(1800.0, gt=0, description="longer than all samples of a question may ever take")
-    args: dict[str, Any] = Field(default_factory=dict)
+    args: dict[str, Any] = Field(default_factory=dict, description="of vLLM's AsyncEngineArgs, such as max_model_len")
 
 
 class DropoutVariant(Part):
     """Keep the first ``start_ratio`` of a response's tokens and continue it, the image gone unless ``with_image``."""
 
-    start_ratio: float = Field(0.5, ge=0, lt=1)
-    with_image: bool = False
+    start_ratio: float = Field(0.5, ge=0, lt=1, description="share of the response's tokens that is kept")
+    with_image: bool = Field(False, description="the continuation sees the pictures")
 
 
 class DropoutSpec(Part):
@@ -69,27 +69,50 @@ class DropoutSpec(Part):
 class PairingSpec(Part):
     """Which pairs are kept of a question with truth (paper, section 3.1: at most 15)."""
 
-    max_pairs: int = Field(15, ge=1)
+    max_pairs: int = Field(15, ge=1, description="of a question")
     format_pairs: bool = Field(True, description="pair right answers with responses that name no answer")
 
 
-class ImagesSpec(Part):
-    """Limits on what a source may hand in."""
+class RemoteSpec(Part):
+    """Pictures that are fetched from the web: from these hosts, and never from a private address.
 
-    max_megapixels: float = Field(50.0, gt=0)
-    max_bytes: int = Field(64 << 20, gt=0)
-    max_per_question: int = Field(16, ge=1)
+    ``*.example.org`` stands for every host below ``example.org``, ``*`` for every host.
+    """
+
+    hosts: tuple[
+        Annotated[str, Field(pattern=r"^(?:\*|(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)$")], ...
+    ]
+    timeout_s: float = Field(30.0, gt=0, le=600, description="for one picture, from the first word to the last byte")
+
+
+class ImagesSpec(Part):
+    """Limits on what a source may hand in. Without ``remote`` no picture is fetched from the web."""
+
+    LATER = frozenset({"remote"})
+
+    max_megapixels: float = Field(50.0, gt=0, description="of a picture; larger ones are rejected")
+    max_bytes: int = Field(64 << 20, gt=0, description="of a picture's file")
+    max_per_question: int = Field(16, ge=1, description="pictures")
+    remote: RemoteSpec | None = Field(None, description="pictures that are fetched from the web; none by default")
 
 
 class Columns(Part):
-    """Which column holds what; a dotted name reaches into nested fields (``extra_info.question``)."""
+    """Which column holds what; a dotted name reaches into nested fields (``extra_info.question``).
+
+    Pictures and options may stand in a column each (``[image_1, image_2]``, ``[A, B, C, D]``).
+    """
 
     question: str | None = "question"
     answer: str | None = "answer"
-    images: str | None = "image"
-    choices: str | None = None
+    images: str | tuple[str, ...] | None = "image"
+    choices: str | tuple[str, ...] | None = None
     id: str | None = None
     kind: str | None = None
+
+    def names(self, *fields: str) -> tuple[str, ...]:
+        """The columns that these fields, or all, are read from."""
+        values = [getattr(self, field) for field in fields or type(self).model_fields]
+        return tuple(name for value in values for name in ((value,) if isinstance(value, str) else value or ()))
 
 
 def _known_rule(name: str, info: ValidationInfo) -> str:
@@ -99,7 +122,37 @@ def _known_rule(name: str, info: ValidationInfo) -> str:
     return name
 
 
+class OptionsSpec(Part):
+    """How a template shows the options of a question (``{choices}``): each with its letter, in their order.
+
+    Letters are those that the judge reads: A, B, C, ... or a, b, c, ...
+    """
+
+    letters: Literal["A", "a"] = "A"
+    layout: str = Field("{letter}. {text}", max_length=200, description="of one option")
+    separator: str = Field("\n", max_length=20, description="between two")
+
+    @field_validator("layout")
+    @classmethod
+    def _has_both(cls, layout: str) -> str:
+        if layout.count("{letter}") != 1 or layout.count("{text}") != 1:
+            raise ValueError("must hold {letter} and {text} once each")
+        return layout
+
+    def shown(self, choices: Sequence[str]) -> str:
+        """The options as a prompt has them."""
+        before, after = self.layout.split("{text}")  # a text may hold the words of the layout
+        letters = [chr(ord(self.letters) + place) for place in range(len(choices))]
+        lines = (
+            f"{before.replace('{letter}', letter)}{text}{after.replace('{letter}', letter)}"
+            for letter, text in zip(letters, choices, strict=True)
+        )
+        return self.separator.join(lines)
+
+
 class _Source(Part):
+    LATER = frozenset({"options"})
+
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     template: str = Field("en", description="for questions with a known answer")
     open_template: str = Field("plain", description="for questions without one")
@@ -111,6 +164,7 @@ class _Source(Part):
         1.0, gt=0, description="below 1: this share of the rows, drawn by seed; above: all, once"
     )
     processor: dict[str, Any] = Field(default_factory=dict, description="processor arguments, such as tiles")
+    options: OptionsSpec = OptionsSpec()
 
 
 class DigitsSource(_Source):
@@ -141,18 +195,48 @@ class MmprSource(_Source):
     entries: tuple[str, ...] = Field((), description="names in meta.json; empty: all")
 
 
-class TableSource(_Source):
-    """JSONL, Parquet, a ``datasets`` folder or a folder of images with ``metadata.jsonl``, with a column map.
+class _Table(_Source):
+    """Rows with a column map. ``question`` is asked of every row that has no question of its own.
 
-    ``path`` is a file, a folder or a glob. Image paths in rows start at ``images_root`` (default: the file's folder).
-    ``question`` is asked of every row that has no question of its own.
+    ``answer_index`` says that answers are numbers of options, and which number the first one has.
     """
 
-    type: Literal["jsonl", "parquet", "datasets", "imagefolder"]
-    path: str
+    LATER = frozenset({"answer_index"})
+
     images_root: str | None = None
     columns: Columns = Columns()
     question: str | None = None
+    answer_index: Literal[0, 1] | None = None
+
+    @model_validator(mode="after")
+    def _has_options_to_number(self) -> Self:
+        if self.answer_index is not None and self.columns.choices is None:
+            raise ValueError("answer_index needs the options that it numbers: name their column, columns.choices")
+        return self
+
+
+class TableSource(_Table):
+    """Rows in files (``mmpr.sources.open_source`` says which type is read by what).
+
+    ``path`` is a file, a folder or a glob. Image paths in rows start at ``images_root`` (default: the file's folder).
+    """
+
+    type: Literal["jsonl", "parquet", "datasets", "imagefolder", "csv", "tsv", "llava", "webdataset"]
+    path: str
+
+
+class HubSource(_Table):
+    """A data set of the hub, by its name (``mmpr.sources.hub_rows``).
+
+    Downloaded, or streamed, which keeps nothing and begins anew for every pass. ``revision`` pins a state of it.
+    """
+
+    type: Literal["hub"]
+    path: str = Field(pattern=r"^[\w.-]+(?:/[\w.-]+)?$")
+    config: str | None = None
+    split: str = Field(pattern=r"^\w+(?:\.\w+)*$")
+    revision: str | None = None
+    streaming: bool = False
 
 
 class PythonSource(_Source):
@@ -166,7 +250,7 @@ class PythonSource(_Source):
 
 
 SourceSpec = Annotated[
-    DigitsSource | EasyVqaSource | MmprSource | TableSource | PythonSource, Field(discriminator="type")
+    DigitsSource | EasyVqaSource | MmprSource | TableSource | HubSource | PythonSource, Field(discriminator="type")
 ]
 
 
@@ -175,8 +259,8 @@ class Recipe(Part):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
-    seed: int = Field(0, ge=0)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="of the data set")
+    seed: int = Field(0, ge=0, description="of all that is drawn")
     model: ModelSpec
     engine: EngineSpec = EngineSpec()
     chat: ChatSpec = ChatSpec()
@@ -185,7 +269,7 @@ class Recipe(Part):
     pairing: PairingSpec = PairingSpec()
     images: ImagesSpec = ImagesSpec()
     unit_questions: int = Field(64, ge=1, description="questions a shard")
-    max_question_chars: int = Field(100_000, ge=1)
+    max_question_chars: int = Field(100_000, ge=1, description="longer questions are rejected")
     sources: tuple[SourceSpec, ...] = Field(min_length=1)
     heldout: tuple[SourceSpec, ...] = Field((), description="ingested, never sampled: for evaluation")
     folder: Path = Field(default=Path("."), exclude=True)

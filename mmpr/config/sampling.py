@@ -42,20 +42,22 @@ class SamplingSpec(Part):
     A setting that is added to these leaves the identity of earlier builds as it is (``identity``).
     """
 
-    samples: int = Field(32, ge=1, le=1024)
+    samples: int = Field(32, ge=1, le=1024, description="responses to a question")
     temperature: float = Field(1.0, ge=0)
-    top_p: float = Field(1.0, gt=0, le=1)
+    top_p: float = Field(1.0, gt=0, le=1, description="share of probability that tokens are drawn from")
     top_k: int = Field(0, ge=0, description="0: all tokens")
     min_p: float = Field(0.0, ge=0, le=1, description="share of the likeliest token's probability; 0: all tokens")
     presence_penalty: float = Field(0.0, ge=-2, le=2)
     repetition_penalty: float = Field(1.0, gt=0, le=10)
-    max_tokens: int = Field(4096, ge=1)
+    max_tokens: int = Field(4096, ge=1, description="of a response; a longer one is truncated and in no pair")
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), description="texts that end an answer")
     stop_token_ids: tuple[Annotated[int, Field(ge=0)], ...] = ()
     bad_words: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), description="never written")
     skip_special_tokens: bool = Field(False, description="leave out what the tokenizer calls special: boxes, marks")
     logprobs: bool = Field(False, description="keep the log-probability of each token that is drawn")
-    args: dict[str, Any] = Field(default_factory=dict)
+    args: dict[str, Any] = Field(
+        default_factory=dict, description="others of vLLM's SamplingParams, such as min_tokens"
+    )
 
     @field_validator("args")
     @classmethod

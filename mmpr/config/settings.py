@@ -13,10 +13,10 @@ import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from mmpr.config.refused import huge_numbers, refuse_secrets
 from mmpr.config.small_files import read_small
@@ -29,10 +29,46 @@ MAX_PROBLEMS = 50
 """So many are told, the others counted."""
 
 
+SYNONYMS: Mapping[str, tuple[str, ...]] = {
+    "lr": ("learning_rate",),
+    **dict.fromkeys(("batch_size", "train_batch_size", "per_device_train_batch_size"), ("pairs_a_step",)),
+    **dict.fromkeys(("n", "k", "num_samples", "num_generations", "num_return_sequences"), ("samples",)),
+    **dict.fromkeys(("max_new_tokens", "max_length", "max_completion_length"), ("max_tokens",)),
+    **dict.fromkeys(("num_epochs", "num_train_epochs"), ("epochs",)),
+    **dict.fromkeys(("save_steps", "eval_steps"), ("every_steps",)),
+    **dict.fromkeys(("warmup_ratio", "warmup_steps"), ("warmup",)),
+    **dict.fromkeys(("gpus", "num_gpus", "num_workers", "dp"), ("actors", "workers")),
+    **dict.fromkeys(("tp", "tensor_parallel"), ("tensor_parallel_size",)),
+    **dict.fromkeys(("limit", "max_samples", "num_questions"), ("max_questions",)),
+    **dict.fromkeys(("lora_rank", "r"), ("rank",)),
+    "lora_alpha": ("alpha",),
+    "lr_scheduler_type": ("schedule",),
+    **dict.fromkeys(("dtype", "torch_dtype", "bf16"), ("precision",)),
+    **dict.fromkeys(("model_path", "model_name", "name_or_path"), ("path",)),
+    "metric": ("rule",),
+    "stop_strings": ("stop",),
+}
+"""What people call settings by the names of other tools: the names here, the first that the recipe has."""
+
+
 class Part(BaseModel):
-    """A part of a recipe: unknown settings, and values of another type, are problems."""
+    """A part of a recipe: unknown settings, and values of another type, are problems.
+
+    ``LATER`` names settings that were added to a part after builds had been made with it. They are written only where
+    they are set, so that the fingerprints of earlier builds stay as they are.
+    """
+
+    LATER: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    @model_serializer(mode="wrap")
+    def _leave_out_later(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        tree: dict[str, Any] = write(self)
+        fields = type(self).model_fields
+        later = {name for part in type(self).__mro__ for name in vars(part).get("LATER", ())}
+        unset = {name for name in later if getattr(self, name) == fields[name].get_default()}
+        return {name: value for name, value in tree.items() if name not in unset}
 
 
 Settings = TypeVar("Settings", bound=Part)
@@ -172,22 +208,19 @@ def _list_place(node: Any, key: str) -> int | None:
 
 def _problem_lines(kind: type[BaseModel], errors: Sequence[Any], hidden: set[str]) -> list[str]:
     """Pydantic's errors as lines; of settings that are wrong in thousands of places the first ``MAX_PROBLEMS``."""
-    known = _known_keys(kind, hidden)
-    lines = [_problem_line(error, known) for error in errors[:MAX_PROBLEMS]]
+    known = _places(kind, hidden)
+    lines = [_problem_line(error, kind, known) for error in errors[:MAX_PROBLEMS]]
     return lines if len(errors) <= MAX_PROBLEMS else [*lines, f"and {len(errors) - MAX_PROBLEMS:,} more problems"]
 
 
-def _problem_line(error: Any, known: Sequence[str]) -> str:
-    """One of pydantic's errors as a line: where, what, and the nearest known name for an unknown one."""
+def _problem_line(error: Any, kind: type[BaseModel], known: Mapping[str, Sequence[str]]) -> str:
+    """One of pydantic's errors as a line: where, what, and what may be meant by an unknown name."""
     place = list(error["loc"])
     if len(place) > 2 and place[0] in ("sources", "heldout"):
         del place[2]  # the type of the source, which pydantic files its settings under
     where = ".".join(str(part) for part in place) or "recipe"
     if error["type"] == "extra_forbidden":
-        if place[-1] in known:
-            return f"{where}: not a setting of this part"
-        near = difflib.get_close_matches(str(place[-1]), known, n=1)
-        return f"{where}: not a setting{f'; do you mean {near[0]!r}?' if near else ''}"
+        return f"{where}: {_unknown(str(place[-1]), _neighbours(kind, error['loc']), known)}"
     if error["type"] == "union_tag_not_found":
         return f"{where}.type: is missing"
     if error["type"] == "union_tag_invalid":
@@ -200,18 +233,51 @@ def _problem_line(error: Any, known: Sequence[str]) -> str:
     return f"{where}: {message[0].lower() + message[1:]}{shown}"
 
 
-def _known_keys(model: type[BaseModel], hidden: set[str]) -> list[str]:
-    """The names of all settings of a kind, at any depth."""
-    keys: set[str] = set()
-    todo: list[Any] = [model]
-    while todo:
-        item = todo.pop()
-        if isinstance(item, type) and issubclass(item, BaseModel):
-            keys.update(item.model_fields)
-            todo.extend(field.annotation for field in item.model_fields.values())
-        elif get_origin(item) in (tuple, list, Union, types.UnionType, Annotated):
-            todo.extend(get_args(item))
-    return sorted(keys - hidden)
+def _unknown(name: str, neighbours: Sequence[str], known: Mapping[str, Sequence[str]]) -> str:
+    """What to say of an unknown setting: where there is one of that name, a likely one, or what there is."""
+    if name in known:
+        return f"not a setting of this part; there is {', '.join(known[name][:3])}"
+    if meant := [place for word in SYNONYMS.get(name.lower(), ()) for place in known.get(word, ())][:1]:
+        return f"not a setting; do you mean {meant[0]}?"
+    if near := difflib.get_close_matches(name, known, n=1):
+        return f"not a setting; do you mean {near[0]!r}?"
+    return "not a setting" + (f"; there are {', '.join(neighbours)}" if neighbours else "")
+
+
+def _places(model: type[BaseModel], hidden: set[str], before: str = "") -> dict[str, list[str]]:
+    """The names of all settings of a kind, each with the places that have it (``sampling.stop``)."""
+    places: dict[str, list[str]] = {}
+    for name, field in model.model_fields.items():
+        if name in hidden:
+            continue
+        inner = parts_of(field.annotation)
+        places.setdefault(name, []).append(f"{before}{name}")
+        below = f"{before}{name}.{'NAME.' if len(inner) > 1 else ''}"  # a source, which is named by its name
+        for part in inner:
+            for found, where in _places(part, hidden, below).items():
+                places.setdefault(found, []).extend(where)
+    return {name: list(dict.fromkeys(where)) for name, where in places.items()}
+
+
+def parts_of(annotation: Any) -> list[type[BaseModel]]:
+    """The kinds of settings that a field's type holds, be it a list or a choice of them."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in (tuple, list, Union, types.UnionType, Annotated):
+        return [part for inner in get_args(annotation) for part in parts_of(inner)]
+    return []
+
+
+def _neighbours(kind: type[BaseModel], place: Sequence[Any]) -> list[str]:
+    """The settings that stand beside an unknown one; ``place`` is pydantic's."""
+    parts = [kind]
+    for step in place[:-1]:
+        fields = [part.model_fields[step] for part in parts if step in part.model_fields]
+        if fields:
+            parts = [inner for field in fields for inner in parts_of(field.annotation)]
+        elif isinstance(step, str):  # the type of a source
+            parts = [part for part in parts if step in get_args(part.model_fields["type"].annotation)]
+    return list(dict.fromkeys(name for part in parts for name, field in part.model_fields.items() if not field.exclude))
 
 
 def _kind(value: object) -> str:

@@ -7,17 +7,20 @@ encoded once and the samples share the prompt's cache.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import difflib
 import io
 import itertools
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import psutil
 from PIL import Image
 
 from mmpr.answers.final_answers.families import reasoning_opened
@@ -30,9 +33,11 @@ from mmpr.engine.start_budget import see_that_it_ends
 from mmpr.errors import EngineDeadError, EngineStartError, RowError
 from mmpr.prompts import to_messages
 from mmpr.schema import Response, TokenIds
-from mmpr.tokens import spelling, text_sha256, tokenizer_sha256
+from mmpr.tokens import readable, spelling, text_sha256, tokenizer_sha256
 
 _CPU_BATCHED_TOKENS = 8192
+_CACHE_ARGS = {"kv_cache_memory_bytes", "gpu_memory_utilization", "num_gpu_blocks_override"}
+_LEAST_CACHE_BYTES, _MOST_CACHE_BYTES = 256 << 20, 8 << 30
 
 
 class VllmEngine:
@@ -136,6 +141,58 @@ class VllmEngine:
                     cache.invalidate(one)
 
 
+def look_at(recipe: Recipe, model_path: str, requests: Sequence[Request]) -> dict[str, Any]:
+    """What vLLM says of a recipe, and makes of some requests, without an engine (``mmpr.engine.preview.Preview``)."""
+    from vllm import SamplingParams
+    from vllm.engine.arg_utils import AsyncEngineArgs
+
+    problems = []
+    known = [field.name for field in dataclasses.fields(AsyncEngineArgs)]
+    for name in recipe.engine.args:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            meant = f"; do you mean {near[0]!r}?" if near else ""
+            problems.append(f"engine.args.{name}: vLLM's AsyncEngineArgs have no {name!r}{meant}")
+    try:
+        most = max(recipe.samples(source.name) for source in recipe.sources)
+        SamplingParams.from_optional(n=most, **sampling_args(recipe.sampling))
+    except Exception as error:  # noqa: BLE001 - the recipe's own values, refused in vLLM's words
+        problems.append(f"sampling: {_one_line(error)}")
+    if problems:
+        return {"problems": problems}
+    return _look_at_model(recipe, model_path, requests)
+
+
+def _look_at_model(recipe: Recipe, model_path: str, requests: Sequence[Request]) -> dict[str, Any]:
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.renderers import renderer_from_config
+
+    try:
+        config = AsyncEngineArgs(**engine_args(recipe, model_path)).create_engine_config()
+        model = config.model_config
+        seen = {"context": int(model.max_model_len), "takes_pictures": bool(model.is_multimodal_model)}
+        if any(request.images for request in requests) and not seen["takes_pictures"]:
+            return seen
+        renderer = renderer_from_config(config)
+        template = _chat_template(renderer.get_tokenizer(), model, recipe.chat)
+        if unused := unused_kwargs(recipe.chat, template):
+            return {**seen, "problems": [f"chat.template_kwargs: the chat template does not know {', '.join(unused)}"]}
+    except Exception as error:  # noqa: BLE001 - of the model, or of this machine, which may lack the cluster's GPUs
+        words = _one_line(error)
+        return {"note": words} if "device" in words.lower() else {"problems": [f"engine: {words}"]}
+    return {**seen, "prompts": [_shown(renderer, request, recipe.chat) for request in requests]}
+
+
+def _shown(renderer: Any, request: Request, chat: ChatSpec) -> dict[str, Any]:
+    """A prompt with its tokens as text (those of a picture, which are one many times, once), or why it is refused."""
+    try:
+        ids = list(asyncio.run(render(renderer, request, chat))["prompt_token_ids"])
+        text = readable(renderer.get_tokenizer(), ids)
+    except Exception as error:  # noqa: BLE001 - whatever refuses it will refuse it when it is asked
+        return {"error": _one_line(error)}
+    return {"text": text, "tokens": len(ids)}
+
+
 async def render(renderer: Any, request: Request, chat: ChatSpec = DEFAULT_CHAT) -> Any:
     """A request in the model's chat format, tokenized, with its pictures processed: what vLLM's engine takes.
 
@@ -234,6 +291,8 @@ def engine_args(recipe: Recipe, model_path: str) -> dict[str, Any]:
         # engine would die. So prompts are read whole.
         defaults["enable_chunked_prefill"] = False
         defaults["max_num_batched_tokens"] = max(_CPU_BATCHED_TOKENS, engine.args.get("max_model_len", 0))
+        if not engine.args.keys() & _CACHE_ARGS and not os.environ.get("VLLM_CPU_KVCACHE_SPACE"):
+            defaults["kv_cache_memory_bytes"] = cpu_cache_bytes(psutil.virtual_memory().available, engine.actors)
     args = {
         **defaults,
         **engine.args,
@@ -251,6 +310,14 @@ def engine_args(recipe: Recipe, model_path: str) -> dict[str, Any]:
             flush=True,
         )
     return args
+
+
+def cpu_cache_bytes(available: int, actors: int) -> int:
+    """Memory for the cache of an engine without a GPU, where the recipe says nothing of it.
+
+    vLLM would take nine tenths of the whole memory, and not start where something else is in it.
+    """
+    return max(_LEAST_CACHE_BYTES, min(_MOST_CACHE_BYTES, available // 4 // actors))
 
 
 def _is_hybrid(args: dict[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mmpr.evaluate.results import Difference, Evaluation, Paired, Result, Scores
+from mmpr.evaluate.score import read_differing
 from mmpr.evaluate.store import StoredQuestions, read_stored
 from mmpr.evaluate.terminal import ends, points, share
 from mmpr.pages import frame
@@ -21,6 +22,7 @@ from mmpr.pages.pictures import Picture, small_copy
 from mmpr.pages.responses import MarkedResponse, ShownResponse, judged_response, mark_response, shorten
 from mmpr.pages.safe_text import differing
 from mmpr.prompts import strip_short_answer
+from mmpr.schema import shown_truth
 from mmpr.storage.columns import column_of, read_columns, read_selected
 from mmpr.storage.shards import Stage, shard
 
@@ -28,6 +30,8 @@ EXAMPLE_BYTES = 12_000_000
 """The size of all shown questions together."""
 
 MODELS_LISTED, PAIRS_LISTED, KINDS_LISTED = 24, 24, 60
+DIFFERING_LISTED = 40
+"""Responses of a run of which score and official differ that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ def page(evaluation: Evaluation, root: Path) -> str:
     body = frame.render(
         "evaluation.html",
         evaluation=evaluation,
-        tables=list(_tables(evaluation)),
+        tables=list(_tables(evaluation, root)),
         compared=compared,
         pairs_left_out=len(evaluation.paired) - len(compared),
         kinds_listed=KINDS_LISTED,
@@ -91,7 +95,7 @@ def page(evaluation: Evaluation, root: Path) -> str:
     return frame.page("Evaluation", body, links=sections, footer=footer, style=style)
 
 
-def _tables(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
+def _tables(evaluation: Evaluation, root: Path) -> Iterator[dict[str, Any]]:
     """The values of a table for each set of questions, style and way: its models, and their scores by kind."""
     alike: dict[tuple[str, str, str], list[Result]] = {}
     for result in evaluation.results:
@@ -110,7 +114,19 @@ def _tables(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
             "results": listed,
             "more": len(results) - len(listed),
             "lines": list(lines.items()),
+            "differing": [_differing(result, root) for result in listed if result.differing],
         }
+
+
+def _differing(result: Result, root: Path) -> dict[str, Any]:
+    """Where a benchmark's published rule thinks otherwise of a run's responses: reasons, and the first responses."""
+    return {
+        "model": result.model,
+        "folder": result.folder,
+        "reasons": result.differing,
+        "count": sum(count for _, count in result.differing),
+        "examples": read_differing(root / result.folder)[:DIFFERING_LISTED],
+    }
 
 
 def _bar(score: Scores) -> Markup:
@@ -176,12 +192,12 @@ def _examples(paired: Paired, root: Path) -> Iterator[_Example]:
             kind=question["kind"],
             pictures=tuple(small_copy(image["bytes"]) for image in question["images"]),
             question=shorten(text if paired.style == "direct" else strip_short_answer(text))[0],
-            answer=question["answer"] or "",
+            answer=shown_truth(question["answer"], question.get("answers")) or "",
             sides=_sides(answers),
         )
 
 
-_QUESTION = ("id", "source", "kind", "question", "answer", "images")
+_QUESTION = ("id", "source", "kind", "question", "answer", "answers", "images")
 _Said = tuple[str, list[Mapping[str, Any]], list[Mapping[str, Any]]]
 
 

@@ -28,16 +28,33 @@ class Answered:
 class Metric:
     """A number by a benchmark's own metric, such as ``macro accuracy`` in [0, 1], over ``count`` questions.
 
-    ``group`` is its category, empty for the whole benchmark. ``low`` and ``high`` are the ends of its 95 % interval,
-    None where it has none; ``value`` is None where there was nothing to measure.
+    ``score`` is by the matcher, None where there was nothing to measure; ``low`` and ``high`` are the ends of its 95 %
+    interval, None where it has none. ``official`` is the same number by the benchmark's published rule for right
+    answers, None where that rule is not known here. ``group`` is its category, empty for the whole benchmark.
     """
 
     name: str
-    value: float | None
+    score: float | None
     count: int
     group: str = ""
     low: float | None = None
     high: float | None = None
+    official: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Differing:
+    """A response of which the matcher and the benchmark's published rule think differently.
+
+    ``sample`` is its position among the question's responses, ``answer`` its final answer by the matcher. ``reason`` is
+    such as ``right officially only: refusal, nearest option``.
+    """
+
+    id: str
+    sample: int
+    truth: str
+    answer: str | None
+    reason: str
 
 
 GroupBy = Literal["all", "source", "kind"]
@@ -81,7 +98,8 @@ class Result:
     """A model's scores on a set of questions, asked in one style; the first group is all questions.
 
     ``way`` is ``greedy``, or the number of samples of a question (``8x``). ``folder`` holds the responses, under the
-    evaluation's folder. ``metrics`` are those of a benchmark.
+    evaluation's folder. ``metrics`` are those of a benchmark. ``differing`` counts the responses of which the matcher
+    and the benchmark's published rule think differently, by reason; the folder's ``official.json`` names each.
     """
 
     data: str
@@ -94,6 +112,7 @@ class Result:
     folder: str
     groups: tuple[Scores, ...]
     metrics: tuple[Metric, ...]
+    differing: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, combinations, groupby, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from mmpr.evaluate.results import (
     STYLES,
     Answered,
     Difference,
+    Differing,
     Evaluation,
     GroupBy,
     Metric,
@@ -33,6 +35,11 @@ from mmpr.schema import Question, Reject, Rollout, Verdicts, content_id
 from mmpr.storage.counts import UNKNOWN
 from mmpr.storage.shards import Unit, rejects_shard, shard, write_json
 from mmpr.storage.tables import read_rows
+
+T = TypeVar("T")
+
+OFFICIAL = "official.json"
+"""In the folder of a run: the responses of which the matcher and the benchmark's published rule think differently."""
 
 EXAMPLES = 48
 """Questions whose scores differ that are named for each two models."""
@@ -164,9 +171,13 @@ def differences(first: RunCounts, second: RunCounts) -> tuple[Difference, ...]:
 
 
 def write_metrics(run: Run, benchmark: LocalBenchmark) -> None:
-    """Write a benchmark's own metrics into the folder of a run; without the questions that the engine failed."""
-    metrics = benchmark.metrics([answered for answered in read_answers(run) if not answered.failed])
-    write_json(run.folder / "metrics.json", [asdict(metric) for metric in metrics])
+    """Write a benchmark's own metrics into the folder of a run, and where its published rule thinks differently.
+
+    The questions that the engine failed are left out.
+    """
+    answered = [answered for answered in read_answers(run) if not answered.failed]
+    write_json(run.folder / "metrics.json", [asdict(metric) for metric in benchmark.metrics(answered)])
+    write_json(run.folder / OFFICIAL, [asdict(one) for one in benchmark.differing(answered)])
 
 
 def read_evaluation(root: Path, latest: Sequence[Path] = ()) -> Evaluation:
@@ -278,7 +289,8 @@ def _result(root: Path, run: Run, of: RunCounts, label: str) -> Result:
         template=about["template"],
         folder=run.folder.relative_to(root).as_posix(),
         groups=scores(of),
-        metrics=_read_metrics(run.folder / "metrics.json"),
+        metrics=tuple(_read_rows(run.folder / "metrics.json", Metric)),
+        differing=tuple(Counter(one.reason for one in read_differing(run.folder)).most_common()),
     )
 
 
@@ -313,11 +325,21 @@ def _labels(runs: Sequence[Run]) -> dict[Path, str]:
     }
 
 
-def _read_metrics(path: Path) -> tuple[Metric, ...]:
+def read_differing(folder: Path) -> list[Differing]:
+    """The responses of a run on which the matcher and a benchmark's published rule think differently.
+
+    Raises:
+        OutputError: the file is damaged.
+    """
+    return _read_rows(folder / OFFICIAL, Differing)
+
+
+def _read_rows(path: Path, kind: Callable[..., T]) -> list[T]:
+    """The rows of a JSON file that ``write_metrics`` wrote; none when it is not there."""
     if not path.exists():
-        return ()
+        return []
     try:
         tree: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(Metric(**metric) for metric in tree)
+        return [kind(**row) for row in tree]
     except (OSError, ValueError, TypeError) as error:
         raise OutputError(f"{path}: is damaged ({error}); delete it and run again") from None

@@ -42,6 +42,8 @@ def _tables(evaluation: Evaluation) -> Iterator[Table]:
             yield _kinds(results)
         if any(result.metrics for result in results):
             yield _metrics(results)
+        if any(result.differing for result in results):
+            yield _differing(results)
     if evaluation.paired:
         yield _differences(evaluation)
 
@@ -83,7 +85,9 @@ def _kinds(results: list[Result]) -> Table:
 
 
 def _metrics(results: list[Result]) -> Table:
-    table = _table("the benchmark's own numbers", ("model", "asked", "number", "group"), ("value", "95 %", "questions"))
+    table = _table(
+        "the benchmark's own numbers", ("model", "asked", "number", "group"), ("score", "95 %", "official", "questions")
+    )
     for result in results:
         for metric in result.metrics:
             table.add_row(
@@ -91,10 +95,20 @@ def _metrics(results: list[Result]) -> Table:
                 f"{result.style}, {result.way}",
                 printable(metric.name),
                 printable(metric.group),
-                share(metric.value),
+                share(metric.score),
                 ends(metric.low, metric.high),
+                share(metric.official),
                 f"{metric.count:,}",
             )
+    return table
+
+
+def _differing(results: list[Result]) -> Table:
+    table = _table("score and official differ", ("model", "asked", "reason"), ("responses",))
+    for result in results:
+        for reason, count in result.differing:
+            asked = f"{result.style}, {result.way}"
+            table.add_row(printable(result.model), asked, printable(reason), f"{count:,}")
     return table
 
 

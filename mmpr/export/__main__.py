@@ -26,6 +26,8 @@ def main(argv: list[str] | None = None) -> int:
             left_out = sum(done["counts"]["rejects"].values())
             rest = f"; {left_out:,} left out, see rejects/" if left_out else ""
             print(printable(f"exported   {done['counts']['pairs']:,} pairs for {args.format} in {args.to}{rest}"))
+            if done.get("without_system_prompt"):
+                print("left out   the build's system prompt, for which this format has no place", file=sys.stderr)
             print(printable(f"read it    {args.to / 'README.md'} has the lines"))
         if args.push_to_hub is not None:
             from mmpr.hub import push_folder

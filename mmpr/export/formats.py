@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pyarrow as pa
+
 from mmpr.prompts import to_messages
 from mmpr.schema import IMAGE_MARK, Pair, PairedResponse, PreferenceRow
 
@@ -30,6 +32,44 @@ _RESERVED: dict[Format, tuple[str, ...]] = {
     "llama-factory": _MEDIA,
     "ms-swift": (*_MEDIA, "<img>", "<bbox>", "<ref-object>", "<cot-process>", "<start-image>"),
 }
+
+
+_TEXTS = pa.list_(pa.string())
+_MESSAGES = pa.list_(
+    pa.struct([("role", pa.string()), ("content", pa.list_(pa.struct([("type", pa.string()), ("text", pa.string())])))])
+)
+_TURN = pa.struct([("from", pa.string()), ("value", pa.string())])
+_MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
+
+SCHEMAS: dict[Format, pa.Schema] = {
+    "trl": pa.schema(
+        [
+            *((name, pa.string()) for name in ("id", "source", "method")),
+            ("images_file_names", _TEXTS),
+            *((name, _MESSAGES) for name in ("prompt", "chosen", "rejected")),
+            ("answer", pa.string()),
+        ]
+    ),
+    "llama-factory": pa.schema(
+        [
+            ("id", pa.string()),
+            ("conversations", pa.list_(_TURN)),
+            ("chosen", _TURN),
+            ("rejected", _TURN),
+            ("images", _TEXTS),
+            ("system", pa.string()),
+        ]
+    ),
+    "ms-swift": pa.schema(
+        [("id", pa.string()), ("messages", pa.list_(_MESSAGE)), ("rejected_response", pa.string()), ("images", _TEXTS)]
+    ),
+}
+"""The columns of what `record` gives, where it is written as Parquet (trl: with pictures as files).
+
+As JSON lines the columns would have no types, and `datasets` takes them from what it reads first: of rows without
+pictures ``images`` is a list of nothing, and the next file, or the next 10 MB, are refused. The schemas carry no
+features of `datasets`, which its versions before 4 would not understand.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +100,7 @@ class TrlRow:
     chosen: tuple[Message, ...]
     rejected: tuple[Message, ...]
     answer: str | None
+    answers: tuple[str, ...] = ()
 
 
 def reserved_mark(format: Format, row: PreferenceRow, pair: Pair) -> str | None:
@@ -71,29 +112,31 @@ def reserved_mark(format: Format, row: PreferenceRow, pair: Pair) -> str | None:
     return next((mark for mark in _RESERVED[format] if any(mark in text for text in texts)), None)
 
 
-def trl_row(row: PreferenceRow, pair: Pair) -> TrlRow:
-    """A pair in TRL's format, with its pictures."""
+def trl_row(row: PreferenceRow, pair: Pair, system: str = "") -> TrlRow:
+    """A pair in TRL's format, with its pictures, after a system prompt if there is one."""
     chosen, rejected = _texts(row, pair)
     return TrlRow(
         id=row.id,
         source=row.source,
         method=pair.method,
         images=row.images,
-        prompt=_messages(to_messages(row.prompt)),
+        prompt=_messages(to_messages(row.prompt, system)),
         chosen=(Message("assistant", (Part("text", chosen),)),),
         rejected=(Message("assistant", (Part("text", rejected),)),),
         answer=row.answer,
+        answers=row.answers,
     )
 
 
-def record(format: Format, row: PreferenceRow, pair: Pair, pictures: Sequence[str]) -> dict[str, Any]:
-    """A pair as a JSON object; ``pictures`` are paths or data URIs."""
+def record(format: Format, row: PreferenceRow, pair: Pair, pictures: Sequence[str], system: str = "") -> dict[str, Any]:
+    """A pair as a row of its format; ``pictures`` are paths or data URIs. MMPR's has no place for a system prompt."""
     chosen, rejected = _texts(row, pair)
     if format == "trl":
-        flat = dataclasses.asdict(trl_row(dataclasses.replace(row, images=()), pair))
+        flat = dataclasses.asdict(trl_row(dataclasses.replace(row, images=()), pair, system))
         # `datasets` turns a column of this name into one called `images`, which holds the pictures themselves.
         flat["images_file_names"] = list(pictures)
-        return {name: value for name, value in flat.items() if name != "images"}
+        left_out = {"images", *(() if row.answers else ("answers",))}
+        return {name: value for name, value in flat.items() if name not in left_out}
     if format == "llama-factory":
         return {
             "id": row.id,
@@ -101,13 +144,17 @@ def record(format: Format, row: PreferenceRow, pair: Pair, pictures: Sequence[st
             "chosen": {"from": "gpt", "value": chosen},
             "rejected": {"from": "gpt", "value": rejected},
             "images": list(pictures),
+            "system": system or None,
         }
     if format == "ms-swift":
-        turns = [{"role": "user", "content": row.prompt}, {"role": "assistant", "content": chosen}]
+        first = [{"role": "system", "content": system}] if system else []
+        turns = [*first, {"role": "user", "content": row.prompt}, {"role": "assistant", "content": chosen}]
         return {"id": row.id, "messages": turns, "rejected_response": rejected, "images": list(pictures)}
     paths = [path.removeprefix("images/") for path in pictures]  # the root that meta.json names
     image = {"image": paths[0] if len(paths) == 1 else paths} if paths else {}
-    truth = {} if row.answer is None else {"answer_gt": row.answer}
+    truth: dict[str, Any] = {} if row.answer is None else {"answer_gt": row.answer}
+    if row.answers:
+        truth["answers"] = list(row.answers)
     return {
         "id": row.id,
         "source": row.source,

@@ -36,13 +36,18 @@ def check_source(path: Path) -> None:
 
 
 class BuildParts:
-    """The rows of a build, a part for each shard of ``pairs/``. ``sha256`` tells one build from another."""
+    """The rows of a build, a part for each shard of ``pairs/``.
+
+    ``sha256`` tells one build from another, ``system`` is the system prompt that all was asked with.
+    """
 
     def __init__(self, out: Path) -> None:
         """Raises OutputError when the build is not finished or its manifest is damaged."""
         self._build = open_build(out)
         self.name, self.count = out.resolve().name, len(self._build.pair_shards)
         self.sha256 = file_sha256(out / MANIFEST)
+        recipe = self._build.manifest.get("recipe") or {}
+        self.system = str((recipe.get("chat") or {}).get("system") or "")
 
     def rows(self, part: int, on_reject: OnReject) -> Iterator[PreferenceRow]:
         """The rows of a part. Raises OutputError when the shard is not the one that the manifest names."""
@@ -65,6 +70,8 @@ class BuildParts:
 
 class ReleaseParts:
     """The rows of a release, 1,024 questions a part. ``sha256`` tells one release from another."""
+
+    system = ""
 
     def __init__(self, path: Path, on_reject: OnReject) -> None:
         """Reads the text once; ``on_reject`` is told of lines that are no pairs. Raises SourceError."""

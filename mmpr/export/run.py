@@ -1,8 +1,8 @@
 """An export: part after part, each whole or absent, then the other files that the format's reader wants.
 
 DIR/export.json    what is exported and how; with its counts once it is finished
-DIR/pairs/         one file a part (trl with bytes, llama-factory, ms-swift)
-DIR/parts/         the same, until they are joined: annotations/SOURCE.jsonl (mmpr), metadata.jsonl (trl with files)
+DIR/pairs/         one Parquet file a part (trl with bytes, llama-factory, ms-swift)
+DIR/parts/         the same, until they are joined: annotations/SOURCE.jsonl (mmpr), metadata.parquet (trl with files)
 DIR/images/        pictures as files, named by their content, each once
 DIR/rejects/       pairs that the format cannot hold, and lines of a release that are no pairs
 DIR/README.md      how to read it
@@ -26,6 +26,7 @@ import mmpr
 from mmpr.errors import OutputError
 from mmpr.export.formats import (
     IMAGES,
+    SCHEMAS,
     Format,
     Images,
     TrlRow,
@@ -36,12 +37,12 @@ from mmpr.export.formats import (
     trl_row,
 )
 from mmpr.export.parts import Parts, check_source, open_parts
-from mmpr.export.readme import dataset_info, readme
+from mmpr.export.readme import Annotations, dataset_info, readme
 from mmpr.pipeline.progress import Steps
 from mmpr.schema import Pair, PreferenceRow, Reject
 from mmpr.sources.mmpr_pairs import OnReject
 from mmpr.storage.shards import locked, remove_temporaries, whole_or_absent, write_json, write_text
-from mmpr.storage.tables import write_parquet
+from mmpr.storage.tables import write_parquet, write_records
 
 _OURS = {".lock", "export.json", "pairs", "parts", "images", "rejects", "annotations"}
 
@@ -70,6 +71,7 @@ def export(source: Path, format: Format, to: Path, images: Images | None = None)
             "format": format,
             "images": images,
             "from": {"name": parts.name, "sha256": parts.sha256},
+            **({"without_system_prompt": True} if parts.system and format == "mmpr" else {}),
             "parts": parts.count,
         }
         _check_begun(to, begun, about)
@@ -80,7 +82,7 @@ def export(source: Path, format: Format, to: Path, images: Images | None = None)
             _write_parts(parts, to, format, images)
             counts = _finish(parts, to, format, images)
             about["counts"] = {"pairs": sum(counts.values()), "sources": counts, "rejects": _count_rejects(to)}
-            write_text(to / "README.md", readme(about))
+            write_text(to / "README.md", readme(about, _annotations(to), has_pictures=(to / "images").is_dir()))
             write_json(to / "export.json", about)
             begun = about
         shutil.rmtree(to / "parts", ignore_errors=True)
@@ -114,10 +116,9 @@ def _check_begun(to: Path, begun: dict[str, Any] | None, about: dict[str, Any]) 
 
 def _write_parts(parts: Parts, to: Path, format: Format, images: Images) -> None:
     """Write the parts that are missing; the rejects of a part are written before it."""
-    parquet = format == "trl" and images == "bytes"
     folder = to / ("parts" if _is_joined(format, images) else "pairs")
     names = [f"part-{part:05d}-of-{parts.count:05d}" for part in range(parts.count)]
-    suffix = "parquet" if parquet else "jsonl"
+    suffix = "jsonl" if format == "mmpr" else "parquet"
     missing = [part for part, name in enumerate(names) if not (folder / f"{name}.{suffix}").exists()]
     with Steps(sys.stderr) as steps:
         steps.begin("export", parts.count, parts.count - len(missing))
@@ -127,10 +128,13 @@ def _write_parts(parts: Parts, to: Path, format: Format, images: Images) -> None
                 _reject_lines(to / "rejects" / f"{names[part]}.jsonl") as tell,
             ):
                 pairs = _pairs(parts.rows(part, tell), format, tell)
-                if parquet:
-                    write_parquet(target, TrlRow, (trl_row(row, pair) for row, pair in pairs), {})
+                if format == "trl" and images == "bytes":
+                    write_parquet(target, TrlRow, (trl_row(row, pair, parts.system) for row, pair in pairs), {})
+                elif format == "mmpr":
+                    with target.open("wb") as file:
+                        file.writelines(map(_line, _records(pairs, to, format, images)))
                 else:
-                    _write_lines(target, pairs, to, format, images)
+                    write_records(target, SCHEMAS[format], _records(pairs, to, format, images, parts.system))
             steps.advance()
 
 
@@ -148,18 +152,17 @@ def _pairs(rows: Iterator[PreferenceRow], format: Format, tell: OnReject) -> Ite
                 tell(Reject("export", row.source, row.id, "reserved_mark", detail))
 
 
-def _write_lines(
-    target: Path, pairs: Iterator[tuple[PreferenceRow, Pair]], to: Path, format: Format, images: Images
-) -> None:
-    """Write pairs as JSON lines, and the pictures of each question with its first pair."""
+def _records(
+    pairs: Iterator[tuple[PreferenceRow, Pair]], to: Path, format: Format, images: Images, system: str = ""
+) -> Iterator[dict[str, Any]]:
+    """Each pair as the format has it; the pictures of a question are written with its first pair."""
     last: PreferenceRow | None = None
     pictures: list[str] = []
-    with target.open("wb") as file:
-        for row, pair in pairs:
-            if row is not last:
-                pictures = [data_uri(data) if images == "bytes" else _store(to, data) for data in row.images]
-                last = row
-            file.write(_line(record(format, row, pair, pictures)))
+    for row, pair in pairs:
+        if row is not last:
+            pictures = [data_uri(data) if images == "bytes" else _store(to, data) for data in row.images]
+            last = row
+        yield record(format, row, pair, pictures, system)
 
 
 def _store(to: Path, data: bytes) -> str:
@@ -177,14 +180,16 @@ def _finish(parts: Parts, to: Path, format: Format, images: Images) -> dict[str,
     if format == "mmpr":
         return _join_by_source(parts, to)
     if _is_joined(format, images):
-        with whole_or_absent(to / "metadata.jsonl") as target, target.open("wb") as file:
-            for part in sorted((to / "parts").glob("*.jsonl")):
-                with part.open("rb") as lines:
-                    shutil.copyfileobj(lines, file)
-        return {parts.name: _rows_of(to / "metadata.jsonl")}
+        path = to / "metadata.parquet"
+        with whole_or_absent(path) as target, pq.ParquetWriter(target, SCHEMAS[format], compression="zstd") as file:
+            for part in sorted((to / "parts").glob("*.parquet")):
+                with pq.ParquetFile(part) as opened:
+                    for group in range(opened.num_row_groups):
+                        file.write_table(opened.read_row_group(group))
+        return {parts.name: _rows_of(path)}
     if format == "llama-factory":
-        write_json(to / "dataset_info.json", dataset_info(parts.name))
-    counts = {path: _rows_of(path) for path in sorted((to / "pairs").iterdir())}
+        write_json(to / "dataset_info.json", dataset_info(parts.name, has_system=bool(parts.system)))
+    counts = {path: _rows_of(path) for path in sorted((to / "pairs").glob("*.parquet"))}
     for path, count in counts.items():
         if not count and any(counts.values()):
             path.unlink()  # ms-swift stops at an empty file
@@ -219,6 +224,16 @@ def _join_by_source(parts: Parts, to: Path) -> dict[str, int]:
     }
     write_json(to / "meta.json", meta)
     return counts
+
+
+def _annotations(to: Path) -> list[Annotations]:
+    """The files of ``annotations/`` and how each says what its pictures are; reads all of them once."""
+    found = []
+    for path in sorted((to / "annotations").glob("*.jsonl")):
+        with path.open("rb") as lines:
+            kinds = {type(json.loads(line).get("image")) for line in lines}
+        found.append(Annotations(path.name, one=str in kinds, several=list in kinds))
+    return found
 
 
 def _file_name(source: str, taken: Any) -> str:
@@ -256,10 +271,7 @@ def _count_rejects(to: Path) -> dict[str, int]:
 
 
 def _rows_of(path: Path) -> int:
-    if path.suffix == ".parquet":
-        return int(pq.read_metadata(path).num_rows)
-    with path.open("rb") as lines:
-        return sum(1 for _ in lines)
+    return int(pq.read_metadata(path).num_rows)
 
 
 def _line(value: dict[str, Any]) -> bytes:

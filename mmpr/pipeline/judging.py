@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from mmpr.answers.extract import TEMPLATES
-from mmpr.answers.killable import NO_ANSWER, extract_answers, judge_responses
+from mmpr.answers.killable import extract_answers, judge_responses
+from mmpr.answers.match import NO_ANSWER, best_of
 from mmpr.extension import RuleFunction, judge_by
 from mmpr.schema import Verdict
 
@@ -15,7 +16,7 @@ NO_RULES: Mapping[str, RuleFunction] = MappingProxyType({})
 
 def judge(
     responses: Sequence[str],
-    truth: str,
+    truth: str | Sequence[str],
     *,
     choices: Sequence[str] = (),
     rule: str = "default",
@@ -29,7 +30,7 @@ def judge(
 
     Args:
         responses: whole responses, reasoning and all.
-        truth: the right answer.
+        truth: the right answer, or several of which any is right (for the rule ``vqa`` those of the annotators).
         choices: the texts of the options A, B, ... of a multiple-choice question.
         rule: how answers are compared: a rule of ``mmpr.match``, or a name in ``rules``.
         template: the prompt template that was asked, which tells where the answer stands; None, and a template that is
@@ -44,9 +45,12 @@ def judge(
 
 
 def _by_own_rule(
-    answer: str | Verdict | None, name: str, rule: RuleFunction, truth: str, choices: Sequence[str]
+    answer: str | Verdict | None, name: str, rule: RuleFunction, truth: str | Sequence[str], choices: Sequence[str]
 ) -> Verdict:
     """The verdict of a rule of the user's own, which runs in this process: its time is the user's to bound."""
     if isinstance(answer, Verdict):
         return answer
-    return NO_ANSWER if answer is None else judge_by(name, rule, answer, truth, choices)
+    if answer is None:
+        return NO_ANSWER
+    truths = (truth,) if isinstance(truth, str) else dict.fromkeys(truth)
+    return best_of([judge_by(name, rule, answer, one, choices) for one in truths])

@@ -7,6 +7,7 @@ whatever happens to the sources.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from array import array
 from collections import Counter
@@ -20,13 +21,13 @@ import pyarrow.parquet as pq
 
 import mmpr
 from mmpr.config import Recipe, SourceSpec, fingerprint
-from mmpr.engine.control_tokens import is_plain
 from mmpr.errors import MmprError, OutputError, RecipeError, RowError
-from mmpr.models import FoundModel, control_tokens_at_hand, find_model
+from mmpr.models import FoundModel, find_model
+from mmpr.pipeline.reasons import commonest, reject_reasons
 from mmpr.pipeline.work import WORK
-from mmpr.prompts import load_template
+from mmpr.prompts import source_template
 from mmpr.schema import IndexedRow, Reject, SourceRow, question_id
-from mmpr.sources import Source, open_source
+from mmpr.sources import open_source
 from mmpr.sources.ingest import check_text
 from mmpr.sources.selection import select_rows
 from mmpr.storage.shards import (
@@ -46,9 +47,6 @@ from mmpr.storage.shards import (
 )
 
 _REJECTS_A_FILE = 10_000
-_PICTURES_LOOKED_AT = 16
-_TYPICAL_TOKENS = 350  # the paper's mean length of a rejected response
-_BYTES_A_TOKEN = 2  # of text, compressed
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +69,6 @@ class Plan:
             "prompts": dict(sorted(self.templates.items())),
             "fingerprints": self.fingerprints,
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What a source will come to: ``responses`` is 0 for the held-out split, ``bytes`` a rough size on disk.
-
-    ``reasons`` tells of the rejected rows: how many by reason, and the first of each.
-    ``with_control_tokens`` of the ``questions`` will be dropped when they are asked (``mmpr.engine.control_tokens``).
-    """
-
-    source: str
-    split: Split
-    questions: int
-    rejected: int
-    responses: int
-    bytes: int
-    reasons: dict[str, tuple[int, Reject]]
-    with_control_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +99,7 @@ def make_plan(recipe: Recipe, where: str) -> Plan:
     for spec in recipe.sources:
         for name in (spec.template, spec.open_template):
             try:
-                templates[name] = load_template(name, recipe.folder).sha256
+                templates[name] = source_template(spec, name, recipe.folder).sha256
             except MmprError as error:
                 problems.append(str(error))
     for spec in (*recipe.sources, *recipe.heldout):
@@ -132,6 +112,11 @@ def make_plan(recipe: Recipe, where: str) -> Plan:
         model = find_model(recipe)
     except MmprError as error:
         problems.append(str(error))
+    most = max(recipe.samples(spec.name) for spec in recipe.sources)
+    if recipe.engine.type == "vllm" and recipe.sampling.temperature == 0 and most > 1:
+        problems.append(
+            f"sampling.temperature: at 0 all {most} samples of a question are the same; set it above 0 (the paper: 1.0)"
+        )
     if problems:
         raise RecipeError(where, list(dict.fromkeys(problems)))
     return Plan(recipe, model, templates, _fingerprints(recipe, model, templates))
@@ -169,11 +154,22 @@ def prepare(out: Path, plan: Plan, start: Stage | None) -> Build | None:
     Raises:
         OutputError: it belongs to another recipe; the text says what differs and what to do.
     """
+    build = check_out(out, plan, start)
+    if build is not None and start is not None:
+        _forget_from(out, start)
+        write_build(out, plan, build)
+    return build
+
+
+def check_out(out: Path, plan: Plan, start: Stage | None) -> Build | None:
+    """See that ``out`` is new, empty or belongs to this plan, and changes nothing; returns the plan on disk, if any.
+
+    Raises:
+        OutputError: it cannot be used; the text says why and what to do.
+    """
     build = read_build(out)
     if build is None:
-        strangers = [path.name for path in out.iterdir() if path.name != ".lock" and not _is_ours(path)]
-        if strangers:
-            raise OutputError(f"{out}: is not empty and holds no build ({strangers[0]}); use another --out")
+        _check_new(out)
         if start is not None:
             raise OutputError(f"{out}: there is no build to redo from {start!r}; leave out --from")
         return None
@@ -184,10 +180,23 @@ def prepare(out: Path, plan: Plan, start: Stage | None) -> Build | None:
             raise OutputError(f"{out}: was built with another recipe ({what} changed); use another --out")
         if start is None or STAGES.index(start) > STAGES.index(stage):
             raise OutputError(f"{out}: the recipe's settings for {stage!r} changed; add --from {stage} to redo it")
-    if start is not None:
-        _forget_from(out, start)
-        write_build(out, plan, build)
     return build
+
+
+def _check_new(out: Path) -> None:
+    """Refuse a folder that holds other things, or where nothing can be written."""
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out}: is a file; use another --out")
+    strangers = (
+        [path.name for path in out.iterdir() if path.name != ".lock" and not _is_ours(path)] if out.exists() else []
+    )
+    if strangers:
+        raise OutputError(f"{out}: is not empty and holds no build ({strangers[0]}); use another --out")
+    place = out.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise OutputError(f"{out}: nothing can be written in {place}; use another --out")
 
 
 def verdict_changes(out: Path, units: Sequence[Unit]) -> dict[str, int] | None:
@@ -223,10 +232,11 @@ def write_index(out: Path, plan: Plan) -> Build:
     for old in (out / "rejects").glob("index-*.parquet"):
         old.unlink()
     counts: dict[str, int] = {}
-    work = {split: _index_split(out, making, split, specs, recipe, counts) for split, specs in _splits(recipe)}
+    work = {split: _index_split(out, making, split, specs, recipe, counts) for split, specs in splits(recipe)}
     units: dict[Split, int] = {split: len(found["questions"]) for split, found in work.items()}
     if not units["train"]:
-        raise OutputError(f"the sources hold no usable question; {out / 'rejects'} has the reasons")
+        told = "".join(f"\n  - {line}" for line in commonest(reject_reasons(out)))
+        raise OutputError(f"the sources hold no usable question{told or ', and no row that is none'}")
     shutil.rmtree(out / "index", ignore_errors=True)
     making.rename(out / "index")
     build = Build(units, plan.fingerprints, counts, work["train"])
@@ -234,46 +244,9 @@ def write_index(out: Path, plan: Plan) -> Build:
     return build
 
 
-def estimate(plan: Plan) -> list[Expected]:
-    """What a build of this plan would come to; goes through the sources once, and opens a few pictures of each."""
-    expected = []
-    recipe = plan.recipe
-    control = control_tokens_at_hand(plan.model) or frozenset()
-    for split, specs in _splits(recipe):
-        for spec in specs:
-            source = open_source(spec, recipe)
-            questions = rejected = texts = marked = 0
-            looked_at: list[tuple[str, ...]] = []
-            reasons: dict[str, tuple[int, Reject]] = {}
-            for item in _checked(select_rows(source, spec, recipe.seed), spec.name):
-                if isinstance(item, Reject):
-                    rejected += 1
-                    many, first = reasons.get(item.reason, (0, item))
-                    reasons[item.reason] = (many + 1, first)
-                    continue
-                questions += 1
-                texts += len(item.question)
-                if len(looked_at) < _PICTURES_LOOKED_AT:
-                    looked_at.append(item.images)
-                marked += split == "train" and not is_plain(item.question, control)
-            pictures = sum(_picture_bytes(source, ref) for refs in looked_at for ref in refs)
-            responses = questions * recipe.samples(spec.name) if split == "train" else 0
-            copies = 2 if split == "train" else 1  # questions/ and pairs/
-            size = copies * (texts + questions * pictures // max(len(looked_at), 1))
-            size += responses * min(recipe.sampling.max_tokens, _TYPICAL_TOKENS) * _BYTES_A_TOKEN
-            expected.append(Expected(spec.name, split, questions, rejected, responses, size, reasons, marked))
-    return expected
-
-
-def _splits(recipe: Recipe) -> tuple[tuple[Split, Sequence[SourceSpec]], ...]:
+def splits(recipe: Recipe) -> tuple[tuple[Split, Sequence[SourceSpec]], ...]:
+    """The sources of each split."""
     return ("train", recipe.sources), ("heldout", recipe.heldout)
-
-
-def _picture_bytes(source: Source, ref: str) -> int:
-    try:
-        return len(source.load(ref))
-    except RowError:
-        return 0
 
 
 def _index_split(
@@ -299,18 +272,19 @@ def _index_split(
 def _rows(spec: SourceSpec, recipe: Recipe, rejects: _RejectFiles, counts: dict[str, int]) -> Iterator[IndexedRow]:
     """The selected rows of a source with their ids; the rest goes to ``rejects`` and ``counts``."""
     selection = select_rows(open_source(spec, recipe), spec, recipe.seed)
-    for item in _checked(selection, spec.name):
+    for item in checked_rows(selection, spec.name):
         if isinstance(item, Reject):
             add_counts(counts, {f"{spec.name}/rejected/{item.reason}": 1})
             rejects.add(item)
         else:
             add_counts(counts, {f"{spec.name}/selected": 1})
             yield IndexedRow(question_id(spec.name, item), spec.name, item)
+    selection.tell(recipe)
     if selection.not_selected:
         counts[f"{spec.name}/not_selected"] = selection.not_selected
 
 
-def _checked(items: Iterable[SourceRow | Reject], source: str) -> Iterator[SourceRow | Reject]:
+def checked_rows(items: Iterable[SourceRow | Reject], source: str) -> Iterator[SourceRow | Reject]:
     """The same items; a row whose text no shard can hold is a Reject."""
     for item in items:
         if isinstance(item, SourceRow):

@@ -20,7 +20,7 @@ _RATE_WINDOW_S = 30.0
 
 
 class BuildProgress:
-    """One live line a stage on a terminal; a plain line every ten seconds elsewhere.
+    """One live line a stage on a terminal; elsewhere a plain line at the start, every ten seconds, and at the end.
 
     ``read`` gives the workers' sums so far (``ingested``, ``questions``, ``responses``, ``tokens``, ``continuations``,
     ``engines``), of this run alone; ``judged`` is fed by the driver. Shown on ``file``; it never decides anything.
@@ -57,11 +57,16 @@ class BuildProgress:
 
     def _run(self) -> None:
         if not self._live:
+            most = self._totals["questions"]
+            if most:  # a short build ends before the next line
+                self._print(f"{most:,} questions to ask: {self._details({})}")
             while not self._stop.wait(PLAIN_EVERY_S):
                 sums = self._read()
-                most = self._totals["questions"]
                 done = min(sums.get("questions", 0), most)  # units that are begun again count twice
                 self._print(f"{done:,}/{most:,} questions  {self._details(sums)}  {self._time_left(done, most)}")
+            self._print(
+                f"done in {time.monotonic() - self._started_s:,.0f} s: {self._pass_rate() or 'nothing was judged'}"
+            )
             return
         columns = [
             TextColumn("{task.description:<8}"),

@@ -113,7 +113,7 @@ async def sample_unit(job: Job, unit: Unit, engine: Engine, on_progress: Callabl
         if name not in templates:
             templates[name] = load_template(name, job.recipe.folder)
         template = templates[name]
-        prompt = template.render(question.question)
+        prompt = template.render(question.question, question.choices, spec.options)
         seed = sample_seed(job.recipe.seed, question.id)
         request = Request(prompt, question.images, job.recipe.samples(spec.name), seed, processor=spec.processor)
         try:
@@ -266,6 +266,7 @@ def pair_unit(job: Job, unit: Unit) -> Counts:
                     pairs=pairing.pairs,
                     prompt_token_ids=rollout.prompt_token_ids,
                     tokenizer_sha256=rollout.tokenizer_sha256,
+                    answers=question.answers,
                 )
             )
     return _finish(job, unit, tally, PreferenceRow, rows)
@@ -288,9 +289,9 @@ def judge_rollout(
     question: Question, rollout: Rollout, rule: str, rules: Mapping[str, RuleFunction]
 ) -> tuple[Verdict, ...]:
     """A verdict on each response to a question with an answer (``mmpr.pipeline.judging.judge``)."""
-    assert question.answer is not None
+    truths = question.truths[0] if len(question.truths) == 1 else question.truths
     texts = [rollout.reasoning_opened + response.text for response in rollout.responses]
-    return judge(texts, question.answer, choices=question.choices, rule=rule, template=rollout.template, rules=rules)
+    return judge(texts, truths, choices=question.choices, rule=rule, template=rollout.template, rules=rules)
 
 
 def _to_continue(rollout: Rollout, dropout: DropoutSpec, max_pairs: int) -> list[tuple[int, DropoutVariant]]:

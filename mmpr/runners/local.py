@@ -10,6 +10,7 @@ from typing import TextIO
 from mmpr.engine import start_engine
 from mmpr.engine.care import Careful
 from mmpr.engine.lives import History
+from mmpr.engine.refusals import Listening
 from mmpr.errors import MmprError
 from mmpr.pipeline.progress import BuildProgress
 from mmpr.pipeline.stages import Counts, Job, complete_unit, ingest_unit, judge_unit, questions_of, sample_unit
@@ -53,7 +54,7 @@ def _check_no_loop() -> None:
 async def _sample(
     job: Job, model_path: str, left: Left, on_progress: Callable[[Counts], None], on_judged: Callable[[Counts], None]
 ) -> None:
-    engine = Careful(start_engine(job.recipe, model_path, log=None), History())
+    engine = Careful(Listening(start_engine(job.recipe, model_path, log=None)), History())
     on_progress({"engines": 1})
     for unit in left.to_sample:
         on_progress({"ingested": questions_of(ingest_unit(job, unit))})

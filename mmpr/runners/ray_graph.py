@@ -23,6 +23,7 @@ from mmpr.config import EngineSpec
 from mmpr.engine import start_engine
 from mmpr.engine.care import Careful, Watched, watch_loop
 from mmpr.engine.lives import MOST_ATTEMPTS, Life, begin_unit, end_unit
+from mmpr.engine.refusals import Listening
 from mmpr.engine.turns import Turns
 from mmpr.errors import EngineDeadError, EngineError, MmprError
 from mmpr.extension import Extensions
@@ -118,7 +119,7 @@ class Generate:
     def _start(self) -> Turns:
         recipe = self._job.recipe
         life = Life(self._job.out, self._name)
-        engine = start_engine(recipe, self._model_path, self._job.out / "logs" / self._name)
+        engine = Listening(start_engine(recipe, self._model_path, self._job.out / "logs" / self._name))
         life.up()
         timeout_s = recipe.engine.request_timeout_s
         self._watchdog = asyncio.create_task(watch_loop(timeout_s))

@@ -63,6 +63,22 @@ def open_source(spec: SourceSpec, recipe: Recipe) -> Source:
         from mmpr.sources.jsonl import Jsonl
 
         return Jsonl(spec, recipe)
+    if spec.type in ("csv", "tsv"):
+        from mmpr.sources.csv_rows import Csv
+
+        return Csv(spec, recipe)
+    if spec.type == "llava":
+        from mmpr.sources.conversations import Conversations
+
+        return Conversations(spec, recipe)
+    if spec.type == "webdataset":
+        from mmpr.sources.webdataset import WebDataset
+
+        return WebDataset(spec, recipe)
+    if spec.type == "hub":
+        from mmpr.sources.hub_rows import open_hub
+
+        return open_hub(spec, recipe)
     if spec.type == "parquet":
         from mmpr.sources.tables import Parquet
 

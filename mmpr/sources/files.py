@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import stat
 from pathlib import Path
 
 from mmpr.errors import RowError, SourceError
 
+PACKED_SUFFIXES = (".gz", ".zst", ".bz2")
+"""What the names of packed files end with (``mmpr.sources.streams`` reads them)."""
 
-def find_files(path: Path, suffix: str) -> tuple[Path, list[Path]]:
+
+def find_files(path: Path, suffix: str | tuple[str, ...]) -> tuple[Path, list[Path]]:
     """The files that a path means, sorted, and the folder that they lie under.
 
-    ``path`` is a file, a folder (every file in it that ends with ``suffix``, at any depth) or a glob.
+    ``path`` is a file, a folder (every file in it that ends with ``suffix``, at any depth) or a glob. Several suffixes
+    may also be followed by that of a packed file, which counts where the file itself is not there.
 
     Raises:
         SourceError: there is none.
@@ -25,9 +30,14 @@ def find_files(path: Path, suffix: str) -> tuple[Path, list[Path]]:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise SourceError(f"{str(path)[:200]}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
     if path.is_dir():
-        found = sorted(item for item in path.rglob(f"*{suffix}") if item.is_file() and not _hidden(item, path))
+        several = (suffix,) if isinstance(suffix, str) else suffix
+        packed = [] if isinstance(suffix, str) else [f"{one}{more}" for one in several for more in PACKED_SUFFIXES]
+        names = {item for one in (*several, *packed) for item in path.rglob(f"*{one}")}
+        names = {item for item in names if item.suffix not in PACKED_SUFFIXES or item.with_suffix("") not in names}
+        found = sorted(item for item in names if item.is_file() and not _hidden(item, path))
         if not found:
-            raise SourceError(f"{path}: the folder holds no *{suffix} file; name a file, a folder or a glob")
+            told = " or ".join(f"*{one}" for one in several)
+            raise SourceError(f"{path}: the folder holds no {told} file; name a file, a folder or a glob")
         return path, found
     if path.exists():
         if not path.is_file():
@@ -69,18 +79,26 @@ MAX_PATH = 4096
 """Characters; no system opens longer ones, and resolving a megabyte of ``a/a/a`` takes minutes."""
 
 
+def is_address(path: str) -> bool:
+    """Whether a picture's path is an address, be it of the web."""
+    return "://" in path[:12]
+
+
 def read_inside(root: Path, path: str, max_bytes: int) -> bytes:
     """The bytes of a regular file under ``root``.
 
     No absolute path, no ``..``, and no link may lead out of the root, not even one that is put there meanwhile; opening
-    never waits (a FIFO is refused), and nothing is read of a file that is larger than ``max_bytes``.
+    never waits (a FIFO is refused), and nothing is read of a file that is larger than ``max_bytes``. In a snapshot of
+    the hub's cache, whose files are links, the snapshot's own data belong to the root. Where there is no such file,
+    backslashes are read as Windows writes paths.
 
     Raises:
         RowError: image_outside_root, image_missing, image_not_a_file, image_too_large, image_unreadable, image_remote,
             image_empty.
     """
-    if "://" in path[:12]:
-        raise RowError("image_remote", f"{_shown(path)}: pictures are not downloaded; fetch it and name the file")
+    if is_address(path):
+        remedy = "fetch it and name the file, or allow its host (images.remote.hosts)"
+        raise RowError("image_remote", f"{_shown(path)}: pictures are not downloaded; {remedy}")
     if len(path) > MAX_PATH:
         raise RowError("image_missing", f"{_shown(path)} cannot be the name of a file: {len(path):,} characters")
     if path.startswith("/") or ".." in path.split("/"):
@@ -88,6 +106,10 @@ def read_inside(root: Path, path: str, max_bytes: int) -> bytes:
     try:
         real_root = os.path.realpath(root)
         real = os.path.realpath(os.path.join(real_root, path))
+        if "\\" in path and not os.path.exists(real):
+            return read_inside(root, path.replace("\\", "/"), max_bytes)
+        if os.path.commonpath([real, real_root]) != real_root:
+            real_root = _blobs(real_root) or real_root
         if os.path.commonpath([real, real_root]) != real_root:
             raise RowError("image_outside_root", f"{_shown(path)} is a link that leaves the source's root")
         handle = _open_without_links(real_root, os.path.relpath(real, real_root))
@@ -115,6 +137,18 @@ def read_inside(root: Path, path: str, max_bytes: int) -> bytes:
     if not data:
         raise RowError("image_empty", f"{_shown(path)}: 0 bytes")
     return data
+
+
+def _blobs(real_root: str) -> str | None:
+    """Where the files of a snapshot in the hub's cache lie (``datasets--a--b/snapshots/…``); None of other folders."""
+    parts = Path(real_root).parts
+    for place in range(1, len(parts) - 1):
+        if parts[place] == "snapshots" and _HUB_CACHE.fullmatch(parts[place - 1]):
+            return os.path.join(*parts[:place], "blobs")
+    return None
+
+
+_HUB_CACHE = re.compile(r"(?:datasets|models)--[\w.-]+")
 
 
 def _open_without_links(root: str, path: str) -> int:

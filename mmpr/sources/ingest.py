@@ -6,6 +6,8 @@ from mmpr.config import Recipe, SourceSpec
 from mmpr.errors import RowError
 from mmpr.schema import IMAGE_MARK, Question, SourceRow
 from mmpr.sources import Source
+from mmpr.sources.cells import NUMBERED_MARK
+from mmpr.sources.truths import check_truth
 from mmpr.storage.images import clean_image
 
 
@@ -13,14 +15,15 @@ def to_question(row: SourceRow, id: str, spec: SourceSpec, source: Source, recip
     """The question of a row, its pictures loaded and cleaned.
 
     Raises:
-        RowError: bad_text, empty_question, question_too_long, too_many_images, image_marks, or what loading and
-            ``clean_image`` raise.
+        RowError: bad_text, empty_question, question_too_long, too_many_images, image_marks, answer_not_an_option, or
+            what loading and ``clean_image`` raise.
     """
     check_text(row)
-    if any(IMAGE_MARK in choice for choice in row.choices):
-        raise RowError("image_marks", f"a choice holds {IMAGE_MARK}; marks belong in the question")
+    check_truth(row, spec.rule)
+    if any(IMAGE_MARK in choice or NUMBERED_MARK.search(choice) for choice in row.choices):
+        raise RowError("image_marks", "a choice is a picture, or holds one; pictures belong in the question")
     limit = recipe.max_question_chars
-    longest = max(map(len, (row.question, row.answer or "", *row.choices)))
+    longest = max(map(len, (row.question, row.answer or "", *row.answers, *row.choices)))
     if longest > limit:
         raise RowError("question_too_long", f"{longest} characters, the limit is {limit} (max_question_chars)")
     if len(row.images) > recipe.images.max_per_question:
@@ -38,6 +41,7 @@ def to_question(row: SourceRow, id: str, spec: SourceSpec, source: Source, recip
         rule=spec.rule,
         where=row.where,
         meta=row.meta,
+        answers=tuple(answer.strip() for answer in row.answers),
     )
 
 
@@ -49,7 +53,7 @@ def check_text(row: SourceRow) -> None:
     """
     for name in ("where", "question", "answer", "key", "kind", "meta"):
         check_words(name, getattr(row, name) or "")
-    for name in ("choices", "images"):
+    for name in ("answers", "choices", "images"):
         for text in getattr(row, name):
             check_words(name, text)
 

@@ -53,4 +53,4 @@ def question_row(meta: Meta, name: str, record: Mapping[str, Any], where: str) -
     """
     columns = _PAIRS if "answer_gt" in record else _PROMPTS
     row = cells.make_row(record, columns, where, question=None, refer=lambda _, picture: meta.refer(name, picture))
-    return SourceRow(row.where, row.question, row.answer, images=row.images, kind=name)
+    return SourceRow(row.where, row.question, row.answer, images=row.images, kind=name, answers=row.answers)

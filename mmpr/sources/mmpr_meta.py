@@ -16,6 +16,7 @@ from mmpr.config import Columns
 from mmpr.config.small_files import read_small
 from mmpr.errors import RowError, SourceError
 from mmpr.sources import cells, files, jsonl
+from mmpr.sources.values import Number
 
 _MAX_META_BYTES = 16 << 20
 _LENGTH_DIGITS = 16
@@ -118,7 +119,7 @@ def _read_entry(folder: Path, value: Any) -> Entry:
     if type(root) is not str:
         raise SourceError("root is not text")
     times = value.get("repeat_time", 1)
-    if not isinstance(times, int | cells.Number) or isinstance(times, bool) or not 0 <= float(times) < float("inf"):
+    if not isinstance(times, int | Number) or isinstance(times, bool) or not 0 <= float(times) < float("inf"):
         raise SourceError("repeat_time is not a number of at least 0")
     length = str(value.get("length", ""))
     # Entries of text alone name roots that do not exist; a picture under such a root is missing, which its row says.

@@ -11,6 +11,7 @@ pictures are one row here, wherever they stand in the file, and each distinct re
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,16 +22,17 @@ import numpy as np
 
 from mmpr.config import ImagesSpec
 from mmpr.errors import RowError
-from mmpr.schema import Method, Pair, PairedResponse, PreferenceRow, Reject, SourceRow, Status, question_id
-from mmpr.sources import cells, jsonl
+from mmpr.schema import Method, Pair, PairedResponse, PreferenceRow, Reject, SourceRow, Status, TokenIds, question_id
+from mmpr.sources import jsonl
 from mmpr.sources.ingest import check_text, check_words, with_marks
 from mmpr.sources.mmpr_json import question_row
 from mmpr.sources.mmpr_meta import Meta
+from mmpr.sources.values import Number
 from mmpr.storage.images import clean_image
 
 OnReject = Callable[[Reject], None]
 
-_INT64 = 2**63
+_INT32, _INT64 = 2**31, 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,7 @@ class Release:
                 Pair(position[chosen], position[rejected], method, reason)
                 for (chosen, rejected), (method, reason) in pairs.items()
             ),
+            answers=question.answers,
         )
         return LazyRow(row, question.images, first, len(lines)), rejects
 
@@ -274,7 +277,7 @@ def _response(text: str, meta: Any, place: int) -> PairedResponse:
 
     def number(name: str, otherwise: int = 0) -> int:
         value = told.get(name)
-        digits = str(value) if isinstance(value, cells.Number) else ""
+        digits = str(value) if isinstance(value, Number) else ""
         return int(digits) if digits.isdigit() and len(digits) < 20 and int(digits) < _INT64 else otherwise
 
     return PairedResponse(
@@ -287,7 +290,21 @@ def _response(text: str, meta: Any, place: int) -> PairedResponse:
         prefix_chars=min(number("prefix_chars"), len(text)),
         status=status if (status := _words(told.get("status"))) in get_args(Status) else "",
         answer=_words(told.get("answer")) or None,
+        token_ids=_token_ids(told.get("token_ids")),
+        logprob=_logprob(told.get("logprob")),
     )
+
+
+def _token_ids(value: Any) -> TokenIds:
+    """The tokens of a response; none unless all are whole numbers of 31 bits."""
+    digits = [str(item) if isinstance(item, Number) else "" for item in value] if isinstance(value, list) else []
+    numbers = [int(item) for item in digits if item.isdigit() and len(item) < 11 and int(item) < _INT32]
+    return tuple(numbers) if len(numbers) == len(digits) else ()
+
+
+def _logprob(value: Any) -> float | None:
+    number = float(value) if isinstance(value, Number) and len(value) < 40 else math.nan
+    return number if math.isfinite(number) else None
 
 
 def _words(value: Any) -> str:

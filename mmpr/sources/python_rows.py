@@ -10,6 +10,7 @@ from mmpr.config import Columns, PythonSource, Recipe
 from mmpr.errors import MmprError, RowError, SourceError
 from mmpr.schema import Reject, SourceRow
 from mmpr.sources import cells, files
+from mmpr.sources.pictures import load_picture
 
 _COLUMNS = Columns(choices="choices", id="id", kind="kind")
 
@@ -27,7 +28,7 @@ class PythonRows:
         if spec.name not in recipe.extensions.sources:
             raise SourceError(f"is of type python: give its rows (--source {spec.name}=module:function, or sources=)")
         self._spec, self._given = spec, recipe.extensions.sources[spec.name]
-        self._root, self._max_bytes = recipe.resolve(spec.images_root), recipe.images.max_bytes
+        self._root, self._limits = recipe.resolve(spec.images_root), recipe.images
 
     def rows(self) -> Iterator[SourceRow | Reject]:
         """Every row (see ``mmpr.sources.Source``).
@@ -48,7 +49,7 @@ class PythonRows:
         """The picture that a row refers to (see ``mmpr.sources.Source``)."""
         own = getattr(self._given, "load", None)
         if own is None:
-            return files.read_inside(self._root, ref, self._max_bytes)
+            return load_picture(self._root, ref, self._limits)
         try:
             data = own(ref)
         except RowError:

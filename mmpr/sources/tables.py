@@ -8,22 +8,24 @@ whatever a file unpacks to.
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmpr.config import Columns, Recipe, TableSource
+from mmpr.config import Columns, HubSource, Recipe, TableSource
 from mmpr.config.small_files import read_small
 from mmpr.errors import RowError, SourceError
 from mmpr.schema import Reject, SourceRow
 from mmpr.sources import cells, files
-from mmpr.sources.jsonl import parse_object, path_ref
+from mmpr.sources.arrow_values import HasColumn, as_written, features_of, names_in
+from mmpr.sources.file_rows import path_ref
+from mmpr.sources.jsonl import parse_object
+from mmpr.sources.pictures import load_picture
 from mmpr.storage.memory import bounded_memory, too_large
 
 _TEXT_ROWS = 512
@@ -59,21 +61,23 @@ class _Tables:
     A picture's reference is its path under the root, or ``@file#group#row#k`` when the table itself holds picture k.
     """
 
-    def __init__(self, spec: TableSource, recipe: Recipe, base: Path, paths: Sequence[Path]) -> None:
+    def __init__(self, spec: TableSource | HubSource, recipe: Recipe, base: Path, paths: Sequence[Path]) -> None:
         self._base = base
         self._files = {files.label(path, base): path for path in paths}
         self._root = recipe.resolve(spec.images_root) if spec.images_root else None
         self._spec = spec
-        self._max_bytes = recipe.images.max_bytes
+        self._limits = recipe.images
         self._held: _Held | None = None
+        self.known: set[str] = set()
         for path in paths:
             try:
                 schema = self._schema(path)
                 names = schema.names
+                self.known |= names_in(schema)
             except _READ_ERRORS as error:
                 raise SourceError(f"{path}: cannot be read as {self.layout}: {error}") from None
             asks = spec.question is not None
-            cells.check_columns(spec.columns, _Has(schema), names, str(path), asks)
+            cells.check_columns(spec.columns, HasColumn(schema), names, str(path), asks)
 
     layout = "a table"
 
@@ -113,35 +117,42 @@ class _Tables:
     def load(self, ref: str) -> bytes:
         """The picture that a row refers to (see ``mmpr.sources.Source``)."""
         if not ref.startswith("@"):
-            return files.read_inside(self._root or self._base, ref, self._max_bytes)
+            return load_picture(self._root or self._base, ref, self._limits)
         name, group, row, k = ref[1:].rsplit("#", 3)
-        images = self._spec.columns.images
         try:
             record = self._record(name, int(group), int(row))
         except MemoryError:
             raise RowError("image_too_large", f"{name}: row {row} of group {group} {too_large()}") from None
         except _READ_ERRORS as error:
             raise RowError("image_unreadable", f"{name}: {error}"[:300]) from None
-        picture = cells.picture_items(cells.column(record, images), images)[int(k)]
+        _, picture = cells.pictures_of(record, self._spec.columns.images)[int(k)]
         if cells.is_inline(picture):
-            return cells.decode_inline(picture, self._max_bytes)
-        return files.read_inside(self._root or self._base, self._path_ref(name, str(picture)), self._max_bytes)
+            return cells.decode_inline(picture, self._limits.max_bytes)
+        return load_picture(self._root or self._base, self._path_ref(name, str(picture)), self._limits)
 
     def _group_rows(self, name: str, path: Path, group: int, start: int) -> Iterator[SourceRow | Reject]:
         unread = self._bytes_unread(path)
-        images = self._spec.columns.images
+        images = self._spec.columns.names("images")
 
         def build(record: Mapping[str, Any], where: str, row: int) -> SourceRow:
             def refer(k: int, picture: cells.Picture) -> str:
                 inline = unread or cells.is_inline(picture)
                 return f"@{name}#{group}#{row}#{k}" if inline else self._path_ref(name, str(picture))
 
-            if unread and images is not None:
-                record = {**record, images: _mark_unread(cells.column(record, images))}
-            return cells.make_row(record, self._spec.columns, where, question=self._spec.question, refer=refer)
+            if unread:
+                record = {**record, **{image: _mark_unread(cells.column(record, image)) for image in images}}
+            return cells.make_row(
+                record,
+                self._spec.columns,
+                where,
+                question=self._spec.question,
+                refer=refer,
+                answer_index=self._spec.answer_index,
+            )
 
         for first, data in self._batches(path, group, pictures=False):
-            data = _bytes_as_marks(data, images)
+            for image in images:
+                data = _bytes_as_marks(data, image)
             found = ((f"{name}[{start + row}]", row, record) for row, record in enumerate(_records(data), start=first))
             yield from cells.make_rows(found, build, self._spec.name)
 
@@ -192,9 +203,9 @@ class Parquet(_Tables):
 
     layout = "Parquet"
 
-    def __init__(self, spec: TableSource, recipe: Recipe) -> None:
+    def __init__(self, spec: TableSource, recipe: Recipe, *, suffix: str = ".parquet") -> None:
         """Raises SourceError when a file is missing, is no Parquet or lacks a column."""
-        base, paths = files.find_files(recipe.resolve(spec.path), ".parquet")
+        base, paths = files.find_files(recipe.resolve(spec.path), suffix)
         super().__init__(spec, recipe, base, paths)
 
     def _open(self, path: Path) -> pq.ParquetFile:
@@ -218,10 +229,9 @@ class Parquet(_Tables):
             columns = self._spec.columns
             few = pictures
             if pictures:
-                leaves = [leaf for leaf in _leaves(file) if _below(leaf, columns.images)]
+                leaves = _leaves(file, columns.names("images"))
             else:
-                texts = [columns.question, columns.answer, columns.choices, columns.id, columns.kind]
-                leaves = [leaf for leaf in _leaves(file) if any(_below(leaf, name) for name in texts)]
+                leaves = _leaves(file, columns.names("question", "answer", "choices", "id", "kind"))
                 images, unread = _image_leaves(file, columns)
                 leaves += [leaf for leaf in images if leaf not in leaves]
                 few = bool(images) and not unread  # they may hold pictures as bytes or base64
@@ -237,15 +247,10 @@ class Parquet(_Tables):
                 first += data.num_rows
 
 
-class SavedDataset(_Tables):
-    """A folder written by ``datasets.Dataset.save_to_disk``, read as the Arrow streams that it is."""
+class ArrowFiles(_Tables):
+    """Arrow streams, as ``datasets`` writes them."""
 
     layout = "an Arrow stream of datasets"
-
-    def __init__(self, spec: TableSource, recipe: Recipe) -> None:
-        """Raises SourceError when the folder is missing, is another layout or lacks a column."""
-        folder = recipe.resolve(spec.path)
-        super().__init__(spec, recipe, folder, saved_files(folder))
 
     def _schema(self, path: Path) -> pa.Schema:
         with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
@@ -256,7 +261,7 @@ class SavedDataset(_Tables):
 
     def _read(self, path: Path, group: int, *, pictures: bool, most_rows: int) -> Iterator[_Batch]:
         size = min(_PICTURE_ROWS, most_rows)
-        names = self._spec.columns.model_dump(include={"images"} if pictures else None).values()
+        names = self._spec.columns.names(*(("images",) if pictures else ()))
         first = 0
         with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
             wanted = [name for name in stream.schema.names if any(_below(name, of) or _below(of, name) for of in names)]
@@ -268,40 +273,45 @@ class SavedDataset(_Tables):
                 first += batch.num_rows
 
 
-class _Has:
-    """Whether a schema has a column, or a field of a column by its dotted name."""
+class SavedDataset(ArrowFiles):
+    """A folder written by ``datasets.Dataset.save_to_disk``, read as the Arrow streams that it is."""
 
-    def __init__(self, schema: pa.Schema) -> None:
-        self._schema = schema
-
-    def __call__(self, name: str) -> bool:
-        if name in self._schema.names:
-            return True
-        fields: Any = self._schema
-        for part in name.split("."):
-            place = fields.get_field_index(part) if isinstance(fields, pa.Schema | pa.StructType) else -1
-            if place < 0:
-                return False
-            fields = fields.field(place).type
-        return True
+    def __init__(self, spec: TableSource, recipe: Recipe) -> None:
+        """Raises SourceError when the folder is missing, is another layout or lacks a column."""
+        folder = recipe.resolve(spec.path)
+        super().__init__(spec, recipe, folder, saved_files(folder))
 
 
-def _leaves(file: pq.ParquetFile) -> list[str]:
-    """Dotted paths of the file's leaf columns."""
-    return [file.schema.column(place).path for place in range(len(file.schema))]
+def _leaves(file: pq.ParquetFile, names: Sequence[str]) -> list[str]:
+    """Paths of the file's leaf columns that lie in these columns or fields."""
+    paths = [file.schema.column(place).path for place in range(len(file.schema))]
+    return [path for path in paths if any(_below(_LIST_PARTS.sub("", path), name) for name in names)]
 
 
-def _below(leaf: str | None, name: str | None) -> bool:
-    return leaf is not None and name is not None and (leaf == name or leaf.startswith(f"{name}."))
+_LIST_PARTS = re.compile(r"\.list\.(?:element|item)(?=\.|$)")
+"""What Parquet puts into the path of a column of lists."""
+
+
+def _below(leaf: str, name: str) -> bool:
+    return leaf == name or leaf.startswith(f"{name}.")
 
 
 def _image_leaves(file: pq.ParquetFile, columns: Columns) -> tuple[list[str], bool]:
-    """The leaves of the pictures' column that tell how many pictures a row has, and whether bytes were left out."""
-    leaves = [place for place in range(len(file.schema)) if _below(file.schema.column(place).path, columns.images)]
-    paths = [file.schema.column(place).path for place in leaves]
-    light = [path for place, path in zip(leaves, paths, strict=True) if not _is_binary(file.schema.column(place))]
-    unread = 0 < len(light) < len(paths)
-    return (light if unread else paths), unread
+    """The leaves of the pictures' columns that tell how many pictures a row has, and whether bytes were left out.
+
+    Bytes are left out only where there are paths, or lengths of lists, beside them in every one of these columns.
+    """
+    by_path = {file.schema.column(place).path: file.schema.column(place) for place in range(len(file.schema))}
+    found: list[str] = []
+    unread = []
+    for name in columns.names("images"):
+        paths = _leaves(file, (name,))
+        light = [path for path in paths if not _is_binary(by_path[path])]
+        unread.append(0 < len(light) < len(paths))
+        found += light if unread[-1] else paths
+    if unread and all(unread):
+        return found, True
+    return _leaves(file, columns.names("images")), False
 
 
 def _is_binary(leaf: Any) -> bool:
@@ -315,9 +325,9 @@ def _mark_unread(cell: Any) -> Any:
     return None if cell is None else _UNREAD
 
 
-def _bytes_as_marks(batch: pa.RecordBatch, name: str | None) -> pa.RecordBatch:
+def _bytes_as_marks(batch: pa.RecordBatch, name: str) -> pa.RecordBatch:
     """The batch with marks in place of pictures that a column holds as bytes: only where one is counts."""
-    place = batch.schema.get_field_index(name) if name is not None else -1
+    place = batch.schema.get_field_index(name)
     if place < 0:
         return batch
     column = batch.column(place)
@@ -350,13 +360,12 @@ def _records(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | RowError]:
 def _pylist(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     batch.validate(full=True)
     records = batch.to_pylist()
+    classes = features_of((batch.schema.metadata or {}).get(b"huggingface", b""))
     for field in batch.schema:
-        if pa.types.is_float16(field.type) or pa.types.is_float32(field.type):
-            # 0.1 in 32 bits is 0.1 to whoever wrote it, and 0.10000000149 as a Python float.
+        written = as_written(field.type, classes.get(field.name))
+        if written is not None:
             for record in records:
-                value = record[field.name]
-                if value is not None and math.isfinite(value):
-                    record[field.name] = cells.Number(np.dtype(field.type.to_pandas_dtype()).type(value))
+                record[field.name] = written(record[field.name])
     return list(records)
 
 

@@ -20,7 +20,8 @@ def load_pairs(out: str | os.PathLike[str]) -> Dataset:
     """A finished build as a Hugging Face dataset with one row for each pair.
 
     Columns: ``id``, ``source``, ``method``, ``images`` (list of pictures), ``prompt``, ``chosen`` and ``rejected``
-    (lists of messages, as TRL's vision preference format has them), ``answer``.
+    (lists of messages, as TRL's vision preference format has them), ``answer``, and ``answers`` where several are
+    acceptable.
 
     Raises:
         OutputError: the folder holds no finished build.
@@ -44,6 +45,7 @@ def load_pairs(out: str | os.PathLike[str]) -> Dataset:
             "chosen": messages,
             "rejected": messages,
             "answer": text,
+            "answers": List(text),
         }
     )
     # datasets caches by these arguments; with the checksums, another build in the same folder is another dataset.
@@ -64,6 +66,7 @@ def _flat_rows(folder: str, files: list[tuple[str, str]], system: str) -> Iterat
                     "chosen": _answer(row.responses[pair.chosen].text),
                     "rejected": _answer(row.responses[pair.rejected].text),
                     "answer": row.answer,
+                    "answers": list(row.answers),
                 }
 
 

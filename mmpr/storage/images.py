@@ -92,7 +92,13 @@ def clean_image(data: bytes, limits: ImagesSpec) -> bytes:
     try:
         with _warnings_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _clean(data, limits)
+            try:
+                return _clean(data, limits)
+            except (ValueError, SyntaxError):
+                bare = _without_texts(data)
+                if bare is None:
+                    raise
+                return _clean(bare, limits)  # Pillow limits texts and profiles, which nobody keeps
     except Image.DecompressionBombError:
         raise RowError("image_too_large", "more megapixels than Pillow opens") from None
     except MemoryError:
@@ -185,6 +191,24 @@ def _bare_png(data: bytes) -> bytes | None:
             return b"".join(kept)
         place = end
     return None
+
+
+_PNG_TEXTS = {b"tEXt", b"zTXt", b"iTXt", b"iCCP"}
+
+
+def _without_texts(data: bytes) -> bytes | None:
+    """A PNG without texts and colour profile; None for anything else, and for one that has none."""
+    if not data.startswith(_MAGIC[0]):
+        return None
+    kept = [data[:8]]
+    place = 8
+    while place + 12 <= len(data):
+        end = place + 12 + int.from_bytes(data[place : place + 4], "big")
+        if data[place + 4 : place + 8] not in _PNG_TEXTS:
+            kept.append(data[place:end])
+        place = end
+    bare = b"".join([*kept, data[place:]])
+    return bare if len(bare) < len(data) else None
 
 
 _AFTER_SCAN = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")

@@ -54,8 +54,13 @@ def write_parquet(path: Path, noun: type[Row], rows: Iterable[Row], counts: dict
     schema = arrow_schema(noun)
     schema = schema.with_metadata({**schema.metadata, "mmpr": json.dumps(counts, sort_keys=True)})
     encode = _encoder(noun)  # type: ignore[arg-type]
+    write_records(path, schema, (encode(row) for row in rows))
+
+
+def write_records(path: Path, schema: pa.Schema, records: Iterable[dict[str, Any]]) -> None:
+    """Write rows that are dictionaries of what the schema's columns hold to a new file."""
     with pq.ParquetWriter(path, schema, compression="zstd", write_page_index=True) as file:
-        for group in _groups(encode(row) for row in rows):
+        for group in _groups(records):
             file.write_table(pa.Table.from_pylist(group, schema=schema), row_group_size=len(group))
 
 

@@ -51,7 +51,11 @@ def _arguments() -> argparse.ArgumentParser:
         help="a YAML file or a name of pipelines/train, and settings that replace its own",
     )
     parser.add_argument(
-        "--data", required=True, metavar="OUT", help="a finished build, an MMPR meta.json, or TRL-style preference data"
+        "--data",
+        required=True,
+        action="append",
+        metavar="OUT",
+        help="a finished build, an MMPR meta.json, or a table of pairs; may be given several times",
     )
     parser.add_argument("--model", required=True, metavar="MODEL", help="a folder, or a name on the hub")
     parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="where the run goes")

@@ -24,18 +24,21 @@ class ObjectiveSpec(Part):
     preference: float = Field(0.8, ge=0, description="weight of DPO")
     quality: float = Field(0.2, ge=0, description="weight of BCO with the reward shift")
     generation: float = Field(1.0, ge=0, description="weight of the chosen response's mean negative log-probability")
-    beta: float = Field(0.1, gt=0)
+    beta: float = Field(0.1, gt=0, description="the factor β of rewards")
     shift: bool = Field(True, description="δ, the quality term's reward shift, moves; false: it stays 0")
 
 
 class DataSpec(Part):
     """Which pairs are trained on, and how many of them in an optimizer step (over all processes)."""
 
-    pairs_a_step: int = Field(256, ge=1)
+    pairs_a_step: int = Field(256, ge=1, description="over all processes: the batch size")
     max_pairs_a_question: int | None = Field(None, ge=1, description="of one question, in one step")
-    epochs: int = Field(1, ge=1)
+    epochs: int = Field(1, ge=1, description="times that all pairs are seen")
     max_steps: int | None = Field(None, ge=1, description="end after so many steps")
     max_tokens: int = Field(8192, ge=8, description="prompt with pictures, and response; longer pairs are dropped")
+    images_root: str | None = Field(
+        None, description="where paths of pictures in tables start (default: the row's file, or the folder of --data)"
+    )
     source_weights: dict[str, float] = Field(
         default_factory=dict, description="how often a source's pairs are seen in an epoch; 1 where not named"
     )
@@ -53,11 +56,11 @@ class DataSpec(Part):
 class ModelSettings(Part):
     """How the model is loaded and which parts of it are frozen."""
 
-    freeze: tuple[Freezable, ...] = ()
+    freeze: tuple[Freezable, ...] = Field((), description="parts that are not trained")
     drop_path: float = Field(0.0, ge=0, lt=1, description="of the vision tower, where the family has it")
     attention: str | None = Field(None, description="attention of transformers for generation (default: the model's)")
-    trust_remote_code: bool = False
-    gradient_checkpointing: bool = False
+    trust_remote_code: bool = Field(False, description="code that comes with the model may run")
+    gradient_checkpointing: bool = Field(False, description="less memory, more time")
 
 
 class LoraSpec(Part):
@@ -72,7 +75,7 @@ class LoraSpec(Part):
 class OptimizerSpec(Part):
     """AdamW, with a warm-up and a schedule."""
 
-    learning_rate: float = Field(5e-6, gt=0)
+    learning_rate: float = Field(5e-6, gt=0, description="the highest, after the warm-up")
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = Field(0.05, ge=0)
     warmup: float = Field(0.03, ge=0, lt=1, description="share of all steps")
@@ -102,7 +105,7 @@ class SaveSpec(Part):
     """When checkpoints are written, and how many are kept."""
 
     every_steps: int = Field(100, ge=1)
-    keep: int = Field(2, ge=1)
+    keep: int = Field(2, ge=1, description="checkpoints")
 
 
 class WatchSpec(Part):
@@ -123,7 +126,9 @@ class TrainRecipe(Part):
     model: ModelSettings = ModelSettings()
     lora: LoraSpec | None = None
     optimizer: OptimizerSpec = OptimizerSpec()
-    reference: Literal["cached", "on_the_fly"] = "cached"
+    reference: Literal["cached", "on_the_fly"] = Field(
+        "cached", description="log-probabilities of the starting model: kept beside the data, or computed in each step"
+    )
     compute: ComputeSpec = ComputeSpec()
     save: SaveSpec = SaveSpec()
     watch: WatchSpec = WatchSpec()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,10 @@ _PACKAGES = ("torch", "transformers", "accelerate", "peft")
 _MODEL_FILES = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors", "*.bin")
 
 
-def train(recipe: TrainRecipe, *, data: str, model: str, out: Path) -> dict[str, Any]:
+def train(recipe: TrainRecipe, *, data: str | Sequence[str], model: str, out: Path) -> dict[str, Any]:
     """Train, or go on where a run was stopped; returns the run's result (``RUN/result.json``).
+
+    ``data`` is one path, or several, which are read one after the other.
 
     Raises:
         OutputError: ``out`` is in use, or another run's.
@@ -49,23 +51,36 @@ def train(recipe: TrainRecipe, *, data: str, model: str, out: Path) -> dict[str,
     return result
 
 
-def describe(recipe: TrainRecipe, data: str, model: str) -> dict[str, Any]:
+def describe(recipe: TrainRecipe, data: str | Sequence[str], model: str) -> dict[str, Any]:
     """What a run is: settings, data and model with their hashes, and versions of libraries.
 
+    The first of ``data`` is ``data``, as it always was; the others, where there are some, are ``more_data``.
+
     Raises:
-        MmprError: there is no such data or model.
+        MmprError: there is no such data or model, or the same data twice.
     """
-    folder = Path(data)
-    if not folder.exists():
-        raise MmprError(f"--data {data}: there is no such file or folder")
-    manifest = folder / MANIFEST
+    paths = [data] if isinstance(data, str) else list(data)
+    real = [os.path.realpath(path) for path in paths]
+    if twice := [path for path, place in zip(paths, real, strict=True) if real.count(place) > 1]:
+        raise MmprError(
+            f"--data {twice[0]}: is named twice; to see it more often set data.source_weights or data.epochs"
+        )
+    first, *more = map(_describe_data, paths)
     return {
         "mmpr": __version__,
         "recipe": recipe.as_json(),
-        "data": {"path": data, "manifest_sha256": file_sha256(manifest) if manifest.is_file() else None},
+        "data": first,
+        **({"more_data": {str(place): one for place, one in enumerate(more, start=2)}} if more else {}),
         "model": {"path": model, "revision": model_revision(model)},
         "versions": package_versions(_PACKAGES),
     }
+
+
+def _describe_data(path: str) -> dict[str, Any]:
+    if not Path(path).exists():
+        raise MmprError(f"--data {path}: there is no such file or folder")
+    manifest = Path(path) / MANIFEST
+    return {"path": path, "manifest_sha256": file_sha256(manifest) if manifest.is_file() else None}
 
 
 def model_revision(model: str) -> str:
@@ -97,11 +112,13 @@ def begin(out: Path, about: dict[str, Any]) -> None:
         begun = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise OutputError(f"{path}: cannot be read: {error}") from None
-    before, now = ({part: tree.get(part) for part in ("recipe", "data", "model")} for tree in (begun, about))
+    before, now = (
+        {part: tree.get(part) for part in ("recipe", "data", "more_data", "model")} for tree in (begun, about)
+    )
     differences = [
         f"  - {name}: was {json.dumps(was)}, is {json.dumps(is_)}"
         for name, was, is_ in changes(before, now)
-        if name not in ("data.path", "model.path")  # moved, but the same
+        if not (name.endswith(".path") and not name.startswith("recipe."))  # moved, but the same
     ]
     if differences:
         shown = "\n".join(differences)

@@ -14,6 +14,9 @@ RUN/result.json      written last
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 RUN = "run.json"
 METRICS = "metrics.jsonl"
@@ -29,3 +32,8 @@ RESULT = "result.json"
 def is_writer() -> bool:
     """Whether this process writes the run's files: the only one, or the first of those that torchrun started."""
     return int(os.environ.get("RANK", "0")) == 0
+
+
+def data_paths(about: Mapping[str, Any]) -> list[Path]:
+    """The paths of a run's data, from what ``describe`` says."""
+    return [Path(data["path"]) for data in (about["data"], *about.get("more_data", {}).values())]

@@ -32,7 +32,7 @@ from mmpr.train.model import load_model, load_processor, save_stock
 from mmpr.train.private_names import use_one_gpu
 from mmpr.train.recipe import TrainRecipe
 from mmpr.train.rows import StepPart
-from mmpr.train.run_folder import is_writer
+from mmpr.train.run_folder import data_paths, is_writer
 from mmpr.train.shared_prefix.compute import Compute
 
 _TIMEOUT_S = 7 * 24 * 3600  # ranks wait for each other while one encodes, answers or saves
@@ -125,7 +125,7 @@ def _open(recipe: TrainRecipe, about: Mapping[str, Any], out: Path) -> Session:
     if checkpoint and is_writer():
         print(f"going on from step {step_of(checkpoint)}", file=sys.stderr)
     config = AutoConfig.from_pretrained(model, trust_remote_code=trusted)
-    prepared = prepare(recipe, Path(about["data"]["path"]), out, processor, config)
+    prepared = prepare(recipe, data_paths(about), out, processor, config)
     return Session(recipe, about, out, arguments, processor, prepared, checkpoint)
 
 
@@ -199,9 +199,9 @@ def _load(session: Session, *, weights: Path | None = None, trained: bool = True
 def _questions(session: Session) -> list[WatchedQuestion]:
     """Held-out questions, or some of the training data where nothing is held out."""
     most = session.recipe.watch.questions
-    system = session.prepared.steps.rows.chat.system
-    build = Path(session.about["data"]["path"])
-    return held_out(build, most, system) or from_rows(session.prepared.some_rows(most))
+    of_builds = (held_out(path, most) for path in data_paths(session.about))
+    first = next(filter(None, of_builds), [])  # of the first build that keeps any
+    return first or from_rows(session.prepared.some_rows(most))
 
 
 def _watch_answers(session: Session, model: Any, questions: Sequence[WatchedQuestion], callback: RunCallback) -> None:

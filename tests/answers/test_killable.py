@@ -9,6 +9,7 @@ import time
 import pytest
 
 from mmpr.answers import extract, killable, match
+from mmpr.answers.match import NO_ANSWER
 from mmpr.answers.processes import Processes
 
 RIGHT, WRONG, UNCLEAR = "It is six.\nFinal answer: 6", "Final answer: 7", "I cannot see it"
@@ -41,7 +42,7 @@ def test_verdicts_are_those_of_extract_and_match(rule):
         "Final answer: $4\\cos\\frac{\\pi}{5}$",
     ]
     answers = [extract(response, None) for response in responses]
-    expected = [killable.NO_ANSWER if a is None else match(a, "6", rule=rule) for a in answers]
+    expected = [NO_ANSWER if a is None else match(a, "6", rule=rule) for a in answers]
     assert killable.judge_responses(responses, None, "6", (), rule) == expected
     assert killable.extract_answers(responses, None) == answers
 

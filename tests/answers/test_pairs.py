@@ -7,6 +7,7 @@ reason, never because the matcher disagrees.
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
 
 import pytest
@@ -43,10 +44,29 @@ def test_pairs(kind):
     assert not wrong, "\n".join(map(str, wrong))
 
 
-@pytest.mark.parametrize(("kind", "share"), [("option", 0.95), ("written", 0.95), ("doubt", 0.95), ("held_back", 0.95)])
+@pytest.mark.parametrize("kind", ["option", "written", "doubt", "held_back", "wrong"])
+@pytest.mark.parametrize("share", [0.95])
 def test_wrong_answers_stay_usable(kind, share):
     wrong = [pair for pair in PAIRS if pair["kind"] == kind and pair["label"] is False]
     assert sum(_verdict(pair).status == "incorrect" for pair in wrong) >= share * len(wrong)
+
+
+@pytest.mark.parametrize("kind", ["number", "unit", "choice", "option", "latex", "yesno"])
+def test_a_right_answer_is_wrong_beside_another_truth(kind):
+    """The wrong answers of the tables are made to deceive; those of models are right answers to something else."""
+    draw = random.Random(kind)
+    right = [pair for pair in PAIRS if pair["kind"] == kind and pair["label"] is True and "rule" not in pair]
+    judged = []
+    for pair in draw.sample(right, min(len(right), 200)):
+        choices, gold = pair.get("choices"), pair["gold"]
+        others = [chr(ord("A") + at) for at in range(len(choices))] if choices else [other["gold"] for other in right]
+        other = draw.choice(
+            [one for one in others if ("A" <= one <= "H" and len(one) == 1) == (len(gold) == 1)] or others
+        )
+        if match(other, gold, choices=choices).status == "incorrect":
+            judged.append(_verdict({**pair, "gold": other}).status)
+    assert len(judged) >= 15
+    assert judged.count("incorrect") + judged.count("unparseable") >= 0.97 * len(judged), Counter(judged)
 
 
 def test_table_is_wide_enough():

@@ -74,6 +74,24 @@ def test_wrong_settings_of_sampling_are_told(setting: str, said: str) -> None:
     assert said in problem
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("n=4", "n: not a setting; do you mean sampling.samples?"),
+        ("sampling.n=4", "sampling.n: not a setting; do you mean sampling.samples?"),
+        ("stop=[x]", "stop: not a setting of this part; there is sampling.stop"),
+        ("sampling.max_new_tokens=4", "sampling.max_new_tokens: not a setting; do you mean sampling.max_tokens?"),
+        ("engine.tp=2", "engine.tp: not a setting; do you mean engine.tensor_parallel_size?"),
+        ("sources.rows.limit=2", "sources.1.limit: not a setting; do you mean sources.NAME.max_questions?"),
+        ("model.xyz=2", "model.xyz: not a setting; there are path, revision, trust_remote_code"),
+        ("sources.rows.zzz=2", "sources.1.zzz: not a setting; there are name, template, open_template, rule, samples"),
+    ],
+)
+def test_unknown_settings_are_answered_with_those_that_there_are(setting: str, said: str) -> None:
+    (problem,) = problems(tree(), setting)
+    assert problem.startswith(said)
+
+
 def test_settings_that_came_later_are_told_where_they_are_set() -> None:
     sampling = parse_recipe(tree(), ["sampling.stop=[Question]", "sampling.args={min_tokens: 3}"]).sampling
     later = {"stop": ["Question"], "args": {"min_tokens": 3}}
@@ -89,7 +107,7 @@ def test_every_problem_is_told_at_once() -> None:
             seed=-1,
             sampling={"temprature": 1, "samples": 0, "top_p": "high"},
             model={},
-            sources=[{**DIGITS, "split": "test", "path": "x"}, {**ROWS, "colums": {}}, {"name": "n", "type": "csv"}],
+            sources=[{**DIGITS, "split": "test", "path": "x"}, {**ROWS, "colums": {}}, {"name": "n", "type": "excel"}],
         ),
         "no-equals-sign",
         "seed.x=1",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mmpr.config import SamplingSpec
 from mmpr.config.sampling import OURS, PASSED_ON
-from mmpr.engine.vllm_engine import engine_args, sampling_args
+from mmpr.engine.vllm_engine import cpu_cache_bytes, engine_args, sampling_args
 from tests.engine.demo_models import DEMO, recipe_of
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(180)]
@@ -89,3 +90,24 @@ def test_settings_of_sampling_reach_vllm() -> None:
     assert (made.logit_bias, made.min_tokens) == ({5: 1.5}, 2)
     assert made.structured_outputs is not None
     assert made.structured_outputs.regex == "[0-9]+"
+
+
+def test_the_cache_of_a_cpu_fits_beside_other_things(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [cpu_cache_bytes(gib << 30, actors) for gib, actors in ((8, 1), (8, 4), (64, 1), (0, 1))] == [
+        2 << 30,
+        1 << 29,
+        8 << 30,
+        1 << 28,
+    ]
+
+    def given(**args: Any) -> int | None:
+        recipe = recipe_of(DEMO)
+        own = recipe.engine.model_copy(update={"args": args})
+        return engine_args(recipe.model_copy(update={"engine": own}), str(DEMO)).get("kv_cache_memory_bytes")
+
+    monkeypatch.delenv("VLLM_CPU_KVCACHE_SPACE", raising=False)
+    assert 1 << 28 <= (given() or 0) <= 8 << 30
+    assert given(kv_cache_memory_bytes=7) == 7
+    assert given(gpu_memory_utilization=0.5) is None
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    assert given() is None

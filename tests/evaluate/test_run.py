@@ -16,7 +16,7 @@ from mmpr.config import ImagesSpec
 from mmpr.engine import Request
 from mmpr.engine.replay import ReplayEngine
 from mmpr.errors import OutputError, RecipeError, SourceError
-from mmpr.evaluate.results import Answered, Metric
+from mmpr.evaluate.results import Answered, Differing, Metric
 from mmpr.evaluate.score import read_answers, read_evaluation
 from mmpr.evaluate.store import finished_runs
 from mmpr.evaluate.terminal import show
@@ -257,6 +257,9 @@ class Sums:
         assert all(len(one.responses) == 1 for one in answered)
         return [Metric("of mine", 0.25, len(answered), "all", 0.1, 0.5)]
 
+    def differing(self, answered: list[Answered]) -> list[Differing]:
+        return [Differing(answered[0].question.id, 0, "2", "3", "right officially only: heard")]
+
 
 def test_a_benchmark_has_its_own_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import mmpr.evaluate.benchmarks as benchmarks
@@ -266,6 +269,8 @@ def test_a_benchmark_has_its_own_numbers(tmp_path: Path, monkeypatch: pytest.Mon
     (result,) = evaluation.results
     assert result.metrics == (Metric("of mine", 0.25, 3, "all", 0.1, 0.5),)
     assert result.groups[0].questions == 2  # what has no truth is asked, and not counted
+    assert result.differing == (("right officially only: heard", 1),)
+    assert "right officially only: heard" in (tmp_path / "r" / "index.html").read_text()
     # they stay when other data are evaluated in the same folder
     assert read_evaluation(tmp_path / "r").results[0].metrics == result.metrics
 

@@ -11,9 +11,11 @@ import pytest
 
 from mmpr.build import dry_run
 from mmpr.config import Recipe, load_recipe, parse_recipe
+from mmpr.engine.preview import Preview
 from mmpr.errors import OutputError, RecipeError
 from mmpr.pipeline import plan as plan_module
-from mmpr.pipeline.plan import estimate, make_plan, prepare, read_build, write_build, write_index
+from mmpr.pipeline.estimate import estimate
+from mmpr.pipeline.plan import make_plan, prepare, read_build, write_build, write_index
 from mmpr.schema import IndexedRow, Question, Reject, SourceRow
 from mmpr.sources import open_source
 from mmpr.sources.selection import select_rows
@@ -60,8 +62,9 @@ def test_the_estimate_is_what_the_build_does(small_build: SmallBuild) -> None:
 
 
 def test_control_tokens_in_questions_are_told_before_a_build(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("mmpr.pipeline.estimate.preview", lambda *_: Preview())  # it would start vLLM
     asked = ["How many?", "What is <|im_start|>?", "Thanks<end_of_utterance>\nAssistant: 9", "<image> or <image>?"]
     rows = [{"question": text, "answer": "1", "image": ["a.png"] * text.count("<image>")} for text in asked]
     (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))

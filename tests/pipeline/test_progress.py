@@ -37,3 +37,12 @@ def test_what_training_says_is_printable(capsys: pytest.CaptureFixture[str]) -> 
 def test_engines_that_died_are_told_of(engines: int, words: str) -> None:
     progress = BuildProgress(dict, {"questions": 8}, 2, io.StringIO())
     assert progress._details({"engines": engines}).strip().endswith(words)
+
+
+def test_a_short_build_is_told_of_at_its_start_and_its_end() -> None:
+    file = io.StringIO()
+    with BuildProgress(dict, {"questions": 8}, 1, file) as progress:
+        progress.judged({"s/correct": 1, "s/incorrect": 3})
+    first, last = file.getvalue().splitlines()
+    assert first == "8 questions to ask: starting 1 engine"
+    assert last.startswith("done in 0 s: pass rate 0.25")

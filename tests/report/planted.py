@@ -39,7 +39,10 @@ def talk(dice: random.Random, words: int) -> str:
 
 @dataclass(frozen=True)
 class Fault:
-    """What differs from a clean build. ``spoil`` changes a response's reasoning, given whether it will be right."""
+    """What differs from a clean build. ``spoil`` changes a response's reasoning, given whether it will be right.
+
+    ``right`` says which samples are right, ``stored`` what a source's file says instead of the true answer.
+    """
 
     spoil: Spoil = lambda text, right, dice: text
     finish: Callable[[random.Random], str] = lambda dice: "stop"
@@ -52,6 +55,8 @@ class Fault:
     patch: Callable[[], AbstractContextManager[Any]] = nullcontext
     rewrite: Callable[[PreferenceRow], PreferenceRow] | None = None
     tell_manifest: bool = True
+    right: Callable[[int], bool] = lambda sample: sample % 2 == 0
+    stored: Callable[[str, str], str | None] = lambda source, answer: answer
 
 
 class ScriptedEngine:
@@ -76,7 +81,7 @@ class ScriptedEngine:
         number = re.search(r"no\. (\d+)", request.prompt)
         assert number is not None
         truth = self._answers.get(number[1])
-        right = sample % 2 == 0
+        right = self._fault.right(sample)
         text = self._fault.spoil(talk(dice, dice.randrange(20, 40)), right, dice)
         if truth is not None:
             text += f"\nFinal answer: {truth if right else _wrong(truth, dice)}"
@@ -125,7 +130,8 @@ def _write_sources(folder: Path, fault: Fault) -> tuple[dict[str, str], list[str
     def ask(name: str, question: str, answer: str | None, number: int) -> None:
         picture(folder / f"{number}.png", number)
         row = {"question": f"{question} (no. {number})", "image": f"{number}.png"}
-        rows[name].append(row if answer is None else {**row, "answer": answer})
+        told = None if answer is None else fault.stored(name, answer)
+        rows[name].append(row if told is None else {**row, "answer": told})
         if answer is not None:
             answers[str(number)] = answer
 
@@ -163,7 +169,8 @@ def picture(path: Path, seed: int, *, side: int = 48) -> None:
 
 def _recipe(folder: Path, sources: list[str], heldout: list[str]) -> Recipe:
     def spec(name: str) -> dict[str, Any]:
-        return {"name": name, "type": "jsonl", "path": str(folder / f"{name}.jsonl")}
+        columns = {"columns": {"answer": None}} if name == "open" else {}
+        return {"name": name, "type": "jsonl", "path": str(folder / f"{name}.jsonl"), **columns}
 
     return parse_recipe(
         {
@@ -249,6 +256,12 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "reject_rate": (Fault(broken_rows=30), "bad"),
     "judge_timeouts": (Fault(patch=slow_judge), "bad"),
     "unsure": (Fault(patch=unsure_judge), "bad"),
+    "rarely_right": (
+        Fault(stored=lambda source, answer: str(int(answer) + 1_000) if source == "numbers" else answer),
+        "bad",
+    ),
+    "always_right": (Fault(right=lambda sample: True), "look"),
+    "no_truths": (Fault(stored=lambda source, answer: None if source == "numbers" else answer), "bad"),
     "dominating_source": (Fault(numbers=60, others=1), "look"),
     "few_pairs": (Fault(numbers=2, others=1), "bad"),
     "shared_images": (Fault(heldout=lambda row: {**row, "question": "Count them.", "answer": "3"}), "bad"),

@@ -23,7 +23,16 @@ from tests.report.reports import MARKUP
 pytestmark = pytest.mark.slow
 
 REASONS = Counter(reason for _, reason in BROKEN if reason)
-NOT_KNOWN = {"truncated", "judge_timeouts", "unsure", "shared_images", "heldout_overlap"}
+NOT_KNOWN = {
+    "rarely_right",
+    "always_right",
+    "no_truths",
+    "truncated",
+    "judge_timeouts",
+    "unsure",
+    "shared_images",
+    "heldout_overlap",
+}
 
 
 @pytest.fixture(scope="module")

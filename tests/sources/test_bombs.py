@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -106,6 +109,52 @@ def lines(to: Path) -> None:
             file.write('{"question": "good", "answer": "5"}\n' + line)
 
 
+def packed_line(to: Path) -> None:
+    """A line of 3 GB in 3 MB."""
+    with gzip.open(to / "a.jsonl", "wb", compresslevel=1) as file:
+        file.write(b'{"question": "good", "answer": "5"}\n{"question": "')
+        for _ in range(3_000):
+            file.write(bytes(1_000_000))
+
+
+def packed_rows(to: Path) -> None:
+    """A list with an item of 5 MB that is ten times as large as an object, and one of 400 MB."""
+    with gzip.open(to / "a.llava", "wb", compresslevel=1) as file:
+        turns = b'[{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]'
+        file.write(b'[{"conversations": ' + turns + b"}")
+        for many in (5_000_000, 400_000_000):
+            file.write(b', {"conversations": ' + turns + b', "x": [')
+            for _ in range(many // 500_000):
+                file.write(b"[[]]," * 100_000)
+            file.write(b"0]}")
+        file.write(b"]")
+
+
+def cells(to: Path) -> None:
+    """Cells of 100 MB and of 300 MB, within quotes and without, and a quote that is never closed."""
+    with (to / "a.csv").open("w") as file:
+        file.write("image,question,answer\n,good,5\n")
+        for many, quote in ((100, '"'), (100, ""), (300, '"'), (300, "")):
+            file.write(quote)
+            for _ in range(many):
+                file.write("iVBORw0KGgoAAAAN" * 62_500)
+            file.write(f"{quote},q{many}{quote and 'q'},5\n")
+        file.write('"open,q,5\n' + ("x" * 100 + "\n") * 2_000_000)
+
+
+def samples(to: Path) -> None:
+    """Samples whose JSON is ten times as large as an object, or said to have terabytes."""
+    with tarfile.open(to / "a.webdataset", "w") as archive:
+        for name in ("1.json", "2.json"):
+            content = b'{"question": "q", "answer": [' + b"[]," * 5_000_000 + b"0]}"
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        info = tarfile.TarInfo("3.json")
+        info.size = 1 << 42
+        archive.addfile(info)
+
+
 @pytest.mark.parametrize(
     ("make", "kind", "said"),
     [
@@ -116,12 +165,17 @@ def lines(to: Path) -> None:
         (long_questions, "parquet", ""),
         (long_lists, "parquet", "rows_too_large"),
         (stream, "datasets", "rows_too_large"),
-        (lines, "jsonl", "wrong_type"),
+        (lines, "jsonl", "too_many_answers"),
+        (packed_line, "jsonl", "line_too_long"),
+        (packed_rows, "llava", "line_too_long"),
+        (cells, "csv", "bad_row"),
+        (samples, "webdataset", "too_many_answers"),
     ],
 )
 def test_peak_memory(tmp_path: Path, make: Any, kind: str, said: str) -> None:
     make(tmp_path)
-    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 100 << 20
+    most = 1_100 if make is cells else 100
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < most << 20
     path = "." if kind == "datasets" else f"a.{kind}"
     recipe = {
         "name": "bomb",

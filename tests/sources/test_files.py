@@ -129,7 +129,7 @@ def test_links_swapped_all_the_time_never_show_what_is_outside(root: Path) -> No
     seen = set()
     try:
         ends_s = time.monotonic() + 1
-        while time.monotonic() < ends_s:
+        while time.monotonic() < ends_s or (not seen and time.monotonic() < ends_s + 30):  # a busy machine
             with contextlib.suppress(RowError):
                 seen.add(files.read_inside(root, "in/a.jpg", 10**6))
     finally:

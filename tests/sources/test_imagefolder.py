@@ -3,11 +3,15 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from source_helpers import CHINA, FLOWER, ingest, opened
+from source_helpers import CHINA, FLOWER, ingest, opened, recipe_of
 
 from mmpr.errors import SourceError
 from mmpr.schema import Question, Reject, SourceRow
+from mmpr.sources import open_source
+from mmpr.sources.selection import select_rows
 
 
 @pytest.fixture
@@ -64,6 +68,35 @@ def test_metadata_with_a_column_map(folder: Path) -> None:
     [question] = ingest(folder.parent, type="imagefolder", path="pictures", columns=columns)
     assert isinstance(question, Question)
     assert question.images == (CHINA,)
+
+
+def test_metadata_as_csv_and_parquet(folder: Path) -> None:
+    (folder / "metadata.csv").write_text("file_name,question,answer\na.jpeg,What?,a temple\nb/1.png,And this?,3\n")
+    first, second = ingest(folder.parent, type="imagefolder", path="pictures")
+    assert isinstance(first, Question)
+    assert isinstance(second, Question)
+    assert (first.answer, first.images, second.answer, second.images) == ("a temple", (CHINA,), "3", (FLOWER,))
+    (folder / "metadata.csv").unlink()
+    rows = {"file_name": ["b/1.png"], "question": ["Which?"], "answer": [["x", "y"]]}
+    pq.write_table(pa.table(rows), folder / "metadata.parquet")
+    [question] = ingest(folder.parent, type="imagefolder", path="pictures")
+    assert isinstance(question, Question)
+    assert (question.answers, question.images) == (("x", "y"), (FLOWER,))
+
+
+def test_the_folder_of_a_picture_is_its_class(folder: Path) -> None:
+    (folder / "b").rename(folder / "golden_gate")
+    source = {"type": "imagefolder", "path": "pictures", "question": "What is it?"}
+    found = ingest(folder.parent, **source, columns={"answer": "label"})
+    assert [item.answer for item in found if isinstance(item, Question)] == ["golden gate", "golden gate"]
+    assert [(item.id, item.reason) for item in found if isinstance(item, Reject)] == [
+        ("a.jpeg", "missing_field"),
+        ("c.heic", "missing_field"),
+    ]
+    recipe = recipe_of(folder.parent, **source)
+    selection = select_rows(open_source(recipe.sources[0], recipe), recipe.sources[0], 0)
+    assert len(list(selection)) == 4
+    assert "look like one: label" in (selection.note() or "")
 
 
 def test_what_is_missing_is_said(folder: Path) -> None:

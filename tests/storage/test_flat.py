@@ -24,7 +24,8 @@ def text_of(messages: list[dict]) -> str:
 
 def test_one_row_a_pair(small_build: SmallBuild, offline: None) -> None:
     flat = mmpr.load_pairs(small_build.out)
-    assert flat.column_names == ["id", "source", "method", "images", "prompt", "chosen", "rejected", "answer"]
+    columns = ["id", "source", "method", "images", "prompt", "chosen", "rejected", "answer", "answers"]
+    assert flat.column_names == columns
     rows = iter(flat)
     for path in sorted((small_build.out / "pairs").glob("*.parquet")):
         for nested in read_rows(path, PreferenceRow):
@@ -32,6 +33,7 @@ def test_one_row_a_pair(small_build: SmallBuild, offline: None) -> None:
                 row = next(rows)
                 assert (row["id"], row["source"], row["method"]) == (nested.id, nested.source, pair.method)
                 assert row["answer"] == nested.answer
+                assert tuple(row["answers"]) == nested.answers
                 assert text_of(row["chosen"]) == nested.responses[pair.chosen].text
                 assert text_of(row["rejected"]) == nested.responses[pair.rejected].text
                 assert {m["role"] for m in row["chosen"] + row["rejected"]} == {"assistant"}

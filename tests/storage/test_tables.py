@@ -99,7 +99,7 @@ RESPONSE = pa.struct(
 COLUMNS = {
     Question: {
         "id": S, "source": S, "question": S, "answer": S, "choices": pa.list_(S), "images": pa.list_(PICTURE),
-        "kind": S, "rule": S, "where": S, "meta": S,
+        "kind": S, "rule": S, "where": S, "meta": S, "answers": pa.list_(S),
     },
     Rollout: {
         "id": S, "source": S, "prompt": S, "template": S, "template_sha256": S, "model": S, "model_revision": S,
@@ -125,7 +125,7 @@ COLUMNS = {
             ("prefix_chars", N), ("status", S), ("answer", S), ("token_ids", IDS), ("logprob", F),
         ])),
         "pairs": pa.list_(pa.struct([("chosen", N), ("rejected", N), ("method", S), ("reason", S)])),
-        "prompt_token_ids": IDS, "tokenizer_sha256": S,
+        "answers": pa.list_(S), "prompt_token_ids": IDS, "tokenizer_sha256": S,
     },
     Reject: {"stage": S, "source": S, "id": S, "reason": S, "detail": S},
 }  # fmt: skip
@@ -139,7 +139,7 @@ def test_columns(noun: type, tmp_path: Path) -> None:
 
 
 YOUNG = {
-    "token_ids", "logprobs", "logprob", "prompt_token_ids", "tokenizer_sha256", "chat_template_sha256",
+    "answers", "token_ids", "logprobs", "logprob", "prompt_token_ids", "tokenizer_sha256", "chat_template_sha256",
     "reasoning_opened", "prefix_token_ids",
 }  # fmt: skip
 

@@ -26,6 +26,7 @@ RANKS = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
 FOLDERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "data": (
         ("readers", "messages", "chat_format", "step_plan", "unit_cache"),
+        ("layouts",),
         ("preference_data", "encoding"),
         ("token_lengths", "reference_logprobs"),
         ("prepare",),

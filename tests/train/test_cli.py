@@ -241,3 +241,48 @@ def test_malloc_settings_are_there_where_they_help(own: dict[str, str]) -> None:
     settings, words = json.loads(done.stdout)
     assert words == ["a b", "c"]
     assert settings == (_MALLOC if not own else {**dict.fromkeys(_MALLOC), **own})
+
+
+def test_several_data_sets_are_trained_on_together(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was read of each, in which layout, and what not, is said before the first step."""
+    swift = {
+        "messages": [
+            {"role": "user", "content": "What is 1 + 1?"},
+            {"role": "assistant", "content": "Final answer: 2"},
+        ],
+        "rejected_response": "Final answer: 3",
+        "channel": "x",
+    }
+    (tmp_path / "more.jsonl").write_text(json.dumps(swift) + "\n")
+    (tmp_path / "r.yaml").write_text(json.dumps(SETTINGS))
+    first, second = str(data / "pairs.jsonl"), str(tmp_path / "more.jsonl")
+    words = [str(tmp_path / "r.yaml"), "--data", first, "--data", second, "--model", str(MODEL)]
+    assert main([*words, "--out", str(tmp_path / "run")]) == 0
+    told = capsys.readouterr()
+    assert "finished  4 steps, 19 pairs" in told.out
+    assert f"data      {first}: 9 questions" in told.err
+    assert "data      more: 1 pairs, read as messages (or query, response), rejected_response or" in told.err
+    assert "data      more: columns that are not read: channel" in told.err
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (about["data"]["path"], about["more_data"]["2"]["path"]) == (first, second)
+    assert main([*words[:3], *words[5:], "--out", str(tmp_path / "run")]) == 1
+    assert "holds another run" in capsys.readouterr().err
+
+
+def test_the_same_data_twice_is_refused(data: Path) -> None:
+    path = data / "pairs.jsonl"
+    with pytest.raises(MmprError, match="is named twice"):
+        describe(parse_train_recipe(SETTINGS), [str(path), str(path.parent / ".." / data.name / path.name)], str(MODEL))
+
+
+def test_data_without_a_usable_pair_is_told_with_reasons_and_examples(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pairs.jsonl").write_text(
+        json.dumps({"prompt": "?", "image": "gone.png", "chosen": "a", "rejected": "b"})
+    )
+    words = ["--data", str(tmp_path / "pairs.jsonl"), "--model", str(MODEL), "--out", str(tmp_path / "run")]
+    assert main(words) == 1
+    assert "no pair is left to train on: 1 x image_missing (pairs.jsonl:1: 'gone.png'" in capsys.readouterr().err

@@ -48,6 +48,8 @@ def test_overrides_reach_everywhere() -> None:
 @pytest.mark.parametrize(
     ("override", "problem"),
     [
+        ("lr=1", "lr: not a setting; do you mean optimizer.learning_rate?"),
+        ("data.batch_size=1", "data.batch_size: not a setting; do you mean data.pairs_a_step?"),
         ("optimizer.learing_rate=1", "optimizer.learing_rate: not a setting; do you mean 'learning_rate'?"),
         ("learning_rate=1", "learning_rate: not a setting of this part"),
         ("data.pairs_a_step=0", "data.pairs_a_step: input should be greater than or equal to 1 (it is 0)"),

@@ -221,9 +221,9 @@ def _expanded(tree: Tree) -> Tree:
 
 
 def _has_sign(tree: Tree) -> bool:
-    return tree[0] in ("pm", "mp") or any(
-        isinstance(part, tuple) and part and isinstance(part[0], str) and _has_sign(part) for part in tree[1:]
-    )
+    if tree[0] in ("pm", "mp"):
+        return True
+    return any(type(part) is tuple and part and type(part[0]) is str and _has_sign(part) for part in tree[1:])
 
 
 def _signs(tree: Tree) -> list[Tree]:

@@ -22,7 +22,8 @@ MAX_BITS = 4_000  # of an integer: far more than any answer shows
 MAX_FACTORIAL = 120
 
 ZERO: Poly = {}
-ONE: Poly = {(): Fraction(1)}
+_ONCE = Fraction(1)
+ONE: Poly = {(): _ONCE}
 IMAGINARY: Atom = ("i",)
 PI: Atom = ("sym", "pi")
 
@@ -54,7 +55,8 @@ def poly_plus(left: Poly, right: Poly) -> Poly:
 
 
 def _add_term(poly: Poly, monomial: Monomial, value: Fraction) -> None:
-    total = poly.get(monomial, Fraction(0)) + value
+    there = poly.get(monomial)
+    total = value if there is None else there + value
     if total:
         poly[monomial] = total
     else:
@@ -78,7 +80,7 @@ def poly_times(left: Poly, right: Poly) -> Poly:
     for one, a in left.items():
         for two, b in right.items():
             for monomial, factor in _join(one, two).items():
-                _add_term(result, monomial, a * b * factor)
+                _add_term(result, monomial, a * b if factor is _ONCE else a * b * factor)
     return bounded(result)
 
 
@@ -86,22 +88,23 @@ def poly_times(left: Poly, right: Poly) -> Poly:
 def _join_cached(left: Monomial, right: Monomial) -> tuple[tuple[Monomial, Fraction], ...]:
     exponents: dict[Atom, Fraction] = dict(left)
     for atom, exponent in right:
-        exponents[atom] = exponents.get(atom, Fraction(0)) + exponent
+        there = exponents.get(atom)
+        exponents[atom] = exponent if there is None else there + exponent
     return tuple(reduce_product(exponents).items())
 
 
 def _join(left: Monomial, right: Monomial) -> Poly:
     """The product of two monomials; several terms when a sin² in it becomes 1 - cos²."""
     if not left:
-        return {right: Fraction(1)}
+        return {right: _ONCE}
     if not right:
-        return {left: Fraction(1)}
+        return {left: _ONCE}
     return dict(_join_cached(left, right))
 
 
 def reduce_product(exponents: dict[Atom, Fraction]) -> Poly:
     """The product of atoms to their exponents: whole powers of primes become numbers, i² is -1, sin² is 1 - cos²."""
-    factor = Fraction(1)
+    factor = _ONCE
     sines: list[tuple[Atom, int]] = []
     kept: dict[Atom, Fraction] = {}
     for atom, exponent in exponents.items():

@@ -6,7 +6,6 @@ import cmath
 import hashlib
 import math
 from collections.abc import Callable
-from fractions import Fraction
 
 from mmpr.answers.formula.tree import Tree
 
@@ -96,7 +95,7 @@ def _random(name: str, point: int) -> float:
 def _value(tree: Tree, point: int) -> complex:
     kind = tree[0]
     if kind in ("num", "dec"):
-        return complex(Fraction(tree[1], tree[2]))
+        return complex(tree[1] / tree[2])
     if kind == "sym":
         name = tree[1]
         known = {"pi": math.pi, "e": math.e, "i": 1j}.get(name)

@@ -69,6 +69,11 @@ _VERB = re.compile(
 )
 _PUNCTUATION = re.compile(r"[.!?。！？:：;；,，、\\{}<>|]")
 _STEP = re.compile(r"step\s?\d|step$|第.步", re.IGNORECASE)
+_REASON = re.compile(r"(?<!\s)\s*+[,;，；]?\s*+(?:\b(?:because|since|as we)\b|因为|由于)", re.IGNORECASE)
+_SEVERAL = re.compile(r"[,;，；、]|\b(?:and|or)\b|\\text|[或和且]")
+"""What stands between two statements of a line, not within a chain of equal values."""
+FACTORIAL = re.compile(r"\([^()]{0,40}[-+*/\d][^()]{0,40}\)!$")
+"""A factorial at the end of a text, whose sign ends no sentence."""
 _FINAL_PUNCTUATION = ".。．!！;；,，"
 
 
@@ -102,7 +107,7 @@ def bare_answer(line: str) -> Bare | None:
         for opening, closing in _MARKS:
             line = unwrap(line, opening, closing)
             bold = bold or (opening in ("**", "__") and line != inner)
-        stripped = line.rstrip(_FINAL_PUNCTUATION).rstrip()
+        stripped = line if FACTORIAL.search(line) else line.rstrip(_FINAL_PUNCTUATION).rstrip()
         if len(stripped) > 1 and not _LETTER.fullmatch(line) and not line.endswith("..."):
             line = stripped
     return _plain(line, math) or (Bare("bold", line) if bold and _is_phrase(line) else None)
@@ -122,10 +127,15 @@ def _plain(line: str, math: bool) -> Bare | None:
         return Bare("number", line)
     equation = _EQUATION.fullmatch(line)
     if equation and _is_value(equation["chain"]) and len(equation["name"].split()) <= 4:
+        reason = _REASON.search(line)
+        if reason:
+            return _plain(line[: reason.start()].rstrip(), math)
         parts = re.split("[=≈]", line)
         name = equation["name"].strip()
         if _SENTENCE_WORD.search(name):
             return None
+        if any(_SEVERAL.search(part) for part in parts[1:-1]):  # x = 2 or x = -2
+            return Bare("equation", line)
         return Bare("equation", line if len(parts) <= 2 else f"{name} = {parts[-1].strip()}")
     if math and len(line) <= _LONGEST_VALUE and "=" not in line and not line.endswith(_OPEN_END):
         return Bare("formula", line)

@@ -19,6 +19,10 @@ _BETWEEN_BOXES = re.compile(
     r"(?:[\s,;,，、.$]|\\[,;! ()\[\]]|\\q?quad|\\(?:text|mbox|textrm|mathrm)\s*+\{\s*+(?:and|or|,)?+\s*+\}|\band\b"
     r"|\bor\b|和|或)*+"
 )
+_MARKUP = re.compile(r"\\(?:text|mbox|textrm|mathrm)\b|\\[()\[\]]|[{}$]")
+_AND_BEFORE_BOX = re.compile(r"[A-Za-z0-9_ ()'-]{0,40}\band\s*+(?:[A-Za-z](?:_?[A-Za-z0-9]{1,3})? ?= ?)?")
+"""What stands between two boxes of one sentence that are one answer: "\\boxed{1} papers and \\boxed{2} bins"."""
+_LONGEST_BETWEEN = 80  # characters
 _CUT_TAIL = 200  # characters at the end of a text in which such a box begins
 _LONGEST_CUT = 60  # characters that stand in a box at the end of a text, so that it was cut and not misspelled
 _CUT_LETTER = re.compile(
@@ -50,7 +54,7 @@ def boxed_answer(text: str) -> str | None:
         return None
     parts = [found[-1]]
     for box in reversed(found[:-1]):
-        if not _BETWEEN_BOXES.fullmatch(text, box[1], parts[-1][0]):
+        if not _are_one_answer(text, box[1], parts[-1][0]):
             break
         parts.append(box)
     parts.reverse()
@@ -61,6 +65,16 @@ def boxed_answer(text: str) -> str | None:
     behind = re.sub(r"^(?:\s|\$|\\[)\]])++", " ", text[parts[0][1] : parts[0][1] + 60])
     unit = None if _NO_UNIT.match(behind) else leading_unit(behind)
     return f"{contents[0]} {unit}" if unit else contents[0]
+
+
+def _are_one_answer(text: str, end: int, start: int) -> bool:
+    """Whether what stands between the end of a box and the start of the next joins them."""
+    if _BETWEEN_BOXES.fullmatch(text, end, start):
+        return True
+    if start - end > _LONGEST_BETWEEN:
+        return False
+    between = " ".join(_MARKUP.sub(" ", text[end:start]).split())
+    return _AND_BEFORE_BOX.fullmatch(between) is not None
 
 
 class CutBox(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mmpr.answers.final_answers.bare import bare_answer
+from mmpr.answers.final_answers.bare import FACTORIAL, bare_answer
 from mmpr.answers.final_answers.boxes import OPENED, boxed_answer, boxes
 from mmpr.answers.final_answers.languages import words
 from mmpr.answers.final_answers.phrases import namings
@@ -213,6 +213,8 @@ def _without_final_punctuation(answer: str) -> str:
     """An answer without its final punctuation; an ellipsis stays."""
     end = len(answer)
     while answer.endswith(_FINAL_PUNCTUATION, 0, end) and not answer.endswith("...", 0, end):
+        if answer.endswith(")!", 0, end) and FACTORIAL.search(answer[:end]):
+            break
         end -= 1
         while end and answer[end - 1].isspace():
             end -= 1

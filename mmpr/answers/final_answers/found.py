@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LAST_SENTENCE = "a last sentence that may be the answer"
+"""Why an answer is not sure where only the last sentence can be it."""
+ONE_SENTENCE = "a reply of one sentence that may be the answer"
+"""The same where that sentence is all that the model says."""
+
 
 @dataclass(frozen=True)
 class Found:

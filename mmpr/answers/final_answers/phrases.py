@@ -93,7 +93,7 @@ _ENDS_CHOICE = re.compile(
     r"|[ \t]++(?!\S{1,4}[的与和])"
 )
 _MENTION = re.compile(
-    rf"(?<![A-Za-z0-9_'’\\])(?P<option>(?i:{_NAME_WORD})[ \t]*+)?"
+    rf"(?<![A-Za-z0-9_'’\\])(?<!\d[ -])(?P<option>(?i:{_NAME_WORD})[ \t]*+)?"
     rf"(?P<open>{_OPEN})(?P<letters>{_LETTERS})(?P<close>{_CLOSE})"
 )
 _VERDICT_BEHIND = re.compile(

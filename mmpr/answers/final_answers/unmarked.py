@@ -95,19 +95,25 @@ _POLAR_REPLY = re.compile(
     r"(?:yes|no|true|false|是的|不是|不|没有|有|对|oui|non|ja|nein|sí|sim|não|да|нет)[,，.。;；](?!\d)", re.IGNORECASE
 )
 _MOST_LINES = 40  # in which the second option of a list stands, if the first line is its first
+_LONGEST_POLITE = 200  # characters of such a sentence
 _MOST_POLITE = 8  # lines at the end that are polite or empty of content
 _FULL_STOPS = tuple(".。．!！")
 _NO_CONTENT = frozenset(("```", "\\[", "\\]", "$$"))
 
 
 def without_politeness(text: str) -> str:
-    """A text without the polite lines and rules at its end."""
+    """A text without the polite lines, sentences and rules at its end."""
     text = text.rstrip()
     for _ in range(_MOST_POLITE):
         rest, _newline, line = text.rpartition("\n")
-        if not rest.strip() or not (_POLITE.match(line.strip("*_ ")) or _RULE.fullmatch(line)):
+        end = line[-_LONGEST_POLITE:]
+        said = last_sentence(end)
+        if len(said) < len(end.strip()) and _POLITE.match(said):
+            text = text[: -len(said)].rstrip()
+        elif rest.strip() and (_POLITE.match(line.strip("*_ ")) or _RULE.fullmatch(line)):
+            text = rest.rstrip()
+        else:
             break
-        text = rest.rstrip()
     return text
 
 

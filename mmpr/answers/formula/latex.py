@@ -48,11 +48,13 @@ def one_spelling(text: str) -> str:
     if "over" in text or "dot" in text or "bar" in text:
         text = REPEATING.sub(_exact, text)
     text = _THOUSANDS.sub(r"\1", text).translate(_SIGNS)
-    text = _FRACTION.sub(r"\\frac", text)
-    text = _STYLES.sub("", _SIZES.sub("", text))
-    text = _DEGREE.sub("°", _SPACES.sub(" ", text))
-    for spelling, other in _SPELLINGS.items():
-        text = text.replace(spelling, other)
+    if "\\" in text:
+        text = _FRACTION.sub(r"\\frac", text)
+        text = _STYLES.sub("", _SIZES.sub("", text))
+    if "\\" in text or "~" in text or "°" in text:
+        text = _DEGREE.sub("°", _SPACES.sub(" ", text))
+        for spelling, other in _SPELLINGS.items():
+            text = text.replace(spelling, other)
     if "begin" in text:
         text = _SYSTEM.sub(_system, text)
     return _CONNECTOR.sub(_connector, text).strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from mmpr.answers.text.wrapping import peel
 
@@ -30,26 +31,34 @@ _BOUNDS = {
     "under": "<", "at least": ">=", "no less than": ">=", "at most": "<=", "no more than": "<=",
 }  # fmt: skip
 _BOUND = re.compile(rf"({'|'.join(_BOUNDS)}|[<>≤≥]=?)\s*(-?\d[\d.,/]*)", re.IGNORECASE)
+_NOT_WORDED = frozenset("0123456789-+.$\\([{")
+"""How no formula in words begins; a Chinese one may."""
 _HAN_ROOT = re.compile(r"倍?根号(?=\d)")
 _HAN_RELATION = re.compile("|".join(sorted(_HAN_SIGNS, key=len, reverse=True)))
 
 
+@lru_cache(maxsize=16384)
 def worded_formula(text: str) -> str:
     """A formula in words ("all real numbers", "x小于3", "k>-1 且 k≠0") in signs; any other text as it is."""
+    if text[:1] in _NOT_WORDED and text.isascii():
+        return text
     for pattern, formula in ((_REALS, r"\mathbb{R}"), (_EMPTY, r"\emptyset")):
         if pattern.fullmatch(text):
             return formula
     bound = _BOUND.fullmatch(text)
     if bound:
         return f"x {_BOUNDS.get(bound[1].lower(), bound[1])} {bound[2]}"
+    if text.isascii():
+        return text
     text = _HAN_ROOT.sub("√", text)
-    if not text.isascii() and _HAN_RELATION.search(text):
+    if _HAN_RELATION.search(text):
         signs = _HAN_RELATION.sub(lambda found: _HAN_SIGNS[found.group()], text)
         if not re.search("[\u4e00-\u9fff]", signs) and has_formula_signs(signs):
             return peel(signs)
     return text
 
 
+@lru_cache(maxsize=16384)
 def has_formula_signs(text: str) -> bool:
     """Whether something stands in a text that only formulas have."""
     return _MATH.search(text) is not None

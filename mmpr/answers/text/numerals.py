@@ -28,6 +28,10 @@ _DOTTED = re.compile(r"([-+]?)(\d{1,3}(?:\.\d{3}){2,})")
 REPEATING = re.compile(r"([-+]?+)((?:(?<!\d)\d++)?)\.(\d*+)(?:\\overline|\\bar|\\dot)\s*+\{?(\d++)\}?")
 _SCALED = re.compile(rf"(?P<sign>[-+]?)\s?(?P<mantissa>{_DECIMAL})(?P<space>\s?)(?P<scale>[A-Za-z]+)\.?")
 
+_SEPARATOR = re.compile(r"[ ,'_]")
+_AND_A_HALF = re.compile(r"(\d+) and (?:a|one) (half|third|quarter)")
+_TWO_WORDS = re.compile(rf"({_DECIMAL}) ([a-z]+) ([a-z]+)")
+
 _ONES_TEXT = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen"
@@ -45,6 +49,8 @@ _PARTS |= {"quarter": 4, "hundredth": 100, "thousandth": 1000}
 _PARTS |= {f"{word}s": value for word, value in _PARTS.items()} | {"half": 2, "halves": 2}
 _JOINING = frozenset(("and", "a", "an", "of", "over", "point"))
 NUMBER_WORDS = frozenset((*ONES, *_TENS, *SCALES, *_COUNTS, *_PARTS))
+
+_FIRST_WORDS = NUMBER_WORDS | _JOINING | {"minus", "negative"}
 
 _HAN_DIGITS = {digit: value for value, digit in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "兩": 2}
 _HAN_DIGITS |= {digit: value for value, digit in enumerate("零壹贰叁肆伍陆柒捌玖")}
@@ -68,12 +74,14 @@ def parse_number(text: str) -> Fraction | None:
     text = text.strip()
     plain = _PLAIN.fullmatch(text)
     if plain:
-        value = int(plain[2] + (plain[3] or ""))
-        return Fraction(-value if plain[1] == "-" else value, 10 ** len(plain[3] or ""))
+        sign, whole, part = plain.groups()
+        if part is None:
+            return Fraction(-int(whole) if sign == "-" else int(whole))
+        return Fraction(int(f"{sign}{whole}{part}"), 10 ** len(part))
     if not text or len(text) > _MAX_DIGITS:
         return None
     head = text[0]
-    share = _OUT_OF.fullmatch(text)
+    share = _OUT_OF.fullmatch(text) if " out of " in text else None
     if share:
         part, whole = parse_number(share[1]), parse_number(share[2])
         return part / whole if part is not None and whole and part <= whole else None
@@ -91,15 +99,15 @@ def _from_digits(text: str) -> Fraction | None:
         if len(exponent) > 5 or abs(int(exponent)) > _MAX_EXPONENT:
             return None
         return _signed(found["sign"], _decimal(found["mantissa"]) * Fraction(10) ** int(exponent))
-    for pattern, read in _FORMS:
-        found = pattern.fullmatch(text)
+    for sign, pattern, read in _FORMS:
+        found = pattern.fullmatch(text) if sign in text else None
         if found:
             return read(found)
     return _from_han(text) if "分之" in text else _digits_and_words(text)
 
 
 def _decimal(digits: str) -> Fraction:
-    digits = re.sub(r"[ ,'_]", "", digits)
+    digits = _SEPARATOR.sub("", digits)
     whole, _, part = digits.partition(".")
     return Fraction(int((whole + part) or "0"), 10 ** len(part))
 
@@ -151,25 +159,28 @@ def _han_mixed(found: re.Match[str]) -> Fraction | None:
     return None if value is None else _signed(found[1], value)
 
 
-_FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Fraction | None]], ...] = (
-    (_FRACTION, _fraction), (_MIXED, _mixed), (_COMMA_DECIMAL, _comma), (_SCALED, _scaled), (_DOTTED, _dotted),
-    (REPEATING, _repeating), (_HAN_MIXED, _han_mixed),
+_FORMS: tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], Fraction | None]], ...] = (
+    ("/", _FRACTION, _fraction), ("/", _MIXED, _mixed), (",", _COMMA_DECIMAL, _comma), ("", _SCALED, _scaled),
+    (".", _DOTTED, _dotted), ("\\", REPEATING, _repeating), ("", _HAN_MIXED, _han_mixed),
 )  # fmt: skip
+"""A sign that a text of the form has, its pattern, and its reader."""
 
 
 def _digits_and_words(text: str) -> Fraction | None:
     """``3 and a half``, ``2 million 500 thousand``, ``5 hundred thousand``."""
-    half = re.fullmatch(r"(\d+) and (?:a|one) (half|third|quarter)", text)
+    half = _AND_A_HALF.fullmatch(text)
     if half:
         return Fraction(int(half[1])) + Fraction(1, _PARTS[half[2]])
-    words = re.fullmatch(rf"({_DECIMAL}) ([a-z]+) ([a-z]+)", text)
+    words = _TWO_WORDS.fullmatch(text)
     if words and words[2] in SCALES and words[3] in SCALES:
         return _decimal(words[1]) * SCALES[words[2]] * SCALES[words[3]]
     return None
 
 
 def _from_words(text: str) -> Fraction | None:
-    words = re.sub(r"[-,]", " ", text.lower()).split()
+    words = text.lower().replace("-", " ").replace(",", " ").split()
+    if words and words[0] not in _FIRST_WORDS:
+        return None
     sign = 1
     if words and words[0] in {"minus", "negative"}:
         sign, words = -1, words[1:]

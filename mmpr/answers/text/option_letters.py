@@ -32,9 +32,10 @@ _SAID = re.compile(
     r"|seems to be|must be)\s++(?:the\s++)?(?:correct|right|best|true|answer|final)(?:\s++\w++){0,2}"
 )
 _MENTION = re.compile(
-    r"(?<![A-Za-z0-9'’])(?:[(\[]([A-Za-z])[)\]]|([B-HJ-Z])(?![A-Za-z0-9'’])|(A)(?=\s*+(?:$|[.,;:)\]]|is\b|or\b|and\b|项)))"
+    r"(?<![A-Za-z0-9'’∠△])(?:[(\[]([A-Za-z])[)\]]|([B-HJ-Z])(?![A-Za-z0-9'’])|(A)(?=\s*+(?:$|[.,;:)\]]|is\b|or\b|and\b|项)))"
 )
 _SET = re.compile(r"[(\[{]?+\s*+[A-Z](?:(?:\s*+(?:[,;、&和]|and)\s*+|\s++)(?:and\s++)?[A-Z])++\s*+[)\]}]?|[A-Z]{2,8}")
+_IN_BRACKETS = re.compile(r"\(([A-Z])\)")
 _CHOSEN = re.compile(r"^(?:[故应應]?选[择项]?[:：]?|both\s|(?:options?|choices?|statements?)\s)", re.IGNORECASE)
 _BECAUSE = re.compile(r"(?:[,;]?\s*+(?:because|since|as|for|which|given)\b|因为|由于|,?\s*+so\b)", re.IGNORECASE)
 _LABEL = re.compile(r"\s*+[(\[]?([A-Za-z])[)\].:、)]\s*+(\S.*)")
@@ -66,12 +67,13 @@ def letter_and_text(text: str) -> tuple[str, str] | None:
     return None
 
 
+@lru_cache(maxsize=8192)
 def letters(text: str) -> frozenset[str] | None:
     """The letters of ``A, C``, ``AC`` or ``A and C``; None when the text is no such list."""
-    text = re.sub(r"\(([A-Z])\)", r" \1 ", _CHOSEN.sub("", text)).strip()
+    text = _IN_BRACKETS.sub(r" \1 ", _CHOSEN.sub("", text)).strip()
     if not _SET.fullmatch(text):
         return None
-    found = re.findall("[A-Z]", re.sub(r"\band\b", " ", text))
+    found = [char for char in text if "A" <= char <= "Z"]
     return frozenset(found) if len(set(found)) == len(found) else None
 
 

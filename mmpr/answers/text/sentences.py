@@ -9,7 +9,8 @@ from mmpr.answers.text.words import same_text
 from mmpr.answers.text.wrapping import peel
 
 _ALTERNATIVE = re.compile(
-    r"\b(?:either|or|maybe|perhaps|possibly|probably|presumably|might|may be|(?<!that )(?<!which )could be"
+    r"\b(?:either|or|maybe|perhaps|possibly|probably|presumably|might|may be|(?-i:may) [a-z]+"
+    r"|(?<!that )(?<!which )could be"
     r"|could also|(?<!that )(?<!which )can be|not sure|unsure|uncertain|unclear|guess|guessing"
     r"|alternatively|versus|vs|seems?|appears?|likely|unlikely|depends|depending|hard to (?:say|tell)"
     r"|difficult to|if|unless|assuming|hypothetically)\b"
@@ -30,16 +31,42 @@ _BOUND = re.compile(
     r"|至少|至多|最多|最少|超过|不到|少于|多于|大于|小于|以上|以下|以内|左右|接近|将近|多个|几|[近逾超](?=[\d一二三四五六七八九十百])|不足",
     re.IGNORECASE,
 )
+_HEDGES = {"hedge": _ALTERNATIVE, "negation": _NEGATION, "bound": _BOUND}
 _REFUSAL = re.compile(
     r"(?:can(?:not|'t| not)|could ?n[o']t|unable to|impossible to|not possible to) (?:be )?(?:determined?"
     r"|answer(?:ed)?|see|tell|know|say|identif(?:y|ied)|find|found|read|solved?|calculated?|computed?)"
     r"|(?:not |in)(?:enough|sufficient|adequate) (?:information|data|info|context)|\b(?:i do(?:n't| not) know"
     r"|unknown|unanswerable|no (?:clear |final )?answer|undetermined|indeterminate"
     r"|not (?:given|provided|specified|mentioned|stated|shown|visible|available|applicable|clear|determined"
-    r"|determinable)|n/?a)\b"
+    r"|determinable)|n/a|(?-i:na|NA))\b"
     r"|无法(?:确定|判断|回答|得知|看出|计算)|不能(?:确定|判断)|不知道|信息不足|条件不足",
     re.IGNORECASE,
 )
+_TOKEN = re.compile("[a-z]+")
+_HEDGE_WORDS_TEXT = (
+    "either or maybe perhaps possibly probably presumably might may could can not unsure uncertain unclear guess "
+    "guessing alternatively versus vs seem seems appear appears likely unlikely depends depending hard difficult if "
+    "unless assuming hypothetically never neither nor cannot none no without except excluding other rather instead "
+    "anything unlike incorrect wrong false isnt arent doesnt opposite wait actually sorry oops correction mistake less "
+    "fewer more greater larger smaller higher lower bigger longer shorter older younger at up under over above below "
+    "between exceed exceeds exceeding minimum maximum upwards beyond before after within nearly almost around about "
+    "roughly some ish close closer until since"
+)
+_HEDGE_WORDS = frozenset(_HEDGE_WORDS_TEXT.split())
+"""With one of them begins every English hedge, negation and bound, so that most texts need not be searched for them."""
+_REFUSAL_WORDS_TEXT = (
+    "can cannot could couldn unable impossible not enough insufficient inadequate know unknown unanswerable no "
+    "undetermined indeterminate n na"
+)
+_REFUSAL_WORDS = frozenset(_REFUSAL_WORDS_TEXT.split())
+"""One of them is in every English refusal."""
+_SAYING_WORDS_TEXT = (
+    "is are was were equal equals say says read reads show shows state states display displays depict depicts total "
+    "totals become becomes give gives yield yields makes results has had have contain contains will would there it "
+    "that he she they be see recorded"
+)
+_SAYING_WORDS = frozenset(_SAYING_WORDS_TEXT.split())
+"""One of them is in every English sentence that says something."""
 _COPULA = re.compile(
     r"\b(?:is|are|was|were|equals?|says?|reads?|shows?|states?|displays?|depicts?|totals?|becomes?|gives?"
     r"|yields?|makes|results in|has|have|contains?|(?:will|would)(?: be)?"
@@ -59,6 +86,9 @@ _REASON = re.compile(
     r"|,\s++(?:and )?not (?:an? |the |option )?\(?[A-Za-z0-9.]+\)?(?: [A-Za-z]+)?$",
     re.IGNORECASE,
 )
+_REASON_WORD = re.compile("because|since|as we|not|因为", re.IGNORECASE)
+"""One of them stands in every reason."""
+_CONCLUDES = re.compile(r"(?:therefore|thus|hence|so)\b|因此|所以", re.IGNORECASE)
 _SCENE = re.compile(
     r"(?:(?<!\s)\s++(?:,\s++)?|,\s++)(?:shown |seen |visible |depicted |displayed |pictured )?"
     r"(?:in|on|of|from) (?:the|this|that) "
@@ -109,8 +139,11 @@ _SEEN = re.compile(
 )
 
 
+@lru_cache(maxsize=16384)
 def is_refusal(text: str) -> bool:
     """Whether a text says that there is no answer."""
+    if text.isascii() and _REFUSAL_WORDS.isdisjoint(_tokens(text)):
+        return False
     return _REFUSAL.search(text) is not None
 
 
@@ -119,13 +152,31 @@ def hedge(text: str, gold: str = "", bounds: bool = True) -> str | None:
 
     A kind of word that the truth has, too, is passed over.
     """
-    for name, pattern in (("hedge", _ALTERNATIVE), ("negation", _NEGATION), ("bound", _BOUND)):
-        if name == "bound" and not bounds:
-            continue
-        found = pattern.search(text)
-        if found and not pattern.search(gold):
-            return f"{name} {found.group()!r}"
+    for name in ("hedge", "negation", "bound") if bounds else ("hedge", "negation"):
+        word = _hedging(name, text)
+        if word is not None and _hedging(name, gold) is None:
+            return f"{name} {word!r}"
     return None
+
+
+@lru_cache(maxsize=32768)
+def _hedging(name: str, text: str) -> str | None:
+    """The first word of a kind of hedge in a text."""
+    if text.isascii() and "?" not in text and "n't" not in text and _HEDGE_WORDS.isdisjoint(_tokens(text)):
+        return None
+    found = _HEDGES[name].search(text)
+    return found.group() if found else None
+
+
+@lru_cache(maxsize=16384)
+def _tokens(text: str) -> frozenset[str]:
+    """The runs of letters in a text, in lower case."""
+    return frozenset(_TOKEN.findall(text.lower()))
+
+
+def is_negated_or_bounded(text: str) -> bool:
+    """Whether a text negates something, or gives a bound or a guess: "not 5", "at least 5", "about 5"."""
+    return _hedging("negation", text) is not None or _hedging("bound", text) is not None
 
 
 def sentences(text: str) -> list[str]:
@@ -137,6 +188,10 @@ def sentences(text: str) -> list[str]:
 def predicate(text: str) -> str | None:
     """What a plain sentence around an answer says: "a giraffe" of "It is a giraffe in the picture."; None for any
     other text."""
+    if text.isascii() and (
+        " " not in text or (_SAYING_WORDS.isdisjoint(_tokens(text)) and not (":" in text or "=" in text))
+    ):
+        return None
     answered = _ANSWERS.fullmatch(text)
     if answered:
         return answered[1]
@@ -144,7 +199,7 @@ def predicate(text: str) -> str | None:
     seen = _SEEN.fullmatch(text)
     if seen and hedge(text) is None:
         return _SCENE.sub("", next(filter(None, seen.groups())))
-    if _ALTERNATIVE.search(text) or _NEGATION.search(text):
+    if hedge(text, bounds=False) is not None:
         return None
     if labelled and not _CLAUSE.search(labelled[1]):
         return labelled[2]
@@ -173,6 +228,8 @@ def without_place(text: str) -> str:
 
 def superlative(text: str) -> str | None:
     """The one that is said to be the most: "Asia" of "Asia has the highest value."."""
+    if text.isascii() and _SAYING_WORDS.isdisjoint(_tokens(text)):
+        return None
     found = _SUPERLATIVE.fullmatch(text)
     return found[1] if found and hedge(text, bounds=False) is None else None
 
@@ -194,6 +251,12 @@ def _lowered(found: re.Match[str]) -> str:
     return str(next(filter(None, found.groups()))).lower()
 
 
+def bare_phrase(text: str) -> str:
+    """A phrase without its action ("playing"), the word "color" and its preposition."""
+    return _bare_phrases(text)[0]
+
+
+@lru_cache(maxsize=8192)
 def _bare_phrases(text: str) -> tuple[str, str]:
     """A phrase without its action, the word "color" and its preposition; and that preposition."""
     action = _ACTION.match(text)
@@ -206,6 +269,14 @@ def _bare_phrases(text: str) -> tuple[str, str]:
 
 def without_reason(text: str) -> str:
     """A text without the "because …" or ", not B" that follows its answer."""
+    if not _REASON_WORD.search(text):
+        return text
+    reason = _REASON.search(text)
+    first, *more = sentences(text)
+    if more and reason and reason.start() < len(text) - len(more[-1]):
+        concludes = _CONCLUDES.match(more[-1]) is not None and _hedging("negation", more[-1]) is None
+        if concludes or len(first) < reason.start():
+            return text  # it is in the middle of an argument, and the answer is behind it
     return _REASON.sub("", text) or text
 
 

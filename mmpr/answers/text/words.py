@@ -104,6 +104,8 @@ TRADITIONAL = str.maketrans(
 
 def same_text(gold: str, other: str) -> bool:
     """Whether two texts are the same words, or the same characters where they are formulas or phone numbers."""
+    if gold == other:
+        return not gold.isspace() and gold != ""
     if "?" in other and "?" not in gold:
         return False
     if _FORMULA.search(gold) or _FORMULA.search(other):
@@ -118,7 +120,7 @@ def same_text(gold: str, other: str) -> bool:
 
 def contains_words(text: str, part: str) -> bool:
     """Whether the words of ``part`` stand in a text next to each other; Chinese characters anywhere in it."""
-    if _HAN.search(part):
+    if not part.isascii() and _HAN.search(part):
         return "".join(words(part)) in "".join(words(text))
     if _within(words(part), words(text)):
         return True
@@ -134,7 +136,9 @@ def _within(want: Sequence[str], have: Sequence[str]) -> bool:
 @lru_cache(maxsize=16384)
 def words(text: str) -> tuple[str, ...]:
     """The words of a text without articles, each in one spelling (``5`` for "five", "color" for "colours")."""
-    text = _LABEL_A.sub("a_", _MIDDLE_A.sub(" a_", text))
+    if " A." in text:
+        text = _MIDDLE_A.sub(" a_", text)
+    text = _LABEL_A.sub("a_", text)
     text = text.casefold() if text.isascii() else _unaccented(text.translate(TRADITIONAL).casefold())
     if not text.isascii() and _HAN.search(text):
         return _han_words(text)

@@ -12,6 +12,11 @@ _ENVELOPES = (
     ("**", "**"), ("__", "__"), ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("`", "`"),
     ('"', '"'), ("'", "'"), ("*", "*"), ("_", "_"), ("“", "”"), ("<answer>", "</answer>"),
 )  # fmt: skip
+_OPENINGS = frozenset(("", *(opening[0] for opening, _ in _ENVELOPES)))
+_BARE = re.compile(r"[A-Za-z0-9]{1,40}|-?\d{1,20}\.\d{1,20}|-\d{1,20}")
+"""A word or a number, with nothing around it."""
+_QUIET = re.compile(r"[A-Za-z0-9(+-](?:[A-Za-z0-9,'/()+=<>:%-]| (?! ))*[A-WZa-wz0-9%]")
+"""Words and signs with nothing around them, except perhaps a lead."""
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*+\{(.*)\}", re.DOTALL)
 _IN_BRACES = re.compile(r"\{(?!\{)[^,|]*\}")
 _LEAD = re.compile(
@@ -31,7 +36,10 @@ _LEAD = re.compile(
     r"|(?:=|[:：])\s*+)",
     re.IGNORECASE,
 )
+_LEAD_BEGINS = frozenset("abcefhijmnoprstwyABCEFHIJMNOPRSTWY#\\=:：因所故综一总合共则即最正本答")
+"""How a lead begins; so most answers need not be searched for one."""
 _ASIDE = re.compile(r",? \(?approx(?:\.|imately)?\)?$| \(rounded(?: to [a-z0-9 ]+)?\)$", re.IGNORECASE)
+_ASIDE_ENDS = tuple(").xXyY")
 _TRAILING = frozenset(".,;:。，；：！✓✔✅☑")
 _EXCLAIMED = re.compile(r"[A-Za-z]{2}!")
 _ESCAPED_TWICE = re.compile(r"\\\\(?=[A-Za-z{}()\[\]])")
@@ -56,6 +64,8 @@ def unwrap(text: str, opening: str, closing: str) -> str:
 @lru_cache(maxsize=16384)
 def peel(text: str) -> str:
     """An answer without markdown, math delimiters, quotes, boxes, text commands, lead-ins and final punctuation."""
+    if _BARE.fullmatch(text) or (_QUIET.fullmatch(text) and not (text[0] in _LEAD_BEGINS and _LEAD.match(text))):
+        return text
     latex = "\\" in text
     if "\\\\" in text and "begin" not in text:
         text = _ESCAPED_TWICE.sub(r"\\", text)
@@ -64,7 +74,7 @@ def peel(text: str) -> str:
     for _ in range(_MOST_WRAPPINGS):
         before = text
         text = text.strip()
-        for opening, closing in _ENVELOPES:
+        for opening, closing in _ENVELOPES if text[:1] in _OPENINGS else ():
             if text.startswith(opening):
                 text = unwrap(text, opening, closing) or text
         if "\\" in text:
@@ -72,13 +82,15 @@ def peel(text: str) -> str:
             if boxed and _balanced(boxed[1]):
                 text = boxed[1]
             text = _TEXT_COMMAND.sub(r" \1 ", text).strip()
-        if _IN_BRACES.fullmatch(text) and _balanced(text[1:-1]):
+        if text[:1] == "{" and _IN_BRACES.fullmatch(text) and _balanced(text[1:-1]):
             text = text[1:-1]
-        lead = _LEAD.match(text)
+        lead = _LEAD.match(text) if text[:1] in _LEAD_BEGINS else None
         if lead and lead.end() < len(text):
             text = text[lead.end() :]
         if not text.endswith("...") and not text.endswith("\\,"):
-            text = _ASIDE.sub("", _without_trail(text))
+            text = _without_trail(text)
+            if text[-1:] in _ASIDE_ENDS:
+                text = _ASIDE.sub("", text)
         if text.endswith(("**", "$$")) and text.count(text[-2:]) % 2:
             text = text[:-2]
         elif text.startswith("**") and text.count("**") % 2:

@@ -32,6 +32,7 @@ _DATES = tuple(
         r"(?P<month>\d{1,2})月(?P<day>\d{1,2})[日号]?",
     )
 )
+_MAYBE_DATE = re.compile(rf"{_MONTH}|\d[-/.]\d|[年月]")
 _HAN_DIGITS = re.compile("[〇零一二三四五六七八九十]+")
 _HAN_CLOCK = re.compile("(?<![〇零一二三四五六七八九十两])[〇零一二三四五六七八九十两]++(?=[点时分])")
 _NUMERIC = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}|\d{2})")
@@ -64,6 +65,8 @@ Date = tuple[int | None, int | None, int | None]
 def parse_date(text: str) -> Date | None:
     """A calendar date with at least a month and a day or a year; ``3/5/2020`` is March 5, ``13/5/2020`` May 13."""
     text = text.lower().strip(" .")
+    if not _MAYBE_DATE.search(text):
+        return None
     if "年" in text or "月" in text:
         text = _HAN_DIGITS.sub(lambda found: str(parse_number(found.group())), text)
     weekday = _WEEKDAY_LEAD.match(text)

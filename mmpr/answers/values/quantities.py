@@ -28,6 +28,8 @@ _APPROXIMATE = re.compile(
     r"(?:≈|~|\\approx|\\sim|approximately|approx\.?|circa|(?P<loose>about|around|roughly|大约是?|大概|约为?))\s*",
     re.IGNORECASE,
 )
+_APPROXIMATE_BEGINS = frozenset("≈~\\aAcCrR大约概")
+_CURRENCY_BEGINS = frozenset("+- U$€£¥₹₩₽REGCIJ")
 _NOUN = re.compile(r"[A-Za-z][A-Za-z'-]+(?: [A-Za-z'-]+){0,7}")
 _NOUN_WORDS = 4  # "red wooden dining chairs": more words than that are no counted thing
 _PLURALS_TEXT = "people sheep fish deer cattle police aircraft data dice bacteria criteria phenomena radii"
@@ -121,7 +123,7 @@ def parse_quantity(text: str) -> Quantity | None:
         return Quantity(_written_tree(value, text), year=_YEAR_LIKE.fullmatch(text) is not None)
     if not text or len(text) > 200 or _DECADE.fullmatch(text):
         return None
-    approximate = _APPROXIMATE.match(text)
+    approximate = _APPROXIMATE.match(text) if text[0] in _APPROXIMATE_BEGINS else None
     if approximate and approximate.end() < len(text):
         inner = parse_quantity(text[approximate.end() :])
         loose = approximate["loose"] is not None and inner is not None and inner.tree[0] != "dec"
@@ -129,7 +131,7 @@ def parse_quantity(text: str) -> Quantity | None:
     if text.startswith("零下"):
         below = parse_quantity(text[2:])
         return below and Quantity(scaled_tree(below.tree, Fraction(-1)), below.unit)
-    money = _CURRENCY.match(text)
+    money = _CURRENCY.match(text) if text[0] in _CURRENCY_BEGINS else None
     if money:
         return _money(money, text)
     if text[0].isdigit() or text[0] in "-+.":
@@ -142,12 +144,12 @@ def parse_quantity(text: str) -> Quantity | None:
         quantity = _from_words(text) if text[0].isalpha() and text[0].isascii() else None
     if quantity is not None:
         return quantity
-    twice = _TWICE.fullmatch(text)
+    twice = _TWICE.fullmatch(text) if text[-1] == ")" else None
     if twice:
         one, two = parse_quantity(twice[1]), parse_quantity(twice[2])
         if one and two and one.number is not None and one.number == two.number:
             return one
-    behind = _UNIT_IN_BRACKETS.fullmatch(text)
+    behind = _UNIT_IN_BRACKETS.fullmatch(text) if text[-1] == ")" else None
     if behind:
         return parse_quantity(f"{behind[1].strip()} {behind[2]}")
     if not text.isascii():

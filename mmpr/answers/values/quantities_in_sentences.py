@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
+from itertools import combinations, pairwise
 
 from mmpr.answers.formula.worded import has_formula_signs
-from mmpr.answers.text.numerals import NUMBER_WORDS
-from mmpr.answers.text.sentences import conclusion, hedge, predicate, sentences, without_scene
+from mmpr.answers.text.numerals import HAN_NUMERAL, NUMBER_WORDS, parse_number
+from mmpr.answers.text.sentences import conclusion, hedge, is_negated_or_bounded, predicate, sentences, without_scene
+from mmpr.answers.text.words import words
 from mmpr.answers.text.wrapping import peel
+from mmpr.answers.values import units
 from mmpr.answers.values.expressions import expression_in_signs, parse_expression, valued
 from mmpr.answers.values.quantities import DIGITS, Quantity, parse_quantity
 
@@ -52,8 +56,8 @@ _BOUNDED = re.compile(
     r"(?:\b(?:less|fewer|more|greater|larger|smaller|higher|lower|bigger|longer|shorter|older|younger) than"
     r"|\bat (?:least|most)|\bup to|\b(?:under|over|above|below|between|exceed(?:s|ed|ing)?|(?:minimum|maximum) of"
     r"|beyond|before|after|within|nearly|almost|around|about|approximately|roughly|some|close to|until|since)"
-    r"|\b(?:twice|double|doubled|triple|half of|square of|cube of|root of|times|plus|minus|third of|quarter of|sum of"
-    r"|multiple of)"
+    r"|\b(?:twice|double|doubled|triple|half of|square of|cube of|root of|times|plus|minus|negative|third of"
+    r"|quarter of|sum of|multiple of)"
     r"|\b(?:figure|fig\.|step|table|question|equation|section|option|part|page|chapter|case|line|row|column|problem"
     r"|example|graph|chart|image|picture|statement|choice|number|no\.|item|point)"
     r"|至少|至多|最多|最少|超过|不到|少于|多于|大于|小于|接近|将近|[近逾超几]|大约有?|大概有?|差不多有?|约|第)"
@@ -77,6 +81,53 @@ _SENTENCE_WITH_NUMBER = re.compile(r"[A-Za-z\d\u4e00-\u9fff][^=<>^*/\\\\{}]*")
 _LONGEST = 300  # characters of a sentence that is read for its number
 _THE_ONE = re.compile(r"\b(?:the|this|that|each|every|no|which|last|other|only|[a-z]{1,12}est) one$", re.IGNORECASE)
 _FEWEST_WORDS = 3  # of a sentence beside its number
+
+
+_OPERATION = re.compile(
+    r"\b(?:twice|thrice|once|double|triple|half|halve[sd]?|third|quarter|squared?|cubed|root|times|plus|minus"
+    r"|sum|product|difference|quotient|divided|multiplied|multiple|remainder|mod|modulo|binary|hex|octal|base|dozens?"
+    r"|pairs?|score|point|hundred|thousand|million|billion|trillion|minus|negative|below|more|less|fewer"
+    r"|percent|per|jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?"
+    r"|(?-i:May)|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b"
+    rf"|\d[A-Za-z]|[A-Za-z]\d|\d ?(?:-|~|to\b) ?\d|[*/×÷^√!%\\:：{HAN_NUMERAL}倍折半余]|平方|次方|根号",
+    re.IGNORECASE,
+)
+"""By what a number in an answer may become another one."""
+_MEASURE = re.compile(
+    r"\b(hour|minute|second|day|week|month|year|feet|foot|inch|yard|mile|dollar|cent|pound|ounce|metre|meter|km|cm|kg)"
+)
+_NUMERAL = re.compile(r"\d[\d,]*+(?:\.\d++)?|\.\d++")
+_ORDINAL_END = re.compile(r"(?<=\d)(?:st|nd|rd|th)$")
+_ONE = re.compile(r"\bones?\b", re.IGNORECASE)
+"""As often a pronoun as a number."""
+_MOST_NUMBERS = 4
+_SCALES = (1, 100, 1000, Fraction(1, 100), Fraction(1, 1000))  # per cent, and K for a thousand
+_NEAR = Fraction(1, 50)  # of the truth: so near a number may be the truth rounded
+
+
+def says_other_numbers(answer: str, gold: Quantity) -> bool:
+    """Whether an answer says numbers, and the truth is none of them and not what one step makes of two.
+
+    So does "There are 5 cubes and 3 spheres." where the truth is 4; where it is 8, nobody can tell.
+    """
+    want = gold.number
+    if want is None or gold.unit not in (None, units.PERCENT, units.DEGREE) or len(answer) > _LONGEST:
+        return False
+    if _OPERATION.search(answer) or is_negated_or_bounded(answer) or len(set(_MEASURE.findall(answer))) > 1:
+        return False
+    answer = _ONE.sub("", answer)
+    spelt = [word for word in words(answer) if word.lstrip("-")[:1].isdigit()] if answer.isascii() else []
+    said = [parse_number(_ORDINAL_END.sub("", one.rstrip(","))) for one in spelt or _NUMERAL.findall(answer)]
+    numbers = [number for number in said if number is not None]
+    if not numbers or len(numbers) < len(said) or len(numbers) > _MOST_NUMBERS:
+        return False
+    reached = {*numbers, sum(numbers)}
+    for one, two in combinations(numbers, 2):
+        reached |= {one + two, one - two, two - one, one * two, *((one / two, two / one) if one and two else ())}
+    if any(abs(number * ten - want) <= abs(want) * _NEAR for number in reached for ten in _SCALES):
+        return False
+    written = spelt or _NUMERAL.findall(answer)
+    return str(want) not in ("".join(written), *map("".join, pairwise(written)))  # 8 000
 
 
 def quantity_said(answer: str, truth: str = "") -> Quantity | str | None:
@@ -143,7 +194,7 @@ def _only_quantity(text: str, bare: bool) -> Quantity | None:
     if start == 0:
         return parse_quantity(text)
     before = text[max(0, start - 40) : start]
-    if _BOUNDED.search(before) or _NUMBERED.search(before):
+    if _BOUNDED.search(before) or _NUMBERED.search(before) or before[-1] in "√|":
         return None
     words = text[end:].split(" ")
     number = parse_quantity(text[start:end])

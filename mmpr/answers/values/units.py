@@ -254,12 +254,16 @@ def _single(text: str) -> Unit | None:
     return _product(compound) if compound else None
 
 
+_EACH = re.compile(r"\b(?:per|each)\b")
+_POWER_OF = re.compile(r"\b(square|cubic) (\S+)")
+
+
 def _product(text: str) -> Unit | None:
-    text = re.sub(r"\b(?:per|each)\b", "/", text)
+    text = _EACH.sub("/", text)
     text = text.replace("每", "/").replace("平方", "square ").replace("立方", "cubic ") if not text.isascii() else text
     text = _PREFIX_POWER.sub(lambda found: f"{found[2]}^{2 if found[1][0].lower() == 's' else 3}", text)
     text = _SUFFIX_POWER.sub(lambda found: f"{found[1]}^{2 if found[2][0] == 's' else 3}", text)
-    text = re.sub(r"\b(square|cubic) (\S+)", lambda found: f"{found[2]}^{2 if found[1] == 'square' else 3}", text)
+    text = _POWER_OF.sub(lambda found: f"{found[2]}^{2 if found[1] == 'square' else 3}", text)
     dimensions: dict[str, int] = {}
     factor = Fraction(1)
     sign = 1

@@ -10,9 +10,10 @@ from typing import Any
 from mmpr.config import Columns, ImagesSpec
 from mmpr.errors import RowError, SourceError
 from mmpr.evaluate.benchmarks.readers import Broken, JsonRows, ParquetRows, Reader, find_benchmark_files
+from mmpr.evaluate.benchmarks.scores import Published, PublishedRule, Score, is_correct, share
 from mmpr.evaluate.benchmarks.tsv import TsvRows
-from mmpr.evaluate.results import Answered, Metric
-from mmpr.schema import Reject, Rule, SourceRow
+from mmpr.evaluate.results import Answered, Differing, Metric
+from mmpr.schema import Question, Reject, Rule, SourceRow, Verdict
 from mmpr.sources import cells
 
 _READERS: dict[str, type[JsonRows] | type[ParquetRows] | type[TsvRows]] = {
@@ -29,8 +30,10 @@ class Layout:
 
     ``patterns`` are the names of its files, in the order in which they are looked for in a folder. ``pictures`` is the
     column of pictures, by a file's suffix. ``row`` makes a question from a row's columns and place (or raises
-    RowError); pictures and place are put in after it. ``download`` is the command that fetches the files, ``images``
-    are the limits of its pictures.
+    RowError); pictures and place are put in after it. ``metrics`` makes the benchmark's numbers from the scores of
+    questions. ``right`` says whether the matcher's verdict on a response counts as right; ``official`` says it by the
+    published rule, None where that rule asks a language model or needs more than the response. ``download`` is the
+    command that fetches the files, ``images`` are the limits of its pictures.
     """
 
     name: str
@@ -38,8 +41,10 @@ class Layout:
     pictures: Mapping[str, str]
     rule: Rule
     row: Callable[[Mapping[str, Any], str], SourceRow]
-    metrics: Callable[[Sequence[Answered]], list[Metric]]
+    metrics: Callable[[Sequence[Answered], Score], list[Metric]]
     download: str
+    right: Callable[[Question, Verdict], bool] = is_correct
+    official: PublishedRule | None = None
     images: ImagesSpec = field(default_factory=ImagesSpec)
 
 
@@ -95,7 +100,41 @@ class LocalBenchmark:
 
     def metrics(self, answered: Sequence[Answered]) -> list[Metric]:
         """The benchmark's own metrics over all its questions; the headline first, then its groups."""
-        return self._layout.metrics(answered)
+        metrics = self._layout.metrics(answered, lambda one: share(one, self._right(one)))
+        if self._layout.official is None:
+            return metrics
+        official = self._layout.metrics(
+            answered, lambda one: share(one, [published.right for published in self._published(one)])
+        )
+        return [replace(metric, official=other.score) for metric, other in zip(metrics, official, strict=True)]
+
+    def differing(self, answered: Sequence[Answered]) -> list[Differing]:
+        """The responses of which the matcher and the published rule think differently; none where no rule is known."""
+        return [
+            Differing(
+                one.question.id,
+                sample,
+                one.question.answer or "",
+                verdict.answer,
+                f"right {'officially' if published.right else 'here'} only: {published.how}",
+            )
+            for one in answered
+            for sample, (verdict, right, published) in enumerate(
+                zip(one.verdicts, self._right(one), self._published(one), strict=False)
+            )
+            if right != published.right
+        ]
+
+    def _right(self, one: Answered) -> list[bool]:
+        """Whether each response is right by the matcher; none for a question without a truth."""
+        return [self._layout.right(one.question, verdict) for verdict in one.verdicts]
+
+    def _published(self, one: Answered) -> list[Published]:
+        """What the published rule says of each response; none without such a rule or without a truth."""
+        rule = self._layout.official
+        if rule is None or one.question.answer is None:
+            return []
+        return [rule(one.question, response.text) for response in one.responses]
 
 
 def make_row(record: Mapping[str, Any], columns: Columns, where: str) -> SourceRow:

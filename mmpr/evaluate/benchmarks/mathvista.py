@@ -6,6 +6,10 @@ lists in Python's notation, and ``image``.
 
 An answer is right when the matcher says so; besides, as in MathVista's own scoring, a number is right when it is the
 truth after rounding to the question's ``precision`` (of type float) or after dropping its decimals (of type integer).
+
+The published rule has a language model extract the answer, and compares that text: of options the one nearest by edit
+distance, whatever the text says, and otherwise the number after rounding, character by character. Here a reply of one
+line that names no answer is the extraction; from a longer response the final answer is taken as everywhere.
 """
 
 from __future__ import annotations
@@ -16,14 +20,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from rapidfuzz.distance import Levenshtein
+
+from mmpr.answers.extract import extract
+from mmpr.answers.text.sentences import is_refusal
 from mmpr.answers.values.quantities import Quantity, parse_quantity
 from mmpr.config import Columns
 from mmpr.errors import RowError
 from mmpr.evaluate.benchmarks.layout import Layout, make_row
 from mmpr.evaluate.benchmarks.options import option_columns, with_options
-from mmpr.evaluate.benchmarks.scores import mean, means_by, row_meta, share
+from mmpr.evaluate.benchmarks.scores import Published, Score, mean, means_by, row_meta
 from mmpr.evaluate.results import Answered, Metric
-from mmpr.schema import SourceRow, Verdict
+from mmpr.schema import Question, SourceRow, Verdict
 from mmpr.sources import cells
 
 _NOTHING = ("", "none", "nan", "null")
@@ -33,7 +41,10 @@ _ITEM = re.compile(
     r"\s*+(?:'((?:[^'\\]|\\.)*+)'|\"((?:[^\"\\]|\\.)*+)\"|([^\s,'\"\[\]][^,'\"\[\]]*+))\s*+(?:,|\Z)", re.DOTALL
 )
 _LONGEST_NUMBER = 200  # characters
+_LARGEST = 10**15  # of a number whose float shows every digit
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_NAMES_ANSWER = re.compile(r"answer|boxed|\bfinal\b|\boption\b|\bchoice\b", re.IGNORECASE)
+_LETTER_IN_BRACKETS = re.compile(r"\(([A-Za-z])\)")
 _LIST = re.compile(r"[\[(]?\s*-?\d+(?:\.\d+)?(?:(?:\s*,\s*(?:and\s+)?|\s+and\s+)-?\d+(?:\.\d+)?)*\s*[\])]?")
 
 
@@ -114,22 +125,89 @@ def right(verdict: Verdict, truth: str, answer_type: str, precision: int | None)
         return False
 
 
-def _score(one: Answered) -> float:
-    known, truth = row_meta(one), one.question.answer or ""
+def _right(question: Question, verdict: Verdict) -> bool:
+    known = json.loads(question.meta)
     if known["question_type"] == "multi_choice":
-        return share(one, [verdict.status == "correct" for verdict in one.verdicts])
-    return share(one, [right(verdict, truth, known["answer_type"], known["precision"]) for verdict in one.verdicts])
+        return verdict.status == "correct"
+    return right(verdict, question.answer or "", known["answer_type"], known["precision"])
 
 
-def _metrics(answered: Sequence[Answered]) -> list[Metric]:
+def official(question: Question, response: str) -> Published:
+    """Whether a response is right by the published rule."""
+    known, truth = json.loads(question.meta), question.answer or ""
+    extraction, is_whole = _extraction(response)
+    if known["question_type"] == "multi_choice":
+        at = ord(truth) - ord("A") if len(truth) == 1 else -1
+        want = question.choices[at] if 0 <= at < len(question.choices) else truth
+        chosen, how = chosen_option(extraction, question.choices)
+        return Published(chosen == want, how)
+    if not is_whole and known["answer_type"] != "list":
+        extraction = _bare_number(extraction)
+    normalized, how = rounded(extraction, known["answer_type"], known["precision"])
+    return Published(normalized is not None and normalized == _without_unit(truth, known["unit"]), how)
+
+
+def _extraction(response: str) -> tuple[str, bool]:
+    """What stands for the language model's extraction, empty when there is no answer; and if it is all of the reply."""
+    reply = response.strip()
+    is_line = "\n" not in reply
+    found = None if is_line and not _NAMES_ANSWER.search(reply) else extract(reply)
+    return (found, False) if found else (reply if is_line else "", is_line)
+
+
+def chosen_option(extraction: str, options: Sequence[str]) -> tuple[str, str]:
+    """The option that the published rule takes an extraction for, and why: by its letter, else the nearest one."""
+    said = extraction.strip()
+    bracketed = _LETTER_IN_BRACKETS.search(said)
+    name = bracketed[1].upper() if bracketed else said
+    at = ord(name) - ord("A") if len(name) == 1 else -1
+    if 0 <= at < len(options):
+        return options[at], "letter"
+    distances = [Levenshtein.distance(name, option) for option in options]
+    nearest = distances.index(min(distances))
+    if not distances[nearest]:
+        return options[nearest], "the text of an option"
+    why = "no answer, " if not said else "refusal, " if is_refusal(said) else ""
+    return options[nearest], f"{why}nearest option"
+
+
+def rounded(extraction: str, answer_type: str, precision: int | None) -> tuple[str | None, str]:
+    """The text that the published rule compares with the truth, and how it was made; None when it is no number."""
+    if answer_type not in ("integer", "float"):
+        return extraction, "compared as text"
+    try:
+        number = float(extraction)
+        if answer_type == "integer":
+            return str(int(number)), "without its decimals"
+        if precision is None:
+            return None, "no precision is known"
+        return str(round(number, precision)), f"rounded to {precision} decimal places"
+    except (ValueError, OverflowError):
+        return None, "no number alone" if extraction else "no answer"
+
+
+def _bare_number(text: str) -> str:
+    """A number without its unit, as a language model is asked to extract it; any other text as it is."""
+    amount = _amount(text)
+    number = None if amount is None else amount.number
+    if number is None or abs(number) >= _LARGEST:
+        return text
+    return str(number.numerator if number.denominator == 1 else float(number))
+
+
+def _without_unit(truth: str, unit: str) -> str:
+    return truth.removesuffix(f" {unit}") if unit else truth
+
+
+def _metrics(answered: Sequence[Answered], score: Score) -> list[Metric]:
     def of(name: str) -> list[Metric]:
         return means_by(
-            answered, lambda one: [f"{name}: {row_meta(one)[name]}"] if row_meta(one)[name] else [], score=_score
+            answered, lambda one: [f"{name}: {row_meta(one)[name]}"] if row_meta(one)[name] else [], score=score
         )
 
-    skills = means_by(answered, lambda one: [f"skill: {skill}" for skill in row_meta(one)["skills"]], score=_score)
+    skills = means_by(answered, lambda one: [f"skill: {skill}" for skill in row_meta(one)["skills"]], score=score)
     return [
-        mean(answered, score=_score),
+        mean(answered, score=score),
         *of("task"),
         *skills,
         *of("question_type"),
@@ -203,5 +281,7 @@ MATHVISTA = Layout(
     rule="default",
     row=_row,
     metrics=_metrics,
+    right=_right,
+    official=official,
     download="hf download AI4Math/MathVista --include 'data/testmini*' --repo-type dataset --local-dir FOLDER",
 )

@@ -197,7 +197,7 @@ MM_ALIGNBENCH = Layout(
     pictures={".tsv": "image", ".parquet": "image"},
     rule="default",
     row=_row,
-    metrics=lambda answered: _rates("", []),
+    metrics=lambda answered, score: _rates("", []),
     download="hf download PhoenixZ/MM-AlignBench --repo-type dataset --local-dir FOLDER",
 )
 

@@ -4,22 +4,40 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmpr.evaluate.intervals import interval
 from mmpr.evaluate.results import Answered, Metric
+from mmpr.schema import Question, Verdict
 
 Score = Callable[[Answered], float]
+"""The score of a question in [0, 1]: the share of its responses that are right."""
+
+
+class Published(NamedTuple):
+    """What a benchmark's published rule says of a response: whether it is right, and how the response was read."""
+
+    right: bool
+    how: str
+
+
+PublishedRule = Callable[[Question, str], Published]
+"""A benchmark's published rule, called as (question, response). The question has a truth."""
+
+
+def is_correct(question: Question, verdict: Verdict) -> bool:
+    """Whether the matcher calls a response correct.
+
+    Benchmarks know right and wrong only, so ``unsure``, ``unparseable``, ``timeout`` and ``error`` count as wrong.
+    """
+    return verdict.status == "correct"
 
 
 def share_correct(one: Answered) -> float:
-    """The share of a question's responses that the matcher calls correct; 0 when the engine refused the question.
-
-    Benchmarks know right and wrong only, so ``unparseable``, ``timeout`` and ``error`` count as wrong.
-    """
-    return share(one, [verdict.status == "correct" for verdict in one.verdicts])
+    """The share of a question's responses that the matcher calls correct; 0 when the engine refused the question."""
+    return share(one, [is_correct(one.question, verdict) for verdict in one.verdicts])
 
 
 def share(one: Answered, right: Sequence[bool]) -> float:
@@ -38,7 +56,7 @@ def mean(answered: Iterable[Answered], name: str = "accuracy", group: str = "", 
 
 def mean_of(parts: Sequence[Metric], name: str) -> Metric:
     """The unweighted mean of other metrics."""
-    values = [part.value for part in parts if part.value is not None]
+    values = [part.score for part in parts if part.score is not None]
     return Metric(name, sum(values) / len(values) if values else None, sum(part.count for part in parts))
 
 
@@ -67,6 +85,6 @@ def row_meta(one: Answered) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def accuracy_by_kind(answered: Sequence[Answered]) -> list[Metric]:
+def accuracy_by_kind(answered: Sequence[Answered], score: Score = share_correct) -> list[Metric]:
     """Accuracy over all questions, and of each category."""
-    return [mean(answered), *means_by(answered, kinds)]
+    return [mean(answered, score=score), *means_by(answered, kinds, score=score)]

@@ -3,11 +3,15 @@
 Parquet: ``image`` (a list), ``question``, ``multi-choice options`` (a list), ``answer`` (a set of letters),
 ``category`` (``TASK/SUBTASK``), ``l2-category``, ``index``. A question is right when the set of letters is right. Micro
 accuracy is over all questions, macro accuracy the mean of the subtasks.
+
+The published rule takes the letters A to E in brackets for the answer, or else every such letter of the response, also
+within a word.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,12 +20,24 @@ from mmpr.config import Columns, ImagesSpec
 from mmpr.errors import RowError
 from mmpr.evaluate.benchmarks.layout import Layout, make_row
 from mmpr.evaluate.benchmarks.options import LETTERS, letters_of, unlabelled, with_options
-from mmpr.evaluate.benchmarks.scores import kinds, mean, mean_of, means_by
+from mmpr.evaluate.benchmarks.scores import Published, Score, kinds, mean, mean_of, means_by
 from mmpr.evaluate.results import Answered, Metric
-from mmpr.schema import SourceRow
+from mmpr.schema import Question, SourceRow
 
 _COLUMNS = Columns(images=None, choices="multi-choice options", id="index", kind="category")
 _SEVERAL = "Overall Land use classification"
+_LEADS = (
+    "The best answer is",
+    "The correct answer is",
+    "The answer is",
+    "The answer",
+    "The best option isThe correct option is",  # published so: a comma is missing between them
+    "Best answer:Best option:",
+)
+"""What the published rule removes from a response before it looks for letters, in this order."""
+_IN_BRACKETS = re.compile(r"\(([A-Ea-e])\)")
+_LETTER = re.compile("[A-Ea-e]")
+_CAPITAL = re.compile("[A-E]")
 
 
 def _row(record: Mapping[str, Any], where: str) -> SourceRow:
@@ -46,10 +62,22 @@ def _row(record: Mapping[str, Any], where: str) -> SourceRow:
     )
 
 
-def _metrics(answered: Sequence[Answered]) -> list[Metric]:
-    subtasks = means_by(answered, kinds)
-    tasks = means_by(answered, lambda one: [f"task: {one.question.kind.partition('/')[0]}"])
-    return [mean(answered, "micro accuracy"), mean_of(subtasks, "macro accuracy"), *subtasks, *tasks]
+def official(question: Question, response: str) -> Published:
+    """Whether a response is right by the published rule."""
+    for lead in _LEADS:
+        response = response.replace(lead, "")
+    if not _CAPITAL.search(response):
+        return Published(False, "no capital letter from A to E")
+    bracketed = _IN_BRACKETS.findall(response)
+    found = {name.upper() for name in bracketed or _LETTER.findall(response)}
+    how = "letters in brackets" if bracketed else "every letter from A to E, also within words"
+    return Published(found == set((question.answer or "").split(", ")), how)
+
+
+def _metrics(answered: Sequence[Answered], score: Score) -> list[Metric]:
+    subtasks = means_by(answered, kinds, score=score)
+    tasks = means_by(answered, lambda one: [f"task: {one.question.kind.partition('/')[0]}"], score=score)
+    return [mean(answered, "micro accuracy", score=score), mean_of(subtasks, "macro accuracy"), *subtasks, *tasks]
 
 
 XLRS = Layout(
@@ -59,6 +87,7 @@ XLRS = Layout(
     rule="multiple_choice",
     row=_row,
     metrics=_metrics,
+    official=official,
     download="hf download initiacms/XLRS-Bench-lite --repo-type dataset --local-dir FOLDER",
     images=ImagesSpec(max_megapixels=150, max_bytes=512 << 20),
 )

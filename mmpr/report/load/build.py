@@ -21,7 +21,7 @@ RejectCounts = Counter[tuple[str, str]]
 
 _LOSING = ("index-train", "index-heldout", "ingest-train", "ingest-heldout", "sample-train")
 _COLUMNS: dict[Stage, tuple[str, ...]] = {
-    "ingest": ("id", "source", "kind", "question", "answer", "images"),
+    "ingest": ("id", "source", "kind", "question", "answer", "answers", "images"),
     "sample": ("id", "prompt", "responses"),
     "verify": ("id", "pass_rate", "verdicts"),
     "pair": ("id", "responses", "pairs"),

@@ -39,6 +39,15 @@ class DatasetInfo:
     units: Mapping[Split, tuple[Unit, ...]] = field(default_factory=dict)
 
     @property
+    def expect_truths(self) -> frozenset[str]:
+        """The sources whose recipe names a column of answers: tables, and not pictures with one question for all."""
+        return frozenset(
+            str(source["name"])
+            for source in self.recipe.get("sources", ())
+            if source.get("columns", {}).get("answer") is not None and source.get("type") != "imagefolder"
+        )
+
+    @property
     def length_unit(self) -> LengthUnit:
         """The unit of the lengths of responses."""
         return "tokens" if self.kind == "build" else "characters"

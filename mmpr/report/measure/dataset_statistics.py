@@ -137,6 +137,8 @@ class Statistics:
         self._add_responses(columns, joined)
         self._add_pairs(columns, joined)
         self._add_answers(columns, joined)
+        for at, count in enumerate(np.bincount(joined.source[joined.has_truth], minlength=len(self.sources))):
+            self.counts[f"with_truth/{self.sources[at]}"] += int(count)
         self.questions += len(joined.source)
 
     def all_of(self, parts: Sequence[npt.NDArray[np.generic]]) -> Ints:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mmpr.pipeline.reasons import reason_text
 from mmpr.report.contents import LEVELS, Contamination, Finding, Flow, Kind, Level, MatchMethod, NumberUnit, Overlap
 from mmpr.report.load.info import DatasetInfo
 from mmpr.report.measure.contamination import HELDOUT, PERCEPTUAL_BITS
 from mmpr.report.measure.dataset_statistics import BIT, LONG_TEXT_CHARS, Statistics
-from mmpr.report.measure.flow import reason_text
 from mmpr.report.measure.sampling import random_numbers
 
 FEW_PAIRS = (2_000, 300)
@@ -54,6 +54,13 @@ SHARED_IMAGES = (0.0, 0.01)
 """Share of held-out pictures that training also shows. One is worth a look, a hundredth moves a benchmark."""
 OVERLAP = (0.0, 0.001)
 """Share of held-out or benchmark questions that are trained on. Only none is good."""
+RARELY_RIGHT = (0.05, 0.02)
+"""Share of right answers to a source's questions, the lowest. Below one in twenty the truths are read wrongly (the
+number of an option for its letter, an explanation for an answer) or the questions are beyond the model."""
+ALWAYS_RIGHT = (0.99, 1.0)
+"""The same share, the highest. Above 0.99 hardly a question makes a pair, and all of them cost their samples."""
+NO_TRUTHS = (0.0, 0.0)
+"""Sources without any answer, of those whose recipe does not say ``columns.answer: null``."""
 UNACCOUNTED = (0.0, 0.0)
 """Numbers that do not add up: a shard was lost, or changed after the manifest was written."""
 
@@ -110,6 +117,9 @@ _KINDS = {
     "reject_rate": _Kind("Rows that could not be used", "share", REJECTED_ROWS, "flow"),
     "judge_timeouts": _Kind("Verdicts lost to timeouts and failures", "share", UNJUDGED, "distribution-statuses"),
     "unsure": _Kind("Responses that may be right", "share", UNSURE, "distribution-statuses"),
+    "rarely_right": _Kind("Right answers, fewest of a source", "share", RARELY_RIGHT, "sources", more_is_better=True),
+    "always_right": _Kind("Right answers, most of a source", "share", ALWAYS_RIGHT, "sources"),
+    "no_truths": _Kind("Sources without any answer", "count", NO_TRUTHS, "sources"),
     "unaccounted": _Kind("Numbers that do not add up", "count", UNACCOUNTED, "flow"),
     "shared_images": _Kind("Held-out pictures in training", "share", SHARED_IMAGES, "contamination"),
     "heldout_overlap": _Kind("Held-out questions in training", "share", OVERLAP, "contamination"),
@@ -302,12 +312,40 @@ def _losses(basis: Basis) -> Iterator[Finding]:
         yield basis.finding("judge_timeouts", unknown / judged if judged else None, sentence)
         sentence = f"{statuses['unsure']:,} of {judged:,} responses; they make no pair. {basis.advice('unsure')}"
         yield basis.finding("unsure", statuses["unsure"] / judged if judged else None, sentence)
+        yield from _truths(basis)
     wrong = [check.title for check in basis.flow.checks if not check.agrees]
     wrong += [s.title for s in basis.flow.stages if s.total != sum(part.count for part in s.parts)]
     sentence = f"{len(basis.flow.checks)} numbers that the dataset states agree with counts of its rows."
     if wrong:
         sentence = f"These differ: {'; '.join(wrong[:5])}. {basis.advice('unaccounted')}"
     yield basis.finding("unaccounted", float(len(wrong)), sentence)
+
+
+def _truths(basis: Basis) -> Iterator[Finding]:
+    """Sources whose truths are probably not what they should be."""
+    stats, names = basis.stats, basis.info.sources
+    shares: list[tuple[str, float]] = []
+    for at, name in enumerate(names):
+        told = stats.categories["statuses"].totals(at)
+        if (judged := sum(told.values()) - told["timeout"] - told["error"]) >= _ENOUGH:
+            shares.append((name, told["correct"] / judged))
+    for key, pick, advice in (
+        ("rarely_right", min, "Look at its truths in the audit: are they the right column, letters and not numbers?"),
+        ("always_right", max, "Harder questions, or fewer samples of these, cost less."),
+    ):
+        number, sentence = None, f"No source has {_ENOUGH} judged responses."
+        if shares:
+            source, number = pick(shares, key=lambda item: item[1])
+            sentence = f"{number:.1%} of the answers to questions of {source} are right. {advice}"
+        yield basis.finding(key, number, sentence, tuple(shares))
+    without = [name for name in names if name in basis.info.expect_truths and not stats.counts[f"with_truth/{name}"]]
+    sentence = "Every source that may have answers has some."
+    if without:
+        sentence = (
+            f"No question of {', '.join(without)} has an answer, so they make dropout pairs only. columns.answer names "
+            "the column of the answers; null says that there are none."
+        )
+    yield basis.finding("no_truths", float(len(without)), sentence)
 
 
 def _splits(basis: Basis) -> Iterator[Finding]:

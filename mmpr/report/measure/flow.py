@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from mmpr.pipeline.reasons import reason_text
 from mmpr.report.contents import Flow, FlowCheck, FlowPart, FlowStage
 from mmpr.report.load.build import RejectCounts, index_rows, rejected_by
 from mmpr.report.load.dataset import Dataset
@@ -12,35 +13,6 @@ from mmpr.report.load.info import DatasetInfo
 from mmpr.report.load.release import ReleaseDataset
 from mmpr.report.measure.dataset_statistics import OUTCOMES, Statistics
 from mmpr.storage.counts import JUDGED, METHODS, STATUSES
-
-_REASONS = {
-    "all_correct": "all responses are right",
-    "none_correct": "no response is right",
-    "all_unparseable": "no response names an answer",
-    "correct_only_truncated": "right only where truncated",
-    "wrong_only_truncated": "wrong only where truncated",
-    "nothing_to_reject": "nothing to reject",
-    "all_entailed": "every wrong answer contains the right one",
-    "not_judged": "no response could be judged",
-    "no_continuation": "no continuation differs",
-    "unparseable": "no clear answer",
-    "unsure": "may be right: the judge cannot tell",
-    "timeout": "the judge ran out of time",
-    "error": "the judge failed",
-    "entailed": "the wrong answer contains the right one",
-    "undecided": "could not be compared in time",
-    "capped": "over the cap of pairs a question",
-    "truncated": "truncated",
-    "empty_continuation": "empty continuation",
-    "same": "continuation is the same text",
-    "same_as_another": "continuation is another response's text",
-    "repeated": "continuation repeats another one",
-}
-
-
-def reason_text(name: str) -> str:
-    """The name of a counted reason, as words for people."""
-    return _REASONS.get(name, name.replace("_", " "))
 
 
 def make_flow(dataset: Dataset, stats: Statistics) -> Flow:

@@ -17,6 +17,7 @@ from mmpr.report.load.units import StoredRow
 from mmpr.report.measure.dataset_statistics import FLAGS, OUTCOMES, Statistics
 from mmpr.report.measure.findings import example_numbers
 from mmpr.report.measure.sampling import random_numbers
+from mmpr.schema import shown_truth
 
 GALLERY = 160
 _EXAMPLES_EACH = 6
@@ -104,7 +105,7 @@ def audit(rows: Mapping[int, StoredRow], verdicts: Sequence[tuple[int, int]]) ->
             source=asked["source"],
             question=shorten(asked["question"])[0],
             pictures=_pictures(asked),
-            truth=asked["answer"] or "",
+            truth=shown_truth(asked["answer"], asked.get("answers")) or "",
             response=judged_response({**response, "text": tail}, sample, verdict, len(response["text"]) - len(tail)),
         )
         left -= _bytes(item.pictures) + len(item.response.text)
@@ -125,7 +126,7 @@ def _question(row: StoredRow, outcome: str, keys: tuple[str, ...]) -> GalleryQue
         pictures=_pictures(asked),
         question=shorten(asked["question"])[0],
         prompt=shorten(row["sample"]["prompt"])[0] if "sample" in row else "",
-        answer=asked["answer"],
+        answer=shown_truth(asked["answer"], asked.get("answers")),
         pass_rate=row["verify"]["pass_rate"] if "verify" in row else None,
         outcome=outcome,
         responses=tuple(responses),

@@ -1,4 +1,4 @@
-"""Prompts and responses of TRL-style tables, as text or chat messages, in the one form that training uses."""
+"""Prompts and responses of tables, as text or chat messages, in the one form that training uses."""
 
 from __future__ import annotations
 
@@ -12,6 +12,48 @@ from mmpr.sources.ingest import check_words, with_marks
 
 Messages = tuple[Mapping[str, Any], ...]
 """Chat messages whose content is a list of parts, image or text."""
+
+
+_ROLES = {"human": "user", "gpt": "assistant", "model": "assistant"}
+"""Names of the two sides in ShareGPT's conversations; a system is called so everywhere."""
+_PICTURES = ("image", "image_url")
+_FILE = "file://"
+
+
+def to_turns(messages: Any) -> list[Any]:
+    """Messages of a column, ``{"from", "value"}`` as ``{"role", "content"}``; what is no message stays what it is.
+
+    Raises:
+        RowError: wrong_type.
+    """
+    if not isinstance(messages, list):
+        raise RowError("wrong_type", "a conversation is no list of messages")
+    return [
+        {"role": _ROLES.get(str(turn["from"]), turn["from"]), "content": turn.get("value")}
+        if isinstance(turn, Mapping) and turn.get("from") is not None
+        else turn
+        for turn in messages
+    ]
+
+
+def turn_pictures(turns: Any) -> list[Any]:
+    """The pictures that stand in the parts of messages, as a cell would hold them; none where a part has no own one.
+
+    A part is ``{"type": "image", "image": ...}`` (or ``path``, ``url``, ``base64``) or has an ``image_url``.
+    """
+    contents = [turn.get("content") for turn in turns if isinstance(turn, Mapping)]
+    parts = [part for content in contents if isinstance(content, list) for part in content if isinstance(part, Mapping)]
+    cells = [_own_picture(part) for part in parts if part.get("type") in _PICTURES]
+    return [cell for cell in cells if cell is not None]
+
+
+def _own_picture(part: Mapping[str, Any]) -> Any:
+    if part.get("base64") is not None:
+        return {"bytes": part["base64"]}
+    cell = next((part[name] for name in ("image", "image_url", "path", "url") if part.get(name) is not None), None)
+    if isinstance(cell, Mapping) and cell.get("url") is not None:
+        cell = cell["url"]
+    return cell.removeprefix(_FILE) if isinstance(cell, str) else cell
 
 
 def read_prompt(prompt: Any, pictures: int) -> Messages:
@@ -44,6 +86,7 @@ def read_prompt(prompt: Any, pictures: int) -> Messages:
 def _role(message: Any) -> str:
     if not isinstance(message, Mapping) or type(message.get("role")) is not str:
         raise RowError("wrong_type", "a message of 'prompt' has no role")
+    check_words("role", message["role"])
     return str(message["role"])
 
 
@@ -56,7 +99,7 @@ def _parts(content: Any) -> list[dict[str, Any]]:
     parts: list[dict[str, Any]] = []
     for part in content:
         kind = part.get("type") if isinstance(part, Mapping) else None
-        if kind == "image":
+        if kind in _PICTURES:
             parts.append({"type": "image"})
         elif kind == "text" and type(part.get("text")) is str:
             check_words("prompt", part["text"])

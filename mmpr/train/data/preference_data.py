@@ -3,18 +3,23 @@
     read_train_rows(path) ─▶ TrainRows: len, [i] ─▶ TrainRow
         a build's folder           the rows of pairs/
         MMPR's meta.json           see ``mmpr.sources.mmpr_pairs``
-        a table of pairs           Parquet, JSONL or a folder of ``datasets``, as TRL has them: ``prompt`` (or
-                                   ``question``), ``chosen``, ``rejected``, ``images`` (or ``image``); text or messages
+        a table of pairs           Parquet, JSONL, a JSON list or a folder of ``datasets``, in one of the layouts of
+                                   ``mmpr.train.data.layouts``; an export of mmpr, too
+        several of these           one after the other
 
 Pictures are read when a row is asked for; only positions and hashes of rows are kept in memory.
 """
 
 from __future__ import annotations
 
+import bisect
 import hashlib
+import itertools
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from array import array
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,17 +28,18 @@ import numpy as np
 
 from mmpr.config import ChatSpec, ImagesSpec
 from mmpr.config.chat import DEFAULT_CHAT
-from mmpr.errors import OutputError, RowError
+from mmpr.errors import OutputError, RowError, SourceError
 from mmpr.inputs.build import open_build
 from mmpr.inputs.kinds import kind_of
 from mmpr.inputs.release import meta_file, open_release
 from mmpr.prompts import to_messages
 from mmpr.schema import Reject, content_id
-from mmpr.sources import cells, files
+from mmpr.sources import cells
 from mmpr.sources.mmpr_meta import Meta
 from mmpr.storage.images import clean_image
-from mmpr.train.data.messages import Messages, check_marks, read_prompt, read_response, split_conversations
-from mmpr.train.data.readers import ParquetRecords, Records, open_records
+from mmpr.train.data.layouts import read_table_row
+from mmpr.train.data.messages import Messages, check_marks
+from mmpr.train.data.readers import ParquetRecords, Records, open_records, read_picture
 from mmpr.train.rows import TrainRow
 
 
@@ -46,6 +52,7 @@ class TrainRows(ABC):
         processor: arguments of the model's processor by source, as a build was sampled with.
         chat: settings of the chat format, as a build was sampled with.
         rejects: rows that were found unusable while the others were counted.
+        notes: how the data was read, a line each, where that does not go without saying.
     """
 
     fingerprint: str
@@ -55,6 +62,7 @@ class TrainRows(ABC):
         self.processor: Mapping[str, Mapping[str, Any]] = {}
         self.chat = DEFAULT_CHAT
         self.rejects: list[Reject] = []
+        self.notes: list[str] = []
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -68,17 +76,31 @@ class TrainRows(ABC):
         """Source, and file and row, for messages about a row that cannot be used."""
 
 
-def read_train_rows(path: Path) -> TrainRows:
-    """The rows of a build, a release of MMPR, or a table of pairs.
+def read_train_rows(*paths: Path, images_root: Path | None = None) -> TrainRows:
+    """The rows of builds, releases of MMPR or tables of pairs, one after the other.
+
+    ``images_root`` is where the paths of pictures in tables start (None: see ``Records.roots``).
 
     Raises:
-        OutputError: the folder is a build that is not finished.
-        SourceError: it is none of these, or a file cannot be read.
+        OutputError: a folder is a build that is not finished, or two of them were sampled in ways that contradict.
+        SourceError: it is none of these, a file cannot be read, or no row of a table is a pair.
     """
+    stems = [path.stem for path in paths]
+    # Sources are weighed by name, so that tables of the same name are told apart by their folders.
+    names = [
+        stem if stems.count(stem) == 1 else f"{path.absolute().parent.name}/{stem}"
+        for path, stem in zip(paths, stems, strict=True)
+    ]
+    found = [_open(path, name, images_root) for path, name in zip(paths, names, strict=True)]
+    return found[0] if len(found) == 1 else SeveralRows(dict(zip(map(str, paths), found, strict=True)))
+
+
+def _open(path: Path, name: str, images_root: Path | None) -> TrainRows:
+    """The rows of one path; ``name`` is the source of a table's rows that name none."""
     kind = kind_of(path)
     if kind in ("build", "unfinished"):
         return BuildRows(path)
-    return ReleaseRows(path) if kind == "release" else PairTable(open_records(path), path.stem)
+    return ReleaseRows(path) if kind == "release" else PairTable(open_records(path, images_root), name)
 
 
 class BuildRows(TrainRows):
@@ -162,45 +184,64 @@ class ReleaseRows(TrainRows):
 
 
 class PairTable(TrainRows):
-    """A table with one pair a row: one row here for all pairs with the same prompt and pictures."""
+    """A table of pairs: one row here for all pairs with the same prompt and pictures."""
 
     def __init__(self, records: Records, name: str) -> None:
-        """Read the table once; ``name`` is the source of rows that name none."""
+        """Read the table once; ``name`` is the source of rows that name none. Raises SourceError without any pair."""
         self._records, self._name = records, name
         super().__init__()
         self._limits = ImagesSpec()
-        keys, places = bytearray(), []
+        keys, places, numbers = bytearray(), array("q"), array("i")
         digest = hashlib.sha256()
+        layouts: Counter[str] = Counter()
+        unread: dict[str, None] = {}
         for place in range(len(records)):
             try:
-                pair = self._pair(place)
+                record = records[place]
+                row = read_table_row(record, self._name)
             except RowError as error:
                 self.rejects.append(Reject("read", name, records.where(place), error.reason, error.detail))
                 continue
-            pictures = [self._picture_id(place, picture) for picture in pair.pictures]
-            key = content_id(pair.source, json.dumps(pair.prompt), str(len(pictures)), *pictures)
-            keys += bytes.fromhex(key)
-            places.append(place)
-            digest.update(content_id(key, pair.chosen, pair.rejected).encode())
+            layouts[row.layout] += len(row.pairs)
+            unread |= dict.fromkeys(
+                name for name, cell in record.items() if cell is not None and name not in row.columns
+            )
+            pictures = [self._picture_id(place, picture) for picture in row.pictures]
+            key = content_id(row.source, json.dumps(row.prompt), str(len(pictures)), *pictures)
+            for number, (chosen, rejected) in enumerate(row.pairs):
+                keys += bytes.fromhex(key)
+                places.append(place)
+                numbers.append(number)
+                digest.update(content_id(key, chosen, rejected).encode())
+        if self.rejects and not places:
+            first = self.rejects[0]
+            raise SourceError(f"{name}: none of its {len(records):,} rows is a pair; {first.id}: {first.detail}")
         self.fingerprint = digest.hexdigest()[:32]
-        self._group(bytes(keys), np.array(places, np.int64))
+        self._group(bytes(keys), np.array(places, np.int64), np.array(numbers, np.int32))
+        for layout, pairs in layouts.most_common():
+            self.notes.append(f"{name}: {pairs:,} pairs, read as {layout}")
+        if unread:
+            self.notes.append(f"{name}: columns that are not read: {', '.join(map(str, unread))}"[:500])
 
     def __len__(self) -> int:
         return len(self._starts)
 
     def __getitem__(self, place: int) -> TrainRow:
-        places = self._places[self._starts[place] : self._ends[place]].tolist()
-        pairs = [self._pair(at) for at in places]
-        first = pairs[0]
-        images = tuple(clean_image(self._picture(places[0], picture), self._limits) for picture in first.pictures)
-        texts = list(dict.fromkeys((pair.chosen, pair.rejected) for pair in pairs))
+        span = slice(self._starts[place], self._ends[place])
+        places, numbers = self._places[span].tolist(), self._numbers[span].tolist()
+        rows = {at: read_table_row(self._records[at], self._name) for at in dict.fromkeys(places)}
+        first = rows[places[0]]
+        most = self._limits.max_bytes
+        found = (read_picture(self._records, places[0], picture, most) for picture in first.pictures)
+        images = tuple(clean_image(data, self._limits) for data in found)
+        texts = list(dict.fromkeys(rows[at].pairs[number] for at, number in zip(places, numbers, strict=True)))
         return _row(self._ids[place].tobytes().hex(), first.source, images, first.prompt, texts)
 
     def origin(self, place: int) -> tuple[str, str]:
         """The source, and the file and row of its first pair."""
         return self._name, self._records.where(int(self._places[self._starts[place]]))
 
-    def _group(self, keys: bytes, places: Any) -> None:
+    def _group(self, keys: bytes, places: Any, numbers: Any) -> None:
         """Make one row of all pairs with the same key; rows come in the order of their first pairs."""
         words = np.frombuffer(keys, dtype=[("high", ">u8"), ("low", ">u8")])
         order = np.lexsort((words["low"], words["high"]))  # stable: a row's pairs stay in order
@@ -208,43 +249,71 @@ class PairTable(TrainRows):
         new[1:] = words[order][1:] != words[order][:-1]
         starts = np.flatnonzero(new)
         by_place = np.argsort(order[starts], kind="stable")
-        self._places = places[order]
+        self._places, self._numbers = places[order], numbers[order]
         self._starts = starts[by_place]
         self._ends = np.append(starts[1:], len(order))[by_place]
         self._ids = np.frombuffer(keys, np.uint8).reshape(-1, 16)[order[self._starts]]
 
-    def _pair(self, place: int) -> _Pair:
-        return _Pair(self._records[place], self._name)
-
     def _picture_id(self, place: int, picture: cells.Picture) -> str | bytes:
         if cells.is_inline(picture):
             return picture
-        return f"{self._records.folder(place)}/{picture!s}"
-
-    def _picture(self, place: int, picture: cells.Picture) -> bytes:
-        if cells.is_inline(picture):
-            return cells.decode_inline(picture, self._limits.max_bytes)
-        folder = self._records.folder(place)
-        return files.read_inside(folder, files.under_root(folder, str(picture)), self._limits.max_bytes)
+        return f"{self._records.images_root or self._records.folder(place)}/{picture!s}"
 
 
-class _Pair:
-    """A row of a table: its source, pictures, prompt as messages, and responses as text."""
+class SeveralRows(TrainRows):
+    """The rows of several data sets, one after the other."""
 
-    def __init__(self, record: Mapping[str, Any], name: str) -> None:
-        """Raises RowError: missing_field, wrong_type, image_marks, several_turns, empty_response, same_text, ..."""
-        source = record.get("source")
-        self.source = source if type(source) is str and source else name
-        column = "images" if record.get("images") is not None else "image"
-        self.pictures = cells.picture_items(record.get(column), column)
-        chosen, rejected = record.get("chosen"), record.get("rejected")
-        prompt = record.get("prompt") if record.get("prompt") is not None else record.get("question")
-        if prompt is None:
-            prompt, chosen, rejected = split_conversations(chosen, rejected)
-        self.prompt = read_prompt(prompt, len(self.pictures))
-        self.chosen, self.rejected = read_response(chosen, "chosen"), read_response(rejected, "rejected")
-        if self.chosen == self.rejected:
-            raise RowError("same_text", "chosen and rejected are the same")
+    def __init__(self, parts: Mapping[str, TrainRows]) -> None:
+        """``parts`` by the paths that they were read from. Raises OutputError where sources contradict each other."""
+        super().__init__()
+        self._parts = list(parts.values())
+        self._starts = list(itertools.accumulate(map(len, self._parts), initial=0))
+        self.fingerprint = content_id("several", *(part.fingerprint for part in self._parts))
+        self.weights = _merged("weights (repeat_time)", [part.weights for part in self._parts])
+        self.processor = _merged("processor arguments", [part.processor for part in self._parts])
+        self.chat = _one_chat([part.chat for part in self._parts if isinstance(part, BuildRows)])
+        self.rejects = [reject for part in self._parts for reject in part.rejects]
+        for path, part in parts.items():
+            self.notes += [f"{path}: {len(part):,} questions", *part.notes]
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def __getitem__(self, place: int) -> TrainRow:
+        part, inside = self._find(place)
+        return part[inside]
+
+    def origin(self, place: int) -> tuple[str, str]:
+        """See ``TrainRows.origin``."""
+        part, inside = self._find(place)
+        return part.origin(inside)
+
+    def _find(self, place: int) -> tuple[TrainRows, int]:
+        """The data set of a row, and the row's number in it."""
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        number = bisect.bisect_right(self._starts, place) - 1
+        return self._parts[number], place - self._starts[number]
+
+
+def _merged(what: str, maps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One map by source of several. Raises OutputError when two say different things of a source."""
+    merged: dict[str, Any] = {}
+    for found in maps:
+        for source, value in found.items():
+            if merged.setdefault(source, value) != value:
+                raise OutputError(
+                    f"--data: the data sets have different {what} for the source {source!r} "
+                    f"({merged[source]}, {value}); train on them one after the other"
+                )
+    return merged
+
+
+def _one_chat(chats: Sequence[ChatSpec]) -> ChatSpec:
+    """The settings of the chat format of several builds. Raises OutputError when they are not the same."""
+    if any(chat != chats[0] for chat in chats):
+        raise OutputError("--data: the builds were sampled with different settings of `chat`; train on them one by one")
+    return chats[0] if chats else DEFAULT_CHAT
 
 
 def _chat(recipe: Any) -> ChatSpec:

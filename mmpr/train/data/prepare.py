@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from torch.utils.data import Dataset
 
+from mmpr.cli.command import printable
 from mmpr.errors import MmprError
+from mmpr.schema import Reject
 from mmpr.storage.shards import write_text
 from mmpr.train import distributed
 from mmpr.train.data.encoding import Encoder
@@ -82,17 +84,21 @@ class Prepared:
         return [self.steps.rows[int(wanted[i * len(wanted) // count])] for i in range(count)]
 
 
-def prepare(recipe: TrainRecipe, data: Path, out: Path, processor: Any, config: Any) -> Prepared:
+def prepare(recipe: TrainRecipe, data: Sequence[Path], out: Path, processor: Any, config: Any) -> Prepared:
     """Measure all rows that are not in the cache yet and plan the steps; rejects go to ``RUN/drops.jsonl``.
 
     Raises:
         MmprError: nothing is left to train on, or the recipe's steps cannot be filled.
     """
-    rows = read_train_rows(data)
+    root = recipe.data.images_root
+    rows = read_train_rows(*data, images_root=None if root is None else Path(root))
+    if is_writer():
+        for note in rows.notes:
+            print(printable(f"data      {note}"), file=sys.stderr)
     arguments = {**rows.processor, **recipe.data.processor}
     allow = recipe.data.allow_prompt_mismatch
     encoder = Encoder(processor, config, arguments, chat=rows.chat, allow_prompt_mismatch=allow)
-    cache = cache_base(data, out / "cache")
+    cache = cache_base(data[0], out / "cache") if len(data) == 1 else out / "cache"
     folder = measure_lengths(rows, encoder, cache / "survey", _workers(recipe))
     distributed.barrier()
     lengths = read_lengths(folder, rows)
@@ -101,8 +107,7 @@ def prepare(recipe: TrainRecipe, data: Path, out: Path, processor: Any, config: 
     if is_writer():
         write_text(out / DROPS, "".join(json.dumps(asdict(reject)) + "\n" for reject in rejects))
     if not len(pairs):
-        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
-        raise MmprError(f"no pair is left to train on ({reasons or 'the data is empty'}); see {out / DROPS}")
+        raise MmprError(f"no pair is left to train on: {_reasons(rejects)}; see {out / DROPS}")
     settings = recipe.data
     plan = plan_steps(
         pairs,
@@ -119,6 +124,16 @@ def prepare(recipe: TrainRecipe, data: Path, out: Path, processor: Any, config: 
     if is_writer():
         print(f"tokens    {sameness}", file=sys.stderr, flush=True)
     return Prepared(Steps(rows, encoder, plan), pairs, dropped, cache, sameness)
+
+
+def _reasons(rejects: Sequence[Reject]) -> str:
+    """The three commonest reasons of rejects, each with its first example."""
+    examples: dict[str, Reject] = {}
+    for reject in rejects:
+        examples.setdefault(reject.reason, reject)
+    common = Counter(reject.reason for reject in rejects).most_common(3)
+    told = [f"{by:,} x {reason} ({examples[reason].id}: {examples[reason].detail})" for reason, by in common]
+    return "; ".join(told) or "the data is empty"
 
 
 def add_reference(recipe: TrainRecipe, prepared: Prepared, scores: Scores, revision: str) -> None:

@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import json
+import re
 from abc import ABC, abstractmethod
 from array import array
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmpr.config import Columns
 from mmpr.errors import RowError, SourceError
 from mmpr.inputs.table import table_type
-from mmpr.sources import files, jsonl
+from mmpr.sources import cells, files, jsonl
 from mmpr.sources.tables import saved_files
 from mmpr.storage.memory import bounded_memory, too_large
 
@@ -30,6 +33,13 @@ CACHE_BYTES = 256 << 20
 """Of row groups kept in memory by each process."""
 
 _READ_ERRORS = (pa.ArrowException, OSError, ValueError, LookupError, OverflowError, TypeError, MemoryError)
+_WHITE = re.compile(r"[ \t\r\n]*+")
+_NO_COLUMNS = Columns(question=None, answer=None, images=None)
+_OTHERS = (".csv", ".tsv", ".txt", ".gz", ".zst", ".bz2", ".xz", ".zip", ".tar", ".yaml", ".arrow")
+_AROUND = ("export.json", "dataset_info.json")
+_MOST_TEXT_BYTES = 256 << 20
+"""Of JSON that is one list, or was compressed: it stays in memory as text."""
+_SUFFIXES = (".json", ".json.gz", ".jsonl.gz", ".json.zst", ".jsonl.zst")
 _GROUP_BYTES = 4 << 30
 """Of memory that reading a row group may take; a trainer has more than a reader of questions."""
 
@@ -38,7 +48,10 @@ class Records(ABC):
     """Rows as dictionaries of column names.
 
     ``groups`` are those in which files hold their rows: (file, number of the group in it, number of rows).
+    ``images_root``, where it is set, is the one folder that paths of pictures start at.
     """
+
+    images_root: Path | None = None
 
     def __init__(self, base: Path, groups: Sequence[tuple[Path, int, int]]) -> None:
         self._base, self._groups = base, groups
@@ -64,6 +77,18 @@ class Records(ABC):
     def folder(self, place: int) -> Path:
         """The folder of the row's file; paths of pictures are relative to it."""
         return self._groups[self._find(place)[0]][0].parent
+
+    def roots(self, place: int) -> list[Path]:
+        """Where paths of a row's pictures may start, the likeliest first.
+
+        The folder of the row's file, the folder that was named, and the folder around a file's own folder that an
+        export of mmpr, or LLaMA-Factory, has made for both.
+        """
+        if self.images_root is not None:
+            return [self.images_root]
+        folder = self.folder(place)
+        around = [folder.parent] if any((folder.parent / name).is_file() for name in _AROUND) else []
+        return list(dict.fromkeys([folder, self._base, *around]))
 
     def _find(self, place: int) -> tuple[int, int]:
         """The position of the group in ``groups``, and of the row in the group."""
@@ -177,15 +202,126 @@ class JsonlRecords(Records):
         return f"{files.label(self._groups[self._find(place)[0]][0], self._base)}:{self._lines[place]}"
 
 
-def open_records(path: Path) -> Records:
-    """Rows of a Parquet or JSONL file, of a folder of such files, or of what ``Dataset.save_to_disk`` wrote.
+class TextRecords(Records):
+    """Objects of JSON files that are one list, or of compressed ones; the text stays in memory, 16 bytes a row more."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file once. Raises SourceError when it is something else, or larger than 256 MiB."""
+        self._text = _text_of(path)
+        self._spans = array("q")
+        self._is_list = self._text.lstrip()[:1] == "["
+        for start, end in _items(self._text, path) if self._is_list else _lines(self._text):
+            self._spans.extend((start, end))
+        super().__init__(path.parent, [(path, 0, len(self._spans) // 2)])
+
+    def __getitem__(self, place: int) -> Mapping[str, Any]:
+        self._find(place)
+        start, end = self._spans[2 * place : 2 * place + 2]
+        return jsonl.parse_object(self._text[start:end].encode("utf-8", "surrogatepass"))
+
+    def where(self, place: int) -> str:
+        """The file, and the number of the object in it from 0."""
+        return f"{files.label(self._groups[0][0], self._base)}[{place}]"
+
+
+def _text_of(path: Path) -> str:
+    """The text of a file, unpacked if it is compressed.
+
+    Raises:
+        SourceError: it cannot be read, is larger than is kept in memory, or is no UTF-8.
+    """
+    try:
+        with pa.input_stream(str(path), compression="detect") as stream:
+            data = bytearray()
+            while piece := stream.read(1 << 20):
+                data += piece
+                if len(data) > _MOST_TEXT_BYTES:
+                    remedy = "unpack it and write one object a line (for example with jq -c '.[]')"
+                    raise SourceError(f"{path}: holds more than {_MOST_TEXT_BYTES >> 20:,} MiB of JSON; {remedy}")
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path}: is not UTF-8 text: byte {error.start}: {error.reason}") from None
+    except (pa.ArrowException, OSError, MemoryError) as error:
+        raise SourceError(f"{path}: cannot be read: {error}") from None
+
+
+def _items(text: str, path: Path) -> Iterator[tuple[int, int]]:
+    """Where each item of a JSON list begins and ends."""
+    decoder = json.JSONDecoder(parse_int=str, parse_float=str)  # they are not looked at here
+    end = len(text) - len(text.lstrip()) + 1
+    while True:
+        start = end + len(_WHITE.match(text, end)[0])  # type: ignore[index]
+        if text.startswith("]", start):
+            return
+        try:
+            _, end = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError) as error:
+            raise SourceError(f"{path}: is no JSON list: {error}"[:300]) from None
+        yield start, end
+        end += len(_WHITE.match(text, end)[0])  # type: ignore[index]
+        if text.startswith(",", end):
+            end += 1
+        elif not text.startswith("]", end):
+            raise SourceError(f"{path}: is no JSON list: no comma at character {end:,}")
+
+
+def _lines(text: str) -> Iterator[tuple[int, int]]:
+    """Where each line that is not blank begins and ends."""
+    start = 0
+    for line in text.split("\n"):
+        if line.strip():
+            yield start, start + len(line)
+        start += len(line) + 1
+
+
+def open_records(path: Path, images_root: Path | None = None) -> Records:
+    """Rows of a Parquet or JSON file, of a folder of such files, or of what ``Dataset.save_to_disk`` wrote.
+
+    JSON is one object a line, or one list; it may be compressed with gzip or zstd. ``images_root`` is where the paths
+    of pictures start (None: see ``Records.roots``).
 
     Raises:
         SourceError: it is something else.
     """
+    records = _open(path)
+    records.images_root = images_root
+    return records
+
+
+def _open(path: Path) -> Records:
+    if path.is_file() and path.name.endswith(_SUFFIXES):
+        return TextRecords(path)
     kind = table_type(path)
     if kind == "datasets":
         return ArrowRecords(path, saved_files(path))
     if kind in ("jsonl", "imagefolder"):
-        return JsonlRecords(*files.find_files(path, ".jsonl"))
+        base, found = files.find_files(path, ".jsonl")
+        for file in found:
+            jsonl.look(file, _NO_COLUMNS, asks=True)
+        return JsonlRecords(base, found)
+    if kind is None and path.is_file() and path.suffix in _OTHERS:
+        raise SourceError(
+            f"{path}: pairs are read from Parquet (.parquet), JSON (.jsonl, .json; .gz, .zst) and folders"
+        )
     return ParquetRecords(*files.find_files(path, ".parquet"))
+
+
+def read_picture(records: Records, place: int, picture: cells.Picture, max_bytes: int) -> bytes:
+    """The file of a picture of row ``place``; a path starts at one of ``Records.roots``, and never leads out of it.
+
+    Raises:
+        RowError: it cannot be had; of several roots the first says why.
+    """
+    if cells.is_inline(picture):
+        return cells.decode_inline(picture, max_bytes)
+    missing: list[RowError] = []
+    for root in records.roots(place):
+        try:
+            return files.read_inside(root, files.under_root(root, str(picture)), max_bytes)
+        except RowError as error:
+            if error.reason == "image_outside_root":
+                error = RowError(error.reason, f"{error.detail}; data.images_root names another root")
+            missing.append(error)
+            if error.reason not in ("image_missing", "image_outside_root"):
+                break
+    raise missing[0]

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from mmpr.answers import extract, match
+from mmpr.config.recipe import OptionsSpec
 from mmpr.prompts import load_template, to_messages
 from mmpr.schema import Question
 from mmpr.storage.manifest import read_manifest
@@ -30,6 +31,7 @@ class WatchedQuestion:
         truth: the true answer, or None where it is not known.
         choices: the options of a multiple-choice question.
         template: of the prompt; says where a response has its final answer.
+        answers: where several are acceptable, all of them.
     """
 
     text: str
@@ -37,23 +39,23 @@ class WatchedQuestion:
     truth: str | None = None
     choices: tuple[str, ...] = ()
     template: str = "plain"
+    answers: tuple[str, ...] = ()
 
 
-def held_out(build: Path, most: int, system: str) -> list[WatchedQuestion]:
-    """Up to ``most`` questions that a build holds out for evaluation, evenly from its sources.
-
-    ``system`` is the system prompt that they are asked with.
-    """
+def held_out(build: Path, most: int) -> list[WatchedQuestion]:
+    """Up to ``most`` questions that a build holds out for evaluation, evenly from its sources."""
     if not (build / MANIFEST).exists() or not most:
         return []
-    templates = {s["name"]: (s["template"], s["open_template"]) for s in read_manifest(build)["recipe"]["heldout"]}
-    by_source: dict[str, list[Question]] = {name: [] for name in templates}
+    recipe = read_manifest(build)["recipe"]
+    system = (recipe.get("chat") or {}).get("system", "")
+    sources = {source["name"]: source for source in recipe["heldout"]}
+    by_source: dict[str, list[Question]] = {name: [] for name in sources}
     for shard in sorted((build / "heldout").glob("*.parquet")):
         for question in read_rows(shard, Question):
             if len(by_source[question.source]) < most:
                 by_source[question.source].append(question)
     mixed = [questions[i] for i in range(most) for questions in by_source.values() if i < len(questions)]
-    return [_question(one, templates[one.source], system) for one in mixed[:most]]
+    return [_question(one, sources[one.source], system) for one in mixed[:most]]
 
 
 def from_rows(rows: Sequence[TrainRow]) -> list[WatchedQuestion]:
@@ -83,11 +85,12 @@ def answer(
     return Answers(step, tuple(texts), tuple(tokens), right)
 
 
-def _question(question: Question, templates: tuple[str, str], system: str) -> WatchedQuestion:
-    name = templates[question.answer is None]
-    prompt = load_template(name).render(question.question)
+def _question(question: Question, source: Mapping[str, Any], system: str) -> WatchedQuestion:
+    name = source["open_template" if question.answer is None else "template"]
+    options = OptionsSpec.model_validate(source.get("options") or {})
+    prompt = load_template(name).render(question.question, question.choices, options)
     row = TrainRow(question.id, question.source, question.images, tuple(to_messages(prompt, system)), (), ())
-    return WatchedQuestion(question.question, row, question.answer, question.choices, name)
+    return WatchedQuestion(question.question, row, question.answer, question.choices, name, question.answers)
 
 
 def _generate(model: Any, encoder: Encoder, question: WatchedQuestion, max_new_tokens: int) -> tuple[str, int]:
@@ -107,7 +110,8 @@ def _generate(model: Any, encoder: Encoder, question: WatchedQuestion, max_new_t
 def _is_right(text: str, question: WatchedQuestion) -> bool | None:
     if question.truth is None:
         return None
-    verdict = match(extract(text, question.template) or "", question.truth, choices=question.choices or None)
+    truths = question.answers or question.truth
+    verdict = match(extract(text, question.template) or "", truths, choices=question.choices or None)
     return verdict.status == "correct"
 
 

@@ -113,6 +113,6 @@ def answer_all(benchmark: LocalBenchmark, questions: Sequence[Question], finals:
 
 def values(metrics: Sequence[Metric]) -> dict[tuple[str, str], float | None]:
     """Values by (name, group)."""
-    found = {(metric.name, metric.group): metric.value for metric in metrics}
+    found = {(metric.name, metric.group): metric.score for metric in metrics}
     assert len(found) == len(metrics)
     return found

@@ -57,7 +57,7 @@ def test_geoqa_is_equality_of_mathematical_answers(tmp_path: Path) -> None:
     assert [question.images[0] for question in questions] == pictures(4)
     answered = answer_all(benchmark, questions, ["140 degrees", "4 cm", "9", "$\\sqrt{12}$"])
     [metric] = benchmark.metrics(answered)
-    assert (metric.name, metric.value, metric.count) == ("accuracy", 3 / 4, 4)
+    assert (metric.name, metric.score, metric.count) == ("accuracy", 3 / 4, 4)
     assert metric.low is not None
     assert metric.low < 3 / 4
 
@@ -381,9 +381,9 @@ def test_a_question_that_the_engine_refused_is_wrong_and_samples_are_averaged(tm
     _, questions = opened("vstar", vstar(tmp_path))
     several = answer(questions[0], "Final answer: A", "Final answer: B", "no idea", "Final answer: A", rule="default")
     nothing = answer(questions[1], rule="default")
-    assert mean([several]).value == 1 / 2
-    assert mean([several, nothing]).value == 1 / 4
-    assert mean([]).value is None
+    assert mean([several]).score == 1 / 2
+    assert mean([several, nothing]).score == 1 / 4
+    assert mean([]).score is None
 
 
 def test_texts_that_are_made_to_be_slow_are_not(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_of_a_folder_the_files_of_the_first_pattern(tmp_path: Path) -> None:
         ("[1, 2", "is no JSON list"),
         ('[1], "x": [2]', "something follows it"),
         ("[" * 100_000, "nested too deeply"),
-        ("[NaN]", "NaN is not JSON"),
+        ("[nan]", "Expecting value"),
     ],
 )
 def test_what_is_no_json_list(tmp_path: Path, text: str, message: str) -> None:
@@ -62,11 +62,12 @@ def test_what_is_no_json_list(tmp_path: Path, text: str, message: str) -> None:
 
 def test_entries_of_a_json_list_that_are_no_objects(tmp_path: Path) -> None:
     path = tmp_path / "val.json"
-    path.write_text('\ufeff [1, {"images": [], "problem": 3.10}, null]')
+    path.write_text('\ufeff [1, {"images": [], "problem": 3.10}, null, NaN]')
     found = list(JsonRows(path, tmp_path, "images", ImagesSpec()).records())
     assert [one.error.reason if isinstance(one, Broken) else one.cells["problem"] for one in found] == [
         "not_an_object",
         "3.10",
+        "not_an_object",
         "not_an_object",
     ]
 

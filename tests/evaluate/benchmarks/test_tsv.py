@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from mmpr.config import ImagesSpec
 from mmpr.errors import RowError, SourceError
 from mmpr.evaluate.benchmarks.readers import Broken, Record
-from mmpr.evaluate.benchmarks.tsv import MAX_TEXT_BYTES, TsvRows
+from mmpr.evaluate.benchmarks.tsv import TsvRows
+from mmpr.sources.delimited import MAX_TEXT_BYTES
 from tests.evaluate.benchmarks.bench_helpers import in_base64, pictures, write_tsv
 
 HEAD = "index\tquestion\timage\n"

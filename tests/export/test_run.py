@@ -23,10 +23,9 @@ from mmpr.export.run import export
 from mmpr.schema import PreferenceRow, Reject
 from mmpr.sources.mmpr_pairs import read_pairs
 from mmpr.storage.tables import read_rows
+from mmpr.train.data.preference_data import read_train_rows
 from tests.conftest import SmallBuild
-
-FlatPair = tuple[str, tuple[bytes, ...], str, str, str]
-"""Id, pictures, prompt, chosen, rejected."""
+from tests.export.builds import FlatPair, pairs_of
 
 CASES: list[tuple[Format, Images]] = [
     ("trl", "bytes"),
@@ -38,18 +37,12 @@ CASES: list[tuple[Format, Images]] = [
 ]
 
 
-def pairs_of(out: Path) -> list[FlatPair]:
-    """What a build holds, read without the code under test."""
-    return [
-        (row.id, row.images, row.prompt, row.responses[pair.chosen].text, row.responses[pair.rejected].text)
-        for path in sorted((out / "pairs").glob("*.parquet"))
-        for row in read_rows(path, PreferenceRow)
-        for pair in row.pairs
-    ]
-
-
 def lines_of(*paths: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for path in sorted(paths) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    return [row for path in sorted(folder.glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
 
 
 def text_of(messages: list[dict[str, Any]]) -> str:
@@ -81,7 +74,7 @@ def read_trl_files(to: Path) -> list[FlatPair]:
             text_of(row["chosen"]),
             text_of(row["rejected"]),
         )
-        for row in lines_of(to / "metadata.jsonl")
+        for row in pq.read_table(to / "metadata.parquet").to_pylist()
     ]
 
 
@@ -106,7 +99,7 @@ def read_llama_factory(to: Path) -> list[FlatPair]:
     assert about["formatting"] == "sharegpt"
     assert name.replace("_", "").replace("-", "").isalnum()
     found = []
-    for row in lines_of(*(to / about["file_name"]).iterdir()):
+    for row in rows_of(to / about["file_name"]):
         [turn] = row[about["columns"]["messages"]]
         assert (turn["from"], row["chosen"]["from"], row["rejected"]["from"]) == ("human", "gpt", "gpt")
         pictures = tuple((to / name).read_bytes() for name in row["images"])
@@ -116,7 +109,7 @@ def read_llama_factory(to: Path) -> list[FlatPair]:
 
 def read_ms_swift(to: Path) -> list[FlatPair]:
     found = []
-    for row in lines_of(*(to / "pairs").iterdir()):
+    for row in rows_of(to / "pairs"):
         user, assistant = row["messages"]
         assert (user["role"], assistant["role"]) == ("user", "assistant")
         pictures = tuple(
@@ -161,8 +154,34 @@ def test_every_format_holds_the_same_pairs(
     assert json.loads((tmp_path / "to/export.json").read_text()) == done
     assert "DIR" in (tmp_path / "to/README.md").read_text() or format == "mmpr"
     assert all(path.stat().st_size for path in (tmp_path / "to").rglob("*.jsonl"))
+    assert all(pq.read_metadata(path).num_rows for path in (tmp_path / "to").rglob("*.parquet"))
     left = {path.name for path in (tmp_path / "to").rglob("*") if path.name.endswith(".tmp") or path.name == "parts"}
     assert not left
+
+
+def test_a_system_prompt_goes_along_or_is_told_of(
+    small_build: SmallBuild, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build = Path(shutil.copytree(small_build.out, tmp_path / "build"))
+    manifest = json.loads((build / "manifest.json").read_text())
+    manifest["recipe"]["chat"] = {"system": "Be brief."}
+    (build / "manifest.json").write_text(json.dumps(manifest))
+    for format, images in CASES:
+        to = tmp_path / f"{format}-{images}"
+        assert main([str(build), "--format", format, "--to", str(to), "--images", images]) == 0
+        told = capsys.readouterr().err
+        rows = read_train_rows(to)
+        said = {rows[place].prompt[0]["content"][0].get("text") for place in range(len(rows))}
+        if format == "mmpr":
+            assert "left out   the build's system prompt" in told
+            assert "has no place" in (to / "README.md").read_text()
+        else:
+            assert said == {"Be brief."}
+            assert all(
+                [turn["role"] for turn in rows[place].prompt] == ["system", "user"] for place in range(len(rows))
+            )
+    info = json.loads((tmp_path / "llama-factory-files/dataset_info.json").read_text())
+    assert info["build"]["columns"]["system"] == "system"
 
 
 def test_pictures_are_stored_once(small_build: SmallBuild, tmp_path: Path) -> None:
