@@ -19,7 +19,7 @@ from torch import Tensor
 
 from benchmarks.families.checkpoints import THINKING, make
 from benchmarks.families.prompts import Asked, forty
-from mmpr.config import Recipe, parse_recipe
+from mmpr.config import parse_recipe
 from mmpr.config.chat import DEFAULT_CHAT
 from mmpr.engine import Request
 from mmpr.engine.vllm_engine import engine_args, render
@@ -77,17 +77,14 @@ def trusted(family: str) -> bool:
 # Prompts.
 
 
-def build_recipe(family: str, folder: Path, chat: dict[str, Any] | None = None) -> Recipe:
-    """A recipe that samples a family's checkpoint on a CPU."""
+def build_settings(family: str, folder: Path) -> dict[str, Any]:
+    """A recipe that samples a family's checkpoint on a CPU, without questions."""
     args = {"dtype": "float32", "enforce_eager": True, "max_model_len": 2048, "max_num_seqs": 32}
-    tree: dict[str, Any] = {
+    return {
         "name": family,
         "model": {"path": str(folder), "trust_remote_code": trusted(family)},
-        "engine": {"args": {**args, "kv_cache_memory_bytes": 300_000_000}},
-        "chat": chat or {},
-        "sources": [{"name": "digits", "type": "digits", "split": "train", "questions": 1}],
+        "engine": {"actors": 1, "args": {**args, "kv_cache_memory_bytes": 300_000_000}},
     }
-    return parse_recipe(tree)
 
 
 def compare_prompts(family: str, folder: Path, rows: list[TrainRow]) -> str:
@@ -95,7 +92,9 @@ def compare_prompts(family: str, folder: Path, rows: list[TrainRow]) -> str:
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.renderers import renderer_from_config
 
-    config = AsyncEngineArgs(**engine_args(build_recipe(family, folder), str(folder))).create_engine_config()
+    sources = [{"name": "digits", "type": "digits", "split": "train", "questions": 1}]
+    recipe = parse_recipe(build_settings(family, folder) | {"sources": sources})
+    config = AsyncEngineArgs(**engine_args(recipe, str(folder))).create_engine_config()
     renderer = renderer_from_config(config)
     tokenizer = renderer.get_tokenizer()
     processor = load_processor(str(folder), trusted(family))
@@ -127,7 +126,8 @@ def compare_prompts(family: str, folder: Path, rows: list[TrainRow]) -> str:
         else:
             refused += 1
             print(f"  refused: {asked}: {why}", file=sys.stderr)
-        problems[" ".join(why.split())[:150]] = problems.get(" ".join(why.split())[:150], 0) + 1
+        why = " ".join(why.split())[:300]
+        problems[why] = problems.get(why, 0) + 1
     total = equal + sum(problems.values())
     if not problems:
         return f"{equal} of {total}"
