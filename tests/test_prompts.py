@@ -1,7 +1,7 @@
 import pytest
 
 from mmpr.errors import MmprError
-from mmpr.prompts import PROMPTS, Template, load_template, strip_short_answer, to_messages, without_images
+from mmpr.prompts import PROMPTS, Template, load_template, prints_parts, strip_short_answer, to_messages, without_images
 
 EN = Template("en", "Reason first.\n\nQuestion:\n\n{question}\n")
 
@@ -116,3 +116,11 @@ def test_wrong_templates(tmp_path, name: str, text: str | bytes | None, message:
 
 def test_the_folder_is_the_repositorys() -> None:
     assert PROMPTS.is_dir()
+
+
+def test_a_list_of_parts_in_a_rendered_prompt_is_found() -> None:
+    messages = to_messages("<image>\nWhich?", "Be brief.")
+    assert prints_parts("<|system|>Be brief.<|user|><image>Which?", messages) == ""
+    assert "of the system message as" in prints_parts(f"{messages[0]['content']}<image>Which?", messages)
+    both = "".join(str(message["content"]) for message in messages)
+    assert "of the system and the user message as" in prints_parts(both, messages)

@@ -6,6 +6,7 @@ Each is a command of its own, as a user gives it. What it printed goes to ``log.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -85,15 +86,18 @@ def _run(work: Path, module: str, *arguments: object) -> str:
         _FailedError: its status was not 0.
     """
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    done = subprocess.run(command, cwd=ROOT, **both, text=True, check=False, timeout=60 * _MINUTES)
-    with (work / "log.txt").open("a") as log:
-        log.write(f"$ {module} {' '.join(map(str, arguments))}\n{done.stdout}\n")
-    print(f"  {module}: status {done.returncode}", file=sys.stderr, flush=True)
-    if done.returncode:
-        lines = done.stdout.splitlines()
+    with (work / "log.txt").open("a+") as log:
+        begin = log.seek(0, os.SEEK_END)
+        status = subprocess.run(
+            command, cwd=ROOT, stdout=log, stderr=log, check=False, timeout=60 * _MINUTES
+        ).returncode
+        log.seek(begin)
+        said = log.read()
+    print(f"  {module}: status {status}", file=sys.stderr, flush=True)
+    if status:
+        lines = said.splitlines()
         raise _FailedError(" ".join([line for line in lines if line.startswith("error")] or lines[-1:])[:300])
-    return done.stdout
+    return said
 
 
 def _what_was_built(out: Path) -> tuple[str, str]:
