@@ -45,8 +45,9 @@ def run_commands(family: str, model: Path, work: Path) -> dict[str, str]:
         _run(work, "mmpr.train", training_recipe, "--data", out, "--model", model, "--out", run)
         cells["lora"] = f"ok, {json.loads((run / 'result.json').read_text())['pairs']} pairs"
         models = ["--model", f"before={model}", "--model", f"after={run / 'model'}"]
-        _run(work, "mmpr.evaluate", *models, "--data", out, "--out", work / "evaluation", "--runner", "local")
-        cells["reload"] = cells["evaluate"] = "ok"
+        to = ["--out", work / "evaluation", "--samples", 4, "--runner", "local"]
+        _run(work, "mmpr.evaluate", *models, "--data", out, *to)
+        cells["evaluate"], cells["reload"] = map(_what_was_answered, _results(work / "evaluation"))
     except _FailedError as error:
         column = next(name for name in ("build", "lora", "reload") if name not in cells)
         cells[column] = f"refused: {error}"
@@ -106,3 +107,15 @@ def _what_was_built(out: Path) -> tuple[str, str]:
     pairs = {method: sum(own.get(f"pairs/{method}", 0) for own in counts.values()) for method in METHODS}
     dropout = sum(count for method, count in pairs.items() if method.startswith("dropout"))
     return f"ok, {sum(pairs.values())} pairs", f"ok, {dropout} pairs" if dropout else "no pairs"
+
+
+def _results(evaluation: Path) -> list[dict[str, Any]]:
+    """What the model before and the one after training did on all held-out questions."""
+    results = json.loads((evaluation / "report.json").read_text())["results"]
+    return [next(group for group in result["groups"] if group["by"] == "all") for result in results]
+
+
+def _what_was_answered(group: dict[str, Any]) -> str:
+    lost = group["unanswered"] + group["failed"]
+    said = f"{group['samples']} answers of {group['mean_tokens']:.1f} tokens"
+    return f"WRONG: {lost} questions without an answer" if lost else f"ok, {said}"
