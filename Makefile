@@ -18,7 +18,7 @@ DEV      := $(VENV)/.installed-dev
 SITE     := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build-mmpr report train evaluate prove demo-model scale torture harsh fuzz test test-fast test-readers test-install check-gpu-lock lint docs \
+.PHONY: help setup build-mmpr report train evaluate prove demo-model scale torture harsh fuzz families test test-fast test-readers test-install check-gpu-lock lint docs \
 	format clean
 
 help:  ## list the targets
@@ -52,6 +52,9 @@ scale: $(RUNTIME)  ## measure the driver of a build at the paper's size (ARGS='-
 
 fuzz: $(RUNTIME)  ## feed hostile input to everything that reads from outside (ARGS='--inputs 150000')
 	@$(PY) -m benchmarks.fuzz $(ARGS)
+
+families: $(RUNTIME)  ## measure families of models, write docs/models.md (ARGS='gemma3 qwen3_vl --engine')
+	@$(PY) -m benchmarks.families $(ARGS)
 
 test-install:  ## build the quickstart from a fresh clone in an empty environment (PYTHON=python3.13)
 	@$(PYTHON) benchmarks/install.py quickstart
