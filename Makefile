@@ -18,7 +18,7 @@ DEV      := $(VENV)/.installed-dev
 SITE     := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build-mmpr report train evaluate prove demo-model scale torture harsh fuzz test test-fast test-readers test-install check-gpu-lock lint docs \
+.PHONY: help setup build-mmpr report train evaluate prove demo-model scale torture harsh fuzz families test test-fast test-readers test-install check-gpu-lock lint docs \
 	format clean
 
 help:  ## list the targets
@@ -53,24 +53,27 @@ scale: $(RUNTIME)  ## measure the driver of a build at the paper's size (ARGS='-
 fuzz: $(RUNTIME)  ## feed hostile input to everything that reads from outside (ARGS='--inputs 150000')
 	@$(PY) -m benchmarks.fuzz $(ARGS)
 
+families: $(RUNTIME)  ## measure families of models, write docs/models.md (ARGS='gemma3 qwen3_vl --engine')
+	@$(PY) -m benchmarks.families $(ARGS)
+
 test-install:  ## build the quickstart from a fresh clone in an empty environment (PYTHON=python3.13)
 	@$(PYTHON) benchmarks/install.py quickstart
 
 check-gpu-lock:  ## install locks/gpu.txt into a folder that goes again, import it, plan with it
 	@$(PYTHON) benchmarks/install.py gpu-lock
 
-QUICK = not slow and not ray and not vllm and not browser
+ALONE = ray or vllm or browser
 
-test: $(RUNTIME) $(DEV)  ## run the whole suite, the quick tests on two cores (ARGS: some of it)
+test: $(RUNTIME) $(DEV)  ## run the whole suite, on two cores what starts no Ray, vLLM or browser (ARGS: some of it)
 ifeq ($(ARGS),)
-	@$(PY) -m pytest -n 2 --dist loadfile -m "$(QUICK)"
-	@$(PY) -m pytest -m "not ($(QUICK))"
+	@$(PY) -m pytest -n 2 --dist loadfile -m "not ($(ALONE))"
+	@$(PY) -m pytest -m "$(ALONE)"
 else
 	@$(PY) -m pytest $(ARGS)
 endif
 
 test-fast: $(RUNTIME) $(DEV)  ## run the quick tests on two cores: those without Ray, vLLM or a browser
-	@$(PY) -m pytest -n 2 --dist loadfile -m "$(QUICK)" $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile -m "not slow and not ($(ALONE))" $(ARGS)
 
 test-readers: $(RUNTIME) $(DEV)  ## read exports with LLaMA-Factory, ms-swift, TRL, datasets, DuckDB, pandas (6 GB, 10 minutes)
 	@$(PY) -m tests.export.with_tools --environments $(VENV)/readers $(ARGS)

@@ -145,6 +145,20 @@ def to_messages(prompt: str, system: str = "") -> list[dict[str, Any]]:
     return [*before, {"role": "user", "content": content}]
 
 
+def prints_parts(rendered: str, messages: list[dict[str, Any]]) -> str:
+    """What is wrong with a chat template that printed the list of a message's parts instead of its text, or nothing.
+
+    Some public ones do with a system prompt (GLM-4.1V's), in sampling as in training.
+    """
+    roles = [message["role"] for message in messages if str(message["content"]) in rendered]
+    return (
+        f"the chat template prints the parts of the {' and the '.join(roles)} message as a Python list; put the text "
+        "of chat.system into the questions' template, or name another chat.template"
+        if roles
+        else ""
+    )
+
+
 def without_images(prompt: str) -> str:
     """The prompt with its pictures taken away (paper, section 3.1: dropout next-token prediction)."""
     return prompt.replace(IMAGE_MARK + "\n", "").replace(IMAGE_MARK, "")

@@ -53,7 +53,7 @@ def readable(tokenizer: Any, ids: Sequence[int]) -> str:
         if count < _RUN:
             plain += [token] * count
             continue
-        text += tokenizer.decode(plain) + f"{tokenizer.decode([token])}(x {count})"
+        text += tokenizer.decode(plain) + f"{tokenizer.decode([token])} (x {count})"
         plain = []
     return text + str(tokenizer.decode(plain))
 

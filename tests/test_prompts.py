@@ -2,7 +2,7 @@ import pytest
 
 from mmpr.config import OptionsSpec
 from mmpr.errors import MmprError
-from mmpr.prompts import PROMPTS, Template, load_template, strip_short_answer, to_messages, without_images
+from mmpr.prompts import PROMPTS, Template, load_template, prints_parts, strip_short_answer, to_messages, without_images
 
 EN = Template("en", "Reason first.\n\nQuestion:\n\n{question}\n")
 
@@ -149,3 +149,11 @@ def test_a_question_without_options_has_no_line_for_them() -> None:
 def test_layouts_without_letter_and_text_are_refused(layout: str) -> None:
     with pytest.raises(ValueError, match="once each"):
         OptionsSpec(layout=layout)
+
+
+def test_a_list_of_parts_in_a_rendered_prompt_is_found() -> None:
+    messages = to_messages("<image>\nWhich?", "Be brief.")
+    assert prints_parts("<|system|>Be brief.<|user|><image>Which?", messages) == ""
+    assert "of the system message as" in prints_parts(f"{messages[0]['content']}<image>Which?", messages)
+    both = "".join(str(message["content"]) for message in messages)
+    assert "of the system and the user message as" in prints_parts(both, messages)

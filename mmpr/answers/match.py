@@ -110,8 +110,10 @@ def match_found(
     if found.why not in (LAST_SENTENCE, ONE_SENTENCE) or rule in STRUCTURED:
         return unsure
     verdict = match(found.answer, gold, choices=choices, rule=rule)
+    if found.why == ONE_SENTENCE and verdict.status in ("correct", "incorrect"):
+        return verdict
     if found.why == ONE_SENTENCE:
-        return verdict if verdict.status in ("correct", "incorrect") else unsure
+        return NO_ANSWER if _is_number_missed(found.answer, gold) else unsure
     if verdict.status == "correct" and _concludes(found):
         return replace(verdict, reason=f"{verdict.reason}; the last sentence concludes")
     return NO_ANSWER if verdict.status == "incorrect" else unsure

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
 
 from mmpr.cli.command import printable
@@ -14,7 +13,7 @@ from mmpr.schema import Reject
 from mmpr.tokens import readable
 from mmpr.train.data.encoding import Encoder, first_difference
 from mmpr.train.data.preference_data import BuildRows, try_row
-from mmpr.train.model import load_processor
+from mmpr.train.model import load_config, load_processor
 from mmpr.train.rows import TrainRow
 
 
@@ -30,10 +29,7 @@ def print_prompts(out: Path, model: str, count: int, trust_remote_code: bool = F
     say_remote_code(trust_remote_code)
     transformers_logging.set_verbosity_error()
     rows = BuildRows(out)
-    try:
-        config = AutoConfig.from_pretrained(model, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError) as error:
-        raise MmprError(f"--model {model}: {error}"[:500]) from None
+    config = load_config(model, trust_remote_code)
     processor = load_processor(model, trust_remote_code)
     encoder = Encoder(processor, config, rows.processor, chat=rows.chat, allow_prompt_mismatch=True)
     some = min(count, len(rows))

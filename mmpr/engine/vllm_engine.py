@@ -31,7 +31,7 @@ from mmpr.engine.lives import last_words
 from mmpr.engine.request import Reply, Request, Tokenization
 from mmpr.engine.start_budget import see_that_it_ends
 from mmpr.errors import EngineDeadError, EngineStartError, RowError
-from mmpr.prompts import to_messages
+from mmpr.prompts import prints_parts, to_messages
 from mmpr.schema import Response, TokenIds
 from mmpr.tokens import readable, spelling, text_sha256, tokenizer_sha256
 
@@ -87,8 +87,12 @@ class VllmEngine:
             raise EngineStartError(
                 f"chat.template_kwargs: the chat template of {model_path} does not know {', '.join(unused)}"
             )
-        _, asked = renderer.render_messages(to_messages("?", recipe.chat.system), chat_params(recipe.chat))
-        opened = reasoning_opened(str(asked.get("prompt", "")))
+        messages = to_messages("?", recipe.chat.system)
+        _, asked = renderer.render_messages(messages, chat_params(recipe.chat))
+        shown = str(asked.get("prompt", ""))
+        if printed := prints_parts(shown, messages):
+            raise EngineStartError(f"{model_path}: {printed}")
+        opened = reasoning_opened(shown)
         self.about = Tokenization(tokenizer_sha256(self._tokenizer), text_sha256(template), opened)
 
     async def generate(self, request: Request) -> Reply:

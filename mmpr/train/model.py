@@ -8,7 +8,15 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+)
 
 from mmpr.errors import MmprError, RecipeError
 from mmpr.train.recipe import TrainRecipe
@@ -34,6 +42,32 @@ def load_processor(path: str, trust_remote_code: bool) -> Any:
         raise MmprError(f"--model {path}: has no processor and no tokenizer that load: {error}") from None
 
 
+def load_config(path: str, trust_remote_code: bool) -> Any:
+    """The model's configuration.
+
+    Raises:
+        MmprError: it does not load, or transformers has no model for it that can be trained.
+    """
+    try:
+        config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError) as error:
+        raise MmprError(f"--model {path}: its configuration does not load: {error}"[:500]) from None
+    kind = _kind_of(config)
+    known = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING if kind is AutoModelForImageTextToText else MODEL_FOR_CAUSAL_LM_MAPPING
+    if type(config) not in known and kind.__name__ not in (getattr(config, "auto_map", None) or {}):
+        remedy = "; train its conversion to transformers' format (names that end in -HF or -hf)"
+        raise MmprError(
+            f"--model {path}: there is no {kind.__name__} for models of type {config.model_type!r}, so it cannot be "
+            f"trained{remedy if config.model_type == 'internvl_chat' else ''}"
+        )
+    return config
+
+
+def _kind_of(config: Any) -> Any:
+    """The class of transformers that loads the model of a configuration."""
+    return AutoModelForImageTextToText if getattr(config, "vision_config", None) is not None else AutoModelForCausalLM
+
+
 def load_model(path: str, recipe: TrainRecipe, *, weights: Path | None = None) -> Any:
     """The model, with frozen parts and adapters as the recipe says, and the weights of a checkpoint if one is given.
 
@@ -46,12 +80,11 @@ def load_model(path: str, recipe: TrainRecipe, *, weights: Path | None = None) -
     settings = recipe.model
     low = recipe.lora is not None and recipe.compute.precision == "bfloat16"
     source = path if weights is None or recipe.lora is not None else str(weights)
-    config = AutoConfig.from_pretrained(path, trust_remote_code=settings.trust_remote_code)
+    config = load_config(path, settings.trust_remote_code)
     _set_drop_path(config, settings.drop_path)
-    kind = AutoModelForImageTextToText if getattr(config, "vision_config", None) is not None else AutoModelForCausalLM
     options: dict[str, Any] = {"attn_implementation": settings.attention} if settings.attention else {}
     try:
-        model = kind.from_pretrained(
+        model = _kind_of(config).from_pretrained(
             source,
             config=config,
             dtype=torch.bfloat16 if low else torch.float32,

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, TrainingArguments
+from transformers import TrainingArguments
 from transformers.utils import logging as transformers_logging
 
 from mmpr.errors import MmprError
@@ -28,7 +28,7 @@ from mmpr.train.loop.report import report
 from mmpr.train.loop.step_log import read_steps
 from mmpr.train.loop.trainer import MpoTrainer
 from mmpr.train.loop.watch import Answers
-from mmpr.train.model import load_model, load_processor, save_stock
+from mmpr.train.model import load_config, load_model, load_processor, save_stock
 from mmpr.train.private_names import use_one_gpu
 from mmpr.train.recipe import TrainRecipe
 from mmpr.train.rows import StepPart
@@ -124,7 +124,7 @@ def _open(recipe: TrainRecipe, about: Mapping[str, Any], out: Path) -> Session:
     checkpoint = last_checkpoint(out)
     if checkpoint and is_writer():
         print(f"going on from step {step_of(checkpoint)}", file=sys.stderr)
-    config = AutoConfig.from_pretrained(model, trust_remote_code=trusted)
+    config = load_config(model, trusted)
     prepared = prepare(recipe, data_paths(about), out, processor, config)
     return Session(recipe, about, out, arguments, processor, prepared, checkpoint)
 

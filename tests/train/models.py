@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from transformers import (
     CLIPVisionConfig,
+    Glm4vConfig,
+    Glm4vForConditionalGeneration,
     Idefics3Config,
     Idefics3ForConditionalGeneration,
     InternVLConfig,
@@ -18,6 +20,14 @@ from transformers import (
     LlamaForCausalLM,
     LlavaConfig,
     LlavaForConditionalGeneration,
+    LlavaNextConfig,
+    LlavaNextForConditionalGeneration,
+    LlavaOnevisionConfig,
+    LlavaOnevisionForConditionalGeneration,
+    Mistral3Config,
+    Mistral3ForConditionalGeneration,
+    MistralConfig,
+    PixtralVisionConfig,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2Config,
@@ -26,6 +36,11 @@ from transformers import (
     Qwen2VLForConditionalGeneration,
     Qwen3Config,
     Qwen3ForCausalLM,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+    Qwen3VLMoeConfig,
+    Qwen3VLMoeForConditionalGeneration,
+    SiglipVisionConfig,
     SmolVLMConfig,
     SmolVLMForConditionalGeneration,
 )
@@ -47,6 +62,7 @@ TEXT = {
 VISION = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
 SQUARE = VISION | {"image_size": 16, "patch_size": 4}
 QWEN_VISION = {"depth": 2, "num_heads": 2, "patch_size": 4, "spatial_merge_size": 2, "temporal_patch_size": 2}
+PIXTRAL = PixtralVisionConfig(**VISION, image_size=16, patch_size=4, head_dim=8)
 M_ROPE = TEXT | {"rope_parameters": {"rope_type": "default", "mrope_section": [2, 1, 1]}}
 
 
@@ -97,6 +113,72 @@ def qwen2_5_vl() -> nn.Module:
     )
 
 
+def qwen3_vl(moe: bool = False) -> nn.Module:
+    rope = {"rope_type": "default", "mrope_section": [2, 1, 1], "mrope_interleaved": True}
+    text: dict[str, Any] = TEXT | {"head_dim": 8, "rope_parameters": rope}
+    vision = QWEN_VISION | {"hidden_size": 16, "out_hidden_size": 32, "intermediate_size": 24}
+    vision |= {"num_position_embeddings": 16, "deepstack_visual_indexes": [0, 1]}
+    ids = {"image_token_id": IMAGE, "video_token_id": 58, "vision_start_token_id": 57}
+    if not moe:
+        return Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=text, vision_config=vision, **ids))
+    text |= {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+    return Qwen3VLMoeForConditionalGeneration(Qwen3VLMoeConfig(text_config=text, vision_config=vision, **ids))
+
+
+def glm4v() -> nn.Module:
+    rope = {"rope_type": "default", "mrope_section": [1, 1, 0], "partial_rotary_factor": 0.5}
+    vision = QWEN_VISION | {"hidden_size": 16, "out_hidden_size": 32, "intermediate_size": 24, "image_size": 16}
+    names = ("image", "video", "image_start", "image_end", "video_start", "video_end")
+    ids = {f"{name}_token_id": IMAGE - place for place, name in enumerate(names)}
+    text = TEXT | {"head_dim": 8, "rope_parameters": rope}
+    return Glm4vForConditionalGeneration(Glm4vConfig(text_config=text, vision_config=vision, **ids))
+
+
+def mistral3() -> nn.Module:
+    text = MistralConfig(**TEXT, head_dim=8, sliding_window=None)
+    return Mistral3ForConditionalGeneration(
+        Mistral3Config(
+            text_config=text,
+            vision_config=PIXTRAL,
+            image_token_index=IMAGE,
+            spatial_merge_size=2,
+            vision_feature_layer=-1,
+        )
+    )
+
+
+def pixtral() -> nn.Module:
+    text = MistralConfig(**TEXT, head_dim=8, sliding_window=None)
+    settings = {"vision_feature_layer": -1, "vision_feature_select_strategy": "full", "image_token_id": IMAGE}
+    return LlavaForConditionalGeneration(
+        LlavaConfig(text_config=text, vision_config=PIXTRAL, image_token_index=IMAGE, **settings)
+    )
+
+
+def llava_next() -> nn.Module:
+    vision = CLIPVisionConfig(**SQUARE, projection_dim=16)
+    text = MistralConfig(**TEXT, head_dim=8, sliding_window=None)
+    return LlavaNextForConditionalGeneration(
+        LlavaNextConfig(
+            text_config=text, vision_config=vision, image_token_index=IMAGE, image_grid_pinpoints=[[16, 32], [32, 16]]
+        )
+    )
+
+
+def llava_onevision() -> nn.Module:
+    return LlavaOnevisionForConditionalGeneration(
+        LlavaOnevisionConfig(
+            text_config=Qwen2Config(**TEXT),
+            vision_config=SiglipVisionConfig(**SQUARE, vision_use_head=False),
+            image_token_index=IMAGE,
+            video_token_index=58,
+            image_grid_pinpoints=[[16, 16], [16, 32], [32, 16]],
+            vision_feature_select_strategy="full",
+            vision_aspect_ratio="anyres_max_9",
+        )
+    )
+
+
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "llama": lambda: LlamaForCausalLM(LlamaConfig(**TEXT)),
     "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**TEXT)),
@@ -107,8 +189,15 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "internvl-qwen3": lambda: internvl("qwen3"),
     "llava": llava,
     "llava-qwen2": lambda: llava("qwen2"),
+    "llava-pixtral": pixtral,
+    "llava_next": llava_next,
+    "llava_onevision": llava_onevision,
+    "mistral3": mistral3,
     "qwen2_vl": qwen2_vl,
     "qwen2_5_vl": qwen2_5_vl,
+    "qwen3_vl": qwen3_vl,
+    "qwen3_vl_moe": lambda: qwen3_vl(moe=True),
+    "glm4v": glm4v,
 }
 
 
@@ -124,6 +213,7 @@ def make(name: str, dtype: torch.dtype = torch.float32) -> Any:
                 parameter += 0.1 * torch.randn_like(parameter)
     if dtype == torch.float64:
         exact_norms(model)
+        model.set_experts_implementation("eager")  # the grouped product has no float64
     return model.to(dtype)
 
 
@@ -142,18 +232,27 @@ def pictures(name: str, count: int, generator: torch.Generator) -> tuple[dict[st
     family = name.split("-")[0]
     if not count or family in ("llama", "qwen2", "qwen3"):
         return {}, []
-    if family.startswith("qwen2_"):
+    if family in ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v"):
         grids = [(1, 4, 4), (1, 2, 6), (1, 8, 4)][:count]
         patches = sum(t * h * w for t, h, w in grids)
         values = torch.randn(patches, 3 * 2 * 4 * 4, generator=generator)
         return {"pixel_values": values, "image_grid_thw": torch.tensor(grids)}, [h * w // 4 for _, h, w in grids]
+    if family in ("llava_next", "llava_onevision"):  # two tiles side by side and the whole, of 4 x 4 features each
+        tiles = torch.randn(count, 3, 3, 16, 16, generator=generator)
+        made = {"pixel_values": tiles, "image_sizes": torch.tensor([[16, 32]] * count)}
+        if family == "llava_onevision":
+            made["batch_num_images"] = torch.ones(count, dtype=torch.int64)
+        return made, [4 * 4 + 4 * (4 + 4 + 1)] * count  # a token ends each line of the tiles
     pixels = torch.randn(count, 3, 16, 16, generator=generator)
+    if family == "mistral3" or name == "llava-pixtral":
+        sizes, side = [(16, 16), (16, 8)][:count], 8 if family == "mistral3" else 4
+        tokens = [height // side * (width // side) for height, width in sizes]
+        return {"pixel_values": pixels, "image_sizes": torch.tensor(sizes)}, tokens
     if family in ("idefics3", "smolvlm"):
         mask = torch.ones(count, 16, 16, dtype=torch.bool)
         mask[0, :, 12:] = False  # padded on the right
         return {"pixel_values": pixels[None], "pixel_attention_mask": mask[None]}, [4] * count
-    tokens = 4 if family == "internvl" else 16
-    return {"pixel_values": pixels}, [tokens] * count
+    return {"pixel_values": pixels}, [4 if family == "internvl" else 16] * count
 
 
 def make_row(name: str, seed: int, lengths: Sequence[int], images: int = 1, text: int = 5) -> EncodedRow:

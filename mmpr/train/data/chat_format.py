@@ -17,7 +17,7 @@ from jinja2 import TemplateError
 from mmpr.config import ChatSpec
 from mmpr.config.chat import DEFAULT_CHAT
 from mmpr.errors import MmprError
-from mmpr.prompts import to_messages
+from mmpr.prompts import prints_parts, to_messages
 
 _ASKED, _ANSWERED = "Mmpr asks?", "Mmpr answers."
 # How templates strip an answer, the most common first.
@@ -121,6 +121,8 @@ def _asked(processor: Any, chat: ChatSpec) -> tuple[bool, str]:
             continue
         # A template that expects plain text would print the list.
         if prompt.count(_ASKED) == 1 and f"'{_ASKED}'" not in prompt and f'"{_ASKED}"' not in prompt:
+            if printed := prints_parts(prompt, messages):
+                raise MmprError(printed)
             return parts, prompt
     raise MmprError(f"the model has no chat template that can be used: {problem}"[:500]) from None
 

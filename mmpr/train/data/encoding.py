@@ -187,9 +187,12 @@ class Encoder:
         if not self.sees:
             raise RowError("no_pictures_seen", "the row has pictures, the model takes text alone")
         pictures = [_open(image) for image in row.images]
+        # LLaVA-OneVision's processor tiles the pictures of a list, and none where the list is one of several pictures;
+        # in sampling vLLM tiles all.
+        given = pictures if getattr(self._config, "model_type", "") == "llava_onevision" else [pictures]
         own = self.arguments.get(row.source, {})
         try:
-            made = self._processor(text=[text], images=[pictures], add_special_tokens=False, return_tensors="pt", **own)
+            made = self._processor(text=[text], images=given, add_special_tokens=False, return_tensors="pt", **own)
         except _PROCESSOR_ERRORS as error:
             raise RowError("image_token_mismatch", f"the processor refuses it: {error}"[:300]) from None
         ids = lead + made.pop("input_ids")[0].tolist()
@@ -283,6 +286,9 @@ def picture_tokens(config: Any, extras: Mapping[str, Tensor]) -> int | None:
         return int(extras["image_grid_thw"].prod(-1).sum()) // int(config.vision_config.spatial_merge_size) ** 2
     pixels: Any = extras.get("pixel_values")
     vision: Any = getattr(config, "vision_config", None)
+    if getattr(vision, "model_type", "") == "pixtral" and "image_sizes" in extras:  # pixels are padded to the largest
+        side = int(vision.patch_size) * int(getattr(config, "spatial_merge_size", 1))
+        return int((extras["image_sizes"] // side).prod(-1).sum())
     if pixels is None or family not in ("idefics3", "smolvlm", "internvl", "llava"):
         return None
     tiles = int(np.prod(pixels.shape[:-3]))

@@ -35,7 +35,8 @@ class Family:
 _TEXT = Family()
 _IDEFICS = Family({"pixel_values": 1, "pixel_attention_mask": 1})
 _PIXELS = Family({"pixel_values": 0})
-_QWEN_VL = Family({"pixel_values": 0, "image_grid_thw": 0}, three_part=True)
+_SIZED_PIXELS = Family({"pixel_values": 0, "image_sizes": 0})
+_GRID = Family({"pixel_values": 0, "image_grid_thw": 0}, three_part=True)
 
 FAMILIES: Mapping[str, Family] = {
     "llama": _TEXT,
@@ -44,13 +45,22 @@ FAMILIES: Mapping[str, Family] = {
     "idefics3": _IDEFICS,
     "smolvlm": _IDEFICS,
     "internvl": _PIXELS,
-    "llava": _PIXELS,
-    "qwen2_vl": _QWEN_VL,
-    "qwen2_5_vl": _QWEN_VL,
+    "llava": _SIZED_PIXELS,  # sizes with Pixtral's tower alone
+    "llava_next": _SIZED_PIXELS,
+    "llava_onevision": Family({"pixel_values": 0, "image_sizes": 0, "batch_num_images": 0}),
+    "mistral3": _SIZED_PIXELS,
+    "qwen2_vl": _GRID,
+    "qwen2_5_vl": _GRID,
+    "qwen3_vl": _GRID,
+    "qwen3_vl_moe": _GRID,
+    "glm4v": _GRID,
 }
 """By ``config.model_type``."""
 
-DECODERS = frozenset({"llama", "qwen2", "qwen3", "qwen2_vl_text", "qwen2_5_vl_text"})
+DECODERS = frozenset({
+    *("llama", "mistral", "qwen2", "qwen3"),
+    *("qwen2_vl_text", "qwen2_5_vl_text", "qwen3_vl_text", "qwen3_vl_moe_text", "glm4v_text"),
+})  # fmt: skip
 """Their decoders, by ``config.model_type``."""
 
 STEADY_ROPES = frozenset({"default", "linear", "llama3", "yarn"})
@@ -84,6 +94,8 @@ def family_of(model: Any) -> tuple[Family | None, str]:
     kinds = set(getattr(text, "layer_types", None) or ()) - {"full_attention"}
     if kinds:
         return None, f"its decoder has layers of {', '.join(sorted(kinds))}"
+    if getattr(text, "sliding_window", None) and not getattr(text, "layer_types", None):
+        return None, f"its decoder sees a window of {text.sliding_window} tokens"
     if getattr(text, "attention_dropout", 0):
         return None, f"its decoder drops out attention ({text.attention_dropout})"
     rope = (getattr(text, "rope_parameters", None) or {}).get("rope_type", "default")

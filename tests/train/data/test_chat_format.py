@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mmpr.config import ChatSpec
 from mmpr.errors import MmprError, RowError
 from mmpr.train.data.chat_format import find_format
 from mmpr.train.data.encoding import Encoder
@@ -106,6 +107,19 @@ def plain(tokenizer: Any, text: str) -> str:
 def test_a_template_that_cannot_be_used_is_refused(template: str | None, says: str) -> None:
     with pytest.raises(MmprError, match=says):
         find_format(byte_level(template))
+
+
+def test_a_template_that_prints_a_system_prompt_as_a_list_is_refused() -> None:
+    template = (  # as GLM-4.1V's
+        "{% for m in messages %}{% if m['role'] == 'system' %}{{ m['content'] }}{% elif m['content'] is string %}"
+        "{{ m['content'] }}{% else %}{% for part in m['content'] %}{{ part['text'] }}{% endfor %}{% endif %}"
+        "{% endfor %}"
+    )
+    assert find_format(byte_level(template)).parts
+    with pytest.raises(MmprError, match="prints the parts of the system message as a Python list; put"):
+        find_format(byte_level(template), chat=ChatSpec(system="Be brief."))
+    plain = "{% for m in messages %}{{ m['role'] }}{{ m['content'] }}{% endfor %}"
+    assert not find_format(byte_level(plain), chat=ChatSpec(system="Be brief.")).parts
 
 
 def test_a_template_that_writes_no_answer_after_its_prompt_takes_what_was_sampled() -> None:

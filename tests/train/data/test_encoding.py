@@ -15,6 +15,7 @@ from transformers import (
     AutoProcessor,
     Idefics3Processor,
     InternVLProcessor,
+    LlavaOnevisionProcessor,
     LlavaProcessor,
     ProcessorMixin,
     Qwen2VLProcessor,
@@ -22,11 +23,12 @@ from transformers import (
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from mmpr.errors import MmprError, RowError
 from mmpr.tokens import tokenizer_sha256
-from mmpr.train.data.encoding import Encoder
+from mmpr.train.data.encoding import Encoder, picture_tokens
 from mmpr.train.rows import TrainRow
 from tests.helpers import REPOSITORY
 from tests.train import models as families
@@ -200,7 +202,22 @@ def internvl() -> tuple[Any, Any]:
     return InternVLProcessor(pictures, tokenizer, None, 4, INTERNVL), families.internvl().config
 
 
-PROCESSORS = {"idefics3": idefics3, "llava": llava, "qwen2_vl": qwen2_vl, "internvl": internvl}
+def llava_onevision() -> tuple[Any, Any]:
+    pictures = LlavaOnevisionImageProcessorPil(
+        size={"height": 16, "width": 16}, image_grid_pinpoints=[[16, 16], [16, 32], [32, 16]]
+    )
+    settings: dict[str, Any] = {"num_image_tokens": 16, "vision_feature_select_strategy": "full"}
+    processor = LlavaOnevisionProcessor(pictures, metaspace(LLAVA), None, **settings, chat_template=LLAVA)
+    return processor, families.llava_onevision().config
+
+
+PROCESSORS = {
+    "idefics3": idefics3,
+    "llava": llava,
+    "qwen2_vl": qwen2_vl,
+    "internvl": internvl,
+    "llava_onevision": llava_onevision,
+}
 
 
 @pytest.mark.parametrize("name", PROCESSORS)
@@ -215,11 +232,13 @@ def test_pictures_are_expanded_as_the_processor_does(name: str, images: int) -> 
     assert encoded.pairs == asked.pairs
     prompt = encoded.row.prompt_ids.tolist()
     assert (prompt.count(token) > 0) == (images > 0)
-    pictures = [Image.open(io.BytesIO(image)) for image in asked.images]
+    pictures: Any = [Image.open(io.BytesIO(image)) for image in asked.images]
+    if name != "llava_onevision":  # in whose sampling each picture is cut into tiles, as in a list of its own
+        pictures = [pictures]
     for answer, response in zip(ANSWERS, encoded.row.response_ids, strict=True):
         messages = [*asked.prompt, {"role": "assistant", "content": [{"type": "text", "text": answer}]}]
         text = processor.apply_chat_template(messages, tokenize=False)
-        at_once = processor(text=[text], images=[pictures] if images else None, return_tensors="pt")
+        at_once = processor(text=[text], images=pictures if images else None, return_tensors="pt")
         ours = prompt + response.tolist()
         theirs = at_once["input_ids"][0].tolist()
         # All but the end, which the template of LLaVA leaves out.
@@ -260,12 +279,36 @@ def test_a_wrong_number_of_picture_tokens_is_refused(name: str) -> None:
         config.vision_config.spatial_merge_size = 4
     elif name == "internvl":
         config.downsample_ratio = 0.25
+    elif name == "llava_onevision":
+        pytest.skip("its model counts for itself")
     else:
         config.vision_feature_select_strategy = "full"
     encoder = Encoder(processor, config)
     encoder.image_token_id = processor.image_token_id
     with pytest.raises(RowError, match="image_token_mismatch"):
         encoder.encode(row(ANSWERS, images=1))
+
+
+@pytest.mark.usefixtures("no_video")
+def test_each_of_several_pictures_is_cut_into_tiles_as_in_sampling() -> None:
+    """LLaVA-OneVision's processor would cut the only picture of a row alone; vLLM cuts all."""
+    processor, config = llava_onevision()
+    encoder = Encoder(processor, config)
+    encoder.image_token_id = processor.image_token_id
+
+    def count(*images: bytes) -> int:
+        asked = replace(row(ANSWERS, images=len(images)), images=images)
+        return encoder.encode_prompt(asked)[0].count(processor.image_token_id)
+
+    wide, tall = picture(60, 30), picture(24, 60)
+    assert count(wide, tall) == count(wide) + count(tall)
+    assert count(wide) != count(tall)
+
+
+@pytest.mark.parametrize(("model", "tokens"), [("pixtral", 16 + 8), ("mistral3", 4 + 2)])
+def test_pictures_padded_to_the_largest_have_the_tokens_of_their_own_sizes(model: str, tokens: int) -> None:
+    extras = {"pixel_values": torch.zeros(2, 3, 16, 16), "image_sizes": torch.tensor([[16, 16], [16, 8]])}
+    assert picture_tokens(getattr(families, model)().config, extras) == tokens
 
 
 @pytest.fixture(scope="module")

@@ -113,12 +113,12 @@ def test_sharing_changes_nothing_in_double_precision(name: str) -> None:
     for budget in BUDGETS.values():
         found, gradient, _ = run(model, parts, max_pack_tokens=budget)
         assert_scores(found, scores, 1e-12)
-        # Qwen's vision tower rotates in float32 whatever its type, and so rounds sums of gradients
-        rounded = {key for key in wanted if name.endswith("_vl") and ".visual." in key}
-        exact = wanted.keys() - rounded
-        assert difference({k: gradient[k] for k in exact}, {k: wanted[k] for k in exact}) < 1e-10
-        if rounded:
-            assert difference({k: gradient[k] for k in rounded}, {k: wanted[k] for k in rounded}) < 1e-6
+        # Qwen's and GLM's vision towers rotate in float32 whatever their type, and so round sums of gradients; routers
+        # of experts choose in float32, which reaches all parameters
+        rounded = {key for key in wanted if name == "qwen3_vl_moe" or ".visual." in key}
+        for keys, bound in ((wanted.keys() - rounded, 1e-10), (rounded, 1e-6)):
+            if keys:
+                assert difference({k: gradient[k] for k in keys}, {k: wanted[k] for k in keys}) < bound
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen2_vl", "idefics3"])

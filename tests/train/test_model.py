@@ -1,0 +1,44 @@
+"""Models that can be trained, and those that cannot, which are refused at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from transformers import CLIPConfig, LlamaConfig
+
+from mmpr.errors import MmprError
+from mmpr.train.model import load_config
+from tests.helpers import REPOSITORY
+from tests.train.models import idefics3
+
+
+@pytest.mark.parametrize("config", [LlamaConfig(), idefics3().config])
+def test_a_configuration_that_has_a_model_is_given(config: LlamaConfig, tmp_path: Path) -> None:
+    config.save_pretrained(tmp_path)
+    assert load_config(str(tmp_path), False).model_type == config.model_type
+    assert load_config(str(REPOSITORY / "data" / "demo_model"), False).model_type == "idefics3"
+
+
+def test_a_configuration_without_a_model_is_refused(tmp_path: Path) -> None:
+    CLIPConfig().save_pretrained(tmp_path)
+    with pytest.raises(MmprError, match="no AutoModelForImageTextToText for models of type 'clip', so it cannot be"):
+        load_config(str(tmp_path), False)
+
+
+def test_internvl_in_its_own_format_is_refused_with_its_remedy(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "from transformers import PretrainedConfig\n\n\nclass Own(PretrainedConfig):\n"
+        "    model_type = 'internvl_chat'\n    vision_config = PretrainedConfig()\n"
+    )
+    settings = {"model_type": "internvl_chat", "auto_map": {"AutoConfig": "own.Own"}}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(MmprError, match="'internvl_chat', so it cannot be trained; train its conversion"):
+        load_config(str(tmp_path), True)
+
+
+def test_a_configuration_that_does_not_load_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(MmprError, match="its configuration does not load"):
+        load_config(str(tmp_path), False)
