@@ -159,7 +159,7 @@ def hedge(text: str, gold: str = "", bounds: bool = True) -> str | None:
     return None
 
 
-@remembered(32768)
+@remembered(4096)
 def _hedging(name: str, text: str) -> str | None:
     """The first word of a kind of hedge in a text."""
     if text.isascii() and "?" not in text and "n't" not in text and _HEDGE_WORDS.isdisjoint(_tokens(text)):
@@ -168,7 +168,7 @@ def _hedging(name: str, text: str) -> str | None:
     return found.group() if found else None
 
 
-@remembered(16384)
+@remembered(256)  # sets of words, which are large
 def _tokens(text: str) -> frozenset[str]:
     """The runs of letters in a text, in lower case."""
     return frozenset(_TOKEN.findall(text.lower()))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import tracemalloc
 
+import pytest
+
 from mmpr.answers import entails, find_answer, match
+from mmpr.answers.text import remembered as remembering
 from mmpr.answers.text.remembered import SHORT, remembered
 
 
@@ -22,18 +25,20 @@ def test_long_texts_are_forgotten() -> None:
     assert asked == [*short, *long, long[0]]
 
 
-def test_the_judge_does_not_grow_with_the_responses_that_it_reads() -> None:
-    def judge(first: int) -> None:
+def test_the_judge_does_not_grow_with_the_responses_that_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def grows(first: int) -> int:
+        tracemalloc.start()
         for n in range(first, first + 60):
             text = f"Look {n}. " + " ".join(f"word{n}x{i}" for i in range(120)) + ".\nThen it is done"
             find_answer(text)
             match(text, "a red cat")
             match(text, "12")
             entails(text, "12")
+        grown, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return grown
 
-    judge(0)
-    tracemalloc.start()
-    judge(1_000)
-    grown, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert grown < 400_000, f"{grown:,} bytes after sixty responses of 1,300"
+    grows(0)
+    as_it_is = grows(1_000)
+    monkeypatch.setattr(remembering, "SHORT", 1 << 30)
+    assert as_it_is < grows(2_000) / 2
