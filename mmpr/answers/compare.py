@@ -164,7 +164,7 @@ def _yes_no(answer: str, truth: str) -> Judgement:
     return Judgement(have == want, "yes_no", f"{'yes' if have else 'no'} against {'yes' if want else 'no'}")
 
 
-@remembered(8192)
+@remembered(4096)
 def _is_plain_text(truth: str) -> bool:
     """Whether a truth is words and nothing else: no refusal, yes or no, date, number, ratio, formula or list."""
     if len(truth) > 1 and truth.isalpha() and truth.isascii() and "sqrt" not in truth:  # one word

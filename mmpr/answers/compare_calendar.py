@@ -13,7 +13,7 @@ from mmpr.answers.values.ratios import parse_ratio, same_proportions
 _ON = re.compile(r"^(?:on|in) ", re.IGNORECASE)
 
 
-@remembered(8192)
+@remembered(4096)
 def is_calendar(truth: str) -> bool:
     """Whether a truth is a date, a time, a day or a month."""
     return not (

@@ -110,7 +110,7 @@ def compare_texts(answer: str, truth: str) -> Judgement:
     return other_words(answer, truth)
 
 
-@remembered(8192)
+@remembered(4096)
 def _phrases(answer: str) -> tuple[str, ...]:
     """What a sentence says as an answer, in the ways in which it may be read; shorter first readings first."""
     said = predicate(answer)

@@ -69,7 +69,7 @@ def judge(prediction: str, gold: str, choices: Sequence[str], rule: str, prove: 
     return compare(answer, truth, prediction, rule == "relaxed", prove)
 
 
-@remembered(8192)
+@remembered(4096)
 def _truth(gold: str) -> str:
     """A truth as it is compared."""
     return peel(_plain(_final(gold) if len(gold) > 200 or "boxed" in gold else gold))

@@ -72,7 +72,7 @@ _TWO_POINTS = re.compile(r"\s*[A-Z]{2}\s*\}")
 _NAME_IN_WORDS = re.compile(r"[A-Za-z]+(?: [A-Za-z]+){0,3}")
 
 
-@remembered(8192)
+@remembered(4096)
 def parse_formula(text: str) -> Tree:
     """The tree of a whole text; raises FormulaError when it is no formula or over a limit."""
     if len(text) > _MAX_LENGTH:

@@ -47,7 +47,7 @@ _TRANSLATE = str.maketrans(_SAME)
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if code != 0xFF0C} | {0x3000: 0x20}
 
 
-@remembered(16384)
+@remembered(4096)
 def clean(text: str) -> str | None:
     """The text in one spelling of characters, white space collapsed; None when it hides something.
 

@@ -16,7 +16,7 @@ _ITEM_NUMBER = re.compile(r"(?:^|(?<=[\s;,]))(?:\((\d{1,2})\)\s*+|(\d{1,2})[.)]\
 _BRACKETED = re.compile(r"(\[|\{|\\\{|\()(.*)(\]|\}|\\\}|\))")
 
 
-@remembered(8192)
+@remembered(4096)
 def split_list(text: str) -> tuple[str, ...] | None:
     """The items of ``red, blue and green`` or ``1. red 2. blue``; None for a text that is no list."""
     inner = _BRACKETED.fullmatch(text)

@@ -42,7 +42,7 @@ _BECAUSE = re.compile(r"(?:[,;]?\s*+(?:because|since|as|for|which|given)\b|因�
 _LABEL = re.compile(r"\s*+[(\[]?([A-Za-z])[)\].:、)]\s*+(\S.*)")
 
 
-@remembered(8192)
+@remembered(4096)
 def letter(text: str) -> str | None:
     """The one letter that a text is: ``B``, ``(b)``, ``Option B.``, ``选B``; None for any other text."""
     if len(text) > 60:
@@ -51,7 +51,7 @@ def letter(text: str) -> str | None:
     return next(filter(None, found.groups())).upper() if found else None
 
 
-@remembered(8192)
+@remembered(4096)
 def letter_and_text(text: str) -> tuple[str, str] | None:
     """A letter and the text of its option (``B. Paris``, ``(B) 12 cm``, ``Paris (B)``); None for any other text.
 
@@ -68,7 +68,7 @@ def letter_and_text(text: str) -> tuple[str, str] | None:
     return None
 
 
-@remembered(8192)
+@remembered(4096)
 def letters(text: str) -> frozenset[str] | None:
     """The letters of ``A, C``, ``AC`` or ``A and C``; None when the text is no such list."""
     text = _IN_BRACKETS.sub(r" \1 ", _CHOSEN.sub("", text)).strip()

@@ -139,7 +139,7 @@ _SEEN = re.compile(
 )
 
 
-@remembered(16384)
+@remembered(4096)
 def is_refusal(text: str) -> bool:
     """Whether a text says that there is no answer."""
     if text.isascii() and _REFUSAL_WORDS.isdisjoint(_tokens(text)):
@@ -184,7 +184,7 @@ def sentences(text: str) -> list[str]:
     return [part for part in _SENTENCES.split(text) if part.strip()]
 
 
-@remembered(8192)
+@remembered(4096)
 def predicate(text: str) -> str | None:
     """What a plain sentence around an answer says: "a giraffe" of "It is a giraffe in the picture."; None for any
     other text."""
@@ -256,7 +256,7 @@ def bare_phrase(text: str) -> str:
     return _bare_phrases(text)[0]
 
 
-@remembered(8192)
+@remembered(4096)
 def _bare_phrases(text: str) -> tuple[str, str]:
     """A phrase without its action, the word "color" and its preposition; and that preposition."""
     action = _ACTION.match(text)

@@ -133,7 +133,7 @@ def _within(want: Sequence[str], have: Sequence[str]) -> bool:
     return bool(want) and between.join(("", *want, "")) in between.join(("", *have, ""))
 
 
-@remembered(16384)
+@remembered(4096)
 def words(text: str) -> tuple[str, ...]:
     """The words of a text without articles, each in one spelling (``5`` for "five", "color" for "colours")."""
     if " A." in text:

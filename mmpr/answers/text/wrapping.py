@@ -62,7 +62,7 @@ def unwrap(text: str, opening: str, closing: str) -> str:
     return text if opening in inner or closing in inner else inner.strip()
 
 
-@remembered(16384)
+@remembered(4096)
 def peel(text: str) -> str:
     """An answer without markdown, math delimiters, quotes, boxes, text commands, lead-ins and final punctuation."""
     if _BARE.fullmatch(text) or (_QUIET.fullmatch(text) and not (text[0] in _LEAD_BEGINS and _LEAD.match(text))):

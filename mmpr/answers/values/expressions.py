@@ -20,7 +20,7 @@ _MANY = frozenset(("set", "seq", "tuple", "list", "alt", "interval", "cup", "cap
 _CLOSE_UNIT = re.compile(r"(?<=[}\d)])(?=[a-z]{2}(?:\^\{?[23]\}?)?$)")  # 2\\sqrt{3}cm
 
 
-@remembered(16384)
+@remembered(4096)
 def parse_expression(text: str) -> Quantity | None:
     """A formula (relations and sets included) with a unit behind it or without; None for any other text."""
     unit: Unit | None = None
@@ -58,7 +58,7 @@ def _tree(text: str) -> Tree | None:
         return None
 
 
-@remembered(8192)
+@remembered(4096)
 def expression_in_signs(text: str) -> Quantity | None:
     """The expression of a text that has the signs of a formula; None for any other text."""
     return parse_expression(text) if looks_like_formula(text) else None

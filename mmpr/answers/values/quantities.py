@@ -115,7 +115,7 @@ def scaled_tree(tree: Tree, factor: Fraction) -> Tree:
     return ("mul", tree, number_tree(factor))
 
 
-@remembered(16384)
+@remembered(4096)
 def parse_quantity(text: str) -> Quantity | None:
     """The quantity that a whole text is; None when it is anything else (two numbers, a range, a sentence)."""
     value = parse_number(text)
