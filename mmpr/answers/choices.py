@@ -24,6 +24,7 @@ from mmpr.answers.text.option_letters import (
     only_names,
     unlabelled,
 )
+from mmpr.answers.text.remembered import remembered
 from mmpr.answers.text.sentences import (
     conclusion,
     hedge,
@@ -78,7 +79,7 @@ _NONE = re.compile(r"\b(?:none|neither|nor|no|not)\b|不|没|无|以上", re.IGN
 _TRUE_LETTER_WITH_TEXT = re.compile(r"(?:\([A-H]\)|[A-H]\s*+[.):])\s++(?![A-Z]\.)\S.*")
 
 
-@lru_cache(maxsize=8192)
+@remembered(4096)
 def is_choice(truth: str) -> bool:
     """Whether a truth looks like the letter of an option, several letters, or a letter with its text."""
     return any(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
 
 from mmpr.answers.algebra.equality import Prove, same
 from mmpr.answers.compare_calendar import compare_calendar, is_calendar
@@ -16,6 +15,7 @@ from mmpr.answers.formula.worded import worded_formula
 from mmpr.answers.judgement import Judgement
 from mmpr.answers.text.lists import split_list
 from mmpr.answers.text.numerals import parse_number
+from mmpr.answers.text.remembered import remembered
 from mmpr.answers.text.sentences import (
     conclusion,
     hedge,
@@ -164,7 +164,7 @@ def _yes_no(answer: str, truth: str) -> Judgement:
     return Judgement(have == want, "yes_no", f"{'yes' if have else 'no'} against {'yes' if want else 'no'}")
 
 
-@lru_cache(maxsize=8192)
+@remembered(4096)
 def _is_plain_text(truth: str) -> bool:
     """Whether a truth is words and nothing else: no refusal, yes or no, date, number, ratio, formula or list."""
     if len(truth) > 1 and truth.isalpha() and truth.isascii() and "sqrt" not in truth:  # one word

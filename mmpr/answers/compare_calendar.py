@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from mmpr.answers.judgement import Judgement
+from mmpr.answers.text.remembered import remembered
 from mmpr.answers.text.sentences import statement_of
 from mmpr.answers.values import dates
 from mmpr.answers.values.ratios import parse_ratio, same_proportions
@@ -13,7 +13,7 @@ from mmpr.answers.values.ratios import parse_ratio, same_proportions
 _ON = re.compile(r"^(?:on|in) ", re.IGNORECASE)
 
 
-@lru_cache(maxsize=8192)
+@remembered(4096)
 def is_calendar(truth: str) -> bool:
     """Whether a truth is a date, a time, a day or a month."""
     return not (

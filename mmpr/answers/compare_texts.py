@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 
 from rapidfuzz.distance import Levenshtein
 
 from mmpr.answers.judgement import Judgement
+from mmpr.answers.text.remembered import remembered
 from mmpr.answers.text.sentences import (
     bare_phrase,
     hedge,
@@ -110,7 +110,7 @@ def compare_texts(answer: str, truth: str) -> Judgement:
     return other_words(answer, truth)
 
 
-@lru_cache(maxsize=8192)
+@remembered(4096)
 def _phrases(answer: str) -> tuple[str, ...]:
     """What a sentence says as an answer, in the ways in which it may be read; shorter first readings first."""
     said = predicate(answer)

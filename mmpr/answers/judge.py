@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 
 from rapidfuzz.distance import Levenshtein
 
@@ -16,6 +15,7 @@ from mmpr.answers.final_answers.boxes import boxed_answer
 from mmpr.answers.final_answers.families import last_turn
 from mmpr.answers.judgement import Judgement
 from mmpr.answers.structured import STRUCTURED
+from mmpr.answers.text.remembered import remembered
 from mmpr.answers.text.wrapping import peel
 
 ANLS_THRESHOLD = 0.9
@@ -69,7 +69,7 @@ def judge(prediction: str, gold: str, choices: Sequence[str], rule: str, prove: 
     return compare(answer, truth, prediction, rule == "relaxed", prove)
 
 
-@lru_cache(maxsize=8192)
+@remembered(4096)
 def _truth(gold: str) -> str:
     """A truth as it is compared."""
     return peel(_plain(_final(gold) if len(gold) > 200 or "boxed" in gold else gold))

@@ -22,6 +22,7 @@ from mmpr.answers.structured import STRUCTURED
 from mmpr.answers.text.characters import clean, lower
 from mmpr.answers.text.lists import split_list
 from mmpr.answers.text.numerals import parse_number
+from mmpr.answers.text.remembered import SHORT
 from mmpr.answers.text.sentences import is_refusal
 from mmpr.answers.text.words import contains_words, words
 from mmpr.answers.text.wrapping import peel
@@ -159,7 +160,7 @@ def _vqa(prediction: str, truths: tuple[str, ...], options: tuple[str, ...]) -> 
 
 def _match_one(prediction: str, gold: str, options: tuple[str, ...], rule: str) -> Verdict:
     try:
-        short = len(str(prediction)) <= MAX_ANSWER and len(str(gold)) <= MAX_ANSWER
+        short = len(str(prediction)) <= SHORT and len(str(gold)) <= SHORT
         return (_match_short if short else _match)(prediction, gold, options, rule)
     except pool.SymbolicTimeoutError as error:
         return Verdict("timeout", prediction, "symbolic", str(error))

@@ -187,7 +187,8 @@ def test_peak_memory(tmp_path: Path, make: Any, kind: str, said: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", DRY_RUN, str(tmp_path / "bomb.yaml")], capture_output=True, text=True, timeout=300
     )
-    assert done.returncode == 0, done.stderr
+    # Status 1 where nothing is left to ask, or no picture that was looked at can be read.
+    assert done.returncode == int("\nproblem" in done.stdout), done.stderr
     assert said in done.stdout
     assert "Traceback" not in done.stderr
     assert int(done.stdout.split()[-1]) * 1024 < GIB

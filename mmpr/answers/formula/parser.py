@@ -28,7 +28,6 @@ recursive descent with one token of look-ahead (each rule is the method of its n
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from mmpr.answers.formula.latex import one_spelling
 from mmpr.answers.formula.lexer import Lexer
@@ -55,6 +54,7 @@ from mmpr.answers.formula.vocabulary import (
     WORD_SYMBOLS,
     is_product,
 )
+from mmpr.answers.text.remembered import remembered
 
 _MAX_LENGTH = 600
 _MAX_DEPTH = 40
@@ -72,7 +72,7 @@ _TWO_POINTS = re.compile(r"\s*[A-Z]{2}\s*\}")
 _NAME_IN_WORDS = re.compile(r"[A-Za-z]+(?: [A-Za-z]+){0,3}")
 
 
-@lru_cache(maxsize=8192)
+@remembered(4096)
 def parse_formula(text: str) -> Tree:
     """The tree of a whole text; raises FormulaError when it is no formula or over a limit."""
     if len(text) > _MAX_LENGTH:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
+from mmpr.answers.text.remembered import remembered
 from mmpr.answers.text.wrapping import peel
 
 _MATH = re.compile(
@@ -37,7 +37,7 @@ _HAN_ROOT = re.compile(r"倍?根号(?=\d)")
 _HAN_RELATION = re.compile("|".join(sorted(_HAN_SIGNS, key=len, reverse=True)))
 
 
-@lru_cache(maxsize=16384)
+@remembered(4096)
 def worded_formula(text: str) -> str:
     """A formula in words ("all real numbers", "x小于3", "k>-1 且 k≠0") in signs; any other text as it is."""
     if text[:1] in _NOT_WORDED and text.isascii():
@@ -58,7 +58,7 @@ def worded_formula(text: str) -> str:
     return text
 
 
-@lru_cache(maxsize=16384)
+@remembered(4096)
 def has_formula_signs(text: str) -> bool:
     """Whether something stands in a text that only formulas have."""
     return _MATH.search(text) is not None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import lru_cache
+
+from mmpr.answers.text.remembered import remembered
 
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\u0334-\u0338\u20d0-\u20ff\U000e0000-\U000e007f]"
@@ -46,7 +47,7 @@ _TRANSLATE = str.maketrans(_SAME)
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if code != 0xFF0C} | {0x3000: 0x20}
 
 
-@lru_cache(maxsize=16384)
+@remembered(4096)
 def clean(text: str) -> str | None:
     """The text in one spelling of characters, white space collapsed; None when it hides something.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
+from mmpr.answers.text.remembered import remembered
 from mmpr.answers.text.wrapping import peel
 
 _BOTH = re.compile(r"^both (?=\S+ and \S+$)", re.IGNORECASE)
@@ -16,7 +16,7 @@ _ITEM_NUMBER = re.compile(r"(?:^|(?<=[\s;,]))(?:\((\d{1,2})\)\s*+|(\d{1,2})[.)]\
 _BRACKETED = re.compile(r"(\[|\{|\\\{|\()(.*)(\]|\}|\\\}|\))")
 
 
-@lru_cache(maxsize=8192)
+@remembered(4096)
 def split_list(text: str) -> tuple[str, ...] | None:
     """The items of ``red, blue and green`` or ``1. red 2. blue``; None for a text that is no list."""
     inner = _BRACKETED.fullmatch(text)

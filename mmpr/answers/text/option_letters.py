@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
+from mmpr.answers.text.remembered import remembered
 from mmpr.answers.text.words import same_text, words
 
 _ALONE = re.compile(r"[(\[{<【]?+\s*+(?P<a>[A-Za-z])\s*+[)\]}>】]?+\s*+[.:,;、)]?+(?:(?<=\s)only|\s++only)?")
@@ -41,7 +42,7 @@ _BECAUSE = re.compile(r"(?:[,;]?\s*+(?:because|since|as|for|which|given)\b|因�
 _LABEL = re.compile(r"\s*+[(\[]?([A-Za-z])[)\].:、)]\s*+(\S.*)")
 
 
-@lru_cache(maxsize=8192)
+@remembered(4096)
 def letter(text: str) -> str | None:
     """The one letter that a text is: ``B``, ``(b)``, ``Option B.``, ``选B``; None for any other text."""
     if len(text) > 60:
@@ -50,7 +51,7 @@ def letter(text: str) -> str | None:
     return next(filter(None, found.groups())).upper() if found else None
 
 
-@lru_cache(maxsize=8192)
+@remembered(4096)
 def letter_and_text(text: str) -> tuple[str, str] | None:
     """A letter and the text of its option (``B. Paris``, ``(B) 12 cm``, ``Paris (B)``); None for any other text.
 
@@ -67,7 +68,7 @@ def letter_and_text(text: str) -> tuple[str, str] | None:
     return None
 
 
-@lru_cache(maxsize=8192)
+@remembered(4096)
 def letters(text: str) -> frozenset[str] | None:
     """The letters of ``A, C``, ``AC`` or ``A and C``; None when the text is no such list."""
     text = _IN_BRACKETS.sub(r" \1 ", _CHOSEN.sub("", text)).strip()

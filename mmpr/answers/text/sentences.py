@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
+from mmpr.answers.text.remembered import remembered
 from mmpr.answers.text.words import same_text
 from mmpr.answers.text.wrapping import peel
 
@@ -139,7 +139,7 @@ _SEEN = re.compile(
 )
 
 
-@lru_cache(maxsize=16384)
+@remembered(4096)
 def is_refusal(text: str) -> bool:
     """Whether a text says that there is no answer."""
     if text.isascii() and _REFUSAL_WORDS.isdisjoint(_tokens(text)):
@@ -159,7 +159,7 @@ def hedge(text: str, gold: str = "", bounds: bool = True) -> str | None:
     return None
 
 
-@lru_cache(maxsize=32768)
+@remembered(4096)
 def _hedging(name: str, text: str) -> str | None:
     """The first word of a kind of hedge in a text."""
     if text.isascii() and "?" not in text and "n't" not in text and _HEDGE_WORDS.isdisjoint(_tokens(text)):
@@ -168,7 +168,7 @@ def _hedging(name: str, text: str) -> str | None:
     return found.group() if found else None
 
 
-@lru_cache(maxsize=16384)
+@remembered(256)  # sets of words, which are large
 def _tokens(text: str) -> frozenset[str]:
     """The runs of letters in a text, in lower case."""
     return frozenset(_TOKEN.findall(text.lower()))
@@ -184,7 +184,7 @@ def sentences(text: str) -> list[str]:
     return [part for part in _SENTENCES.split(text) if part.strip()]
 
 
-@lru_cache(maxsize=8192)
+@remembered(4096)
 def predicate(text: str) -> str | None:
     """What a plain sentence around an answer says: "a giraffe" of "It is a giraffe in the picture."; None for any
     other text."""
@@ -256,7 +256,7 @@ def bare_phrase(text: str) -> str:
     return _bare_phrases(text)[0]
 
 
-@lru_cache(maxsize=8192)
+@remembered(4096)
 def _bare_phrases(text: str) -> tuple[str, str]:
     """A phrase without its action, the word "color" and its preposition; and that preposition."""
     action = _ACTION.match(text)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import pairwise
 
 from mmpr.answers.text.numerals import MAX_NUMBER_WORDS, NUMBER_WORDS, parse_number
+from mmpr.answers.text.remembered import remembered
 
 _MIDDLE_A = re.compile(r"(?<=\w) A\.")  # the initial, which is no article
 _LABEL_A = re.compile(r"\b[Aa](?=-?\d)")  # the A of A1
@@ -133,7 +133,7 @@ def _within(want: Sequence[str], have: Sequence[str]) -> bool:
     return bool(want) and between.join(("", *want, "")) in between.join(("", *have, ""))
 
 
-@lru_cache(maxsize=16384)
+@remembered(4096)
 def words(text: str) -> tuple[str, ...]:
     """The words of a text without articles, each in one spelling (``5`` for "five", "color" for "colours")."""
     if " A." in text:

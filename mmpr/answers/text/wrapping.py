@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+
+from mmpr.answers.text.remembered import remembered
 
 _TEXT_COMMAND = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|mathrm|mathbf|mathit|mathsf|mbox|operatorname|emph|underline|bf|rm)\s*+\{([^{}]*)\}"
@@ -61,7 +62,7 @@ def unwrap(text: str, opening: str, closing: str) -> str:
     return text if opening in inner or closing in inner else inner.strip()
 
 
-@lru_cache(maxsize=16384)
+@remembered(4096)
 def peel(text: str) -> str:
     """An answer without markdown, math delimiters, quotes, boxes, text commands, lead-ins and final punctuation."""
     if _BARE.fullmatch(text) or (_QUIET.fullmatch(text) and not (text[0] in _LEAD_BEGINS and _LEAD.match(text))):

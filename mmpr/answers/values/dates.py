@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from mmpr.answers.text.numerals import ONES, parse_number
+from mmpr.answers.text.remembered import remembered
 
 _MONTH_NAMES = (
     "january jan, february feb, march mar, april apr, may, june jun, july jul, august aug, "
@@ -61,7 +61,7 @@ Date = tuple[int | None, int | None, int | None]
 """Year, month, day; None where the text names none."""
 
 
-@lru_cache(maxsize=8192)
+@remembered(4096)
 def parse_date(text: str) -> Date | None:
     """A calendar date with at least a month and a day or a year; ``3/5/2020`` is March 5, ``13/5/2020`` May 13."""
     text = text.lower().strip(" .")
@@ -90,13 +90,13 @@ def parse_date(text: str) -> Date | None:
     return None
 
 
-@lru_cache(maxsize=8192)
+@remembered(4096)
 def parse_day(text: str) -> int | None:
     """A day of the week, Monday is 0."""
     return _DAYS.get(text.lower().strip(" ."))
 
 
-@lru_cache(maxsize=8192)
+@remembered(4096)
 def parse_month(text: str) -> int | None:
     """A month that stands alone, January is 1."""
     text = text.lower().strip(" .")
@@ -118,7 +118,7 @@ Time = tuple[int, int, int, bool]
 """Hour, minute, second, and whether the half of the day is known."""
 
 
-@lru_cache(maxsize=8192)
+@remembered(4096)
 def parse_time(text: str) -> Time | None:
     """A time of day: ``3:30 PM``, ``15:30``, ``half past three``, ``下午3点半``; None for a bare number."""
     text = text.lower().strip(" .")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from mmpr.answers.formula.names import named_value
 from mmpr.answers.formula.parser import parse_formula
 from mmpr.answers.formula.tree import FormulaError, Tree
 from mmpr.answers.formula.worded import looks_like_formula
+from mmpr.answers.text.remembered import remembered
 from mmpr.answers.values import units
 from mmpr.answers.values.quantities import Quantity, parse_quantity
 from mmpr.answers.values.units import Unit
@@ -20,7 +20,7 @@ _MANY = frozenset(("set", "seq", "tuple", "list", "alt", "interval", "cup", "cap
 _CLOSE_UNIT = re.compile(r"(?<=[}\d)])(?=[a-z]{2}(?:\^\{?[23]\}?)?$)")  # 2\\sqrt{3}cm
 
 
-@lru_cache(maxsize=16384)
+@remembered(4096)
 def parse_expression(text: str) -> Quantity | None:
     """A formula (relations and sets included) with a unit behind it or without; None for any other text."""
     unit: Unit | None = None
@@ -58,7 +58,7 @@ def _tree(text: str) -> Tree | None:
         return None
 
 
-@lru_cache(maxsize=8192)
+@remembered(4096)
 def expression_in_signs(text: str) -> Quantity | None:
     """The expression of a text that has the signs of a formula; None for any other text."""
     return parse_expression(text) if looks_like_formula(text) else None

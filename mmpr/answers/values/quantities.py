@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 
 from mmpr.answers.formula.tree import Tree, number_tree
 from mmpr.answers.text.numerals import HAN_NUMERAL, NUMBER_WORDS, parse_number
+from mmpr.answers.text.remembered import remembered
 from mmpr.answers.text.words import stem
 from mmpr.answers.values import units
 from mmpr.answers.values.units import Unit
@@ -115,7 +115,7 @@ def scaled_tree(tree: Tree, factor: Fraction) -> Tree:
     return ("mul", tree, number_tree(factor))
 
 
-@lru_cache(maxsize=16384)
+@remembered(4096)
 def parse_quantity(text: str) -> Quantity | None:
     """The quantity that a whole text is; None when it is anything else (two numbers, a range, a sentence)."""
     value = parse_number(text)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from functools import lru_cache
 
 from mmpr.answers.formula.tree import Tree
+from mmpr.answers.text.remembered import remembered
 from mmpr.answers.values.expressions import parse_expression
 from mmpr.answers.values.quantities import Quantity, parse_quantity
 
@@ -52,7 +52,7 @@ def parse_ratio_of_expressions(text: str) -> list[Tree] | None:
     return [one.tree for one in found if one] if all(one and one.unit is None for one in found) else None
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def parse_range(text: str) -> tuple[Quantity, Quantity] | None:
     """Both ends of ``10-20``, ``10 to 20 cm`` or ``between 3 and 5``; None when the text is no range."""
     found = _RANGE.fullmatch(text)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+
+from mmpr.answers.text.remembered import remembered
 
 Dimensions = tuple[tuple[str, int], ...]
 """Exponents of base dimensions, sorted: speed is (("length", 1), ("time", -1))."""
@@ -185,7 +186,7 @@ _SEPARATOR = re.compile(r"[\s*·()]*+(/?)[\s*·()]*+")
 _FACTOR = re.compile(r"([^\s\^/*·.\d()]+)\.?(?:\s?\^\s?\{?\s?(-?[1-6])\s?\}?|(-?[1-6])(?![\d.]))?")
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def parse_unit(text: str) -> Unit | None:
     """The unit that a whole text names (``cm``, ``square meters``, ``km/h``, ``m s^-1``, ``平方米``); else None."""
     text = text.replace(r"\Omega", "Ω").replace(r"\mu", "μ").replace("U.S.", "US").strip().rstrip(".").strip()
