@@ -414,3 +414,15 @@ def test_a_manifest_of_any_shape_ends_with_a_message(copy: Path, name: str, valu
         assert main([str(copy), "--verify"]) == 1
     finally:
         (copy / "manifest.json").write_bytes(whole)
+
+
+@pytest.mark.parametrize(("prompts", "shown"), [("2", 2), ("0", 0)])
+def test_prompts_that_nobody_compared_are_no_success(
+    prompts: str, shown: int, small_build: SmallBuild, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The replay engine has no tokenizer, so nothing can be compared; neither can no prompt at all."""
+    model = Path(__file__).resolve().parents[1] / "data" / "demo_model"
+    assert main([str(small_build.out), "--model", str(model), "--prompts", prompts]) == 1
+    told = capsys.readouterr().out
+    assert told.count("not compared: the build was sampled with another tokenizer") == shown
+    assert f"prompts    0 of {shown} are" in told

@@ -21,7 +21,7 @@ def print_prompts(out: Path, model: str, count: int, trust_remote_code: bool = F
     """Print ``count`` prompts, evenly from the rows of a build's pairs, as they were sampled and as training has them.
 
     Returns:
-        Whether all of them, and their responses, are the same tokens on both sides.
+        Whether there are any, and all of them and their responses are the same tokens on both sides.
 
     Raises:
         MmprError: the build is not finished, or the model's processor cannot be used.
@@ -51,7 +51,7 @@ def print_prompts(out: Path, model: str, count: int, trust_remote_code: bool = F
         _print_one(encoder, row, encoded.row.prompt_ids.tolist(), encoded.prompt)
     print(f"prompts    {equal:,} of {len(looked):,} are the tokens that were sampled after")
     print(f"responses  {as_sampled:,} of {responses:,} are the tokens that were sampled")
-    return equal == len(looked) and as_sampled == responses
+    return bool(looked) and equal == len(looked) and as_sampled == responses
 
 
 def _print_one(encoder: Encoder, row: TrainRow, made: list[int], prompt: str) -> None:

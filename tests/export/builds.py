@@ -11,12 +11,23 @@ from typing import Any
 from PIL import Image
 
 from mmpr.config import parse_recipe
+from mmpr.export.formats import Format, Images
 from mmpr.schema import PreferenceRow
 from mmpr.storage.tables import read_rows
 from tests.helpers import build_without_ray
 
 FlatPair = tuple[str, tuple[bytes, ...], str, str, str]
 """Id, pictures, prompt, chosen, rejected."""
+
+CASES: list[tuple[Format, Images]] = [
+    ("trl", "bytes"),
+    ("trl", "files"),
+    ("mmpr", "files"),
+    ("llama-factory", "files"),
+    ("ms-swift", "files"),
+    ("ms-swift", "bytes"),
+]
+"""Each format, with each way in which it can hold pictures."""
 
 _ROWS = 24
 _UNIT = 6

@@ -15,21 +15,13 @@ from mmpr.export.run import export
 from mmpr.prompts import to_messages
 from mmpr.train.data.preference_data import read_train_rows
 from tests.conftest import SmallBuild
-from tests.export.builds import FlatPair, mixed_builds, pairs_of, pixels
+from tests.export.builds import CASES, FlatPair, mixed_builds, pairs_of, pixels
 from tests.helpers import REPOSITORY
 
 pytestmark = pytest.mark.slow
 
 DEMO = REPOSITORY / "data" / "demo_model"
 NAMES = ("text", "two", "chinese", "open")
-CASES: list[tuple[Format, Images]] = [
-    ("trl", "bytes"),
-    ("trl", "files"),
-    ("mmpr", "files"),
-    ("llama-factory", "files"),
-    ("ms-swift", "files"),
-    ("ms-swift", "bytes"),
-]
 
 
 @pytest.fixture(scope="module")

@@ -25,16 +25,7 @@ from mmpr.sources.mmpr_pairs import read_pairs
 from mmpr.storage.tables import read_rows
 from mmpr.train.data.preference_data import read_train_rows
 from tests.conftest import SmallBuild
-from tests.export.builds import FlatPair, pairs_of
-
-CASES: list[tuple[Format, Images]] = [
-    ("trl", "bytes"),
-    ("trl", "files"),
-    ("mmpr", "files"),
-    ("llama-factory", "files"),
-    ("ms-swift", "files"),
-    ("ms-swift", "bytes"),
-]
+from tests.export.builds import CASES, FlatPair, pairs_of
 
 
 def lines_of(*paths: Path) -> list[dict[str, Any]]:

@@ -87,9 +87,13 @@ class Encoder:
         self._config = config
         self._chat = chat
         self._allow_prompt_mismatch = allow_prompt_mismatch
-        self._stops = _stops(config)
+        stops = _stops(config)
         self.sees = getattr(processor, "image_processor", None) is not None
-        self.format = find_format(processor, self._stops, chat)
+        self.format = find_format(processor, stops, chat)
+        self.ends = stops | {self.format.end_token_id}
+        # The library makes this table anew whenever it is asked for it.
+        added = self.tokenizer.added_tokens_decoder
+        self._may_end = self.ends | {token for token, about in added.items() if about.special}
         self.image_token_id = _image_token_id(processor, config)
         self.fingerprint = _fingerprint(processor, self.format, self.arguments, chat)
         self._anchor: list[int] = self._ids([self.format.tail])[0]
@@ -135,11 +139,6 @@ class Encoder:
         content = content_id(_bytes(prompt_ids), *map(_bytes, responses), "pictures", *row.images, *own)
         return Encoded(encoded, tuple(pairs), tuple(rejects), content, sum(map(bool, kept)), prompt)
 
-    @property
-    def ends(self) -> frozenset[int]:
-        """The tokens that end an answer, by the model's configuration and its chat template."""
-        return self._stops | {self.format.end_token_id}
-
     @functools.cached_property
     def tokenizer_sha256(self) -> str:
         """The vocabulary of the model that is trained (``mmpr.tokens.tokenizer_sha256``)."""
@@ -171,9 +170,8 @@ class Encoder:
         spelled, _ = spelling(self.tokenizer, Response(text, 0, "stop", len(ids), ids))
         if spelled == ids:
             return [*ids, self.format.end_token_id]
-        special = self.tokenizer.added_tokens_decoder
-        ends = ids[-1:] and (ids[-1] in self.ends or (ids[-1] in special and special[ids[-1]].special))
-        return list(ids) if ends and spelled == ids[:-1] else []
+        ended = bool(ids) and ids[-1] in self._may_end and spelled == ids[:-1]
+        return list(ids) if ended else []
 
     def encode_prompt(self, row: TrainRow) -> tuple[list[int], dict[str, Tensor]]:
         """Token ids of the prompt, image tokens expanded, and the processor's other tensors; raises as ``encode``."""
