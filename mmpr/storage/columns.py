@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from mmpr.errors import OutputError
 
 _ROWS_AT_ONCE = 64
+_TOKENS = frozenset(("token_ids", "logprobs", "logprob"))
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
@@ -23,7 +24,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
     """
     try:
         with pq.ParquetFile(path) as file:
-            return file.read(columns=list(columns), use_threads=False)
+            return file.read(columns=_leaves(file, columns), use_threads=False)
     except (pa.ArrowException, OSError, KeyError) as error:
         raise _unreadable(path, error) from None
 
@@ -61,9 +62,24 @@ def column_of(table: pa.Table, name: str) -> pa.Array:
 def _batches(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
     try:
         with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
-            yield from file.iter_batches(rows, columns=list(columns), use_threads=False)
+            yield from file.iter_batches(rows, columns=_leaves(file, columns), use_threads=False)
     except (pa.ArrowException, OSError, KeyError) as error:
         raise _unreadable(path, error) from None
+
+
+def without_tokens(kind: pa.DataType) -> pa.DataType:
+    """The type of a column as it is read here, which is that of shards of format 1, too."""
+    if pa.types.is_list(kind):
+        return pa.list_(without_tokens(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([(field.name, without_tokens(field.type)) for field in kind if field.name not in _TOKENS])
+    return kind
+
+
+def _leaves(file: pq.ParquetFile, columns: Sequence[str]) -> list[str]:
+    """What to read of some columns: all of them but the tokens within responses, which only training looks at."""
+    paths = [file.schema.column(place).path for place in range(len(file.schema))]
+    return [path for path in paths if path.split(".")[0] in columns and _TOKENS.isdisjoint(path.split("."))]
 
 
 def _unreadable(path: Path, error: Exception) -> OutputError:

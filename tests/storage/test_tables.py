@@ -32,6 +32,7 @@ from mmpr.schema import (
     Verdicts,
 )
 from mmpr.storage import tables
+from mmpr.storage.columns import read_columns, without_tokens
 from mmpr.storage.tables import arrow_schema, hub_features, read_counts, read_rows, write_parquet
 from mmpr.train.data.readers import ParquetRecords
 from tests.conftest import SmallBuild
@@ -158,7 +159,8 @@ def test_shards_of_format_1_are_read(folder: str, noun: type, small_build: Small
     rows = rows_of(small_build, folder, noun)
     old = pa.schema([(name, before_format_2(kind)) for name, kind in COLUMNS[noun].items() if name not in YOUNG])
     path = tmp_path / "old.parquet"
-    table = pa.concat_tables([pq.read_table(file) for file in sorted((small_build.out / folder).glob("*.parquet"))])
+    files = sorted((small_build.out / folder).glob("*.parquet"))
+    table = pa.concat_tables([pq.read_table(file) for file in files])
     pq.write_table(pa.Table.from_pylist(table.to_pylist(), schema=old), path)
     read = list(read_rows(path, noun))
     young = {field.name: field.default for field in dataclasses.fields(noun) if field.name in YOUNG}
@@ -166,6 +168,10 @@ def test_shards_of_format_1_are_read(folder: str, noun: type, small_build: Small
     assert rows
     assert any(response.token_ids for row in rows for response in row.responses)
     assert read == [dataclasses.replace(row, responses=own, **young) for row, own in zip(rows, responses, strict=True)]
+    # What reports read is the same of both, and of the type that they want.
+    looked = read_columns(path, ["id", "responses"])
+    assert looked.to_pylist() == [row for file in files for row in read_columns(file, ["id", "responses"]).to_pylist()]
+    assert looked.schema.field("responses").type == without_tokens(arrow_schema(noun).field("responses").type)
     if noun is PreferenceRow:
         records = ParquetRecords(tmp_path, [path], ["id", "responses"], ("prompt_token_ids", "tokenizer_sha256"))
         assert set(records[0]) == {"id", "responses"}

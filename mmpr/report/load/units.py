@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from mmpr.errors import OutputError
 from mmpr.report.load.fingerprints import Fingerprint
 from mmpr.schema import Completions, PreferenceRow, Question, Rollout, Verdicts
-from mmpr.storage.columns import column_of, read_columns
+from mmpr.storage.columns import column_of, read_columns, without_tokens
 from mmpr.storage.shards import Stage, Unit, shard
 from mmpr.storage.tables import arrow_schema
 
@@ -143,6 +143,6 @@ def _read(path: Path, row_type: type, columns: tuple[str, ...]) -> pa.Table:
     table = read_columns(path, columns)
     schema = arrow_schema(row_type)
     for name in columns:
-        if name not in table.column_names or table.schema.field(name).type != schema.field(name).type:
+        if name not in table.column_names or table.schema.field(name).type != without_tokens(schema.field(name).type):
             raise OutputError(f"{path}: column {name!r} is missing or of another type; build it again")
     return table
