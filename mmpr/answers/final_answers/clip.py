@@ -13,7 +13,7 @@ from mmpr.answers.text.characters import unspaced
 from mmpr.answers.text.wrapping import unwrap
 
 LONGEST = 2_000  # characters: what is longer is an essay, not an answer
-_ABBREVIATED = 64  # characters before a full stop in which an abbreviation is looked for
+_ABBREVIATED = 20  # characters before a full stop in which an abbreviation is looked for
 
 EMPTY_TALK = re.compile(
     r"(?:correct|right|wrong|incorrect|below|above|as follows|follows|therefore|thus|here|shown|found|given|unclear"
@@ -42,10 +42,10 @@ BECAUSE = re.compile(
 """Where the reason behind an answer begins."""
 _SENTENCE_END = re.compile(r"[.!?](?=\s++(?:\D|(?<![Nn]o\.\s)\d)|$)|[。！？।]")  # "No. 5" ends none
 _ABBREVIATION = re.compile(
-    r"(?:^|[\s(「“\"*])(?:[A-Za-z]|[A-Z](?:\.[A-Z])+|[ap]\.m|mr|mrs|ms|dr|st|vs|jr|sr|inc|ltd|co|corp|approx"
-    r"|etc|fig|mt|ft|in|oz|lb|sq)$",
+    r"[A-Za-z]|[A-Z](?:\.[A-Z])+|[ap]\.m|mr|mrs|ms|dr|st|vs|jr|sr|inc|ltd|co|corp|approx|etc|fig|mt|ft|in|oz|lb|sq",
     re.IGNORECASE,
 )
+_BEFORE_ABBREVIATION = re.compile(r"[\s(「“\"*]")
 _MARKS = (
     ("**", "**"), ("__", "__"), ("*", "*"), ("`", "`"), ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"),
     ('"', '"'), ("“", "”"), ("「", "」"),
@@ -116,10 +116,17 @@ def last_sentence(line: str) -> str:
     for end in _SENTENCE_END.finditer(line):
         if end.end() >= len(line):
             break
-        if end.group() == "." and _ABBREVIATION.search(line, max(0, end.start() - _ABBREVIATED), end.start()):
+        if end.group() == "." and _is_abbreviated(line, end.start()):
             continue
         begin = end.end()
     return line[begin:].strip()
+
+
+def _is_abbreviated(line: str, at: int) -> bool:
+    """Whether the full stop at a place of a line ends an abbreviation."""
+    first = max(0, at - _ABBREVIATED)
+    *before, word = _BEFORE_ABBREVIATION.split(line[first:at])
+    return bool(before or not first) and _ABBREVIATION.fullmatch(word) is not None
 
 
 def clip(text: str) -> str:
@@ -200,7 +207,7 @@ def first_sentence(line: str) -> str:
         at = end.start()
         dollars += line.count("$", counted, at)
         counted = at
-        if end.group() == "." and (at <= begin or _ABBREVIATION.search(line, max(0, at - _ABBREVIATED), at)):
+        if end.group() == "." and (at <= begin or _is_abbreviated(line, at)):
             continue
         if dollars % 2 and last_dollar >= end.end():
             continue

@@ -96,6 +96,7 @@ _MENTION = re.compile(
     rf"(?<![A-Za-z0-9_'’\\])(?<!\d[ -])(?P<option>(?i:{_NAME_WORD})[ \t]*+)?"
     rf"(?P<open>{_OPEN})(?P<letters>{_LETTERS})(?P<close>{_CLOSE})"
 )
+_MAY_MENTION = re.compile(r"[A-Z](?![a-z0-9_])|\([a-h]\)")  # what every list of letters has
 _VERDICT_BEHIND = re.compile(
     r"(?P<text>[.．:：、)]?[^\n。;；!?！？]{1,60}?)??"
     r"[ \t,]{0,2}+(?:两|三|四)?(?:选项|選項|项|項|번)?的?(?:说法|描述|表述|叙述|判断)?[ \t]{0,2}+"
@@ -283,6 +284,8 @@ def _choice(shown: str, lowered: str, before: str, start: int, end: int, word: s
 def _verdict(shown: str, lowered: str, start: int, end: int, word: str) -> Naming | None:
     """The option before a verdict: ``option C, the pancreas, is the correct answer``, ``B正确``."""
     window = shown[max(0, start - _BEFORE) : start]
+    if _MAY_MENTION.search(window) is None:
+        return None
     made = _MADE.search(window)
     found, said = made, None
     if not made:
