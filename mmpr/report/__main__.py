@@ -76,7 +76,7 @@ def _show(report: Report, page: Path) -> None:
     for name in ("", "finding", "number", "threshold"):
         table.add_column(name, justify="right" if name == "number" else "left")
     table.add_column("what it says", overflow="fold")
-    colours = {"ok": "green", "look": "yellow", "bad": "red"}
+    colours = {"ok": "green", "look": "yellow", "bad": "red", "not measured": "dim"}
     for finding in report.findings:
         level = Text(finding.level, style=colours[finding.level])
         number, threshold = _number(finding, finding.number), _threshold(finding)

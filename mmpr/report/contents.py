@@ -11,7 +11,7 @@ from typing import Literal
 from mmpr.pages.pictures import Picture
 from mmpr.pages.responses import ShownResponse
 
-Level = Literal["ok", "look", "bad"]
+Level = Literal["ok", "look", "bad", "not measured"]
 GroupKind = Literal["all", "source", "method"]
 Kind = Literal["build", "release"]
 NumberUnit = Literal["share", "count", "ratio"]
@@ -19,7 +19,7 @@ LengthUnit = Literal["tokens", "characters"]
 MatchMethod = Literal["question", "image", "perceptual", "text"]
 """Same text and pictures; same picture; nearly the same picture; same text, whatever its pictures."""
 
-LEVELS: tuple[Level, ...] = ("bad", "look", "ok")
+LEVELS: tuple[Level, ...] = ("bad", "look", "not measured", "ok")
 """The worst first; findings are listed in this order."""
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from mmpr.config import Recipe, parse_recipe
 from mmpr.engine import Reply, Request, Tokenization
@@ -41,7 +41,8 @@ def talk(dice: random.Random, words: int) -> str:
 class Fault:
     """What differs from a clean build. ``spoil`` changes a response's reasoning, given whether it will be right.
 
-    ``right`` says which samples are right, ``stored`` what a source's file says instead of the true answer.
+    ``right`` says which samples are right, ``stored`` what a source's file says instead of the true answer, ``draw``
+    writes the picture of a number.
     """
 
     spoil: Spoil = lambda text, right, dice: text
@@ -57,6 +58,7 @@ class Fault:
     tell_manifest: bool = True
     right: Callable[[int], bool] = lambda sample: sample % 2 == 0
     stored: Callable[[str, str], str | None] = lambda source, answer: answer
+    draw: Callable[[Path, int], None] = lambda path, seed: picture(path, seed)
 
 
 class ScriptedEngine:
@@ -128,7 +130,7 @@ def _write_sources(folder: Path, fault: Fault) -> tuple[dict[str, str], list[str
     rows: dict[str, list[dict[str, Any]]] = {"numbers": [], "choices": [], "open": []}
 
     def ask(name: str, question: str, answer: str | None, number: int) -> None:
-        picture(folder / f"{number}.png", number)
+        fault.draw(folder / f"{number}.png", number)
         row = {"question": f"{question} (no. {number})", "image": f"{number}.png"}
         told = None if answer is None else fault.stored(name, answer)
         rows[name].append(row if told is None else {**row, "answer": told})
@@ -165,6 +167,25 @@ def picture(path: Path, seed: int, *, side: int = 48) -> None:
     """A picture of coloured squares that no other seed has."""
     squares = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     Image.fromarray(squares).resize((side, side), Image.Resampling.NEAREST).save(path)
+
+
+def dark_picture(path: Path, seed: int) -> None:
+    squares = np.random.default_rng(seed).integers(0, 12, (6, 6, 3), dtype=np.uint8)
+    Image.fromarray(squares).resize((48, 48), Image.Resampling.NEAREST).save(path)
+
+
+def blurred_picture(path: Path, seed: int) -> None:
+    picture(path, seed)
+    with Image.open(path) as sharp:
+        sharp.filter(ImageFilter.GaussianBlur(24)).save(path)
+
+
+def picture_again(path: Path, seed: int) -> None:
+    """One of three pictures, a little lighter or darker than the last time."""
+    picture(path, seed % 3)
+    with Image.open(path) as same:
+        shifted = np.asarray(same).astype(np.int16) + seed % 40 - 20
+    Image.fromarray(shifted.clip(0, 255).astype(np.uint8)).save(path)
 
 
 def _recipe(folder: Path, sources: list[str], heldout: list[str]) -> Recipe:
@@ -238,6 +259,20 @@ def unsure_judge() -> AbstractContextManager[Any]:
     return mock.patch.object(judging, "judge_responses", judge_responses)
 
 
+def wavering_judge() -> AbstractContextManager[Any]:
+    """A judge that calls every seventh right answer wrong."""
+    from mmpr.pipeline import judging
+
+    judge = judging.judge_responses
+
+    def judge_responses(*question: Any) -> list[Verdict]:
+        verdicts = judge(*question)
+        right = [place for place, verdict in enumerate(verdicts) if verdict.status == "correct"]
+        return [replace(v, status="incorrect") if place in right[1::7] else v for place, v in enumerate(verdicts)]
+
+    return mock.patch.object(judging, "judge_responses", judge_responses)
+
+
 def say_the_same(text: str, right: bool, dice: random.Random) -> str:
     return " ".join(WORDS) + "." if right else text
 
@@ -245,6 +280,19 @@ def say_the_same(text: str, right: bool, dice: random.Random) -> str:
 FAULTS: dict[str, tuple[Fault, str]] = {
     "length_bias": (Fault(spoil=lambda t, right, d: t + " " + talk(d, 60) if right else t), "bad"),
     "longer_wins": (Fault(spoil=lambda t, right, d: talk(d, 40 if right else 30)), "bad"),
+    "chosen_shorter": (Fault(spoil=lambda t, right, d: t if right else t + " " + talk(d, 60)), "bad"),
+    "guessable": (Fault(spoil=lambda t, right, d: ("So " if right else "Maybe ") + t, others=24), "bad"),
+    "last_line": (Fault(spoil=lambda t, right, d: "Let us look at it."), "bad"),
+    "personal_data": (Fault(spoil=lambda t, right, d: t + " Write to john.d@mail.org." * (d.random() < 0.1)), "bad"),
+    "tiny_pictures": (Fault(draw=lambda path, seed: picture(path, seed, side=16)), "bad"),
+    "dark_pictures": (Fault(draw=dark_picture), "bad"),
+    "blurred_pictures": (Fault(draw=blurred_picture), "bad"),
+    "repeated_pictures": (Fault(draw=picture_again, numbers=40, others=16), "bad"),
+    "label_noise": (Fault(patch=wavering_judge), "bad"),
+    "truth_not_option": (
+        Fault(stored=lambda source, answer: "E" if answer in "ABCD" else answer, numbers=4, others=18),
+        "bad",
+    ),
     "letter_bias": (Fault(letters="AAAAAAAB", others=20), "bad"),
     "yes_no_bias": (Fault(words=("yes", "yes", "yes", "yes", "yes", "no"), others=20), "bad"),
     "near_duplicates": (Fault(spoil=say_the_same), "bad"),

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.report.planted import CHINESE, Spoil, picture, say_the_same, talk
+from tests.report.planted import (
+    CHINESE,
+    Spoil,
+    blurred_picture,
+    dark_picture,
+    picture,
+    picture_again,
+    say_the_same,
+    talk,
+)
 
 FAR = "/mnt/cluster/somebody/MMPR"
 CHOSEN, REJECTED = 6, 3
@@ -23,6 +32,7 @@ class ReleaseFault:
 
     ``spoil`` changes a response's reasoning, ``end`` how a chosen names its answer, ``rejected`` a rejected text.
     ``broken`` lines are added to the entry of numbers, of which ``meta.json`` tells ``length_off`` lines too many.
+    ``draw`` writes the picture of a number, ``stored`` is what the file says instead of a true answer.
     """
 
     spoil: Spoil = lambda text, right, dice: text
@@ -34,6 +44,8 @@ class ReleaseFault:
     others: int = 60
     broken: tuple[Any, ...] = ()
     length_off: int = 0
+    draw: Callable[[Path, int], None] = lambda path, seed: picture(path, seed)
+    stored: Callable[[str], str] = lambda truth: truth
 
 
 def make_release(folder: Path, fault: ReleaseFault = ReleaseFault()) -> Path:
@@ -54,10 +66,16 @@ def make_release(folder: Path, fault: ReleaseFault = ReleaseFault()) -> Path:
         asked = f"<image> against <image>: what differs? (no. {number})"
         entries["scenes"] += _pairs(fault, dice, asked, None, [f"{number}.png", f"{number + 500}.png"])
     entries["numbers"] += fault.broken
-    return write_release(folder, entries, length_off=fault.length_off)
+    return write_release(folder, entries, length_off=fault.length_off, draw=fault.draw)
 
 
-def write_release(folder: Path, entries: dict[str, list[Any]], *, length_off: int = 0) -> Path:
+def write_release(
+    folder: Path,
+    entries: dict[str, list[Any]],
+    *,
+    length_off: int = 0,
+    draw: Callable[[Path, int], None] = ReleaseFault.draw,
+) -> Path:
     """Write entries of lines (objects, or text as it is) and the pictures that they name by number."""
     (folder / "annotations").mkdir(parents=True)
     meta = {}
@@ -67,7 +85,7 @@ def write_release(folder: Path, entries: dict[str, list[Any]], *, length_off: in
         told = [line for line in lines if isinstance(line, dict)]
         names = {file for line in told for file in _files(line) if file[:-4].isdecimal()}
         for file in sorted(names):
-            picture(root / file, int(file.removesuffix(".png")))
+            draw(root / file, int(file.removesuffix(".png")))
         texts = (line if isinstance(line, str) else json.dumps(line, ensure_ascii=False) for line in lines)
         (folder / f"annotations/{name}.jsonl").write_text("".join(text + "\n" for text in texts), encoding="utf-8")
         meta[name] = {
@@ -97,7 +115,8 @@ def _pairs(
     if truth is not None:
         chosen = [text + fault.end(truth, dice) for text in chosen]
         rejected = [f"{text}\nFinal answer: {_wrong(truth, dice)}" for text in rejected]
-    return [pair(question, truth, good, fault.rejected(good, bad), image) for good in chosen for bad in rejected]
+    told = None if truth is None else fault.stored(truth)
+    return [pair(question, told, good, fault.rejected(good, bad), image) for good in chosen for bad in rejected]
 
 
 def _wrong(truth: str, dice: random.Random) -> str:
@@ -137,6 +156,15 @@ RELEASE_FAULTS: dict[str, tuple[ReleaseFault, str]] = {
     "dominating_source": (ReleaseFault(numbers=60, others=2), "look"),
     "length_bias": (ReleaseFault(spoil=lambda t, right, d: t + " " + talk(d, 60) if right else t), "bad"),
     "longer_wins": (ReleaseFault(spoil=lambda t, right, d: talk(d, 40 if right else 30)), "bad"),
+    "chosen_shorter": (ReleaseFault(spoil=lambda t, right, d: t if right else t + " " + talk(d, 60)), "bad"),
+    "guessable": (ReleaseFault(spoil=lambda t, right, d: ("So " if right else "Maybe ") + t), "bad"),
+    "last_line": (ReleaseFault(spoil=lambda t, right, d: "Let us look at it."), "bad"),
+    "personal_data": (ReleaseFault(spoil=lambda t, right, d: t + " My key: AKIA" + "Z7" * 8), "bad"),
+    "tiny_pictures": (ReleaseFault(draw=lambda path, seed: picture(path, seed, side=16)), "bad"),
+    "dark_pictures": (ReleaseFault(draw=dark_picture), "bad"),
+    "blurred_pictures": (ReleaseFault(draw=blurred_picture), "bad"),
+    "repeated_pictures": (ReleaseFault(draw=picture_again), "bad"),
+    "truth_not_option": (ReleaseFault(stored=lambda truth: "E" if truth in "ABCD" else truth), "bad"),
     "letter_bias": (ReleaseFault(letters="AAAAAAAB"), "bad"),
     "yes_no_bias": (ReleaseFault(words=("yes", "yes", "yes", "yes", "yes", "no")), "bad"),
     "near_duplicates": (ReleaseFault(spoil=say_the_same), "bad"),

@@ -19,16 +19,12 @@ from mmpr.report.load.fingerprints import Fingerprint
 from mmpr.report.load.question_sets import read_questions
 from mmpr.report.load.units import HashedQuestion
 from mmpr.report.measure.dataset_statistics import BIT, Statistics
+from mmpr.report.measure.pictures import ALIKE_BITS, ALIKE_LEVELS, poor
 from mmpr.report.measure.text_checks import plain_question, text_hashes
 from mmpr.schema import Reject
 
 HELDOUT = "held-out split"
 """The name of the held-out split among the sets."""
-PERCEPTUAL_BITS = 6
-"""Pictures look alike when their perceptual hashes (64 bits) differ in at most so many bits; the same picture,
-compressed again or made smaller, differs in 0 to 4."""
-THUMB_LEVELS = 24
-"""And when no part of them differs in colour by more (of 255): the hashes see neither colours nor small details."""
 
 _HITS_LISTED = 200
 _TEXT_CHARS = 200
@@ -94,9 +90,9 @@ class QuestionSet:
             self._hashes = np.array([other.perceptual for other in self.prints], dtype=np.uint64)
             self._thumbs = np.stack([other.thumb for other in self.prints]).astype(np.int16)
         distances = np.bitwise_count(self._hashes ^ np.uint64(item.perceptual))
-        near = np.flatnonzero(distances <= PERCEPTUAL_BITS)
+        near = np.flatnonzero(distances <= ALIKE_BITS)
         apart = np.abs(self._thumbs[near] - item.thumb.astype(np.int16)).max(axis=(1, 2, 3), initial=0)
-        for at in near[apart <= THUMB_LEVELS]:
+        for at in near[apart <= ALIKE_LEVELS]:
             for row in self.pictures[self.prints[at].key]:
                 yield row, int(distances[at])
 
@@ -162,8 +158,12 @@ class Overlaps:
             sides = [max(item.width, item.height) for row in batch for item in row.prints]
             stats.histograms["images_per_question"].add(counts, sources)
             stats.histograms["image_side"].add(np.array(sides, dtype=np.int64), np.repeat(sources, counts))
+            stats.pictures.add([item for row in batch for item in row.prints], np.repeat(sources, counts))
             self._ours, self._pictures = self._ours + len(batch), self._pictures + int(counts.sum())
             for row in batch:
+                for item in row.prints:
+                    for name in poor(item):
+                        stats.flag(name, np.array([place]))
                 self._match(row, place, stats)
                 place += 1
 

@@ -16,13 +16,15 @@ import pyarrow.compute as pc
 
 from mmpr.report.load.info import DatasetInfo
 from mmpr.report.load.units import Bools, Ints, UnitColumns, booleans, nested, positions, value_codes
+from mmpr.report.measure.answers import add_answers, without_option
 from mmpr.report.measure.histograms import COUNTS, SHARES, SIGNED, Categories, Histogram
 from mmpr.report.measure.joined import JoinedUnit
+from mmpr.report.measure.personal_data import personal_data
+from mmpr.report.measure.pictures import POOR, Pictures
 from mmpr.report.measure.sampling import VerdictSample
+from mmpr.report.measure.shortcuts import PairSample
 from mmpr.report.measure.text_checks import (
-    YES_NO,
     NearDuplicates,
-    answer_kind,
     instruction_lines,
     leaks,
     loops,
@@ -60,12 +62,18 @@ FLAGS = (
     "unsure",
     "shared_images",
     "heldout_overlap",
+    "last_line",
+    "personal_data",
+    "label_noise",
+    "truth_not_option",
+    *POOR,
 )
 """Findings that a question can be an example of; bit i of its flags stands for the i-th."""
 BIT = {name: 1 << at for at, name in enumerate(FLAGS)}
 
 LONG_TEXT_CHARS = 100
 """Near duplicates are looked for among texts of this length and more: short answers repeat anyway."""
+_MASKED = 5  # examples of personal data
 _MUCH_LONGER = 2.0  # chosen over rejected length of an example of the length bias
 
 
@@ -75,7 +83,8 @@ class Statistics:
 
     ``flags``, ``source_of``, ``outcome_of`` and ``pairs_of`` hold an array a unit with an entry a question; a
     question's number is its position in all of them together. ``pairs`` (sources, methods) counts pairs, ``verdicts``
-    is a sample of them for the audit, ``instructions`` are the lines that each source's template adds to a question.
+    is a sample of them for the audit, ``shortcuts`` one of pairs, ``masked`` are examples of personal data,
+    ``instructions`` are the lines that each source's template adds to a question.
     """
 
     info: DatasetInfo
@@ -89,6 +98,9 @@ class Statistics:
     categories: dict[str, Categories] = field(default_factory=dict)
     verdicts: VerdictSample = field(init=False)
     duplicates: NearDuplicates = field(default_factory=NearDuplicates)
+    shortcuts: PairSample = field(init=False)
+    pictures: Pictures = field(default_factory=Pictures)
+    masked: list[str] = field(default_factory=list)
     instructions: dict[str, list[str]] = field(default_factory=dict)
     questions: int = 0
     pairs: Ints = field(init=False)
@@ -100,6 +112,7 @@ class Statistics:
 
     def __post_init__(self) -> None:
         self.verdicts = VerdictSample(self.seed)
+        self.shortcuts = PairSample(self.seed)
         self.pairs = np.zeros((len(self.sources), len(METHODS)), dtype=np.int64)
 
         def histogram(key: str, title: str, unit: str, things: str, edges: npt.NDArray[np.float64]) -> None:
@@ -136,7 +149,10 @@ class Statistics:
         self.pairs_of.append(np.bincount(joined.pair_question, minlength=len(joined.source)).astype(np.uint32))
         self._add_responses(columns, joined)
         self._add_pairs(columns, joined)
-        self._add_answers(columns, joined)
+        self._add_disagreements(joined)
+        shown, without = without_option(columns, add_answers(columns, joined, self.categories))
+        self.counts.update({"with_options": shown, "truth_not_option": len(without)})
+        self.flag("truth_not_option", without)
         for at, count in enumerate(np.bincount(joined.source[joined.has_truth], minlength=len(self.sources))):
             self.counts[f"with_truth/{self.sources[at]}"] += int(count)
         self.questions += len(joined.source)
@@ -300,7 +316,14 @@ class Statistics:
         count("loops_rejected", looped[joined.rejected])
         count("truncated_rejected", ~booleans(pc.equal(joined.paired.texts("finish_reason"), "stop"))[joined.rejected])
         bare = text_hashes(map(without_spaces, texts))
-        count("equal_pairs", bare[joined.chosen] == bare[joined.rejected])
+        equal = bare[joined.chosen] == bare[joined.rejected]
+        count("equal_pairs", equal)
+        above = text_hashes(without_spaces(text.rstrip().rpartition("\n")[0]) for text in texts)
+        has_lines = above != text_hashes([""])[0]
+        count("last_line", (above[joined.chosen] == above[joined.rejected]) & has_lines[joined.chosen] & ~equal)
+        personal = np.array([self._is_personal(text) for text in texts], dtype=np.bool_)
+        count("personal_data", personal[joined.chosen] | personal[joined.rejected])
+        self.shortcuts.add(joined.pair_question + self.questions, source, joined.chosen, joined.rejected, texts)
         names_answer = booleans(pc.is_valid(joined.paired.texts("answer")))
         if self.info.kind == "build":  # a release does not tell its verdicts
             names_answer &= booleans(pc.equal(joined.paired.texts("status"), "correct"))
@@ -330,6 +353,27 @@ class Statistics:
         self.counts["chosen_texts"] += int(is_chosen.sum())
         self.duplicates.add([texts[i] for i in long], owner[long] + self.questions)
 
+    def _is_personal(self, text: str) -> bool:
+        """Whether a text holds personal data; keeps some of it masked, as examples."""
+        found = personal_data(text)
+        for form, shown in found[: max(0, _MASKED - len(self.masked))]:
+            self.masked.append(f"{form} {shown}")
+        return bool(found)
+
+    def _add_disagreements(self, joined: JoinedUnit) -> None:
+        """Count the answers that samples of a question agree on, and those among them whose verdicts differ."""
+        answers = value_codes(joined.verdicts.texts("answer"))[1]
+        question = np.repeat(joined.verdict_question, joined.verdicts.lengths)
+        status = positions(joined.verdicts.texts("status"), pa.array(STATUSES))
+        judged = (answers >= 0) & (status <= STATUSES.index("incorrect")) & (status >= 0)
+        keys = np.stack([question[judged], answers[judged]], axis=1)
+        same, which, many = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+        right = np.bincount(which.ravel(), status[judged] == STATUSES.index("correct"), minlength=len(same))
+        self.counts["repeated_answers"] += int((many > 1).sum())
+        differ = (right > 0) & (right < many)
+        self.counts["disputed_answers"] += int(differ.sum())
+        self.flag("label_noise", same[differ, 0].astype(np.int64))
+
     def _foreign(
         self, texts: list[str], is_chosen: Bools, prompts: pa.Array, questions: pa.Array, joined: JoinedUnit
     ) -> Bools:
@@ -347,31 +391,3 @@ class Statistics:
         known = (mine > 0) & (asked[own] > 0)
         foreign[at] = known & (mine != asked[own]) & (mine != prompted[own])
         return foreign
-
-    def _add_answers(self, columns: UnitColumns, joined: JoinedUnit) -> None:
-        """Count kinds of true answers, and the letters and yes or no among them; each question counts once."""
-        answers = column_of(columns.questions, "answer").to_pylist()
-        kinds = [answer_kind(answer) for answer in answers]
-        names = sorted(set(kinds))
-        codes = np.array([names.index(kind) for kind in kinds], dtype=np.int64)
-        self.categories["answer_kinds"].add(names, codes, joined.source)
-        paired = joined.pair_row_question[joined.row_is_judged()]
-        for row in paired:
-            answer, at = (answers[row] or "").strip(), int(joined.source[row])
-            if kinds[row] == "letter":
-                self.categories["chosen_letters"].count(answer.strip("()."), at)
-            elif kinds[row] == "yes or no":
-                self.categories["chosen_yes_no"].count(YES_NO[answer.casefold()], at)
-        if any(kind == "letter" for kind in kinds):
-            self._add_rejected_letters(joined, np.array([kind == "letter" for kind in kinds]))
-
-    def _add_rejected_letters(self, joined: JoinedUnit, has_letters: Bools) -> None:
-        pair_at = np.flatnonzero(has_letters[joined.pair_question] & (joined.method == 0))
-        said = joined.paired.texts("answer").take(pa.array(joined.rejected[pair_at]))
-        found = pc.extract_regex(said, r"^\(?(?P<letter>[A-Z])(?:[^A-Za-z]|$)").field("letter")
-        first: dict[int, str] = {}
-        for question, letter in zip(joined.pair_question[pair_at], found.to_pylist(), strict=True):
-            if letter:
-                first.setdefault(int(question), letter)
-        for question, letter in first.items():
-            self.categories["rejected_letters"].count(letter, int(joined.source[question]))

@@ -1,7 +1,4 @@
-"""The findings: what a researcher would ask before training on a dataset, each as a number with its thresholds.
-
-The constants below are (look, bad): the level that a finding reaches beyond them.
-"""
+"""The findings: what a researcher would ask before training on a dataset, each as a number with its thresholds."""
 
 from __future__ import annotations
 
@@ -11,124 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mmpr.pipeline.reasons import reason_text
-from mmpr.report.contents import LEVELS, Contamination, Finding, Flow, Kind, Level, MatchMethod, NumberUnit, Overlap
+from mmpr.report.contents import LEVELS, Contamination, Finding, Flow, MatchMethod, Overlap
 from mmpr.report.load.info import DatasetInfo
-from mmpr.report.measure.contamination import HELDOUT, PERCEPTUAL_BITS
+from mmpr.report.measure.contamination import HELDOUT
 from mmpr.report.measure.dataset_statistics import BIT, LONG_TEXT_CHARS, Statistics
+from mmpr.report.measure.pictures import ALIKE_BITS, DARK_LEVEL, SMALL_PX
 from mmpr.report.measure.sampling import random_numbers
+from mmpr.report.measure.thresholds import ADVICE, ENOUGH, GUESSABLE, KINDS, RELEASE_KINDS, FindingKind, level
 
-FEW_PAIRS = (2_000, 300)
-"""Pairs. At the paper's batch of 256, 2,000 are eight steps and 300 are one."""
-ONE_SOURCE = (0.8, 0.95)
-"""Share of the largest source. Above 0.8 less than a fifth of each batch is from the others, and is soon forgotten."""
-LENGTH_RATIO = (1.3, 1.6)
-"""Mean chosen over mean rejected length. The paper's dropout pairs have 1.23, its correctness pairs 0.86."""
-LONGER_WINS = (0.65, 0.8)
-"""Share of pairs whose chosen is the longer one, ties as halves: how often "longer is better" is right."""
-LETTER_SKEW = (1.5, 2.0)
-"""Share of the most frequent letter over the even share; of four options, 1.5 is 37 %."""
-YES_NO_SKEW = (0.65, 0.8)
-"""Share of the more frequent of yes and no; at 0.8 a model that never looks is right four times of five."""
-NEAR_DUPLICATES = (0.2, 0.5)
-"""Share of chosen texts. Above half, the dataset is much smaller than it looks."""
-LOOPS = (0.001, 0.01)
-"""Share of pairs whose chosen repeats itself; the judge reads only the final answer and lets it pass."""
-TRUNCATED = (0.05, 0.2)
-"""Share of responses cut at max_tokens. Above one in twenty the limit shapes the data."""
-LEAKAGE = (0.0005, 0.005)
-"""Share of pairs with control tokens or a user's turn in the chosen; a model learns these quickly."""
-NO_ANSWER: dict[Kind, tuple[float, float]] = {"build": (0.0, 0.0), "release": (0.05, 0.2)}
-"""Share of pairs. The chosen of a build always names an answer, unless shards were changed. A release was judged by
-others, who may read answers in forms that are not read here."""
-LANGUAGE = (0.01, 0.05)
-"""Share of pairs whose chosen is in another script than question and prompt."""
-EQUAL_PAIRS = (0.0, 0.0)
-"""Share of pairs of equal texts, which teach nothing; pairing never makes one."""
-REJECTED_ROWS = (0.02, 0.1)
-"""Share of unusable source rows. Above a tenth, the source is probably read wrongly."""
-UNJUDGED = (0.001, 0.02)
-"""Share of verdicts lost to timeouts and failures, which hit hard answers first."""
-UNSURE = (0.05, 0.2)
-"""Share of verdicts that the judge leaves open. On answers in the asked form it is below 3 %."""
-SHARED_IMAGES = (0.0, 0.01)
-"""Share of held-out pictures that training also shows. One is worth a look, a hundredth moves a benchmark."""
-OVERLAP = (0.0, 0.001)
-"""Share of held-out or benchmark questions that are trained on. Only none is good."""
-RARELY_RIGHT = (0.05, 0.02)
-"""Share of right answers to a source's questions, the lowest. Below one in twenty the truths are read wrongly (the
-number of an option for its letter, an explanation for an answer) or the questions are beyond the model."""
-ALWAYS_RIGHT = (0.99, 1.0)
-"""The same share, the highest. Above 0.99 hardly a question makes a pair, and all of them cost their samples."""
-NO_TRUTHS = (0.0, 0.0)
-"""Sources without any answer, of those whose recipe does not say ``columns.answer: null``."""
-UNACCOUNTED = (0.0, 0.0)
-"""Numbers that do not add up: a shard was lost, or changed after the manifest was written."""
-
-_ENOUGH = 50
-"""The fewest questions or texts of a kind among which a skew means anything."""
 _EXAMPLES = 24
 
-_ADVICE: dict[Kind, dict[str, str]] = {
-    "build": {
-        "few_pairs": "More samples a question, or more questions of middling difficulty, make more.",
-        "dominating_source": "max_questions, repeat_time and max_pairs of sources balance them.",
-        "no_answer": "Judge again: python -m mmpr.build ... --from verify.",
-        "equal_pairs": "Up to white space. Pair again: --from pair.",
-        "reject_rate": "rejects/ lists each with its reason.",
-        "unsure": "Look at some in the audit. A template that asks for the answer in a fixed form makes them fewer.",
-        "unaccounted": "The shards are not those of the manifest.",
-    },
-    "release": {
-        "few_pairs": "Each pair counts once, whatever its repeat_time.",
-        "dominating_source": "repeat_time of the entries and data.source_weights of a training recipe balance them.",
-        "no_answer": "No final answer was found in it, so nothing shows that it is right.",
-        "equal_pairs": "Up to white space. There is nothing to learn from them.",
-        "reject_rate": "The first of each reason are listed.",
-        "unaccounted": "The files are not whole, or not those of meta.json.",
-    },
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """What all findings of a kind have in common; ``look`` and ``bad`` are their thresholds."""
-
-    title: str
-    unit: NumberUnit
-    thresholds: tuple[float, float]
-    section: str
-    more_is_better: bool = False
-
-
-_KINDS = {
-    "few_pairs": _Kind("Number of pairs", "count", FEW_PAIRS, "flow", more_is_better=True),
-    "dominating_source": _Kind("Largest source", "share", ONE_SOURCE, "distribution-kinds"),
-    "length_bias": _Kind("Length of chosen over rejected", "ratio", LENGTH_RATIO, "distribution-margin_length"),
-    "longer_wins": _Kind("Chosen is the longer one", "share", LONGER_WINS, "distribution-margin_length"),
-    "letter_bias": _Kind("Most frequent option letter", "ratio", LETTER_SKEW, "distribution-chosen_letters"),
-    "yes_no_bias": _Kind("More frequent of yes and no", "share", YES_NO_SKEW, "distribution-chosen_yes_no"),
-    "near_duplicates": _Kind("Chosen repeats that of another question", "share", NEAR_DUPLICATES, "gallery"),
-    "loops": _Kind("Chosen repeats itself over and over", "share", LOOPS, "gallery"),
-    "leakage": _Kind("Template or control tokens in chosen", "share", LEAKAGE, "gallery"),
-    "no_answer": _Kind("Chosen names no answer", "share", NO_ANSWER["build"], "gallery"),
-    "language": _Kind("Chosen in another language", "share", LANGUAGE, "gallery"),
-    "equal_pairs": _Kind("Rejected equals chosen", "share", EQUAL_PAIRS, "gallery"),
-    "truncated": _Kind("Responses cut at the token limit", "share", TRUNCATED, "distribution-finish_reasons"),
-    "reject_rate": _Kind("Rows that could not be used", "share", REJECTED_ROWS, "flow"),
-    "judge_timeouts": _Kind("Verdicts lost to timeouts and failures", "share", UNJUDGED, "distribution-statuses"),
-    "unsure": _Kind("Responses that may be right", "share", UNSURE, "distribution-statuses"),
-    "rarely_right": _Kind("Right answers, fewest of a source", "share", RARELY_RIGHT, "sources", more_is_better=True),
-    "always_right": _Kind("Right answers, most of a source", "share", ALWAYS_RIGHT, "sources"),
-    "no_truths": _Kind("Sources without any answer", "count", NO_TRUTHS, "sources"),
-    "unaccounted": _Kind("Numbers that do not add up", "count", UNACCOUNTED, "flow"),
-    "shared_images": _Kind("Held-out pictures in training", "share", SHARED_IMAGES, "contamination"),
-    "heldout_overlap": _Kind("Held-out questions in training", "share", OVERLAP, "contamination"),
-}
-# A release has no kinds of questions to show, and its answers were found by others.
-_RELEASE_KINDS = {
-    "dominating_source": replace(_KINDS["dominating_source"], section="sources"),
-    "no_answer": replace(_KINDS["no_answer"], thresholds=NO_ANSWER["release"]),
-}
 
 BySource = tuple[tuple[str, float], ...]
 
@@ -155,11 +44,11 @@ class Basis:
 
     def advice(self, key: str) -> str:
         """What to do about a finding."""
-        return _ADVICE[self.info.kind][key]
+        return ADVICE[self.info.kind][key]
 
     def finding(self, key: str, number: float | None, sentence: str, by: BySource = ()) -> Finding:
         """The finding of a kind, with the level that its number reaches."""
-        kind = _RELEASE_KINDS.get(key, _KINDS[key]) if self.info.kind == "release" else _KINDS[key]
+        kind = RELEASE_KINDS.get(key, KINDS[key]) if self.info.kind == "release" else KINDS[key]
         return _finding(key, kind, number, sentence, by)
 
 
@@ -167,7 +56,7 @@ def make_findings(basis: Basis, examples: Callable[[str], tuple[str, ...]]) -> t
     """All findings, the worst first. ``examples(key)`` gives ids of questions that a finding was found in."""
     found = [
         replace(finding, examples=examples(finding.key)) if finding.key in BIT else finding
-        for group in (_size, _lengths, _answers, _texts, _losses, _splits)
+        for group in (_size, _lengths, _answers, _texts, _pictures, _losses, _splits)
         for finding in group(basis)
     ]
     return tuple(sorted(found, key=lambda finding: LEVELS.index(finding.level)))
@@ -180,16 +69,7 @@ def example_numbers(stats: Statistics, name: str, seed: int) -> list[int]:
     return sorted(int(number) for number in numbers[order])
 
 
-def level(number: float | None, look: float, bad: float, *, more_is_better: bool = False) -> Level:
-    """The level of a number by its thresholds; ``ok`` when nothing was measured."""
-    if number is None:
-        return "ok"
-    if more_is_better:
-        return "bad" if number < bad else "look" if number < look else "ok"
-    return "bad" if number > bad else "look" if number > look else "ok"
-
-
-def _finding(key: str, kind: _Kind, number: float | None, sentence: str, by: BySource = ()) -> Finding:
+def _finding(key: str, kind: FindingKind, number: float | None, sentence: str, by: BySource = ()) -> Finding:
     look, bad = kind.thresholds
     return Finding(
         key=key,
@@ -235,6 +115,13 @@ def _lengths(basis: Basis) -> Iterator[Finding]:
         f"rejected {rejected.mean() or 0:.1f}. DPO amplifies such a difference: the model learns to write at length."
     )
     yield basis.finding("length_bias", ratio(), sentence, by)
+    by = tuple((name, 1 / value) for name, value in by if value)
+    opposite = 1 / value if (value := ratio()) else None
+    sentence = (
+        f"Rejected have {rejected.mean() or 0:.1f} {basis.info.length_unit} on average, "
+        f"chosen {chosen.mean() or 0:.1f}. The model learns to stop early. {basis.advice('chosen_shorter')}"
+    )
+    yield basis.finding("chosen_shorter", opposite, sentence, by)
     wins = {name: stats.counts[f"longer/{name}"] + stats.counts[f"as_long/{name}"] / 2 for name in names}
     number = sum(wins.values()) / pairs if pairs else None
     sentence = (
@@ -242,6 +129,16 @@ def _lengths(basis: Basis) -> Iterator[Finding]:
     )
     by = tuple((name, won / basis.pairs_of(name)) for name, won in wins.items() if basis.pairs_of(name))
     yield basis.finding("longer_wins", number, sentence, by)
+    guess = stats.shortcuts.guess(names, ENOUGH)
+    if guess is None:
+        yield basis.finding("guessable", None, f"Fewer than {ENOUGH} questions have pairs.")
+        return
+    clues = f" What gives it away: {', '.join(guess.looks_at)}." if guess.accuracy > GUESSABLE[0] else ""
+    sentence = (
+        "A small classifier that sees length, first words and format, but neither question nor picture, finds the "
+        f"chosen in {guess.accuracy:.0%} of {guess.pairs:,} pairs that it was not fitted to (50 % is chance).{clues}"
+    )
+    yield basis.finding("guessable", guess.accuracy, sentence, guess.by)
 
 
 def _answers(basis: Basis) -> Iterator[Finding]:
@@ -249,7 +146,7 @@ def _answers(basis: Basis) -> Iterator[Finding]:
     letters, rejected = categories["chosen_letters"].totals(), categories["rejected_letters"].totals()
     total, options = sum(letters.values()), len({*letters, *rejected})
     number, sentence = None, f"{total} paired multiple-choice questions: too few to tell."
-    if total >= _ENOUGH and options > 1:
+    if total >= ENOUGH and options > 1:
         [(letter, most)] = letters.most_common(1)
         number = most / total * options
         sentence = (
@@ -257,10 +154,16 @@ def _answers(basis: Basis) -> Iterator[Finding]:
             f"{options} letters are in use. Shuffle the options."
         )
     yield basis.finding("letter_bias", number, sentence)
+    shown, without = basis.stats.counts["with_options"], basis.stats.counts["truth_not_option"]
+    sentence = (
+        f"The truth of {without:,} of {shown:,} questions with lettered options is a letter that none of them has. "
+        "Look at the columns of the answers and the options."
+    )
+    yield basis.finding("truth_not_option", without / shown if shown >= ENOUGH else None, sentence)
     words = categories["chosen_yes_no"].totals()
     total = sum(words.values())
     number, sentence = None, f"{total} paired yes-no questions: too few to tell."
-    if total >= _ENOUGH:
+    if total >= ENOUGH:
         [(word, most)] = words.most_common(1)
         number = most / total
         sentence = f"The truth of {number:.0%} of {total:,} paired yes-no questions is {word}."
@@ -276,7 +179,7 @@ def _texts(basis: Basis) -> Iterator[Finding]:
         f"{int(alike.sum()):,} of {len(alike):,} chosen texts of {LONG_TEXT_CHARS} characters and more are nearly word "
         "for word the chosen of another question, with the same numbers in them."
     )
-    yield basis.finding("near_duplicates", float(alike.mean()) if len(alike) >= _ENOUGH else None, sentence, by)
+    yield basis.finding("near_duplicates", float(alike.mean()) if len(alike) >= ENOUGH else None, sentence, by)
 
     def count(name: str) -> int:
         return sum(stats.counts[f"{name}/{source}"] for source in sources)
@@ -287,6 +190,8 @@ def _texts(basis: Basis) -> Iterator[Finding]:
         ("no_answer", basis.advice("no_answer")),
         ("language", "Judged by the script in which question, prompt and chosen are written."),
         ("equal_pairs", basis.advice("equal_pairs")),
+        ("last_line", "Both sides reason alike, so training learns the answer and not the way to it."),
+        ("personal_data", f"{'; '.join(stats.masked)}. Leave these rows out of the source." if stats.masked else ""),
     ):
         found = count(key)
         by = tuple((s, stats.counts[f"{key}/{s}"] / basis.pairs_of(s)) for s in sources if basis.pairs_of(s))
@@ -298,6 +203,27 @@ def _texts(basis: Basis) -> Iterator[Finding]:
     pairs_of_them = f"the rejected of {rejected:,} pairs, which --from pair leaves out" if rejected else "in no pair"
     sentence = f"{truncated:,} of {responses:,} sampled responses; they are {pairs_of_them}. Raise sampling.max_tokens."
     yield basis.finding("truncated", truncated / responses if responses else None, sentence)
+
+
+def _pictures(basis: Basis) -> Iterator[Finding]:
+    pictures, names = basis.stats.pictures, basis.info.sources
+    total = sum(pictures.shown.values())
+    for key, sentence in (
+        ("tiny_pictures", f"are smaller than {SMALL_PX} pixels on their longer side. Use the originals."),
+        ("dark_pictures", f"are black: their mean is below {DARK_LEVEL:.0f} of 255. Look at how they were converted."),
+        ("blurred_pictures", "show nothing that can be made out. Leave these rows out of the source."),
+    ):
+        found = sum(pictures.poor[key, at] for at in range(len(names)))
+        by = tuple((s, pictures.poor[key, at] / shown) for at, s in enumerate(names) if (shown := pictures.shown[at]))
+        said = f"{found:,} of {total:,} pictures {sentence}"
+        yield basis.finding(key, found / total if total else None, said, by)
+    distinct, alike, several = pictures.repeated()
+    sentence = (
+        f"Of {distinct:,} distinct pictures {alike:,} look like another one (perceptual hashes within {ALIKE_BITS} "
+        f"bits and the same colours) and {several:,} stand in several sources."
+    )
+    share = min(1.0, (alike + several) / distinct) if distinct >= ENOUGH else None
+    yield basis.finding("repeated_pictures", share, sentence)
 
 
 def _losses(basis: Basis) -> Iterator[Finding]:
@@ -312,6 +238,12 @@ def _losses(basis: Basis) -> Iterator[Finding]:
         yield basis.finding("judge_timeouts", unknown / judged if judged else None, sentence)
         sentence = f"{statuses['unsure']:,} of {judged:,} responses; they make no pair. {basis.advice('unsure')}"
         yield basis.finding("unsure", statuses["unsure"] / judged if judged else None, sentence)
+        repeated, disputed = basis.stats.counts["repeated_answers"], basis.stats.counts["disputed_answers"]
+        sentence = (
+            f"{disputed:,} of {repeated:,} answers that several samples of a question give have verdicts that differ. "
+            f"{basis.advice('no_answer')}"
+        )
+        yield basis.finding("label_noise", disputed / repeated if repeated else None, sentence)
         yield from _truths(basis)
     wrong = [check.title for check in basis.flow.checks if not check.agrees]
     wrong += [s.title for s in basis.flow.stages if s.total != sum(part.count for part in s.parts)]
@@ -327,13 +259,13 @@ def _truths(basis: Basis) -> Iterator[Finding]:
     shares: list[tuple[str, float]] = []
     for at, name in enumerate(names):
         told = stats.categories["statuses"].totals(at)
-        if (judged := sum(told.values()) - told["timeout"] - told["error"]) >= _ENOUGH:
+        if (judged := sum(told.values()) - told["timeout"] - told["error"]) >= ENOUGH:
             shares.append((name, told["correct"] / judged))
     for key, pick, advice in (
         ("rarely_right", min, "Look at its truths in the audit: are they the right column, letters and not numbers?"),
         ("always_right", max, "Harder questions, or fewer samples of these, cost less."),
     ):
-        number, sentence = None, f"No source has {_ENOUGH} judged responses."
+        number, sentence = None, f"No source has {ENOUGH} judged responses."
         if shares:
             source, number = pick(shares, key=lambda item: item[1])
             sentence = f"{number:.1%} of the answers to questions of {source} are right. {advice}"
@@ -354,7 +286,7 @@ def _splits(basis: Basis) -> Iterator[Finding]:
         yield from _heldout(basis, by_method)
     for other in basis.contamination.overlaps:
         if other.method == "question" and other.against != HELDOUT:
-            kind = replace(_KINDS["heldout_overlap"], title=f"Questions of {other.against} in training")
+            kind = replace(KINDS["heldout_overlap"], title=f"Questions of {other.against} in training")
             sentence = (
                 f"{other.hits:,} training questions have the text and the picture of one of its {other.theirs:,}."
             )
@@ -365,7 +297,7 @@ def _heldout(basis: Basis, by_method: Mapping[MatchMethod, Overlap]) -> Iterator
     image, perceptual, question = by_method["image"], by_method["perceptual"], by_method["question"]
     sentence = (
         f"{image.hits:,} training questions show a picture of the held-out split, {perceptual.hits:,} one that looks "
-        f"the same (perceptual hashes within {PERCEPTUAL_BITS} bits and the same colours)."
+        f"the same (perceptual hashes within {ALIKE_BITS} bits and the same colours)."
     )
     shared = min(1.0, image.share + perceptual.share) if image.theirs else None
     yield basis.finding("shared_images", shared, sentence)

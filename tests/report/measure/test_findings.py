@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mmpr.report.contents import Finding, Report
+from mmpr.report.contents import LEVELS, Finding, Report
 from mmpr.report.make import make_report
-from mmpr.report.measure.findings import level
+from mmpr.report.measure.thresholds import level
 from tests.report.planted import FAULTS, Fault, make_build
 
 pytestmark = pytest.mark.slow
@@ -36,7 +36,7 @@ def test_a_planted_fault_is_found(key: str, tmp_path: Path) -> None:
     found = by_key(report)[key]
     assert found.level == expected, found
     levels = [finding.level for finding in report.findings]
-    assert levels == sorted(levels, key=("bad", "look", "ok").index)  # the worst first
+    assert levels == sorted(levels, key=LEVELS.index)  # the worst first
     if found.examples:
         shown = {question.id: question.findings for question in report.gallery}
         assert any(key in shown.get(id, ()) for id in found.examples)
@@ -45,7 +45,7 @@ def test_a_planted_fault_is_found(key: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "look", "bad", "more", "expected"),
     [
-        (None, 0.0, 0.0, False, "ok"),
+        (None, 0.0, 0.0, False, "not measured"),
         (0.0, 0.0, 0.0, False, "ok"),
         (0.1, 0.0, 0.2, False, "look"),
         (0.1, 0.0, 0.0, False, "bad"),
