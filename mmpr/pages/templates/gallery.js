@@ -4,55 +4,85 @@
   const form = document.getElementById("filters");
   const state = document.getElementById("state");
   const search = document.getElementById("filter-search");
-  const names = ["source", "method", "outcome", "verdict", "finding"];
+  const names = ["source", "method", "outcome", "verdict", "comparator", "finding"];
+  const kept = [...names, "search", "sort"];
+  const PAGE = 20;
+  const list = document.getElementById("questions");
   const articles = [...document.querySelectorAll("#questions > article")];
   const texts = articles.map((article) => article.textContent.toLowerCase());
+  const orders = {
+    "": (item) => (item.paired ? 0 : 1),
+    hard: (item) => item.pass_rate ?? 2,
+    easy: (item) => -(item.pass_rate ?? -1),
+    longer: (item) => -(item.margin ?? -Infinity),
+    shorter: (item) => item.margin ?? Infinity,
+  };
+  let order = items.map((_, place) => place); // all questions as they are sorted
+  let fitting = []; // those of them that the filters let through
+  let page = 0;
   let at = -1; // position of the question that was stepped to, among all
 
   const value = (name) => (form.elements[name] ? form.elements[name].value : "");
-  const isShown = (place) => !articles[place].hidden;
-
   function filter() {
     const wanted = names.map((name) => [name, value(name)]).filter(([, chosen]) => chosen);
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
-    items.forEach((item, place) => {
-      const fits = wanted.every(([name, chosen]) => item[name].includes(chosen)) &&
-        words.every((word) => texts[place].includes(word));
-      articles[place].hidden = !fits;
-      shown += fits;
-    });
-    if (at >= 0 && !isShown(at)) at = -1;
-    document.getElementById("nothing").hidden = shown > 0;
+    const key = orders[value("sort")] || orders[""];
+    order = items.map((item, place) => [key(item), place]).sort((a, b) => a[0] - b[0] || a[1] - b[1]).map((pair) => pair[1]);
+    for (const place of order) list.append(articles[place]);
+    fitting = order.filter((place) => wanted.every(([name, chosen]) => items[place][name].includes(chosen)) &&
+      words.every((word) => texts[place].includes(word)));
+    at = fitting.includes(at) ? at : -1;
+    turn(at >= 0 ? Math.floor(fitting.indexOf(at) / PAGE) : 0);
+    document.getElementById("nothing").hidden = fitting.length > 0;
     tell();
   }
 
+  function turn(to) {
+    const pages = Math.max(1, Math.ceil(fitting.length / PAGE));
+    page = Math.min(Math.max(to, 0), pages - 1);
+    const visible = new Set(fitting.slice(page * PAGE, (page + 1) * PAGE));
+    articles.forEach((article, place) => { article.hidden = !visible.has(place); });
+    document.querySelector(".pages").hidden = pages < 2;
+    document.getElementById("page").textContent = `page ${page + 1} of ${pages}`;
+    document.getElementById("earlier").disabled = page === 0;
+    document.getElementById("later").disabled = page === pages - 1;
+  }
+
   function tell() {
-    const shown = items.map((_, place) => place).filter(isShown);
-    const count = shown.length === items.length ? `${items.length} shown` : `${shown.length} of ${items.length} shown`;
-    state.textContent = at < 0 ? count : `${shown.indexOf(at) + 1} of ${shown.length}`;
+    const all = items.length;
+    const count = fitting.length === all ? `${all} shown` : `${fitting.length} of ${all} shown`;
+    state.textContent = at < 0 ? count : `${fitting.indexOf(at) + 1} of ${fitting.length}`;
   }
 
   function remember() {
     const set = new URLSearchParams();
-    for (const name of [...names, "search"]) if (value(name)) set.set(name, value(name));
+    for (const name of kept) if (value(name)) set.set(name, value(name));
     history.replaceState(null, "", `#${set}`);
   }
 
   function recall() {
     const hash = location.hash.slice(1);
-    if (hash.startsWith("q-")) return;
+    if (hash.startsWith("q-")) {
+      at = articles.findIndex((article) => article.id === decodeURIComponent(hash));
+      return;
+    }
     const set = new URLSearchParams(hash);
-    for (const name of [...names, "search"]) if (form.elements[name]) form.elements[name].value = set.get(name) || "";
+    for (const name of kept) if (form.elements[name]) form.elements[name].value = set.get(name) || "";
     // a name that is in no list leaves the list without a choice
     for (const list of form.querySelectorAll("select")) if (list.selectedIndex < 0) list.selectedIndex = 0;
   }
 
   function step(by) {
-    let next = at < 0 && by < 0 ? articles.length - 1 : at + by;
-    while (next >= 0 && next < articles.length && !isShown(next)) next += by;
-    if (next < 0 || next >= articles.length) return;
-    at = next;
+    const from = fitting.indexOf(at);
+    const next = from < 0 && by < 0 ? fitting.length - 1 : from + by;
+    if (next < 0 || next >= fitting.length) return;
+    show(fitting[next]);
+  }
+
+  function show(place) {
+    at = place;
+    turn(Math.floor(fitting.indexOf(place) / PAGE));
+    for (const body of articles[at].querySelectorAll("details.body")) body.open = true;
     articles[at].focus({ preventScroll: true });
     articles[at].scrollIntoView({ block: "start" });
     tell();
@@ -63,6 +93,16 @@
   form.addEventListener("reset", () => setTimeout(() => { at = -1; filter(); remember(); }));
   document.getElementById("next").addEventListener("click", () => step(1));
   document.getElementById("previous").addEventListener("click", () => step(-1));
+  const leaf = (by) => { at = -1; turn(page + by); tell(); list.scrollIntoView({ block: "start" }); };
+  document.getElementById("later").addEventListener("click", () => leaf(1));
+  document.getElementById("earlier").addEventListener("click", () => leaf(-1));
+  list.addEventListener("click", (event) => {
+    const button = event.target.closest("button.copy");
+    if (!button) return;
+    const said = (word) => { button.textContent = word; setTimeout(() => { button.textContent = "copy id"; }, 1500); };
+    if (!navigator.clipboard) return said(button.dataset.copy); // a page from disk may not write to the clipboard
+    navigator.clipboard.writeText(button.dataset.copy).then(() => said("copied"), () => said(button.dataset.copy));
+  });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target.closest("input, select, textarea")) {
@@ -75,7 +115,7 @@
     else return;
     event.preventDefault();
   });
-  addEventListener("hashchange", () => { recall(); filter(); });
-  recall();
-  filter();
+  const open = () => { recall(); filter(); if (at >= 0) show(at); };
+  addEventListener("hashchange", open);
+  open();
 })();

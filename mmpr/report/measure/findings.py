@@ -133,7 +133,9 @@ def _lengths(basis: Basis) -> Iterator[Finding]:
     if guess is None:
         yield basis.finding("guessable", None, f"Fewer than {ENOUGH} questions have pairs.")
         return
-    clues = f" What gives it away: {', '.join(guess.looks_at)}." if guess.accuracy > GUESSABLE[0] else ""
+    clues = ""
+    if guess.accuracy > GUESSABLE[0]:
+        clues = f" What gives it away: {', '.join(guess.looks_at)}. Training learns this before anything else."
     sentence = (
         "A small classifier that sees length, first words and format, but neither question nor picture, finds the "
         f"chosen in {guess.accuracy:.0%} of {guess.pairs:,} pairs that it was not fitted to (50 % is chance).{clues}"

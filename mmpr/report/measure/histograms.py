@@ -29,6 +29,7 @@ SHARES: Floats = np.append(np.linspace(0, 1, 1001), np.nextafter(1, 2))
 _SLACK = 1e-12  # added to values, so that rounding does not put 3 * (1 / 3) below 1
 _BINS = 30
 _TAIL = 0.995
+_MOST_SAMPLES = 16  # of a question, for its pass rates to have a bin each
 _LABELS = 20
 _MOST_LABELS = 10_000
 OTHER = "other"
@@ -105,10 +106,10 @@ class Histogram:
     def _shown_edges(self) -> list[int]:
         """Positions of the shown edges: even steps over 99.5 % of the values, and one bin for what lies beyond."""
         last = len(self._edges) - 1
-        if self._edges is SHARES:
-            return [*range(0, last - 1, 50), last]
         counts = self._counts.reshape(-1, self._counts.shape[2]).sum(axis=0)
         filled = np.flatnonzero(counts)
+        if self._edges is SHARES:
+            return _share_edges(filled, last)
         if not len(filled):
             return [int(np.searchsorted(self._edges, 0)), int(np.searchsorted(self._edges, 1))]
         cumulated = np.cumsum(counts) / counts.sum()
@@ -121,6 +122,14 @@ class Histogram:
         shown |= {int(filled[0])} if filled[0] < min(shown) else set()
         shown |= {int(filled[-1]) + 1} if filled[-1] >= max(shown) else set()
         return sorted(min(at, last) for at in shown)
+
+
+def _share_edges(filled: Ints, last: int) -> list[int]:
+    """Positions of the edges for shares: a bin for each of 0, 1/k, ..., 1 when all of them are such, else twenty."""
+    for k in range(2, _MOST_SAMPLES + 1):
+        if len(filled) and set(filled.tolist()) <= {at * (last - 1) // k for at in range(k + 1)}:
+            return [0, *(round((at + 0.5) * (last - 1) / k) for at in range(k)), last]
+    return [*range(0, last - 1, 50), last]
 
 
 class Categories:

@@ -55,7 +55,12 @@ def mark_pair(pair: ShownPair, responses: tuple[ShownResponse, ...]) -> MarkedPa
 
 
 def filter_values(question: GalleryQuestion) -> dict[str, Any]:
-    """A question's values of the gallery's filters, as lists of names."""
+    """A question's values of the gallery's filters, as lists of names, and the numbers that it is sorted by.
+
+    ``margin`` is the length of the first pair's chosen minus that of its rejected, in characters.
+    """
+    first = question.pairs[0] if question.pairs else None
+    lengths = [len(response.text) + response.left_out for response in question.responses]
     return {
         "id": question.id,
         "source": [question.source],
@@ -63,4 +68,8 @@ def filter_values(question: GalleryQuestion) -> dict[str, Any]:
         "outcome": [question.outcome],
         "verdict": list(dict.fromkeys(r.status for r in question.responses if r.status)),
         "finding": list(question.findings),
+        "comparator": list(dict.fromkeys(r.comparator for r in question.responses if r.comparator)),
+        "paired": bool(question.pairs),
+        "pass_rate": question.pass_rate,
+        "margin": None if first is None else lengths[first.chosen] - lengths[first.rejected],
     }

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from mmpr.pages import charts, frame
 from mmpr.pages.responses import mark_response
-from mmpr.report.contents import LEVELS, Distribution, Finding, Flow, FlowStage, Group, Kind, MatchMethod, Report
+from mmpr.report.contents import LEVELS, Distribution, Finding, Flow, FlowStage, Group, Kind, Level, MatchMethod, Report
 from mmpr.report.show import marked
 from mmpr.schema import content_id
 
@@ -34,11 +34,15 @@ LINKS: dict[Kind, tuple[tuple[str, str], ...]] = {
     "release": (("index.html", "Overview"), ("gallery.html", "Gallery")),
 }
 _SECTIONS = (
-    ("#verdict", "Verdict"),
+    ("#findings", "Findings"),
     ("#flow", "Flow"),
     ("#distributions", "Distributions"),
     ("#contamination", "Contamination"),
 )
+
+_WORDS: dict[Level, str] = {"bad": "bad", "look": "to look at", "not measured": "not measured", "ok": "ok"}
+_OPEN = ("pass_rate", "margin_length")  # distributions that are open at first
+_REASONS = 5  # for a dataset without pairs
 
 _MATCH_METHODS: dict[MatchMethod, str] = {
     "question": "same question",
@@ -61,7 +65,7 @@ def write_page(report: Report, folder: Path) -> None:
 
 
 def overview(report: Report) -> str:
-    """The first page: findings, flow, distributions, contamination."""
+    """The first page: the dataset in four numbers, findings, flow, distributions, contamination."""
     compared = (("#comparison", "Comparison"),) if report.comparison else ()
     shown = {key for question in report.gallery for key in question.findings}
     sections = {
@@ -72,14 +76,23 @@ def overview(report: Report) -> str:
         "contamination",
         *(f"distribution-{d.key}" for d in report.distributions),
     }
+    lines = [_FindingLine.of(finding, shown, sections) for finding in report.findings]
+    pairs = sum(source.pairs for source in report.sources)
     body = frame.render(
         "overview.html",
         report=report,
-        levels=[(level, sum(f.level == level for f in report.findings)) for level in LEVELS],
-        findings=[_FindingLine.of(finding, shown, sections) for finding in report.findings],
+        levels=[(level, _WORDS[level], sum(f.level == level for f in report.findings)) for level in LEVELS],
+        words=_WORDS,
+        tiles=_tiles(report),
+        nothing=_reasons(report.flow) if not pairs else [],
+        pressing=[line for line in lines if line.finding.level in ("bad", "look")],
+        others=[line for line in lines if line.finding.level not in ("bad", "look")],
+        shown_sources={question.source for question in report.gallery},
+        outcomes={question.outcome for question in report.gallery},
         stages=list(_stages(report.flow)),
         histograms=[_histogram(d) for d in report.distributions if d.edges],
         categories=[_categories(d) for d in report.distributions if not d.edges],
+        open=_OPEN,
         listed=LISTED,
         hits=_HITS,
         ledger={"build": "the manifest", "release": "meta.json"}[report.kind],
@@ -103,6 +116,7 @@ def gallery(report: Report) -> str:
             ("method", "Method"),
             ("outcome", "Outcome"),
             ("verdict", "Verdict"),
+            ("comparator", "Decided by"),
             ("finding", "Finding"),
         )
     ]
@@ -194,6 +208,35 @@ def _place(value: float | None, top: float) -> float | None:
     return None if value is None or top <= 0 else round(100 * min(max(value / top, 0), 1), 1)
 
 
+def _tiles(report: Report) -> list[tuple[str, str, str]]:
+    """The dataset in four numbers: (name, value, a note)."""
+    sources = report.sources
+    pairs, questions = (sum(getattr(source, name) for source in sources) for name in ("pairs", "questions"))
+    methods: dict[str, int] = {}
+    for name, count in chain.from_iterable(source.by_method for source in sources):
+        methods[name] = methods.get(name, 0) + count
+    rates = [d for d in report.distributions if d.key == "pass_rate" and d.groups[0].summary]
+    rate = rates[0].groups[0].summary.mean if rates and rates[0].groups[0].summary else None
+    told = ", ".join(f"{count:,} {name}" for name, count in sorted(methods.items()) if count)
+    return [
+        ("pairs", f"{pairs:,}", f"{pairs / questions:.1f} a question" if questions else ""),
+        ("questions", f"{questions:,}", f"of {len(sources):,} sources" if len(sources) != 1 else "of one source"),
+        ("pass rate", frame.number(rate, "share"), "mean over the judged questions" if rate is not None else "unknown"),
+        ("methods", f"{sum(count > 0 for count in methods.values())}", told or "none"),
+    ]
+
+
+def _reasons(flow: Flow) -> list[str]:
+    """The commonest reasons for which something was dropped, in words, the most frequent first."""
+    dropped = [
+        (part.count, f"{part.title}: {part.count:,} {stage.unit}")
+        for stage in flow.stages
+        for part in stage.parts
+        if not part.kept and part.count
+    ]
+    return [said for _, said in sorted(dropped, key=lambda item: -item[0])[:_REASONS]]
+
+
 @dataclass(frozen=True, slots=True)
 class _FlowBar:
     """A stage as a bar: its parts (part, x, width, style), and ribbons (x, width) to the next bar, in thousandths."""
@@ -242,12 +285,17 @@ def _histogram(distribution: Distribution) -> dict[str, Any]:
     left, right = charts.tails(distribution.edges)
     edges = [frame.number(edge, _unit(unit)) for edge in distribution.edges]
     ends = [f"the first bar gathers {edges[0]} to {edges[1]}"] * left + [f"the last {edges[-2]} to {edges[-1]}"] * right
+    constant = ""
+    if whole.summary and whole.summary.least == whole.summary.most:
+        constant = f"{frame.number(whole.summary.least, _unit(unit))} {unit if not _unit(unit) else ''}".strip()
     chart = charts.histogram(distribution.edges, whole.counts, unit=_unit(unit), label=said, middle=middle)
     lines = [(group, charts.sparkline(group.counts)) for group in distribution.groups[:LISTED]]
     return {
         "distribution": distribution,
         "unit": _unit(unit),
         "chart": chart,
+        "constant": constant,
+        "brief": f"all {constant}" if constant else f"median {frame.number(middle, _unit(unit))}",
         "tails": "; ".join(ends),
         "lines": lines,
         "more": len(distribution.groups) - len(lines),
@@ -261,6 +309,7 @@ def _categories(distribution: Distribution) -> dict[str, Any]:
     shown = order[:LISTED]
     return {
         "distribution": distribution,
+        "brief": ", ".join(_brief(distribution, whole, at) for at in shown[:2]),
         "bars": [(distribution.labels[at], whole.counts[at], _share(whole.counts[at], whole)) for at in shown],
         "columns": [distribution.labels[at] for at in shown[:_COLUMNS]],
         "lines": [
@@ -272,6 +321,11 @@ def _categories(distribution: Distribution) -> dict[str, Any]:
 
 
 _COLUMNS = 6
+
+
+def _brief(distribution: Distribution, whole: Group, at: int) -> str:
+    label = distribution.labels[at].replace("_", " ") or "(none)"
+    return f"{label[:40]} {frame.number(_share(whole.counts[at], whole), 'share')}"
 
 
 def _share(count: int, group: Group) -> float | None:

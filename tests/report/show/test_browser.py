@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -182,14 +183,52 @@ def test_gallery_keys(window: Window, folder: Path) -> None:
     expect(page.locator("#state")).to_have_text("1 of 1")
 
 
+def test_gallery_is_sorted_and_turned(window: Window, tmp_path: Path) -> None:
+    [some, *_] = made_report().gallery
+    unpaired = replace(some, id="e" * 32, pairs=(), outcome="all_correct", pass_rate=1.0)
+    rates = [at / 44 for at in range(45)]
+    many = tuple(replace(some, id=f"{at:032x}", pass_rate=rate) for at, rate in enumerate(rates))
+    report_page.write_page(replace(made_report(), gallery=(unpaired, *many)), tmp_path)
+    page = window.page
+    page.goto((tmp_path / "gallery.html").as_uri())
+    assert shown(page) == [f"q-{at:032x}" for at in range(20)]  # those with pairs first, twenty a page
+    expect(page.locator("#page")).to_have_text("page 1 of 3")
+    page.get_by_role("button", name="Later").click()
+    assert shown(page) == [f"q-{at:032x}" for at in range(20, 40)]
+    page.get_by_role("button", name="Later").click()
+    assert shown(page) == [*(f"q-{at:032x}" for at in range(40, 45)), "q-" + "e" * 32]
+    assert page.get_by_role("button", name="Later").is_disabled()
+    page.get_by_label("Order").select_option("easy")
+    assert shown(page)[:2] == ["q-" + "e" * 32, f"q-{44:032x}"]
+    page.get_by_label("Order").select_option("hard")
+    assert shown(page)[0] == f"q-{0:032x}"
+    page.goto((tmp_path / "gallery.html").as_uri() + f"#q-{30:032x}")  # a link to a question opens its page and it
+    page.reload()
+    expect(page.locator("#page")).to_have_text("page 2 of 3")
+    assert page.evaluate("document.activeElement.id") == f"q-{30:032x}"
+    assert page.locator(f"#q-{30:032x} .pair").first.is_visible()
+    assert window.complaints == []
+
+
+def test_a_source_and_an_outcome_open_the_gallery(window: Window, folder: Path) -> None:
+    page = window.page
+    page.goto((folder / "index.html").as_uri())
+    page.locator("#sources ~ .wide").first.get_by_role("link", name="digits").click()
+    expect(page.locator("#state")).to_have_text("3 of 5 shown")
+    assert page.get_by_label("Source").input_value() == "digits"
+
+
 def test_gallery_marks_what_differs(window: Window, folder: Path) -> None:
     page = window.page
     page.goto((folder / "gallery.html").as_uri())
+    assert not page.locator("article").first.locator(".pair").first.is_visible()  # folded until it is stepped to
+    page.keyboard.press("j")
     pair = page.locator("article").first.locator(".pair").first
     assert pair.locator(".chosen .differs").all_inner_texts() == [", 2", "3"]
     assert pair.locator(".chosen .answer").all_inner_texts() == ["3"]
     assert pair.locator(".rejected .answer").all_inner_texts() == ["2"]
     dropout = page.locator("#q-" + "d" * 32)
+    dropout.locator("details.body > summary").click()
     assert dropout.locator(".pair .prefix").all_inner_texts() == ["A zebra stands ", "A zebra stands "]
     assert dropout.locator("img").count() == 2
 
