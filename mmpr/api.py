@@ -322,16 +322,17 @@ def write_report(
 
     Args:
         data: a finished build, or a release of MMPR.
-        out: where the report goes (default: inside a build, ``reports/NAME`` for a release).
+        out: where the report goes (default: inside a build, ``reports/NAME`` for a release; a
+            comparison goes to a folder of its own beside it).
         against: other questions that are looked for among the training questions.
         compare: another build or release.
     """
     from mmpr.report import make
 
-    report = make.make_report(
-        Path(data), against=[Path(other) for other in against], other=Path(compare) if compare is not None else None
-    )
-    return make.write_report(report, (Path(out) if out is not None else make.report_folder(Path(data))).absolute())
+    other = Path(compare) if compare is not None else None
+    report = make.make_report(Path(data), against=[Path(path) for path in against], other=other)
+    folder = Path(out) if out is not None else make.report_folder(Path(data), other)
+    return make.write_report(report, folder.absolute())
 
 
 def check_build(build: PathLike, rules: Mapping[str, RuleFunction] = NO_RULES) -> list[Problem]:

@@ -320,7 +320,8 @@ class _RejectFiles:
 def _forget_from(out: Path, start: Stage) -> None:
     """Remove what the stages from ``start`` on made; old verdicts are kept until the new ones have been compared."""
     (out / MANIFEST).unlink(missing_ok=True)
-    shutil.rmtree(out / "report", ignore_errors=True)
+    for report in out.glob("report*/"):
+        shutil.rmtree(report, ignore_errors=True)
     stages = STAGES[STAGES.index(start) :]
     if "verify" in stages and (out / "verdicts").is_dir():
         shutil.rmtree(out / VERDICTS_BEFORE, ignore_errors=True)

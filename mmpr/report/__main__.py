@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
         def say(line: str) -> None:
             print(printable(line), file=sys.stderr, flush=True)
 
-        folder = (args.out or report_folder(args.data)).absolute()
+        folder = (args.out or report_folder(args.data, args.compare)).absolute()
         check_folder(folder)
         report = make_report(args.data, against=args.against, other=args.compare, seed=args.seed, say=say)
         _show(report, write_report(report, folder))
@@ -48,7 +48,8 @@ def _arguments() -> argparse.ArgumentParser:
         "--out",
         type=Path,
         metavar="DIR",
-        help="where the report goes (default: DATA/report of a build, reports/NAME of a release)",
+        help="where the report goes (default: DATA/report of a build, reports/NAME of a release; -vs-B is added to it by "
+        "--compare)",
     )
     parser.add_argument("--compare", type=Path, metavar="B", help="another build or release: show what moved")
     parser.add_argument(

@@ -64,9 +64,16 @@ def make_report(
     return replace(report, comparison=compare(report, that, (dataset.info, theirs.info)))
 
 
-def report_folder(path: Path) -> Path:
-    """Where a report goes by default: inside a build, or ``reports/NAME`` for a release."""
-    return Path("reports") / release_name(path) if kind_of(path) == "release" else path / "report"
+def report_folder(path: Path, other: Path | None = None) -> Path:
+    """Where a report goes by default: inside a build, or ``reports/NAME`` for a release.
+
+    A comparison with ``other`` has a folder of its own beside it, ``report-vs-OTHER``.
+    """
+    plain = Path("reports") / release_name(path) if kind_of(path) == "release" else path / "report"
+    if other is None:
+        return plain
+    name = release_name(other) if kind_of(other) == "release" else other.resolve().name
+    return plain.with_name(f"{plain.name}-vs-{name}")
 
 
 def check_folder(folder: Path) -> None:

@@ -10,7 +10,7 @@ from mmpr.report.load.info import DatasetInfo
 from mmpr.storage.trees import differing_settings
 
 _LENGTHS = ("question_tokens", "response_tokens", "chosen_length", "rejected_length", "margin_length")
-_OF_LENGTHS = ("length_bias", "longer_wins")
+_OF_LENGTHS = ("length_bias", "chosen_shorter", "longer_wins", "guessable")
 _SHARES = ("pass_rate",)
 _LABEL_TITLES = {"statuses": "verdicts", "outcomes": "questions", "finish_reasons": "responses that ended with"}
 
