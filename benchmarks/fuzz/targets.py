@@ -23,13 +23,14 @@ from mmpr.config import ImagesSpec, Recipe, load_recipe, parse_recipe
 from mmpr.errors import RecipeError, RowError
 from mmpr.evaluate.benchmarks.readers import Broken, JsonRows
 from mmpr.evaluate.benchmarks.tsv import TsvRows
-from mmpr.prompts import load_template, to_messages
+from mmpr.prompts import to_messages
 from mmpr.schema import Question, Reject, Status, question_id
 from mmpr.sources import open_source
 from mmpr.sources.ingest import to_question
 from mmpr.sources.mmpr_pairs import Release
 from mmpr.sources.selection import select_rows
 from mmpr.storage.images import clean_image
+from mmpr.templates import load_template
 from mmpr.train.data.layouts import read_table_row
 from mmpr.train.data.readers import open_records, read_picture
 from mmpr.train.recipe import load_train_recipe
@@ -100,9 +101,10 @@ def _questions(folder: Path, **source: Any) -> bool:
 
 
 def _sound(question: Question) -> None:
-    _writable(question.question, *question.truths, *question.choices, question.kind, question.where)
-    assert len(question.question) <= 4_000
-    assert question.question.count("<image>") == len(question.images) <= LIMITS.max_per_question
+    said = [*(turn.text for turn in question.context), question.question]
+    _writable(*said, *question.truths, *question.choices, question.kind, question.where)
+    assert sum(map(len, said)) <= 4_000 + len("<image>\n") * len(question.images)
+    assert "".join(said).count("<image>") == len(question.images) <= LIMITS.max_per_question
     assert files.SECRET not in question.images, "a picture from outside the root"
 
 
