@@ -241,13 +241,18 @@ def _recipe(data: bytes, folder: Path) -> bool:
 
 
 def _template(data: bytes, folder: Path) -> bool:
-    files.write(folder / "t.txt", data)
-    template = load_template("./t.txt", folder)
+    name = "t.yaml" if b"question:" in data else "t.txt"
+    files.write(folder / "in" / name, data)
+    template = load_template(f"./{name}", folder / "in")
+    assert files.SECRET not in template.images, "a picture from outside the root"
     for question in ("<image>\nHow many {question} {0}?", "2 + 2?", "{question.__class__}"):
         prompt = template.render(question)
         assert question.removeprefix("<image>\n") in prompt
         assert prompt.count("<image>") == question.count("<image>")
-        assert to_messages(prompt)[0]["content"]
+        messages = to_messages(prompt, "", template.context)
+        assert all(message["content"] for message in messages)
+        marks = sum(part["type"] == "image" for message in messages for part in message["content"])
+        assert marks == len(template.images) + question.count("<image>")
     return True
 
 
