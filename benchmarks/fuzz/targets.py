@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import random
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -155,6 +156,21 @@ _parquet = _table("parquet", "in/x.parquet")
 _arrow = _table("datasets", "saved/data-0.arrow")
 
 
+def _hub(data: bytes, folder: Path) -> bool:
+    """A data set of the hub, streamed: ``datasets`` takes a folder of that name for it."""
+    import datasets  # heavy, and for this target alone
+
+    datasets.disable_progress_bars()
+    files.write(folder / "lab/set/train.parquet", data)
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        columns = {"choices": "choices", "images": "images"}
+        return _questions(folder, type="hub", path="lab/set", split="train", streaming=True, columns=columns)
+    finally:
+        os.chdir(before)
+
+
 def _meta(data: bytes, folder: Path) -> bool:
     files.write(folder / "in/meta.json", data)
     return _release(folder)
@@ -278,7 +294,7 @@ def _recipes() -> list[bytes]:
 TARGETS = {
     target.name: target
     for target in (
-        Target("pictures", 0.55, _picture, pictures.picture_seeds, pictures.PICTURE_WORDS, pictures.picture_fixed),
+        Target("pictures", 0.54, _picture, pictures.picture_seeds, pictures.PICTURE_WORDS, pictures.picture_fixed),
         Target("jsonl", 0.06, _jsonl, files.jsonl_seeds, files.ROW_WORDS, files.jsonl_seeds, trees=True),
         Target("packed", 0.02, _packed, files.packed_seeds, files.ROW_WORDS, files.packed_seeds),
         Target("llava", 0.03, _llava, files.llava_seeds, files.ROW_WORDS, files.llava_seeds, trees=True),
@@ -293,6 +309,7 @@ TARGETS = {
             files.ROW_WORDS,
             files.arrow_seeds,
         ),
+        Target("hub", 0.01, _hub, files.parquet_seeds, files.ROW_WORDS, files.parquet_seeds),
         Target("meta.json", 0.02, _meta, files.meta_seeds, files.ROW_WORDS, files.meta_seeds, trees=True),
         Target("pairs", 0.03, _pairs, files.pair_seeds, files.ROW_WORDS, files.pair_seeds, trees=True),
         Target("tables", 0.05, _pair_table, files.table_seeds, files.TABLE_WORDS, files.table_seeds, trees=True),
