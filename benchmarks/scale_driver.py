@@ -145,7 +145,7 @@ def rate(data: str, out: str, judged: bool) -> dict[str, Any]:
     plan = make_plan(recipe_of(data), "scale")
     to = Path(out)
     state = write_index(to, plan)
-    job, units = Job(plan.recipe, to, plan.model.revision), state.of("train")
+    job, units = Job(plan.recipe, to, plan.model.revision, plan.templates), state.of("train")
     ends: list[float] = []
     begin = time.perf_counter()
     with ray_session.session(to / "logs" / "ray.log"):

@@ -229,7 +229,7 @@ def run_stages(plan: Plan, out: Path, state: Build, runner: RunnerName = "ray") 
         done = len(train) - len(left.to_sample)
         print(f"resuming: {done} of {len(train)} units were sampled before", file=sys.stderr)
     with start_runner(runner, out / "logs" / "ray.log") as running:
-        running.run(Job(plan.recipe, out, plan.model.revision), plan.model.path, left)
+        running.run(Job(plan.recipe, out, plan.model.revision, plan.templates), plan.model.path, left)
 
 
 def _finish(plan: Plan, out: Path, state: Build) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from mmpr.answers import extract, match
-from mmpr.prompts import load_template, to_messages
+from mmpr.prompts import to_messages
 from mmpr.sources.digits import Digits
+from mmpr.templates import load_template
 
 pytestmark = pytest.mark.slow
 

@@ -26,6 +26,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("prompts",),
     ("answers",),
     ("storage",),
+    ("templates",),
     ("sources",),
     ("engine",),
     ("models",),

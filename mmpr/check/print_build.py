@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -15,7 +15,7 @@ from rich.table import Table
 from mmpr.cli.command import printable
 from mmpr.errors import OutputError
 from mmpr.pipeline.progress import print_tables, reasons_table, summary_table
-from mmpr.schema import Pair, PreferenceRow
+from mmpr.schema import Pair, PreferenceRow, shown_question
 from mmpr.storage.manifest import read_manifest
 from mmpr.storage.shards import MANIFEST
 from mmpr.storage.tables import arrow_schema, read_counts, read_rows
@@ -95,7 +95,7 @@ def _pair_text(where: str, row: PreferenceRow, pair: Pair) -> str:
             f"pair       {row.id} ({row.source}, {pair.method}) in {where}",
             f"pictures   {pictures}",
             f"question   {truth}{rate}",
-            _block(row.question),
+            _block(shown_question(row.question, [asdict(turn) for turn in row.context])),
             f"chosen     {chosen.tokens} tokens",
             _block(chosen.text),
             f"rejected   {rejected.tokens} tokens, {pair.reason}",

@@ -162,7 +162,8 @@ def _pictures(where: str, questions: Iterable[Question], limits: ImagesSpec) -> 
 
     def problem(question: Question) -> Problem | None:
         row = f"{where} row {question.id}"
-        if question.question.count(IMAGE_MARK) != len(question.images):
+        marks = sum(text.count(IMAGE_MARK) for text in (question.question, *(turn.text for turn in question.context)))
+        if marks != len(question.images):
             return Problem(row, f"{len(question.images)} pictures, but other marks in its text", _REBUILD)
         for place, image in enumerate(question.images):
             try:
@@ -255,10 +256,14 @@ def _answers(
 
 def _same(row: PreferenceRow, question: Question, rollout: Rollout) -> Iterator[Problem]:
     """Differences between a row of pairs/ and what the other folders say of its question."""
-    for name in ("source", "kind", "question", "answer", "answers", "images"):
+    for name in ("source", "kind", "question", "answer", "answers"):
         if getattr(row, name) != getattr(question, name):
             yield Problem("", f"its {name} is not that of questions/", _REPAIR)
-    for name in ("prompt", "prompt_token_ids", "tokenizer_sha256"):
+    own = row.images[max(0, len(row.images) - len(question.images)) :]  # after those of the template's examples
+    marks = sum(text.count(IMAGE_MARK) for text in (row.prompt, *(turn.text for turn in row.context)))
+    if own != question.images or marks != len(row.images):
+        yield Problem("", "its images is not that of questions/", _REPAIR)
+    for name in ("prompt", "context", "prompt_token_ids", "tokenizer_sha256"):
         if getattr(row, name) != getattr(rollout, name):
             yield Problem("", f"its {name} is not that of rollouts/", _REPAIR)
 

@@ -15,7 +15,6 @@ from mmpr.engine.request import Request
 from mmpr.errors import MmprError, OutputError, RowError
 from mmpr.models import control_tokens_at_hand
 from mmpr.pipeline.plan import Plan, check_out, checked_rows, splits
-from mmpr.prompts import load_template
 from mmpr.schema import Question, Reject, SourceRow, question_id
 from mmpr.sources import Source, open_source
 from mmpr.sources.ingest import to_question
@@ -92,9 +91,10 @@ def _expect(plan: Plan, spec: SourceSpec, split: Split, control: frozenset[str])
             reasons[item.reason] = (many + 1, first)
             continue
         questions += 1
-        texts += len(item.question)
+        said = [item.question, *(turn.text for turn in item.context)]
+        texts += sum(map(len, said))
         answered += bool(item.answer)
-        marked += bool(control) and not is_plain(item.question, control)
+        marked += bool(control) and not all(is_plain(text, control) for text in said)
         if len(some) < LOOKED_AT:
             some.append(item)
         elif (place := dice.randrange(questions)) < LOOKED_AT:
@@ -137,11 +137,10 @@ def prompts(plan: Plan, expected: Sequence[Expected]) -> list[tuple[str, Request
         if one.split == "train":
             spec = recipe.source(one.source)
             for question in one.sample[:SHOWN_TO_MODEL]:
-                template = load_template(
-                    spec.open_template if question.answer is None else spec.template, recipe.folder
-                )
-                prompt = template.render(question.question, question.choices, spec.options)
-                found.append((spec.name, Request(prompt, question.images, 1, 0, processor=spec.processor)))
+                template = plan.templates[spec.open_template if question.answer is None else spec.template]
+                prompt = template.ask(question, spec.options)
+                request = Request(prompt.text, prompt.images, 1, 0, processor=spec.processor, context=prompt.context)
+                found.append((spec.name, request))
     return found
 
 

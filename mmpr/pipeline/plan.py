@@ -25,7 +25,7 @@ from mmpr.errors import MmprError, OutputError, RecipeError, RowError
 from mmpr.models import FoundModel, find_model
 from mmpr.pipeline.reasons import commonest, reject_reasons
 from mmpr.pipeline.work import WORK
-from mmpr.prompts import source_template
+from mmpr.prompts import Template
 from mmpr.schema import IndexedRow, Reject, SourceRow, question_id
 from mmpr.sources import open_source
 from mmpr.sources.ingest import check_text
@@ -34,6 +34,7 @@ from mmpr.storage.shards import (
     MANIFEST,
     PLAN,
     STAGES,
+    TEMPLATES,
     VERDICTS_BEFORE,
     Split,
     Stage,
@@ -45,17 +46,21 @@ from mmpr.storage.shards import (
     write_json,
     write_shard,
 )
+from mmpr.templates import source_template, store_templates
 
 _REJECTS_A_FILE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A recipe that has been looked at from all sides: its model exists, its templates load, its sources open."""
+    """A recipe that has been looked at from all sides: its model exists, its templates load, its sources open.
+
+    ``templates`` are those of all sources, held-out ones, too, by name.
+    """
 
     recipe: Recipe
     model: FoundModel
-    templates: dict[str, str]
+    templates: dict[str, Template]
     fingerprints: dict[str, str]
 
     def about(self) -> dict[str, Any]:
@@ -66,7 +71,7 @@ class Plan:
             "recipe": self.recipe.as_json(),
             **({"extensions": extensions} if extensions else {}),
             "model_revision": self.model.revision,
-            "prompts": dict(sorted(self.templates.items())),
+            "prompts": {name: template.sha256 for name, template in sorted(self.templates.items())},
             "fingerprints": self.fingerprints,
         }
 
@@ -95,11 +100,11 @@ def make_plan(recipe: Recipe, where: str) -> Plan:
         RecipeError: with every problem found.
     """
     problems: list[str] = []
-    templates: dict[str, str] = {}
-    for spec in recipe.sources:
+    templates: dict[str, Template] = {}
+    for spec in (*recipe.sources, *recipe.heldout):
         for name in (spec.template, spec.open_template):
             try:
-                templates[name] = source_template(spec, name, recipe.folder).sha256
+                templates[name] = source_template(spec, name, recipe.folder)
             except MmprError as error:
                 problems.append(str(error))
     for spec in (*recipe.sources, *recipe.heldout):
@@ -119,7 +124,8 @@ def make_plan(recipe: Recipe, where: str) -> Plan:
         )
     if problems:
         raise RecipeError(where, list(dict.fromkeys(problems)))
-    return Plan(recipe, model, templates, _fingerprints(recipe, model, templates))
+    hashes = {name: template.sha256 for name, template in templates.items()}
+    return Plan(recipe, model, templates, _fingerprints(recipe, model, hashes))
 
 
 def read_build(out: Path) -> Build | None:
@@ -239,6 +245,7 @@ def write_index(out: Path, plan: Plan) -> Build:
         raise OutputError(f"the sources hold no usable question{told or ', and no row that is none'}")
     shutil.rmtree(out / "index", ignore_errors=True)
     making.rename(out / "index")
+    store_templates(out, plan.templates)
     build = Build(units, plan.fingerprints, counts, work["train"])
     write_build(out, plan, build)
     return build
@@ -332,7 +339,7 @@ def _forget_from(out: Path, start: Stage) -> None:
 
 def _is_ours(path: Path) -> bool:
     """Whether an unfinished index pass left this behind."""
-    return path.name in ("index", "index.making", "rejects", "logs")
+    return path.name in ("index", "index.making", "rejects", "logs", TEMPLATES)
 
 
 def _fingerprints(recipe: Recipe, model: FoundModel, templates: dict[str, str]) -> dict[str, str]:

@@ -24,7 +24,7 @@ from mmpr.extension import RuleFunction
 from mmpr.pipeline.dropout import keep_prefix
 from mmpr.pipeline.judging import judge
 from mmpr.pipeline.pairing import distinct, pair_by_correctness, pair_by_dropout, pass_rate
-from mmpr.prompts import Template, load_template, without_images
+from mmpr.prompts import Template, blind, without_images
 from mmpr.schema import (
     Completion,
     Completions,
@@ -51,18 +51,25 @@ class Job:
     """What a worker must know: the recipe, where the build lies, and which model it is (its revision).
 
     ``questions`` is where the questions lie when others ask them too, in the folder of a build that has ingested them.
-    ``stages`` are those that are done; ingest, sample and verify always are.
+    ``stages`` are those that are done; ingest, sample and verify always are. ``templates`` are those of all sources, by
+    name.
     """
 
     recipe: Recipe
     out: Path
     model_revision: str
+    templates: Mapping[str, Template]
     questions: Path | None = None
     stages: tuple[Stage, ...] = STAGES
 
     def asked(self, unit: Unit) -> Path:
         """The shard of a unit's questions."""
         return shard(self.questions or self.out, "ingest", unit)
+
+    def template(self, question: Question) -> Template:
+        """The template that a question is asked with."""
+        spec = self.recipe.source(question.source)
+        return self.templates[spec.open_template if question.answer is None else spec.template]
 
 
 @dataclass(slots=True)
@@ -105,17 +112,19 @@ async def sample_unit(job: Job, unit: Unit, engine: Engine, on_progress: Callabl
     if is_done(job.out, "sample", unit):
         return read_counts(shard(job.out, "sample", unit))
     tally = _Tally("sample")
-    templates: dict[str, Template] = {}
 
     async def ask(question: Question) -> Rollout | None:
         spec = job.recipe.source(question.source)
-        name = spec.open_template if question.answer is None else spec.template
-        if name not in templates:
-            templates[name] = load_template(name, job.recipe.folder)
-        template = templates[name]
-        prompt = template.render(question.question, question.choices, spec.options)
-        seed = sample_seed(job.recipe.seed, question.id)
-        request = Request(prompt, question.images, job.recipe.samples(spec.name), seed, processor=spec.processor)
+        template = job.template(question)
+        prompt = template.ask(question, spec.options)
+        request = Request(
+            prompt=prompt.text,
+            context=prompt.context,
+            images=prompt.images,
+            samples=job.recipe.samples(spec.name),
+            seed=sample_seed(job.recipe.seed, question.id),
+            processor=spec.processor,
+        )
         try:
             reply = await engine.generate(request)
         except RowError as error:
@@ -132,7 +141,8 @@ async def sample_unit(job: Job, unit: Unit, engine: Engine, on_progress: Callabl
         return Rollout(
             id=question.id,
             source=question.source,
-            prompt=prompt,
+            prompt=prompt.text,
+            context=prompt.context,
             template=template.name,
             template_sha256=template.sha256,
             model=job.recipe.model.path,
@@ -164,7 +174,8 @@ async def complete_unit(job: Job, unit: Unit, engine: Engine, on_progress: Calla
         name = f"{question.id}/{variant.start_ratio}/{variant.with_image}"
         request = Request(
             prompt=rollout.prompt if variant.with_image else without_images(rollout.prompt),
-            images=question.images if variant.with_image else (),
+            context=rollout.context if variant.with_image else blind(rollout.context),
+            images=(*job.template(question).images, *question.images) if variant.with_image else (),
             samples=1,
             seed=sample_seed(recipe.seed, name, place),
             prefix=prefix,
@@ -257,9 +268,10 @@ def pair_unit(job: Job, unit: Unit) -> Counts:
                     id=question.id,
                     source=question.source,
                     kind=question.kind,
-                    images=question.images,
+                    images=(*job.template(question).images, *question.images),
                     question=question.question,
                     prompt=rollout.prompt,
+                    context=rollout.context,
                     answer=question.answer,
                     pass_rate=rate,
                     responses=pairing.responses,

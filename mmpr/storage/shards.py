@@ -2,6 +2,7 @@
 
     OUT/build.json               the plan: recipe, fingerprints, number of units; written once the index is complete
     OUT/index/{train,heldout}/   source rows a unit, text only
+    OUT/templates/               the prompt templates
     OUT/questions/  heldout/     checked questions with their pictures
     OUT/rollouts/   completions/ what the model wrote (GPU time)
     OUT/verdicts/   pairs/       what follows from it (minutes of CPU)
@@ -44,6 +45,9 @@ _FOLDERS = {
 }
 VERDICTS_BEFORE = "verdicts.before"
 """The folder of an earlier judge's verdicts, kept beside ``verdicts/`` until they have been compared."""
+
+TEMPLATES = "templates"
+"""The folder of the prompt templates that a build was asked with."""
 
 ATTEMPTS = "attempts"
 """The folder of records of which engines had a unit, and what each engine was asked (``mmpr.engine.lives``)."""

@@ -207,7 +207,7 @@ def test_a_task_that_ray_ends_for_memory_again_and_again_is_told(
     with pytest.raises(
         MmprError, match=r"memory runs low \(7.50GB used / 7.80GB limit\); give it more memory, or lower"
     ):
-        ray_graph.run(Job(small_recipe(tmp_path), tmp_path, "replay"), "none", left, None, lambda _: None)
+        ray_graph.run(Job(small_recipe(tmp_path), tmp_path, "replay", {}), "none", left, None, lambda _: None)
 
 
 @pytest.mark.parametrize(
