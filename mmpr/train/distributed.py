@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -181,8 +182,14 @@ def _buckets(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:
 def _reduce_scatter(model: Any, device: torch.device) -> None:
     """Have FSDP2 reduce all gradients: it does so at the end of a backward pass, here of one through the root alone.
 
-    That pass runs through no layer, so its order is the same on all ranks.
+    That pass runs through no layer, so its order is the same on all ranks. A first one reduces nothing: at its end
+    FSDP2 casts kept gradients to float32. The gradients of parameters that this rank did not use (a vision tower, for
+    questions without pictures) must be among them, because a group's gradients are reduced together, in one type.
     """
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.grad is None:
+            parameter.grad = parameter.new_zeros(()).expand_as(parameter)  # of one number, until it is cast
+    model.settle(torch.zeros((), device=device, requires_grad=True)).backward()
     model.set_requires_gradient_sync(True)
     model.settle(torch.zeros((), device=device, requires_grad=True)).backward()
     model.set_requires_gradient_sync(False)
@@ -207,10 +214,14 @@ def gradient_norm(model: nn.Module) -> float:
 
 
 def whole_weights(model: nn.Module) -> dict[str, Any]:
-    """A sharded model's weights, gathered on the CPU of rank 0, each tied weight once; all ranks call it."""
+    """A sharded model's weights, gathered on the CPU of rank 0, each tied weight once; all ranks call it.
+
+    Of a model with adapters, which is saved as these alone, the frozen weights are left out.
+    """
+    options = replace(_WHOLE, ignore_frozen_params=hasattr(model, "peft_config"))
     once = {name for name, _ in model.named_parameters()}
     tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - once
-    return {name: value for name, value in get_model_state_dict(model, options=_WHOLE).items() if name not in tied}
+    return {name: value for name, value in get_model_state_dict(model, options=options).items() if name not in tied}
 
 
 def whole_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
