@@ -51,6 +51,13 @@ def barrier() -> None:
         dist.barrier()
 
 
+def leave() -> None:
+    """Wait for all ranks, then leave the group: a process that ends inside it may be killed by its own threads."""
+    if dist.is_initialized():
+        barrier()
+        dist.destroy_process_group()
+
+
 def total(values: Sequence[float], device: torch.device) -> list[float]:
     """Each number summed over ranks, in float64."""
     sums = torch.tensor(list(values), dtype=torch.float64, device=device)
@@ -90,7 +97,6 @@ def shard(model: nn.Module, device: torch.device, precision: torch.dtype) -> Non
     assert isinstance(model, FSDPModule)
     model.set_reshard_after_forward(False)
     model.set_reshard_after_backward(False)
-    model.set_reduce_scatter_unused_params(True)
     model.settle = lambda x: x * 1.0
     register_fsdp_forward_method(model, "settle")
     with torch.no_grad():  # FSDP2 requires that the root is called first, and generation calls the vision tower first
@@ -112,7 +118,7 @@ def is_sharded(model: nn.Module) -> bool:
 
 
 def broadcast(model: nn.Module) -> None:
-    """Give all ranks the parameters of rank 0; new adapters are random on each rank."""
+    """Give all ranks the parameters of rank 0."""
     if world() > 1:
         with torch.no_grad():
             for parameter in model.parameters():

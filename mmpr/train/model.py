@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
@@ -125,18 +126,44 @@ def part_of(name: str) -> str:
     return "vision" if pieces & _VISION else "decoder"
 
 
-def save_stock(model: Any, processor: Any, folder: Path, weights: dict[str, Any] | None = None) -> None:
+def save_stock(
+    model: Any, processor: Any, folder: Path, weights: dict[str, Any] | None = None, dtype: torch.dtype | None = None
+) -> None:
     """Write a checkpoint that stock transformers and vLLM load, with its processor; adapters are merged into it.
 
-    ``weights`` are the gathered weights of a sharded model.
+    ``weights`` are the gathered weights of a sharded model without adapters. All weights are written as ``dtype``
+    (None: as they are), but the adapter by itself as it is.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if hasattr(model, "merge_and_unload"):
         model.save_pretrained(folder / "adapter")
         model = copy.deepcopy(model).merge_and_unload()
     model.config.use_cache = True
+    if dtype is not None:
+        weights = {name: _cast(value, dtype) for name, value in (weights or model.state_dict()).items()}
     model.save_pretrained(folder, state_dict=weights)
+    if dtype is not None:  # the library has written the precision in which the model was trained
+        for config in (model.config, *(getattr(model.config, name) for name in model.config.sub_configs)):
+            config.dtype = dtype
+        model.config.save_pretrained(folder)
     processor.save_pretrained(folder)
+
+
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    return value.to(dtype) if value.is_floating_point() else value
+
+
+def with_weights(path: str, recipe: TrainRecipe, weights: Mapping[str, Tensor]) -> Any:
+    """The model as `load_model` gives it, on the CPU, with weights that were trained elsewhere.
+
+    Raises:
+        MmprError: it does not load, or a weight is not one of this model.
+    """
+    model = load_model(path, recipe)
+    unknown = model.load_state_dict(dict(weights), strict=False).unexpected_keys
+    if unknown:
+        raise MmprError(f"--model {path}: has no {unknown[0]} ({len(unknown)} trained weights fit nowhere)")
+    return model
 
 
 def _with_adapters(model: Any, recipe: TrainRecipe, weights: Path | None) -> Any:
@@ -154,9 +181,10 @@ def _with_adapters(model: Any, recipe: TrainRecipe, weights: Path | None) -> Any
             for name, module in model.named_modules()
             if isinstance(module, nn.Linear) and module is not head and part_of(name) == "decoder"
         ]
-    return get_peft_model(
-        model, LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets)
-    )
+    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets)
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)  # new adapters are random: the same on all ranks, and in the next run
+        return get_peft_model(model, config)
 
 
 def _set_drop_path(config: Any, rate: float) -> None:

@@ -28,7 +28,7 @@ from mmpr.train.loop.report import report
 from mmpr.train.loop.step_log import read_steps
 from mmpr.train.loop.trainer import MpoTrainer
 from mmpr.train.loop.watch import Answers
-from mmpr.train.model import load_config, load_model, load_processor, save_stock
+from mmpr.train.model import load_config, load_model, load_processor, save_stock, with_weights
 from mmpr.train.private_names import use_one_gpu
 from mmpr.train.recipe import TrainRecipe
 from mmpr.train.rows import StepPart
@@ -108,7 +108,7 @@ def run_session(recipe: TrainRecipe, about: Mapping[str, Any], out: Path) -> Non
         _write_report(session, questions, callback)
         _write_result(session, trainer, callback, time.monotonic() - started_s)
         shutil.rmtree(out / run_folder.WRITING, ignore_errors=True)
-    distributed.barrier()
+    distributed.leave()
 
 
 def _open(recipe: TrainRecipe, about: Mapping[str, Any], out: Path) -> Session:
@@ -219,9 +219,13 @@ def _watch_answers(session: Session, model: Any, questions: Sequence[WatchedQues
 
 
 def _save(session: Session, trainer: MpoTrainer, weights: dict[str, Any] | None) -> None:
-    """Write ``RUN/model``; ``weights`` are the gathered ones of a sharded model."""
+    """Write ``RUN/model``, in the model's own precision; ``weights`` are the gathered ones of a sharded model."""
     written = session.out / run_folder.WRITING / run_folder.MODEL
-    save_stock(trainer.model, session.processor, written, weights)
+    path, model = session.about["model"]["path"], trainer.model
+    if weights is not None and session.recipe.lora is not None:  # adapters, to be merged into a whole model
+        model, weights = with_weights(path, session.recipe, weights), None
+    dtype = getattr(load_config(path, session.recipe.model.trust_remote_code), "dtype", None)
+    save_stock(model, session.processor, written, weights, dtype)
     write_json(written / "mmpr.json", {**session.about, "steps": trainer.state.global_step})
     publish(written, session.out / run_folder.MODEL)
 

@@ -19,41 +19,14 @@ from mmpr.train.__main__ import _MALLOC, main
 from mmpr.train.recipe import parse_train_recipe
 from mmpr.train.run import describe, train
 from tests.helpers import REPOSITORY
+from tests.train.digits_table import MODEL, SETTINGS, digits_table
 
 pytestmark = pytest.mark.slow
-
-MODEL = REPOSITORY / "data" / "demo_model"
-SETTINGS: dict[str, Any] = {
-    "name": "tiny",
-    "data": {"pairs_a_step": 6, "max_pairs_a_question": 2, "max_tokens": 512},
-    "optimizer": {"learning_rate": 1e-4, "weight_decay": 0.0},
-    "compute": {"precision": "float32"},
-    "save": {"every_steps": 2},
-    "watch": {"questions": 2, "every_steps": 100, "max_new_tokens": 8},
-}
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real pictures and questions of the digits source, with right and wrong answers, as a table of pairs."""
-    from mmpr.sources.digits import Digits
-
-    folder = tmp_path_factory.mktemp("data")
-    source = Digits("train", 9, kinds=["sum", "maximum"], seed=5)
-    lines = []
-    for number, row in enumerate(source.rows()):
-        picture = folder / f"{number}.png"
-        picture.write_bytes(source.load(row.images[0]))
-        for wrong in ("0", "I do not know"):
-            line = {
-                "images": [picture.name],
-                "prompt": row.question,
-                "chosen": f"Final answer: {row.answer}",
-                "rejected": f"Final answer: {wrong}" if wrong == "0" else wrong,
-            }
-            lines.append(json.dumps(line))
-    (folder / "pairs.jsonl").write_text("\n".join(lines) + "\n")
-    return folder
+    return digits_table(tmp_path_factory.mktemp("data"))
 
 
 def small_run(data: Path, out: Path, **settings: Any) -> dict[str, Any]:

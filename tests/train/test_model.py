@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from transformers import CLIPConfig, LlamaConfig
 
 from mmpr.errors import MmprError
-from mmpr.train.model import load_config
+from mmpr.train.model import load_config, load_model
+from mmpr.train.recipe import parse_train_recipe
 from tests.helpers import REPOSITORY
 from tests.train.models import idefics3
 
@@ -42,3 +44,19 @@ def test_a_configuration_that_does_not_load_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(MmprError, match="its configuration does not load"):
         load_config(str(tmp_path), False)
+
+
+def test_new_adapters_follow_the_seed() -> None:
+    path = str(REPOSITORY / "data" / "demo_model")
+    tree = {"name": "x", "lora": {"rank": 2, "alpha": 4}, "compute": {"precision": "float32"}}
+
+    def adapters(seed: int) -> dict[str, torch.Tensor]:
+        model = load_model(path, parse_train_recipe({**tree, "seed": seed}))
+        return {name: value for name, value in model.state_dict().items() if "lora_A" in name}
+
+    torch.manual_seed(1)
+    one = adapters(3)
+    torch.manual_seed(2)
+    two, other = adapters(3), adapters(4)
+    assert one
+    assert all(torch.equal(one[name], two[name]) and not torch.equal(one[name], other[name]) for name in one)

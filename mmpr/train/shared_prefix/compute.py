@@ -195,6 +195,7 @@ class Compute:
         random_state = _RandomState(self._device)
         with torch.set_grad_enabled(not twice):
             prompt = self._prompt(part.row)
+        torch.clear_autocast_cache()  # torch before 2.12 would use weights again that were cast without a graph
         leaves = prompt.leaves()
         groups = plan_groups(part.pairs, *self._room(part.row))
         scores, scale = run_groups(part, groups, self._answering(part.row, leaves), loss_of, backward)
