@@ -12,6 +12,8 @@ and gradients are summed once, when all ranks have done their passes.
 from __future__ import annotations
 
 import contextlib
+import datetime
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -31,6 +33,9 @@ from torch.distributed.tensor import DTensor
 
 from mmpr.errors import MmprError
 
+STEP_LIMIT_S = 30 * 60
+"""For a collective of a step. A rank that is stuck ends the run then, and does not hold up the others for ever."""
+
 _BUCKET_BYTES = 128 << 20
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
@@ -46,15 +51,22 @@ def rank() -> int:
 
 
 def barrier() -> None:
-    """Wait for all ranks."""
+    """Wait for all ranks, for days if need be: while one of them reads the data, computes references, saves."""
     if world() > 1:
-        dist.barrier()
+        dist.barrier(_patient())
+
+
+@functools.cache
+def _patient() -> Any:
+    """A group of all ranks beside that of the steps, whose collectives end with an error after `STEP_LIMIT_S`."""
+    return dist.new_group(backend="gloo", timeout=datetime.timedelta(days=7))
 
 
 def leave() -> None:
     """Wait for all ranks, then leave the group: a process that ends inside it may be killed by its own threads."""
     if dist.is_initialized():
         barrier()
+        _patient.cache_clear()
         dist.destroy_process_group()
 
 

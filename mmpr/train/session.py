@@ -19,6 +19,7 @@ from transformers.utils import logging as transformers_logging
 from mmpr.errors import MmprError
 from mmpr.storage.shards import write_json, write_text
 from mmpr.train import distributed, run_folder
+from mmpr.train.checks import check_run
 from mmpr.train.data.prepare import Prepared, add_reference, prepare
 from mmpr.train.loop.callback import RunCallback, read_state
 from mmpr.train.loop.checkpoints import forget_half_written, last_checkpoint, publish, step_of
@@ -34,8 +35,6 @@ from mmpr.train.recipe import TrainRecipe
 from mmpr.train.rows import StepPart
 from mmpr.train.run_folder import data_paths, is_writer
 from mmpr.train.shared_prefix.compute import Compute
-
-_TIMEOUT_S = 7 * 24 * 3600  # ranks wait for each other while one encodes, answers or saves
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,7 @@ def run_session(recipe: TrainRecipe, about: Mapping[str, Any], out: Path) -> Non
         MmprError: data or model cannot be used, or the watch has stopped the run.
     """
     started_s = time.monotonic()
+    check_run(recipe, about["model"]["path"], out)
     session = _open(recipe, about, out)
     if recipe.reference == "cached":
         _cache_references(session)
@@ -133,7 +133,7 @@ def training_arguments(recipe: TrainRecipe, out: Path) -> TrainingArguments:
     """The recipe's settings for transformers' Trainer; making them joins the group of processes."""
     optimizer = recipe.optimizer
     on_gpu = torch.cuda.is_available()
-    distributed: dict[str, Any] = {} if on_gpu or "RANK" not in os.environ else {"ddp_backend": "gloo"}
+    backend: dict[str, Any] = {} if on_gpu or "RANK" not in os.environ else {"ddp_backend": "gloo"}
     arguments = TrainingArguments(
         output_dir=str(out / run_folder.WRITING),
         use_cpu=not on_gpu,
@@ -160,8 +160,8 @@ def training_arguments(recipe: TrainRecipe, out: Path) -> TrainingArguments:
         dataloader_pin_memory=False,
         remove_unused_columns=False,
         dataloader_num_workers=recipe.compute.workers,
-        ddp_timeout=_TIMEOUT_S,
-        **distributed,
+        ddp_timeout=distributed.STEP_LIMIT_S,
+        **backend,
     )
     use_one_gpu(arguments)
     return arguments
@@ -188,11 +188,11 @@ def _load(session: Session, *, weights: Path | None = None, trained: bool = True
     model = load_model(session.about["model"]["path"], recipe, weights=weights)
     if not trained:
         model.requires_grad_(False).eval()
-    model.to(device)
-    if recipe.compute.parallel == "fsdp2":
+    distributed.barrier()  # the first rank may have fetched it from the hub
+    if recipe.compute.parallel == "fsdp2":  # moves layer by layer what it shards
         distributed.shard(model, device, getattr(torch, recipe.compute.precision))
     else:
-        distributed.broadcast(model)
+        distributed.broadcast(model.to(device))
     return model
 
 

@@ -17,7 +17,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("changes", "progress", "recipe", "rows", "losses", "run_folder", "distributed"),
     ("private_names", "model"),
     ("shared_prefix", "data"),
-    ("loop",),
+    ("checks", "loop"),
     ("session",),
     ("run",),
     ("__main__",),

@@ -108,6 +108,13 @@ def test_another_run_in_the_same_folder_is_refused(finished: Path, data: Path) -
         small_run(data, finished, optimizer={"learning_rate": 1e-3, "weight_decay": 0.0})
 
 
+def test_settings_that_change_no_number_may_change(finished: Path, data: Path) -> None:
+    result = small_run(data, finished, save={"every_steps": 7, "keep": 1}, report_to=["tensorboard"], name="renamed")
+    assert result["steps"] == 3
+    about = json.loads((finished / "run.json").read_text())
+    assert about["recipe"]["name"] == "tiny"  # what a finished run was is not written over
+
+
 def test_a_second_trainer_is_refused(data: Path, tmp_path: Path) -> None:
     from mmpr.storage.shards import locked
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from torch.distributed.tensor import DTensor
 from mmpr.errors import MmprError
 from mmpr.train import distributed
 from mmpr.train.loop.trainer import MpoTrainer
+from mmpr.train.session import training_arguments
 from mmpr.train.shared_prefix.compute import Compute
 from tests.train.models import gradients, loss_of, make, parts_of
 from tests.train.tiny import furthest, tiny_arguments, tiny_model, tiny_recipe, tiny_steps, weights_of
@@ -187,6 +190,29 @@ def _gradients_alone(name: str, dtype: torch.dtype) -> dict[str, torch.Tensor]:
 
 def _flat(found: dict[str, torch.Tensor]) -> torch.Tensor:
     return torch.cat([found[name].float().flatten() for name in sorted(found)])
+
+
+def _one_is_late(rank: int, folder: Path, port: int) -> None:
+    join(rank, port)
+    dist.init_process_group("gloo", timeout=datetime.timedelta(seconds=2))
+    distributed.barrier()
+    time.sleep(4 * (1 - rank))
+    distributed.barrier()  # has no limit
+    if rank:
+        try:
+            distributed.total([1.0], torch.device("cpu"))
+        except RuntimeError as error:
+            (folder / "ended.txt").write_text(str(error))
+    else:
+        time.sleep(4)
+    os._exit(0)  # the group is broken
+
+
+def test_a_stuck_rank_ends_a_step_but_not_a_wait(tmp_path: Path) -> None:
+    on_two(_one_is_late, tmp_path, free_port())
+    assert "imed out" in (tmp_path / "ended.txt").read_text()
+    arguments = training_arguments(tiny_recipe(), tmp_path)
+    assert arguments.ddp_timeout == distributed.STEP_LIMIT_S == 1800
 
 
 def test_one_process_is_not_called_sharded() -> None:

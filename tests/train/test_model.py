@@ -40,6 +40,24 @@ def test_internvl_in_its_own_format_is_refused_with_its_remedy(tmp_path: Path) -
         load_config(str(tmp_path), True)
 
 
+@pytest.mark.parametrize(
+    ("kind", "remedy"),
+    [
+        ("internvl_chat", r"so it cannot be trained; train its conversion .*OpenGVLab/InternVL3-8B-hf"),
+        ("mine", r"to run that code, set model\.trust_remote_code=true"),
+    ],
+)
+def test_a_model_with_code_of_its_own_alone_is_refused_in_a_sentence(tmp_path: Path, kind: str, remedy: str) -> None:
+    """As the published InternVL2 comes: transformers knows nothing of its kind."""
+    classes = {"AutoConfig": "own.Config", "AutoModel": "own.Model", "AutoModelForCausalLM": "own.Model"}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, "auto_map": classes}))
+    with pytest.raises(
+        MmprError, match=f"models of type '{kind}' run by code that comes with them, .*{remedy}"
+    ) as told:
+        load_config(str(tmp_path), False)
+    assert "\n" not in str(told.value)
+
+
 def test_a_configuration_that_does_not_load_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(MmprError, match="its configuration does not load"):
