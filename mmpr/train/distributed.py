@@ -78,6 +78,15 @@ def total(values: Sequence[float], device: torch.device) -> list[float]:
     return [float(value) for value in sums.tolist()]
 
 
+def collect(mine: Sequence[Any]) -> list[Any]:
+    """Values of all ranks, of which rank r of W gives those at r, r + W, r + 2W, …; it waits as `barrier` does."""
+    if world() == 1:
+        return list(mine)
+    shares: list[Any] = [None] * world()
+    dist.all_gather_object(shares, list(mine), _patient())
+    return [shares[i % world()][i // world()] for i in range(sum(map(len, shares)))]
+
+
 def largest(value: float, device: torch.device) -> float:
     """The largest of a number over ranks, in float64."""
     most = torch.tensor(value, dtype=torch.float64, device=device)
@@ -122,6 +131,12 @@ def check_sharded(model: nn.Module) -> None:
     whole = [name for name, parameter in model.named_parameters() if not isinstance(parameter, DTensor)]
     if whole:
         raise MmprError(f"{len(whole)} parameters are not sharded ({', '.join(whole[:3])}, ...): this is not FSDP2")
+
+
+def cast_parameters(model: nn.Module, precision: torch.dtype) -> None:
+    """Cast parameters, and no buffers, as passes of a sharded model see them."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(precision)
 
 
 def is_sharded(model: nn.Module) -> bool:

@@ -20,7 +20,7 @@ from mmpr.errors import MmprError
 from mmpr.storage.shards import write_json, write_text
 from mmpr.train import distributed, run_folder
 from mmpr.train.checks import check_run
-from mmpr.train.data.prepare import Prepared, add_reference, prepare
+from mmpr.train.data.prepare import Prepared, add_reference, prepare, reference_mode
 from mmpr.train.loop.callback import RunCallback, read_state
 from mmpr.train.loop.checkpoints import forget_half_written, last_checkpoint, publish, step_of
 from mmpr.train.loop.greedy_answers import WatchedQuestion, answer, from_rows, held_out
@@ -133,13 +133,15 @@ def training_arguments(recipe: TrainRecipe, out: Path) -> TrainingArguments:
     """The recipe's settings for transformers' Trainer; making them joins the group of processes."""
     optimizer = recipe.optimizer
     on_gpu = torch.cuda.is_available()
+    if "tensorboard" in recipe.report_to:  # else its files lie where checkpoints are written, and go with them
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(out / run_folder.TENSORBOARD))
     backend: dict[str, Any] = {} if on_gpu or "RANK" not in os.environ else {"ddp_backend": "gloo"}
     arguments = TrainingArguments(
         output_dir=str(out / run_folder.WRITING),
         use_cpu=not on_gpu,
         per_device_train_batch_size=1,
         num_train_epochs=1,  # the plan of steps holds all epochs
-        optim="adamw_torch",
+        optim="adamw_torch_fused" if on_gpu else "adamw_torch",
         learning_rate=optimizer.learning_rate,
         adam_beta1=optimizer.betas[0],
         adam_beta2=optimizer.betas[1],
@@ -168,14 +170,18 @@ def training_arguments(recipe: TrainRecipe, out: Path) -> TrainingArguments:
 
 
 def _cache_references(session: Session) -> None:
-    """Compute the starting model's log-probabilities, as far as they are not kept beside the data."""
+    """Compute the starting model's log-probabilities as the policy will, where they are not kept beside the data."""
     made: list[Compute] = []
+    mode = reference_mode(session.recipe)
+    cast = mode == "bfloat16 weights"
 
     def scores(parts: Sequence[StepPart]) -> list[Tensor]:
         if not made:  # the model is loaded when there is something to compute
-            model = load_model(session.about["model"]["path"], session.recipe).eval().to(session.arguments.device)
-            made.append(Compute.of(model, session.recipe.compute))
-        wanted = session.recipe.compute.precision == "bfloat16"
+            model = load_model(session.about["model"]["path"], session.recipe).eval()
+            if cast:
+                distributed.cast_parameters(model, torch.bfloat16)
+            made.append(Compute.of(model.to(session.arguments.device), session.recipe.compute))
+        wanted = mode != "float32" and not cast
         with torch.autocast(session.arguments.device.type, torch.bfloat16, enabled=wanted):
             return made[0].scores(parts)
 
@@ -205,15 +211,14 @@ def _questions(session: Session) -> list[WatchedQuestion]:
 
 
 def _watch_answers(session: Session, model: Any, questions: Sequence[WatchedQuestion], callback: RunCallback) -> None:
-    """Have the callback ask for greedy answers; the writer generates them while other ranks wait."""
+    """Have the callback ask for greedy answers; each rank generates its share of them."""
     watch = session.recipe.watch
 
     def answer_now(step: int) -> Answers | None:
         with distributed.gathered(model):
-            if not is_writer():
-                return None
             encoder = session.prepared.steps.encoder
-            return answer(model, encoder, questions, step=step, max_new_tokens=watch.max_new_tokens)
+            answers = answer(model, encoder, questions, step=step, max_new_tokens=watch.max_new_tokens)
+        return answers if is_writer() else None
 
     callback.answer_every(watch.every_steps, answer_now)
 

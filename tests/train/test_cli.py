@@ -76,6 +76,8 @@ def test_the_report_stands_alone_and_escapes(finished: Path) -> None:
     page = (finished / "report.html").read_text()
     assert "<svg" in page
     assert "rewards/chosen" in page
+    assert "Questions of the training data, answered greedily" in page  # a table of pairs holds nothing out
+    assert "Held-out" not in page
     assert not re.search(r"(src|href)=\"https?:", page)
     assert "prefers-color-scheme: dark" in page
 

@@ -70,6 +70,8 @@ def test_a_model_in_bfloat16_is_saved_in_bfloat16(data: Path, tmp_path: Path) ->
     for name, settings in {"full": {}, "lora": LORA}.items():
         done = torchrun(data, tmp_path / name, {**settings, "compute": {"parallel": "fsdp2"}}, source)
         assert done.returncode == 0, done.stderr[-3000:]
+        first = json.loads((tmp_path / name / "metrics.jsonl").read_text().splitlines()[0])
+        assert max(abs(first["rewards/chosen"]), abs(first["rewards/rejected"])) < 2e-3  # of one model in one precision
         weights = load_file(tmp_path / name / "model" / "model.safetensors")
         assert {value.dtype for value in weights.values()} == {torch.bfloat16}
         assert weights.keys() == load_file(source / "model.safetensors").keys()

@@ -104,6 +104,12 @@ class StepPlan:
         """The rows that any step has, ascending."""
         return np.unique(self.pairs.row[self.occurrences])
 
+    def rows_until(self, steps: int) -> Ints:
+        """The rows that the first ``steps`` steps have, ascending."""
+        if steps >= self.steps_an_epoch:
+            return self.rows
+        return np.unique(np.concatenate([self.pairs.row[self.pairs_of(step)] for step in range(steps)]))
+
     def __len__(self) -> int:
         return self.epochs * self.steps_an_epoch
 

@@ -122,7 +122,6 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # the library has no 
     def _answer_now(self, step: int) -> None:
         assert self._answer is not None
         answers = self._answer(step)
-        distributed.barrier()  # which has no limit, unlike the exchanges of the next step
         if answers is not None and self._samples is not None:
             self._samples.write(asdict(answers))
             self.tell(self._keep_answers(answers))
