@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,16 @@ from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK,
 from mmpr.errors import MmprError, OutputError, RecipeError
 from mmpr.train.model import empty_model
 from mmpr.train.recipe import TrainRecipe
+from mmpr.train.run_folder import MODEL_ABOUT, is_writer
 from mmpr.train.shared_prefix.attention import check_kernel
 
 _BYTES_TO_GO_ON = 12  # of a trained number in a checkpoint: float32, with two moments of AdamW
+
+
+_TRAINED_NAME = re.compile(r"(?i)(?<![a-z])(mpo|dpo|rpo|grpo|orpo|ppo|rlhf|rlaif)(?![a-z])")
+# Models that their makers' reports say to be the result of preference training, though no word of the name does.
+_TRAINED_MODELS = re.compile(r"(?i)InternVL3(_5)?-\d+B(?!.*-(Instruct|Pretrained))|Qwen2\.5-VL-\d+B-Instruct")
+_GENTLE = 1e-6  # of the released runs on such models; only InternVL2-8B, which had no such training, took 5e-6
 
 
 def check_run(recipe: TrainRecipe, model: str, out: Path) -> None:
@@ -30,6 +39,8 @@ def check_run(recipe: TrainRecipe, model: str, out: Path) -> None:
     """
     check_processes(recipe)
     check_reports(recipe)
+    if is_writer() and (warning := warn_of_rate(recipe, model)):
+        print(f"warning: {warning}", file=sys.stderr, flush=True)
     if torch.cuda.is_available() and recipe.compute.sharing != "off":
         check_kernel()
     empty = empty_model(model, recipe)
@@ -44,6 +55,25 @@ def check_processes(recipe: TrainRecipe) -> None:
             "compute.parallel=fsdp2 needs several processes: start with "
             "`torchrun --nproc-per-node GPUS -m mmpr.train ...`, or set compute.parallel=data"
         )
+
+
+def warn_of_rate(recipe: TrainRecipe, model: str) -> str:
+    """A warning where all weights of a model that had preference training get a high learning rate; else empty."""
+    rate = recipe.optimizer.learning_rate
+    if recipe.lora is not None or rate <= _GENTLE:
+        return ""
+    folder = Path(model)
+    name = "/".join(folder.absolute().parts[-2:]) if folder.is_dir() else model
+    if (folder / MODEL_ABOUT).is_file():
+        why = "was trained by mmpr before"
+    elif found := _TRAINED_NAME.search(name) or _TRAINED_MODELS.search(name):
+        why = f"had preference training before, as {found[0]!r} in its name says"
+    else:
+        return ""
+    return (
+        f"{model} {why}: optimizer.learning_rate {rate:g} is for models that had none; released runs on such models "
+        "take 2e-7, at most 1e-6 (docs/training.md)"
+    )
 
 
 def check_reports(recipe: TrainRecipe) -> None:
@@ -63,8 +93,8 @@ def check_reports(recipe: TrainRecipe) -> None:
 def bytes_of_run(model: Any, recipe: TrainRecipe) -> int:
     """What a run writes at most: its checkpoints, one of them being written, and the result."""
     parameters = list(model.parameters())
-    numbers = sum(p.numel() for p in parameters)
-    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    numbers: int = sum(p.numel() for p in parameters)
+    trained: int = sum(p.numel() for p in parameters if p.requires_grad)
     frozen = 0 if recipe.lora is not None else 4 * (numbers - trained)  # checkpoints of adapters hold nothing else
     return (recipe.save.keep + 1) * (_BYTES_TO_GO_ON * trained + frozen) + 4 * numbers
 

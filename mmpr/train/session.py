@@ -89,7 +89,7 @@ def run_session(recipe: TrainRecipe, about: Mapping[str, Any], out: Path) -> Non
             callbacks=[callback],
             see_step=callback.see_step,
         )
-        callback.shift = trainer.shift
+        callback.shift, callback.weights = trainer.shift, trainer.weights
         if session.checkpoint is not None:
             trainer.shift.load_state_dict(read_state(session.checkpoint)["reward_shift"])
         callback.tell(callback.watch.see_drops(session.prepared.dropped, session.prepared.rows))
@@ -231,7 +231,7 @@ def _save(session: Session, trainer: MpoTrainer, weights: dict[str, Any] | None)
         model, weights = with_weights(path, session.recipe, weights), None
     dtype = getattr(load_config(path, session.recipe.model.trust_remote_code), "dtype", None)
     save_stock(model, session.processor, written, weights, dtype)
-    write_json(written / "mmpr.json", {**session.about, "steps": trainer.state.global_step})
+    write_json(written / run_folder.MODEL_ABOUT, {**session.about, "steps": trainer.state.global_step})
     publish(written, session.out / run_folder.MODEL)
 
 

@@ -102,3 +102,29 @@ def test_a_run_inside_a_build_is_refused(words: list[str], mark: str, capsys: py
     assert main([*words[:-1], str(build / "runs" / "one")]) == 1
     assert "lies inside the build" in capsys.readouterr().err
     assert [path.name for path in build.iterdir()] == [mark]
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "warned"),
+    [
+        ("OpenGVLab/InternVL2_5-8B-MPO", {}, "'MPO' in its name"),
+        ("me/llava-dpo-v2", {}, "'dpo' in its name"),
+        ("OpenGVLab/InternVL3-8B-hf", {}, "'InternVL3-8B' in its name"),
+        ("OpenGVLab/InternVL3-8B-Instruct", {}, ""),
+        ("Qwen/Qwen2.5-VL-7B-Instruct", {}, "'Qwen2.5-VL-7B-Instruct' in its name"),
+        ("OpenGVLab/InternVL2-8B", {}, ""),
+        ("me/compost", {}, ""),
+        ("OpenGVLab/InternVL2_5-8B-MPO", {"optimizer": {"learning_rate": 2e-7}}, ""),
+        ("OpenGVLab/InternVL2_5-8B-MPO", {"lora": {"rank": 8}}, ""),
+        ("trained", {}, "was trained by mmpr before"),
+    ],
+)
+def test_a_high_rate_for_a_trained_model_is_warned_of(
+    model: str, settings: dict[str, Any], warned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "trained").mkdir()
+    (tmp_path / "trained" / "mmpr.json").write_text("{}")
+    warning = checks.warn_of_rate(parse_train_recipe({"name": "x", **settings}), model)
+    assert (warned in warning) if warned else not warning
+    assert not warned or "optimizer.learning_rate 5e-06 is for models that had none" in warning

@@ -244,6 +244,9 @@ def test_several_data_sets_are_trained_on_together(
     assert main([*words, "--out", str(tmp_path / "run")]) == 0
     told = capsys.readouterr()
     assert "finished  4 steps, 19 pairs" in told.out
+    by_hand = re.search(r"step 1: loss ([0-9.]+); by hand ([0-9.]+) = 0\.832 \(policy = reference\) \+ 1 x", told.err)
+    assert by_hand
+    assert float(by_hand[1]) == pytest.approx(float(by_hand[2]), abs=0.002)
     assert f"data      {first}: 9 questions" in told.err
     assert "data      more: 1 pairs, read as messages (or query, response), rejected_response or" in told.err
     assert "data      more: columns that are not read: channel" in told.err
