@@ -16,6 +16,7 @@ import torch
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 
 from mmpr.errors import MmprError, OutputError, RecipeError
+from mmpr.train.estimate import Shape, lasting, memory, refusal, shape_of
 from mmpr.train.model import empty_model
 from mmpr.train.recipe import TrainRecipe
 from mmpr.train.run_folder import MODEL_ABOUT, is_writer
@@ -45,7 +46,16 @@ def check_run(recipe: TrainRecipe, model: str, out: Path) -> None:
         check_kernel()
     empty = empty_model(model, recipe)
     if empty is not None:
+        if torch.cuda.is_available():
+            check_memory(shape_of(empty), recipe, torch.cuda.get_device_properties(0).total_memory)
         check_disk(out, bytes_of_run(empty, recipe))
+
+
+def check_memory(shape: Shape, recipe: TrainRecipe, room: float) -> None:
+    """Raise MmprError where a GPU of ``room`` bytes cannot even hold what lasts, whatever a pass has."""
+    gpus = int(os.environ.get("WORLD_SIZE", "1"))
+    if lasting(memory(shape, recipe, gpus)) > room:
+        raise MmprError(refusal(shape, recipe, gpus, room))
 
 
 def check_processes(recipe: TrainRecipe) -> None:

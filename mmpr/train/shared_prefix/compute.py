@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from mmpr.errors import MmprError
+from mmpr.train.estimate import GPU_PACK_TOKENS
 from mmpr.train.private_names import checkpoints_reentrantly
 from mmpr.train.recipe import ComputeSpec
 from mmpr.train.rows import EncodedRow, StepPart
@@ -40,7 +41,6 @@ from mmpr.train.shared_prefix.splitting import Backward, LossOf, Prompt, Score, 
 logger = logging.getLogger(__name__)
 
 CPU_PACK_TOKENS = 1024
-GPU_PACK_TOKENS = 16384
 TWICE_FROM = 3
 """A big question's prompt is computed twice if its responses have so many times the tokens of the prompt and of a pass.
 
