@@ -18,6 +18,7 @@ from mmpr.storage.manifest import read_manifest
 from mmpr.storage.shards import MANIFEST
 from mmpr.storage.tables import read_rows
 from mmpr.templates import load_template, stored_templates
+from mmpr.train import distributed
 from mmpr.train.data.encoding import Encoder
 from mmpr.train.loop.watch import Answers
 from mmpr.train.rows import TrainRow
@@ -34,6 +35,7 @@ class WatchedQuestion:
         choices: the options of a multiple-choice question.
         template: of the prompt; says where a response has its final answer.
         answers: where several are acceptable, all of them.
+        trained_on: whether it is a question of the training data.
     """
 
     text: str
@@ -42,6 +44,7 @@ class WatchedQuestion:
     choices: tuple[str, ...] = ()
     template: str = "plain"
     answers: tuple[str, ...] = ()
+    trained_on: bool = False
 
 
 def held_out(build: Path, most: int) -> list[WatchedQuestion]:
@@ -63,27 +66,25 @@ def held_out(build: Path, most: int) -> list[WatchedQuestion]:
 
 def from_rows(rows: Sequence[TrainRow]) -> list[WatchedQuestion]:
     """Questions of the training data, for data that holds nothing out."""
-    return [WatchedQuestion(_words(row.prompt), row) for row in rows]
+    return [WatchedQuestion(_words(row.prompt), row, trained_on=True) for row in rows]
 
 
 def answer(
     model: Any, encoder: Encoder, questions: Sequence[WatchedQuestion], *, step: int, max_new_tokens: int
 ) -> Answers:
-    """Answer the questions greedily, one after the other; draws no random number.
+    """Answer the questions greedily; draws no random number. All ranks call it, and share the questions among them.
 
-    Prompts are those of training (``encoder``), token by token.
+    Prompts are those of training (``encoder``), token by token. ``model`` is whole on every rank.
     """
     training = model.training
     model.eval()
-    texts, tokens = [], []
+    mine = questions[distributed.rank() :: distributed.world()]
     try:
         with torch.no_grad():
-            for question in questions:
-                text, count = _generate(model, encoder, question, max_new_tokens)
-                texts.append(text)
-                tokens.append(count)
+            said = distributed.collect([_generate(model, encoder, question, max_new_tokens) for question in mine])
     finally:
         model.train(training)
+    texts, tokens = [text for text, _ in said], [count for _, count in said]
     right = tuple(_is_right(text, question) for text, question in zip(texts, questions, strict=True))
     return Answers(step, tuple(texts), tuple(tokens), right)
 
