@@ -89,18 +89,7 @@ def load_template(name: str, folder: Path = Path(".")) -> Template:
     Raises:
         MmprError: there is no such template, or it does not hold ``{question}`` exactly once.
     """
-    is_path = name.startswith((".", "/"))
-    path = folder / name if is_path else PROMPTS / f"{name}.txt"
-    known = ", ".join(sorted(file.stem for file in PROMPTS.glob("*.txt")))
-    if not is_path and not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise MmprError(f"template {name!r}: name one of {known}, or a file (./mine.txt)")
-    try:
-        text = read_small(path, MAX_TEMPLATE_BYTES).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
-    except UnicodeDecodeError:
-        raise MmprError(f"template {path}: is not UTF-8 text") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or error
-        raise MmprError(f"template {name!r}: {reason}; there are {known}") from None
+    path, text = read_prompt(name, folder, PROMPTS)
     if text.count("{question}") != 1:
         raise MmprError(
             f"template {path}: must hold {{question}} exactly once, it holds it {text.count('{question}')} times"
@@ -110,6 +99,26 @@ def load_template(name: str, folder: Path = Path(".")) -> Template:
     if IMAGE_MARK in text:
         raise MmprError(f"template {path}: must not hold {IMAGE_MARK}; pictures come with the question")
     return Template(name, text)
+
+
+def read_prompt(name: str, folder: Path, ours: Path) -> tuple[Path, str]:
+    """The file and the text of a prompt: one of the folder ``ours`` by name, or a path relative to ``folder``.
+
+    Raises:
+        MmprError: there is no such file, or it is no text.
+    """
+    is_path = name.startswith((".", "/"))
+    path = folder / name if is_path else ours / f"{name}.txt"
+    known = ", ".join(sorted(file.stem for file in ours.glob("*.txt")))
+    if not is_path and not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise MmprError(f"template {name!r}: name one of {known}, or a file (./mine.txt)")
+    try:
+        return path, read_small(path, MAX_TEMPLATE_BYTES).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError:
+        raise MmprError(f"template {path}: is not UTF-8 text") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise MmprError(f"template {name!r}: {reason}; there are {known}") from None
 
 
 def source_template(spec: SourceSpec, name: str, folder: Path) -> Template:

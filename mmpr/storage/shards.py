@@ -5,6 +5,7 @@
     OUT/questions/  heldout/     checked questions with their pictures
     OUT/rollouts/   completions/ what the model wrote (GPU time)
     OUT/verdicts/   pairs/       what follows from it (minutes of CPU)
+    OUT/adjudications/           a verifier model's words on unsure verdicts, where the recipe asks for them (GPU time)
     OUT/rejects/                 what was dropped
     OUT/manifest.json            what the build is made of; written last
 
@@ -31,15 +32,16 @@ from mmpr.errors import OutputError
 from mmpr.schema import Reject
 from mmpr.storage.tables import Row, read_counts, write_parquet
 
-Stage = Literal["ingest", "sample", "complete", "verify", "pair"]
+Stage = Literal["ingest", "sample", "complete", "verify", "adjudicate", "pair"]
 Split = Literal["train", "heldout"]
 
-STAGES: tuple[Stage, ...] = ("ingest", "sample", "complete", "verify", "pair")
+STAGES: tuple[Stage, ...] = ("ingest", "sample", "complete", "verify", "adjudicate", "pair")
 _FOLDERS = {
     "ingest": "questions",
     "sample": "rollouts",
     "complete": "completions",
     "verify": "verdicts",
+    "adjudicate": "adjudications",
     "pair": "pairs",
 }
 VERDICTS_BEFORE = "verdicts.before"

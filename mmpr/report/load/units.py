@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from mmpr.errors import OutputError
 from mmpr.report.load.fingerprints import Fingerprint
-from mmpr.schema import Completions, PreferenceRow, Question, Rollout, Verdicts
+from mmpr.schema import Adjudications, Completions, PreferenceRow, Question, Rollout, Verdicts
 from mmpr.storage.columns import column_of, read_columns, without_tokens
 from mmpr.storage.shards import Stage, Unit, shard
 from mmpr.storage.tables import arrow_schema
@@ -30,6 +30,7 @@ _COLUMNS: dict[Stage, tuple[type, tuple[str, ...]]] = {
     "sample": (Rollout, ("id", "source", "prompt_tokens", "responses")),
     "complete": (Completions, ("id", "completions")),
     "verify": (Verdicts, ("id", "pass_rate", "verdicts")),
+    "adjudicate": (Adjudications, ("id", "words")),
     "pair": (PreferenceRow, ("id", "source", "prompt", "responses", "pairs")),
 }
 _NONE = np.zeros(0, dtype=np.int64)
@@ -43,6 +44,7 @@ class UnitColumns:
     rollouts: pa.Table
     completions: pa.Table
     verdicts: pa.Table
+    adjudications: pa.Table
     pairs: pa.Table
 
 
@@ -100,8 +102,17 @@ def read_unit(out: Path, unit: Unit) -> UnitColumns:
     Raises:
         OutputError: a shard is missing or damaged, or its columns have other types.
     """
-    tables = {stage: _read(shard(out, stage, unit), *_COLUMNS[stage]) for stage in _COLUMNS}
-    return UnitColumns(tables["ingest"], tables["sample"], tables["complete"], tables["verify"], tables["pair"])
+    tables = {stage: _read(shard(out, stage, unit), *_COLUMNS[stage]) for stage in _COLUMNS if stage != "adjudicate"}
+    words = shard(out, "adjudicate", unit)  # most units have none
+    adjudications = _read(words, *_COLUMNS["adjudicate"]) if words.exists() else table_of("adjudicate", [])
+    return UnitColumns(
+        questions=tables["ingest"],
+        rollouts=tables["sample"],
+        completions=tables["complete"],
+        verdicts=tables["verify"],
+        adjudications=adjudications,
+        pairs=tables["pair"],
+    )
 
 
 def table_of(stage: Stage, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
