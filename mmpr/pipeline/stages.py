@@ -242,7 +242,7 @@ async def adjudicate_unit(job: Job, unit: Unit, engine: Engine, on_progress: Cal
     async def ask(question: Question, rollout: Rollout, place: int, answer: str | None) -> Adjudication | None:
         options = job.recipe.source(question.source).options
         text = prompt.render(question, shown_to_verifier(rollout, place), answer, options)
-        seed = sample_seed(job.recipe.seed, f"{question.id}/adjudicate", place)
+        seed = sample_seed(job.recipe.seed, f"{question.id}/adjudicate/{place}")
         on_progress({"questions": 1})
         try:
             reply = await engine.generate(Request(text, (), spec.samples, seed))
