@@ -154,7 +154,9 @@ def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName 
         OutputError: ``out`` is in use or belongs to another recipe, or the build has ended and holds no pair.
         EngineError: an engine did not start, keeps dying, or refuses everything.
     """
+    from mmpr.audit.judgements import AUDIT
     from mmpr.models import say_remote_code
+    from mmpr.pipeline.audited import are_kept
     from mmpr.pipeline.plan import prepare, write_index
     from mmpr.pipeline.progress import print_tables, reasons_table, summary_table
     from mmpr.storage.manifest import REPORT, read_manifest
@@ -170,6 +172,8 @@ def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName 
             state = write_index(out, plan)
         if (out / MANIFEST).exists():
             manifest = read_manifest(out)
+            if not are_kept(out, state.of("train")):
+                print(f"note: {AUDIT} has judgements that the pairs do not know; add --from pair", file=sys.stderr)
         else:
             run_stages(plan, out, state, runner)
             manifest = _finish(plan, out, state)
@@ -276,10 +280,12 @@ def _adjudicate(verifier: Verifier, out: Path, train: Units, start: Callable[[],
 
 def _finish(plan: Plan, out: Path, state: Build) -> dict[str, Any]:
     """Card and manifest, the manifest last. Nobody writes any more: what killed workers left behind goes."""
+    from mmpr.pipeline.audited import read_audit
     from mmpr.pipeline.plan import verdict_changes
     from mmpr.pipeline.stages import UNADJUDICATED
     from mmpr.storage.manifest import write_manifest
     from mmpr.storage.shards import ATTEMPTS, STAGES, VERDICTS_BEFORE, remove_temporaries, stage_counts
+    from mmpr.storage.trees import as_json
 
     remove_temporaries(out)
     counts = {"index": state.counts}
@@ -289,7 +295,8 @@ def _finish(plan: Plan, out: Path, state: Build) -> dict[str, Any]:
     changed = verdict_changes(out, state.of("train"))
     for name in (VERDICTS_BEFORE, ATTEMPTS):
         shutil.rmtree(out / name, ignore_errors=True)
-    manifest = write_manifest(out, plan.about(), counts)
+    audit = read_audit(out, state.of("train"))
+    manifest = write_manifest(out, {**plan.about(), **({"audit": as_json(audit)} if audit else {})}, counts)
     if changed is not None:
         print("verdicts changed: " + (", ".join(f"{n:,} {what}" for what, n in changed.items()) or "none"))
     return manifest

@@ -18,6 +18,7 @@ Rule = Literal["default", "relaxed", "anls", "exact", "multiple_choice", "vqa", 
 RULES: tuple[Rule, ...] = get_args(Rule)
 Method = Literal["correctness", "format", "dropout", "adjudicated"]
 Word = Literal["correct", "incorrect", "unclear"]
+Says = Literal["right", "wrong", "unsure"]
 
 SINCE_2: Mapping[str, int] = {"since": 2}
 """What a field has that shards of format 1 lack; it has its default when they are read."""
@@ -206,6 +207,29 @@ class Adjudications:
     prompt: str
     prompt_sha256: str
     words: tuple[Adjudication, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a person (a number, no name) says of the ``verdict`` on one response (a position in its rollout).
+
+    ``instead`` is the verdict that a wrong one should have been, empty if the person does not say.
+    """
+
+    response: int
+    person: int
+    verdict: Status
+    says: Says
+    instead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgements:
+    """People's judgements on a question's verdicts, as they were when its pairs were made."""
+
+    id: str
+    source: str
+    judgements: tuple[Judgement, ...]
 
 
 @dataclass(frozen=True, slots=True)

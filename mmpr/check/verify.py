@@ -10,20 +10,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mmpr.check.words import said_of_paired, word_problems
+from mmpr.check.words import Said, word_problems
 from mmpr.config import ImagesSpec
 from mmpr.errors import OutputError, RowError
 from mmpr.extension import RuleFunction, fingerprint_of
+from mmpr.pipeline.audited import read_judgements
 from mmpr.pipeline.judging import NO_RULES
 from mmpr.pipeline.plan import read_build
 from mmpr.pipeline.progress import Steps
 from mmpr.pipeline.stages import judge_rollout, read_adjudications
-from mmpr.pipeline.standing import ADJUDICATED, standing_verdicts
+from mmpr.pipeline.standing import ADJUDICATED
 from mmpr.schema import (
     ANSWERED,
     IMAGE_MARK,
     RULES,
-    Adjudications,
     Completion,
     Completions,
     IndexedRow,
@@ -233,13 +233,13 @@ def _answers(
     for verdicts in typed.values():
         for verdict in verdicts.verdicts:
             rows.count("verify", verdicts.source, verdict.status)
-    adjudications = read_adjudications(out, unit)
+    adjudications, judgements = read_adjudications(out, unit), read_judgements(out, unit)
     for problem in word_problems(adjudications.values(), typed):
         yield replace(problem, where=f"adjudications/{unit.file} row {problem.where}")
     for row in adjudications.values():
-        for said in row.words:
-            rows.count("adjudicate", row.source, said.word)
-            rows.count("adjudicate", row.source, "tokens", sum(reply.tokens for reply in said.replies))
+        for word in row.words:
+            rows.count("adjudicate", row.source, word.word)
+            rows.count("adjudicate", row.source, "tokens", sum(reply.tokens for reply in word.replies))
     for folder, ids in (("rollouts", rollouts), ("completions", completions)):
         for id in ids.keys() - questions.keys():
             yield Problem(f"{folder}/{unit.file} row {id}", "answers no question of its unit", _REBUILD)
@@ -261,8 +261,8 @@ def _answers(
         ]
         if not problems:
             rule = settings.rules.get(pairs.source, "default")
-            said_of = adjudications.get(pairs.id)
-            problems = [*_judged(pairs, question, rollout_of, said_of, rule, settings.own_rules)]
+            said = Said(adjudications.get(pairs.id), judgements.get(pairs.id))
+            problems = [*_judged(pairs, question, rollout_of, said, rule, settings.own_rules)]
         yield from (replace(problem, where=where) for problem in problems)
 
 
@@ -324,13 +324,13 @@ def _judged(
     row: PreferenceRow,
     question: Question,
     rollout: Rollout,
-    said: Adjudications | None,
+    said: Said,
     rule: str,
     rules: Mapping[str, RuleFunction],
 ) -> Iterator[Problem]:
     """Pairs that are wrong when judged again, and dropout pairs that do not share their beginning.
 
-    ``said`` is a model's word on the question's unsure verdicts, which is taken as it is stored.
+    ``said`` is what a model and people say of the question's verdicts, which is taken as it is stored.
     """
     verdicts: tuple[Verdict, ...] = ()
     if rule not in RULES and rule not in rules:
@@ -338,7 +338,7 @@ def _judged(
     if question.answer is not None:
         again = tuple(_sampled(response) for response in row.responses)
         judged = judge_rollout(question, replace(rollout, responses=again), rule, rules)
-        verdicts = standing_verdicts(judged, said_of_paired(said, row))
+        verdicts = said.of_paired(row, judged)
     for place, pair in enumerate(row.pairs):
         what = _dropout(row, pair) if question.answer is None else _correctness(pair, verdicts)
         for side in ("chosen", "rejected"):

@@ -1,13 +1,17 @@
-"""What pairs do with a model's words is derived again; the words themselves are taken as they are stored."""
+"""What pairs do with the words of a model and of people is derived again; the words are taken as they are stored."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from mmpr.pipeline.adjudicating import read_word
-from mmpr.schema import Adjudications, PreferenceRow, Verdicts
+from mmpr.pipeline.standing import standing_verdicts
+from mmpr.schema import Adjudication, Adjudications, Judgement, Judgements, PreferenceRow, Verdict, Verdicts
 from mmpr.storage.integrity import Problem
+
+One = TypeVar("One", Adjudication, Judgement)
 
 _READJUDICATE = "run the build command again with --from adjudicate"
 
@@ -25,14 +29,24 @@ def word_problems(rows: Iterable[Adjudications], verdicts: Mapping[str, Verdicts
                 yield Problem(row.id, what, _READJUDICATE)
 
 
-def said_of_paired(said: Adjudications | None, row: PreferenceRow) -> Adjudications | None:
-    """The words on the responses of a row of pairs/, at their positions there."""
-    if said is None:
-        return None
-    by_sample = {word.response: word for word in said.words}
-    words = (
-        replace(by_sample[response.sample], response=place)
-        for place, response in enumerate(row.responses)
-        if response.sample in by_sample and not response.continued
-    )
-    return replace(said, words=tuple(words))
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a model and people say of a question's verdicts; None where they say nothing."""
+
+    adjudications: Adjudications | None
+    judgements: Judgements | None
+
+    def of_paired(self, row: PreferenceRow, judged: Sequence[Verdict]) -> tuple[Verdict, ...]:
+        """The verdicts that stand of the responses of a row of pairs/, which the judge has ``judged`` again."""
+        places = {response.sample: at for at, response in enumerate(row.responses) if not response.continued}
+        words, people = self.adjudications, self.judgements
+        if words is not None:
+            words = replace(words, words=tuple(_moved(words.words, places)))
+        if people is not None:
+            people = replace(people, judgements=tuple(_moved(people.judgements, places)))
+        return standing_verdicts(judged, words, people)
+
+
+def _moved(said: Iterable[One], places: Mapping[int, int]) -> Iterator[One]:
+    """What is said of responses in pairs, at their positions there."""
+    return (replace(one, response=places[one.response]) for one in said if one.response in places)

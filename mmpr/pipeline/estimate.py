@@ -14,6 +14,7 @@ from mmpr.engine.preview import Preview, preview
 from mmpr.engine.request import Request
 from mmpr.errors import MmprError, OutputError, RowError
 from mmpr.models import control_tokens_at_hand
+from mmpr.pipeline.audited import read_audit
 from mmpr.pipeline.plan import Plan, check_out, checked_rows, splits
 from mmpr.prompts import load_template
 from mmpr.schema import Question, Reject, SourceRow, question_id
@@ -179,7 +180,9 @@ def find_problems(
     yield from _of_model(plan, expected, seen)
     yield from verifier_problems(plan, expected)
     try:
-        check_out(out, plan, start)
+        build = check_out(out, plan, start)
+        if build is not None and start is not None:
+            read_audit(out, build.of("train"))
     except (MmprError, OSError) as error:
         yield Problem(f"--out: {error}")
     need, free = sum(one.bytes for one in expected), free_bytes(out)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from textwrap import shorten
 
 from mmpr.answers.killable import entailments
-from mmpr.pipeline.standing import ADJUDICATED
+from mmpr.pipeline.standing import ADJUDICATED, AUDITED
 from mmpr.schema import Completion, Method, Pair, PairedResponse, Response, Rollout, Verdict, content_id
 from mmpr.storage.counts import JUDGED, UNKNOWN
 
@@ -79,7 +79,8 @@ def pair_by_correctness(
         "adjudicated": [(c, r) for c in chosen for r in rejected if c in by_word or r in by_word],
     }
     all_possible = [pair for of_method in possible.values() for pair in of_method]
-    last_lines = {i: _last_line(rollout.responses[i].text) for i in (*unclear, *by_word) if not verdicts[i].answer}
+    without = {i for i in (*chosen, *rejected) if i in unclear or verdicts[i].answer is None}
+    last_lines = {i: _last_line(rollout.responses[i].text) for i in without}
     named = {i: last_lines.get(i, verdicts[i].answer or "") for i in (*chosen, *rejected)}
     answers = {(c, r): (named[r], named[c]) for c, r in all_possible}
     distinct_answers = list(dict.fromkeys(answers.values()))  # fewer than responses; each comparison may cost a proof
@@ -164,7 +165,7 @@ def _in_words(verdict: Verdict, answer: str) -> str:
     if verdict.status == "unparseable":
         return "the other names no clear answer"
     ruled = "right" if verdict.status == "correct" else "wrong"
-    by = " by the word of a model" if verdict.comparator == ADJUDICATED else ""
+    by = {ADJUDICATED: " by the word of a model", AUDITED: " by the word of a person"}.get(verdict.comparator, "")
     return f"{shorten(answer, _REASON_CHARS, placeholder='…')} is {ruled}{by}"
 
 

@@ -24,6 +24,7 @@ from mmpr.config import Recipe, SourceSpec, fingerprint
 from mmpr.errors import MmprError, OutputError, RecipeError, RowError
 from mmpr.models import FoundModel, find_model
 from mmpr.pipeline.adjudicating import Verifier, find_verifier
+from mmpr.pipeline.audited import keep_judgements
 from mmpr.pipeline.reasons import commonest, reject_reasons
 from mmpr.pipeline.work import WORK
 from mmpr.prompts import source_template
@@ -165,6 +166,7 @@ def prepare(out: Path, plan: Plan, start: Stage | None) -> Build | None:
     """
     build = check_out(out, plan, start)
     if build is not None and start is not None:
+        keep_judgements(out, build.of("train"))
         _forget_from(out, start)
         write_build(out, plan, build)
     return build

@@ -25,6 +25,7 @@ from mmpr.engine import Engine, Request
 from mmpr.errors import RowError
 from mmpr.extension import RuleFunction
 from mmpr.pipeline.adjudicating import load_verifier_prompt, read_word, shown_to_verifier, to_adjudicate
+from mmpr.pipeline.audited import read_judgements
 from mmpr.pipeline.dropout import keep_prefix
 from mmpr.pipeline.judging import judge
 from mmpr.pipeline.pairing import distinct, pair_by_correctness, pair_by_dropout, pass_rate
@@ -281,7 +282,7 @@ def pair_unit(job: Job, unit: Unit) -> Counts:
     rollouts = {rollout.id: rollout for rollout in read_rows(shard(job.out, "sample", unit), Rollout)}
     verdicts = {row.id: row for row in read_rows(shard(job.out, "verify", unit), Verdicts)}
     completions = {row.id: row for row in read_rows(shard(job.out, "complete", unit), Completions)}
-    adjudications = read_adjudications(job.out, unit)
+    adjudications, judgements = read_adjudications(job.out, unit), read_judgements(job.out, unit)
     rows = []
     for question in _questions(job, unit):
         if question.id not in rollouts:
@@ -294,7 +295,9 @@ def pair_unit(job: Job, unit: Unit) -> Counts:
             rate = verdicts[question.id].pass_rate
             pairing = pair_by_correctness(
                 rollout,
-                standing_verdicts(verdicts[question.id].verdicts, adjudications.get(question.id)),
+                standing_verdicts(
+                    verdicts[question.id].verdicts, adjudications.get(question.id), judgements.get(question.id)
+                ),
                 choices=question.choices,
                 max_pairs=_max_pairs(recipe, question.source, recipe.pairing.max_pairs),
                 format_pairs=recipe.pairing.format_pairs,

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import yaml
 
+from mmpr.audit.precision import Precision
 from mmpr.schema import PreferenceRow, Question, Rollout, Word
 from mmpr.storage.counts import METHODS, total
 from mmpr.storage.markdown import code
@@ -70,7 +71,7 @@ def dataset_card(manifest: dict[str, Any], rows: Mapping[str, int]) -> str:
 Multimodal reasoning preference data: {paired:,} questions with {sum(methods.values()):,} pairs
 ({methods["correctness"]:,} by correctness, {methods["format"]:,} by format, {methods["dropout"]:,} by dropout
 continuation{by_word}), sampled from {code(model_name(recipe["model"]["path"]))} (revision {revision}).
-{_adjudicated(manifest)}
+{_adjudicated(manifest)}{_audited(manifest)}
 | source | questions | responses | pairs |
 |---|---|---|---|
 {sources}
@@ -94,6 +95,18 @@ def _adjudicated(manifest: dict[str, Any]) -> str:
 Where the judge was unsure, the model {code(model_name(spec["model"]["path"]))} (revision
 {code(manifest["adjudicate"]["model_revision"])}, prompt {code(spec["prompt"])}) was asked: {said}. A pair with a
 side that stands on its word has the method `adjudicated`. How often it is right was not measured.
+"""
+
+
+def _audited(manifest: dict[str, Any]) -> str:
+    """A paragraph on what people found of the judge's verdicts, if any looked."""
+    told = manifest.get("audit")
+    if not told or not told["sides"]:
+        return ""
+    sides = [Precision(**side) for side in told["sides"]]
+    said = "; ".join(f"{side.side} {side.in_words()}" for side in sides if side.share is not None)
+    return f"""
+Checked by {told["people"]} {"person" if told["people"] == 1 else "people"}, the share of right verdicts: {said}.
 """
 
 

@@ -28,8 +28,8 @@ from mmpr.storage.shards import MANIFEST, PLAN, encoded, json_text, whole_or_abs
 FORMAT = 2
 """Of what is written; format 1, which has no token ids, is read too."""
 FOLDERS = (
-    *("index", "questions", "heldout", "rollouts", "completions", "verdicts", "adjudications", "pairs"),
-    "rejects",
+    *("index", "questions", "heldout", "rollouts", "completions", "verdicts", "adjudications"),
+    *("judgements", "pairs", "rejects"),
 )
 """The folders that hold shards."""
 REPORT = "report/index.html"

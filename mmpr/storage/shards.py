@@ -6,6 +6,7 @@
     OUT/rollouts/   completions/ what the model wrote (GPU time)
     OUT/verdicts/   pairs/       what follows from it (minutes of CPU)
     OUT/adjudications/           a verifier model's words on unsure verdicts, where the recipe asks for them (GPU time)
+    OUT/judgements/              what people say of verdicts, as the pairs know it; from audit.jsonl
     OUT/rejects/                 what was dropped
     OUT/manifest.json            what the build is made of; written last
 
@@ -46,6 +47,9 @@ _FOLDERS = {
 }
 VERDICTS_BEFORE = "verdicts.before"
 """The folder of an earlier judge's verdicts, kept beside ``verdicts/`` until they have been compared."""
+
+JUDGEMENTS = "judgements"
+"""The folder of what people say of verdicts, as the pairs know it."""
 
 ATTEMPTS = "attempts"
 """The folder of records of which engines had a unit, and what each engine was asked (``mmpr.engine.lives``)."""
@@ -119,6 +123,11 @@ def index_shard(out: Path, unit: Unit) -> Path:
 def rejects_shard(out: Path, stage: str, unit: Unit) -> Path:
     """The shard of what a stage dropped of a unit."""
     return out / "rejects" / f"{stage}-{unit.split}-{unit.file}"
+
+
+def judgements_shard(out: Path, unit: Unit) -> Path:
+    """The shard of what people say of a unit's verdicts; most units have none."""
+    return out / JUDGEMENTS / unit.file
 
 
 def is_done(out: Path, stage: Stage, unit: Unit) -> bool:

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmpr.errors import OutputError
+from mmpr.pipeline.audited import read_judgements
 from mmpr.report.load.fingerprints import Fingerprint
-from mmpr.schema import Adjudications, Completions, PreferenceRow, Question, Rollout, Verdicts
+from mmpr.schema import Adjudications, Completions, Judgements, PreferenceRow, Question, Rollout, Verdicts
 from mmpr.storage.columns import column_of, read_columns, without_tokens
 from mmpr.storage.shards import Stage, Unit, shard
 from mmpr.storage.tables import arrow_schema
@@ -38,7 +39,10 @@ _NONE = np.zeros(0, dtype=np.int64)
 
 @dataclass(frozen=True, slots=True)
 class UnitColumns:
-    """A unit's text as Arrow tables, one row a question; not every question is in every table."""
+    """A unit's text as Arrow tables, one row a question; not every question is in every table.
+
+    ``judgements`` are what people say of the verdicts, of the few questions that somebody looked at.
+    """
 
     questions: pa.Table
     rollouts: pa.Table
@@ -46,6 +50,7 @@ class UnitColumns:
     verdicts: pa.Table
     adjudications: pa.Table
     pairs: pa.Table
+    judgements: Sequence[Judgements] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,7 @@ def read_unit(out: Path, unit: Unit) -> UnitColumns:
         verdicts=tables["verify"],
         adjudications=adjudications,
         pairs=tables["pair"],
+        judgements=tuple(read_judgements(out, unit).values()),
     )
 
 
