@@ -2,6 +2,7 @@
 
     plan ─▶ index ─▶ ingest ─▶ sample ─▶ complete ─▶ verify ─▶ pair ─▶ manifest and card
                      └──────────── one streaming graph on Ray ──────────┘                └▶ report
+                                                     (verify ─▶ adjudicate ─▶ pair: a second one, of a verifier)
 
 Every stage leaves whole shards, so the same command goes on where the last one stopped, however it stopped.
 """
@@ -9,19 +10,25 @@ Every stage leaves whole shards, so the same command goes on where the last one 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import os
 import shlex
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmpr.cli.command import RULE_HELP, RUNNER_HELP, RUNNERS, printable, run_command, this_command
 
 if TYPE_CHECKING:
+    from mmpr.config import Recipe
+    from mmpr.pipeline.adjudicating import Verifier
     from mmpr.pipeline.plan import Build, Plan
-    from mmpr.runners import RunnerName
-    from mmpr.storage.shards import Stage
+    from mmpr.pipeline.stages import Job
+    from mmpr.runners import Runner, RunnerName
+    from mmpr.storage.shards import Stage, Units
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -61,7 +68,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--from",
         dest="start",
-        choices=("complete", "verify", "pair"),
+        choices=("complete", "verify", "adjudicate", "pair"),
         help="redo this stage and those after it from the stored responses",
     )
     parser.add_argument("--runner", choices=RUNNERS, default="ray", help=RUNNER_HELP)
@@ -86,7 +93,7 @@ def dry_run(plan: Plan, out: Path | None = None, start: Stage | None = None) -> 
     from rich.table import Table
 
     from mmpr.models import say_remote_code
-    from mmpr.pipeline.estimate import estimate, find_problems, free_bytes, show_to_model
+    from mmpr.pipeline.estimate import estimate, find_problems, free_bytes, most_words, show_to_model
     from mmpr.pipeline.progress import print_tables
 
     recipe = plan.recipe
@@ -108,6 +115,10 @@ def dry_run(plan: Plan, out: Path | None = None, start: Stage | None = None) -> 
             f"control  {marked:,} of the questions hold control tokens of the model; they will be dropped when they "
             "are asked (control_tokens)"
         )
+    if plan.verifier is not None and recipe.adjudicate is not None:
+        name = f"{recipe.adjudicate.model.path} (revision {plan.verifier.model.revision})"
+        most = f"at most {most_words(plan, expected):,} replies, if the judge is unsure of every response"
+        print(printable(f"verifier {name}, prompt {plan.verifier.prompt.name}: {most}"))
     engine = recipe.engine
     most_tokens = sum(line.responses for line in expected) * recipe.sampling.max_tokens
     print(printable(f"model    {recipe.model.path} (revision {plan.model.revision})"))
@@ -118,7 +129,7 @@ def dry_run(plan: Plan, out: Path | None = None, start: Stage | None = None) -> 
         "sampled",
         flush=True,
     )
-    say_remote_code(recipe.model.trust_remote_code)
+    say_remote_code(_trusts_code(recipe))
     seen = show_to_model(plan, expected)
     if seen.note:
         print(printable(f"prompt   not shown: {seen.note}"))
@@ -143,14 +154,16 @@ def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName 
         OutputError: ``out`` is in use or belongs to another recipe, or the build has ended and holds no pair.
         EngineError: an engine did not start, keeps dying, or refuses everything.
     """
+    from mmpr.audit.judgements import AUDIT
     from mmpr.models import say_remote_code
+    from mmpr.pipeline.audited import are_kept
     from mmpr.pipeline.plan import prepare, write_index
     from mmpr.pipeline.progress import print_tables, reasons_table, summary_table
     from mmpr.storage.manifest import REPORT, read_manifest
     from mmpr.storage.shards import MANIFEST, locked, remove_temporaries
 
     out = out.absolute()
-    say_remote_code(plan.recipe.model.trust_remote_code)
+    say_remote_code(_trusts_code(plan.recipe))
     with locked(out):
         remove_temporaries(out)
         state = prepare(out, plan, start)
@@ -159,6 +172,8 @@ def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName 
             state = write_index(out, plan)
         if (out / MANIFEST).exists():
             manifest = read_manifest(out)
+            if not are_kept(out, state.of("train")):
+                print(f"note: {AUDIT} has judgements that the pairs do not know; add --from pair", file=sys.stderr)
         else:
             run_stages(plan, out, state, runner)
             manifest = _finish(plan, out, state)
@@ -172,6 +187,12 @@ def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName 
     print(f"dataset   {shown}: pairs/ to train on, heldout/ to evaluate with, README.md describes it")
     print(f"next      {_next_command(plan, shown)}")
     return manifest
+
+
+def _trusts_code(recipe: Recipe) -> bool:
+    """Whether code that comes with the model, or with its verifier, may run."""
+    verifier = recipe.adjudicate
+    return recipe.model.trust_remote_code or (verifier is not None and verifier.model.trust_remote_code)
 
 
 def _check_not_empty(out: Path, shown: str, manifest: dict[str, Any]) -> None:
@@ -217,36 +238,65 @@ def _next_command(plan: Plan, shown: str) -> str:
 
 def run_stages(plan: Plan, out: Path, state: Build, runner: RunnerName = "ray") -> None:
     """Whatever is not there yet, of all stages and units."""
-    from mmpr.pipeline.stages import Job
     from mmpr.pipeline.work import what_is_left
     from mmpr.runners import start_runner
 
-    train = state.of("train")
-    left = what_is_left(out, train, state.of("heldout"), state.work)
+    train, verifier = state.of("train"), plan.verifier
+    left = what_is_left(out, train, state.of("heldout"), state.work, "verify" if verifier else "pair")
+    with contextlib.ExitStack() as stack:
+        start = functools.cache(lambda: stack.enter_context(start_runner(runner, out / "logs" / "ray.log")))
+        if left:
+            if len(left.to_sample) < len(train):
+                done = len(train) - len(left.to_sample)
+                print(f"resuming: {done} of {len(train)} units were sampled before", file=sys.stderr)
+            start().run(_job(plan, out), plan.model.path, left)
+        if verifier:
+            _adjudicate(plan, verifier, out, train, start)
+
+
+def _job(plan: Plan, out: Path) -> Job:
+    """What the recipe's own model does; with a verifier, pairs wait for its words."""
+    from mmpr.pipeline.stages import UNADJUDICATED, Job
+
+    stages = tuple(stage for stage in UNADJUDICATED if not (plan.verifier and stage == "pair"))
+    return Job(plan.recipe, out, plan.model.revision, plan.templates, stages=stages)
+
+
+def _adjudicate(plan: Plan, verifier: Verifier, out: Path, train: Units, start: Callable[[], Runner]) -> None:
+    """Put what the judge is unsure of to the verifier, then pair; what is there already is not done again."""
+    from mmpr.pipeline.stages import Job
+    from mmpr.pipeline.work import left_to_adjudicate
+
+    left = left_to_adjudicate(out, train)
     if not left:
         return
-    if len(left.to_sample) < len(train):
-        done = len(train) - len(left.to_sample)
-        print(f"resuming: {done} of {len(train)} units were sampled before", file=sys.stderr)
-    with start_runner(runner, out / "logs" / "ray.log") as running:
-        running.run(Job(plan.recipe, out, plan.model.revision, plan.templates), plan.model.path, left)
+    running = start()
+    if unsure := left.totals["questions"]:
+        about = f"adjudicating: {unsure:,} unsure verdicts, {verifier.recipe.model.path}, prompt {verifier.prompt.name}"
+        print(printable(about), file=running.terminal, flush=True)
+    job = Job(verifier.recipe, out, verifier.model.revision, plan.templates, stages=("adjudicate", "pair"))
+    running.run(job, verifier.model.path, left)
 
 
 def _finish(plan: Plan, out: Path, state: Build) -> dict[str, Any]:
     """Card and manifest, the manifest last. Nobody writes any more: what killed workers left behind goes."""
+    from mmpr.pipeline.audited import read_audit
     from mmpr.pipeline.plan import verdict_changes
+    from mmpr.pipeline.stages import UNADJUDICATED
     from mmpr.storage.manifest import write_manifest
     from mmpr.storage.shards import ATTEMPTS, STAGES, VERDICTS_BEFORE, remove_temporaries, stage_counts
+    from mmpr.storage.trees import as_json
 
     remove_temporaries(out)
     counts = {"index": state.counts}
     counts["heldout"] = stage_counts(out, "ingest", state.of("heldout"))
-    for stage in STAGES:
+    for stage in STAGES if plan.verifier else UNADJUDICATED:
         counts[stage] = stage_counts(out, stage, state.of("train"))
     changed = verdict_changes(out, state.of("train"))
     for name in (VERDICTS_BEFORE, ATTEMPTS):
         shutil.rmtree(out / name, ignore_errors=True)
-    manifest = write_manifest(out, plan.about(), counts)
+    audit = read_audit(out, state.of("train"))
+    manifest = write_manifest(out, {**plan.about(), **({"audit": as_json(audit)} if audit else {})}, counts)
     if changed is not None:
         print("verdicts changed: " + (", ".join(f"{n:,} {what}" for what, n in changed.items()) or "none"))
     return manifest

@@ -16,8 +16,10 @@ from typing import Annotated, Literal, get_args
 Status = Literal["correct", "incorrect", "unparseable", "timeout", "error", "unsure"]
 Rule = Literal["default", "relaxed", "anls", "exact", "multiple_choice", "vqa", "iou", "point_in_box", "count", "json"]
 RULES: tuple[Rule, ...] = get_args(Rule)
-Method = Literal["correctness", "format", "dropout"]
+Method = Literal["correctness", "format", "dropout", "adjudicated"]
 Role = Literal["system", "user", "assistant"]
+Word = Literal["correct", "incorrect", "unclear"]
+Says = Literal["right", "wrong", "unsure"]
 
 SINCE_2: Mapping[str, int] = {"since": 2}
 """What a field has that shards of format 1 lack; it has its default when they are read."""
@@ -197,6 +199,54 @@ class Verdicts:
     source: str
     pass_rate: float | None
     verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Adjudication:
+    """What a verifier model says of one response (a position in its rollout) of which the judge is unsure.
+
+    ``word`` is read from ``replies`` (``mmpr.pipeline.adjudicating``): ``unclear`` unless all of them say the same.
+    """
+
+    response: int
+    word: Word
+    replies: tuple[Response, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Adjudications:
+    """A model's words on a question's unsure verdicts, which stay as they are; ``prompt`` is the verifier's prompt."""
+
+    id: str
+    source: str
+    model: str
+    model_revision: str
+    prompt: str
+    prompt_sha256: str
+    words: tuple[Adjudication, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a person (a number, no name) says of the ``verdict`` on one response (a position in its rollout).
+
+    ``instead`` is the verdict that a wrong one should have been, empty if the person does not say.
+    """
+
+    response: int
+    person: int
+    verdict: Status
+    says: Says
+    instead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgements:
+    """People's judgements on a question's verdicts, as they were when its pairs were made."""
+
+    id: str
+    source: str
+    judgements: tuple[Judgement, ...]
 
 
 @dataclass(frozen=True, slots=True)

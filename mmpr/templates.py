@@ -60,22 +60,42 @@ def load_template(name: str, folder: Path = Path(".")) -> Template:
         MmprError: there is no such template, it does not hold ``{question}`` exactly once, or a picture of it cannot be
             used.
     """
-    is_path = name.startswith((".", "/"))
-    if not is_path and not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise MmprError(f"template {name!r}: name one of {_known()}, or a file (./mine.txt)")
-    path = folder / name if is_path else PROMPTS / f"{name}.txt"
+    path = prompt_file(name, folder, PROMPTS)
     if path.suffix in SUFFIXES:
         return _from_yaml(name, path, folder)
+    text = read_prompt(name, folder, PROMPTS)
+    if problems := list(_text_problems(text)):
+        raise MmprError(f"template {path}: {problems[0]}")
+    return Template(name, text)
+
+
+def prompt_file(name: str, folder: Path, ours: Path) -> Path:
+    """The file of a prompt: one of the folder ``ours`` by name, or a path (``./mine.txt``) relative to ``folder``.
+
+    Raises:
+        MmprError: the name is neither.
+    """
+    if name.startswith((".", "/")):
+        return folder / name
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise MmprError(f"template {name!r}: name one of {_known(ours)}, or a file (./mine.txt)")
+    return ours / f"{name}.txt"
+
+
+def read_prompt(name: str, folder: Path, ours: Path) -> str:
+    """The text of a prompt (see ``prompt_file``).
+
+    Raises:
+        MmprError: there is no such file, or it is no text.
+    """
+    path = prompt_file(name, folder, ours)
     try:
-        text = read_small(path, MAX_TEMPLATE_BYTES).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+        return read_small(path, MAX_TEMPLATE_BYTES).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError:
         raise MmprError(f"template {path}: is not UTF-8 text") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
-        raise MmprError(f"template {name!r}: {reason}; there are {_known()}") from None
-    if problems := list(_text_problems(text)):
-        raise MmprError(f"template {path}: {problems[0]}")
-    return Template(name, text)
+        raise MmprError(f"template {name!r}: {reason}; there are {_known(ours)}") from None
 
 
 def source_template(spec: SourceSpec, name: str, folder: Path) -> Template:
@@ -153,5 +173,5 @@ def _text_problems(text: str) -> Iterator[str]:
         yield f"must not hold {IMAGE_MARK}; pictures come with the question"
 
 
-def _known() -> str:
-    return ", ".join(sorted(file.stem for file in PROMPTS.glob("*.txt")))
+def _known(ours: Path) -> str:
+    return ", ".join(sorted(file.stem for file in ours.glob("*.txt")))

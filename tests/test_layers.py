@@ -25,6 +25,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("config",),
     ("prompts",),
     ("answers",),
+    ("audit",),
     ("storage",),
     ("templates",),
     ("sources",),

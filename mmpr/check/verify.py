@@ -5,18 +5,21 @@ checksums ─▶ unit by unit: pictures decode, ids are unique, pairs follow fro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mmpr.check.words import Said, word_problems
 from mmpr.config import ImagesSpec
 from mmpr.errors import OutputError, RowError
 from mmpr.extension import RuleFunction, fingerprint_of
+from mmpr.pipeline.audited import read_judgements
 from mmpr.pipeline.judging import NO_RULES
 from mmpr.pipeline.plan import read_build
 from mmpr.pipeline.progress import Steps
-from mmpr.pipeline.stages import judge_rollout
+from mmpr.pipeline.stages import judge_rollout, read_adjudications
+from mmpr.pipeline.standing import ADJUDICATED
 from mmpr.schema import (
     ANSWERED,
     IMAGE_MARK,
@@ -31,6 +34,7 @@ from mmpr.schema import (
     Reject,
     Response,
     Rollout,
+    Verdict,
     Verdicts,
     content_id,
     sample_seed,
@@ -222,13 +226,21 @@ def _answers(
         for response in rollout.responses:
             rows.count("sample", rollout.source, f"finish/{response.finish_reason}")
     completions = {row.id: row for row in read_rows(path("complete"), Completions)}
-    for row in completions.values():
-        if row.completions:
-            rows.count("complete", row.source, "continuations", len(row.completions))
-            rows.count("complete", row.source, "tokens", sum(item.continuation.tokens for item in row.completions))
-    for verdicts in read_rows(path("verify"), Verdicts):
+    for done in completions.values():
+        if done.completions:
+            rows.count("complete", done.source, "continuations", len(done.completions))
+            rows.count("complete", done.source, "tokens", sum(item.continuation.tokens for item in done.completions))
+    typed = {row.id: row for row in read_rows(path("verify"), Verdicts)}
+    for verdicts in typed.values():
         for verdict in verdicts.verdicts:
             rows.count("verify", verdicts.source, verdict.status)
+    adjudications, judgements = read_adjudications(out, unit), read_judgements(out, unit)
+    for problem in word_problems(adjudications.values(), typed):
+        yield replace(problem, where=f"adjudications/{unit.file} row {problem.where}")
+    for row in adjudications.values():
+        for word in row.words:
+            rows.count("adjudicate", row.source, word.word)
+            rows.count("adjudicate", row.source, "tokens", sum(reply.tokens for reply in word.replies))
     for folder, ids in (("rollouts", rollouts), ("completions", completions)):
         for id in ids.keys() - questions.keys():
             yield Problem(f"{folder}/{unit.file} row {id}", "answers no question of its unit", _REBUILD)
@@ -250,7 +262,8 @@ def _answers(
         ]
         if not problems:
             rule = settings.rules.get(pairs.source, "default")
-            problems = [*_judged(pairs, question, rollout_of, rule, settings.own_rules)]
+            said = Said(adjudications.get(pairs.id), judgements.get(pairs.id))
+            problems = [*_judged(pairs, question, rollout_of, said, rule, settings.own_rules)]
         yield from (replace(problem, where=where) for problem in problems)
 
 
@@ -313,34 +326,45 @@ def _rule_problems(
 
 
 def _judged(
-    row: PreferenceRow, question: Question, rollout: Rollout, rule: str, rules: Mapping[str, RuleFunction]
+    row: PreferenceRow,
+    question: Question,
+    rollout: Rollout,
+    said: Said,
+    rule: str,
+    rules: Mapping[str, RuleFunction],
 ) -> Iterator[Problem]:
-    """Pairs that are wrong when judged again, and dropout pairs that do not share their beginning."""
-    statuses: list[str] = []
+    """Pairs that are wrong when judged again, and dropout pairs that do not share their beginning.
+
+    ``said`` is what a model and people say of the question's verdicts, which is taken as it is stored.
+    """
+    verdicts: tuple[Verdict, ...] = ()
     if rule not in RULES and rule not in rules:
         return  # told by _rule_problems
     if question.answer is not None:
         again = tuple(_sampled(response) for response in row.responses)
-        statuses = [
-            verdict.status for verdict in judge_rollout(question, replace(rollout, responses=again), rule, rules)
-        ]
+        judged = judge_rollout(question, replace(rollout, responses=again), rule, rules)
+        verdicts = said.of_paired(row, judged)
     for place, pair in enumerate(row.pairs):
-        what = _dropout(row, pair) if question.answer is None else _correctness(pair, statuses)
+        what = _dropout(row, pair) if question.answer is None else _correctness(pair, verdicts)
         for side in ("chosen", "rejected"):
             if not what and row.responses[getattr(pair, side)].finish_reason != "stop":
                 what = f"its {side} response is truncated"
         if what:
-            yield Problem("", f"pair {place}: {what}", _REJUDGE if statuses else _REPAIR)
+            yield Problem("", f"pair {place}: {what}", _REJUDGE if verdicts else _REPAIR)
 
 
-def _correctness(pair: Pair, statuses: list[str]) -> str:
+def _correctness(pair: Pair, verdicts: Sequence[Verdict]) -> str:
     """What is wrong with a pair of a question with an answer; empty when nothing is."""
+    chosen, rejected = verdicts[pair.chosen], verdicts[pair.rejected]
     if pair.method == "dropout":
         return "is a dropout pair, but the question has an answer"
-    if statuses[pair.chosen] != "correct":
-        return f"its chosen response is judged {statuses[pair.chosen]}, not correct"
-    if statuses[pair.rejected] not in ("incorrect", "unparseable"):
-        return f"its rejected response is judged {statuses[pair.rejected]}"
+    if chosen.status != "correct":
+        return f"its chosen response is judged {chosen.status}, not correct"
+    if rejected.status not in ("incorrect", "unparseable"):
+        return f"its rejected response is judged {rejected.status}"
+    by_word = ADJUDICATED in (chosen.comparator, rejected.comparator)
+    if by_word != (pair.method == "adjudicated"):
+        return f"is a {pair.method} pair, but {'a' if by_word else 'no'} side stands on the word of a model"
     return ""
 
 

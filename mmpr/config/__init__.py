@@ -2,6 +2,7 @@
 
 from mmpr.config.chat import ChatSpec
 from mmpr.config.recipe import (
+    AdjudicateSpec,
     Columns,
     DropoutSpec,
     DropoutVariant,
@@ -23,6 +24,7 @@ from mmpr.config.sampling import SamplingSpec, later_settings
 from mmpr.config.settings import Part, fingerprint, parse_settings, read_yaml
 
 __all__ = [
+    "AdjudicateSpec",
     "ChatSpec",
     "Columns",
     "DropoutSpec",

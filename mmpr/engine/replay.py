@@ -1,10 +1,10 @@
 """The replay engine: answers that follow from a hash of the request, with no model behind them.
 
 For tests of failure, resume and load, never for data. ``engine.args`` of the recipe: ``delay_s`` (mean time an answer
-takes), ``answers`` (final answers to draw from), ``mean_tokens`` (mean length of an answer, log-normal, of words that
-stand for tokens; without it answers are short), ``faults`` (by kind, which prompts it happens to: those that hold a
-text, or a share of all), ``once`` (a folder that remembers, so that each fault happens once; its name draws the share;
-for the kinds, see below).
+takes), ``answers`` (final answers to draw from), ``replies`` (whole answers to draw from instead), ``mean_tokens``
+(mean length of an answer, log-normal, of words that stand for tokens; without it answers are short), ``faults`` (by
+kind, which prompts it happens to: those that hold a text, or a share of all), ``once`` (a folder that remembers, so
+that each fault happens once; its name draws the share; for the kinds, see below).
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class ReplayEngine:
         args = recipe.engine.args
         self._delay_s = float(args.get("delay_s", 0.0))
         self._answers = [str(answer) for answer in args.get("answers", range(10))]
+        self._replies = [str(reply) for reply in args.get("replies", ())]
         self._mean_tokens = float(args.get("mean_tokens", 0))
         self._max_tokens = recipe.sampling.max_tokens
         self._faults: dict[str, str | float] = args.get("faults", {})
@@ -111,6 +112,10 @@ class ReplayEngine:
 
     def _respond(self, request: Request, seed: int) -> Response:
         dice = random.Random(content_id("replay", without_images(request.said), request.prefix, str(seed)))
+        if self._replies:
+            text = dice.choice(self._replies)
+            words = _words_as_tokens(text)
+            return Response(text, seed, "stop", len(words), words)
         if self._mean_tokens:
             steps, tokens = self._words(dice)
         else:

@@ -14,6 +14,7 @@ from mmpr.engine.preview import Preview, preview
 from mmpr.engine.request import Request
 from mmpr.errors import MmprError, OutputError, RowError
 from mmpr.models import control_tokens_at_hand
+from mmpr.pipeline.audited import read_audit
 from mmpr.pipeline.plan import Plan, check_out, checked_rows, splits
 from mmpr.schema import Question, Reject, SourceRow, question_id
 from mmpr.sources import Source, open_source
@@ -144,6 +145,31 @@ def prompts(plan: Plan, expected: Sequence[Expected]) -> list[tuple[str, Request
     return found
 
 
+def most_words(plan: Plan, expected: Sequence[Expected]) -> int:
+    """The most replies that a verifier may be asked for: the judge may be unsure of every response."""
+    spec, recipe = plan.recipe.adjudicate, plan.recipe
+    judged = sum(one.with_answer * recipe.samples(one.source) for one in expected if one.split == "train")
+    return judged * spec.samples if spec else 0
+
+
+def verifier_problems(plan: Plan, expected: Sequence[Expected]) -> Iterator[Problem]:
+    """What would make the verifier fail, tried on a few questions with their own truths as responses."""
+    if plan.verifier is None:
+        return
+    recipe, prompt = plan.verifier.recipe, plan.verifier.prompt
+    requests = [
+        Request(prompt.render(question, truth, truth, recipe.source(one.source).options), (), 1, 0)
+        for one in expected
+        if one.split == "train"
+        for question in one.sample[:SHOWN_TO_MODEL]
+        if (truth := question.answer) is not None
+    ]
+    seen = preview(recipe, plan.verifier.model.path, requests)
+    refused = [problem for shown in seen.prompts if (problem := shown.problem(seen.context))]
+    for text in (*seen.problems, *refused[:1]):
+        yield Problem(f"adjudicate: {text}")
+
+
 def find_problems(
     plan: Plan, expected: Sequence[Expected], seen: Preview, out: Path, start: Stage | None
 ) -> Iterator[Problem]:
@@ -151,8 +177,11 @@ def find_problems(
     for one in expected:
         yield from _of_source(one)
     yield from _of_model(plan, expected, seen)
+    yield from verifier_problems(plan, expected)
     try:
-        check_out(out, plan, start)
+        build = check_out(out, plan, start)
+        if build is not None and start is not None:
+            read_audit(out, build.of("train"))
     except (MmprError, OSError) as error:
         yield Problem(f"--out: {error}")
     need, free = sum(one.bytes for one in expected), free_bytes(out)

@@ -2,6 +2,7 @@
 
 Correctness pairs set a right answer against a wrong one, format pairs a right answer against a response that names no
 answer, dropout pairs a response against its own beginning continued without the picture (paper, section 3.1).
+Adjudicated pairs are those of which a side stands on the word of a verifier model.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from dataclasses import dataclass, field
 from textwrap import shorten
 
 from mmpr.answers.killable import entailments
-from mmpr.schema import Completion, Pair, PairedResponse, Response, Rollout, Verdict, content_id
+from mmpr.pipeline.standing import ADJUDICATED, AUDITED
+from mmpr.schema import Completion, Method, Pair, PairedResponse, Response, Rollout, Verdict, content_id
 from mmpr.storage.counts import JUDGED, UNKNOWN
 
 _REASON_CHARS = 60
@@ -48,48 +50,55 @@ def pair_by_correctness(
     format pair its last line) entails the chosen one, or that could not be decided in time. At most ``max_pairs`` are
     kept; they spread evenly over the distinct responses of both sides, and over the distinct wrong answers. The choice
     depends on the question's id alone.
+
+    A pair with a verdict that stands on a model's word (``ADJUDICATED``) has a method of its own, and fills the cap
+    last: it takes the place of no pair of which the judge is sure.
     """
     first = distinct(rollout.responses)
     whole = [i for i in first if rollout.responses[i].finish_reason == "stop"]
     rejectable = ("incorrect", "unparseable") if format_pairs else ("incorrect",)
+    by_word = {i for i in whole if verdicts[i].comparator == ADJUDICATED}
     chosen = [i for i in whole if verdicts[i].status == "correct"]
-    wrong = [i for i in whole if verdicts[i].status == "incorrect"]
-    unclear = [i for i in whole if verdicts[i].status == "unparseable"] if format_pairs else []
+    rejected = [i for i in whole if verdicts[i].status in rejectable]
     truncated = [i for i in first if i not in whole and verdicts[i].status in rejectable]
     left_out = {"truncated": len(chosen) * len(truncated)}
-    if not chosen or not (wrong or unclear):
+    if not chosen or not rejected:
         return Pairing(outcome=_why_not(verdicts, bool(chosen), bool(truncated)), skipped=_some(left_out))
 
     order = random.Random(content_id("pairs", rollout.id))
-    for side in (chosen, wrong, unclear):
+    judged = [i for i in chosen if i not in by_word]
+    wrong = [i for i in rejected if i not in by_word and verdicts[i].status == "incorrect"]
+    unclear = [i for i in rejected if verdicts[i].status == "unparseable"]
+    for side in (judged, wrong, unclear, chosen, rejected):
         order.shuffle(side)
     wrong = _by_turns(wrong, lambda i: verdicts[i].answer or "")
 
-    wrong_answer = {i: verdicts[i].answer or "" for i in wrong}
-    wrong_answer |= {i: _last_line(rollout.responses[i].text) for i in unclear}
-    both = [(c, r) for c in chosen for r in wrong]
-    more = [(c, r) for c in chosen for r in unclear]
-    answers = {pair: (wrong_answer[pair[1]], verdicts[pair[0]].answer or "") for pair in both + more}
+    possible: dict[Method, list[tuple[int, int]]] = {
+        "correctness": [(c, r) for c in judged for r in wrong],
+        "format": [(c, r) for c in judged for r in unclear],
+        "adjudicated": [(c, r) for c in chosen for r in rejected if c in by_word or r in by_word],
+    }
+    all_possible = [pair for of_method in possible.values() for pair in of_method]
+    without = {i for i in (*chosen, *rejected) if i in unclear or verdicts[i].answer is None}
+    last_lines = {i: _last_line(rollout.responses[i].text) for i in without}
+    named = {i: last_lines.get(i, verdicts[i].answer or "") for i in (*chosen, *rejected)}
+    answers = {(c, r): (named[r], named[c]) for c, r in all_possible}
     distinct_answers = list(dict.fromkeys(answers.values()))  # fewer than responses; each comparison may cost a proof
     told = dict(zip(distinct_answers, entailments(distinct_answers, choices), strict=True))
-    possible, possible_format = ([pair for pair in of if told[answers[pair]] is False] for of in (both, more))
-    kept = _spread(possible, max_pairs)
-    kept_format = _spread(possible_format, max_pairs - len(kept), used=kept)
-    entailed = [told[answers[pair]] for pair in both + more]
+    kept: dict[tuple[int, int], Method] = {}
+    for method, of_method in possible.items():
+        fit = [pair for pair in of_method if told[answers[pair]] is False]
+        kept |= dict.fromkeys(_spread(fit, max_pairs - len(kept), used=list(kept)), method)
+    entailed = [told[answers[pair]] for pair in all_possible]
     left_out |= {
         "entailed": entailed.count(True),
         "undecided": entailed.count(None),
-        "capped": len(possible) + len(possible_format) - len(kept) - len(kept_format),
+        "capped": entailed.count(False) - len(kept),
     }
-    places = sorted({i for pair in kept + kept_format for i in pair})
+    places = sorted({i for pair in kept for i in pair})
     position = {i: place for place, i in enumerate(places)}
-    said = {i: shorten(verdicts[i].answer or "", _REASON_CHARS, placeholder="…") for i in places}
-    pairs = [
-        Pair(position[c], position[r], "correctness", f"{said[c]} is right, {said[r]} is wrong") for c, r in kept
-    ] + [
-        Pair(position[c], position[r], "format", f"{said[c]} is right, the other names no clear answer")
-        for c, r in kept_format
-    ]
+    said = {i: _in_words(verdicts[i], named[i]) for i in places}
+    pairs = [Pair(position[c], position[r], method, f"{said[c]}, {said[r]}") for (c, r), method in kept.items()]
     responses = tuple(_paired(rollout.responses[i], i, verdicts[i]) for i in places)
     outcome = "paired" if pairs else "all_entailed"
     return Pairing(responses, tuple(pairs), outcome, _some(left_out))
@@ -149,6 +158,15 @@ def distinct(responses: Sequence[Response]) -> list[int]:
     for i in sorted(range(len(responses)), key=lambda i: responses[i].finish_reason != "stop"):
         first.setdefault(responses[i].text.strip(), i)
     return sorted(first.values())
+
+
+def _in_words(verdict: Verdict, answer: str) -> str:
+    """What stands behind a side of a pair, for people."""
+    if verdict.status == "unparseable":
+        return "the other names no clear answer"
+    ruled = "right" if verdict.status == "correct" else "wrong"
+    by = {ADJUDICATED: " by the word of a model", AUDITED: " by the word of a person"}.get(verdict.comparator, "")
+    return f"{shorten(answer, _REASON_CHARS, placeholder='…')} is {ruled}{by}"
 
 
 def _last_line(text: str) -> str:

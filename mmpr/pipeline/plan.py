@@ -23,6 +23,8 @@ import mmpr
 from mmpr.config import Recipe, SourceSpec, fingerprint
 from mmpr.errors import MmprError, OutputError, RecipeError, RowError
 from mmpr.models import FoundModel, find_model
+from mmpr.pipeline.adjudicating import Verifier, find_verifier
+from mmpr.pipeline.audited import keep_judgements
 from mmpr.pipeline.reasons import commonest, reject_reasons
 from mmpr.pipeline.work import WORK
 from mmpr.prompts import Template
@@ -49,11 +51,12 @@ from mmpr.storage.shards import (
 from mmpr.templates import source_template, store_templates
 
 _REJECTS_A_FILE = 10_000
+_STEPS = ("index", *STAGES)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A recipe that has been looked at from all sides: its model exists, its templates load, its sources open.
+    """A recipe that has been looked at from all sides: its models exist, its templates load, its sources open.
 
     ``templates`` are those of all sources, held-out ones, too, by name.
     """
@@ -62,6 +65,7 @@ class Plan:
     model: FoundModel
     templates: dict[str, Template]
     fingerprints: dict[str, str]
+    verifier: Verifier | None = None
 
     def about(self) -> dict[str, Any]:
         """What identifies the plan, for ``build.json`` and the manifest; ``prompts`` are hashes by template name."""
@@ -71,6 +75,7 @@ class Plan:
             "recipe": self.recipe.as_json(),
             **({"extensions": extensions} if extensions else {}),
             "model_revision": self.model.revision,
+            **({"adjudicate": self.verifier.about()} if self.verifier else {}),
             "prompts": {name: template.sha256 for name, template in sorted(self.templates.items())},
             "fingerprints": self.fingerprints,
         }
@@ -117,6 +122,11 @@ def make_plan(recipe: Recipe, where: str) -> Plan:
         model = find_model(recipe)
     except MmprError as error:
         problems.append(str(error))
+    verifier = None
+    try:
+        verifier = find_verifier(recipe)
+    except MmprError as error:
+        problems.append(f"adjudicate: {error}")
     most = max(recipe.samples(spec.name) for spec in recipe.sources)
     if recipe.engine.type == "vllm" and recipe.sampling.temperature == 0 and most > 1:
         problems.append(
@@ -125,7 +135,7 @@ def make_plan(recipe: Recipe, where: str) -> Plan:
     if problems:
         raise RecipeError(where, list(dict.fromkeys(problems)))
     hashes = {name: template.sha256 for name, template in templates.items()}
-    return Plan(recipe, model, templates, _fingerprints(recipe, model, hashes))
+    return Plan(recipe, model, templates, _fingerprints(recipe, model, hashes, verifier), verifier)
 
 
 def read_build(out: Path) -> Build | None:
@@ -162,6 +172,7 @@ def prepare(out: Path, plan: Plan, start: Stage | None) -> Build | None:
     """
     build = check_out(out, plan, start)
     if build is not None and start is not None:
+        keep_judgements(out, build.of("train"))
         _forget_from(out, start)
         write_build(out, plan, build)
     return build
@@ -179,12 +190,12 @@ def check_out(out: Path, plan: Plan, start: Stage | None) -> Build | None:
         if start is not None:
             raise OutputError(f"{out}: there is no build to redo from {start!r}; leave out --from")
         return None
-    changed = [name for name, value in plan.fingerprints.items() if build.fingerprints.get(name) != value]
+    changed = [name for name in _STEPS if build.fingerprints.get(name) != plan.fingerprints.get(name)]
     for stage in changed:
         if stage in ("index", "sample"):
             what = "the sources" if stage == "index" else "the model, the sampling or a template"
             raise OutputError(f"{out}: was built with another recipe ({what} changed); use another --out")
-        if start is None or STAGES.index(start) > STAGES.index(stage):
+        if start is None or _STEPS.index(start) > _STEPS.index(stage):
             raise OutputError(f"{out}: the recipe's settings for {stage!r} changed; add --from {stage} to redo it")
     return build
 
@@ -342,7 +353,9 @@ def _is_ours(path: Path) -> bool:
     return path.name in ("index", "index.making", "rejects", "logs", TEMPLATES)
 
 
-def _fingerprints(recipe: Recipe, model: FoundModel, templates: dict[str, str]) -> dict[str, str]:
+def _fingerprints(
+    recipe: Recipe, model: FoundModel, templates: dict[str, str], verifier: Verifier | None
+) -> dict[str, str]:
     """What each stage's output depends on, beyond the stages before it. How the engine is run is not among it."""
     tree = recipe.as_json()
     own = recipe.extensions.fingerprints()
@@ -377,5 +390,6 @@ def _fingerprints(recipe: Recipe, model: FoundModel, templates: dict[str, str]) 
         ),
         "complete": fingerprint([tree["dropout"], of_sources("max_pairs")]),
         "verify": fingerprint([*of_sources("rule"), *([own["rules"]] if "rules" in own else [])]),
+        **({"adjudicate": fingerprint(verifier.identity())} if verifier else {}),
         "pair": fingerprint([tree["pairing"], of_sources("max_pairs")]),
     }

@@ -28,6 +28,8 @@ _REASONS = {
     "no_continuation": "no continuation differs",
     "unparseable": "no clear answer",
     "unsure": "may be right: the judge cannot tell",
+    "unclear": "no clear word",
+    "not_asked": "not asked: truncated, or the text of another",
     "timeout": "the judge ran out of time",
     "error": "the judge failed",
     "entailed": "the wrong answer contains the right one",

@@ -1,10 +1,13 @@
 """The stages of a build, each a function of one unit of work: read what the stage before wrote, write one shard.
 
-    ingest_unit   index       ─▶ questions/     pictures loaded and checked
-    sample_unit   questions/  ─▶ rollouts/      K responses a question                        (engine)
-    complete_unit rollouts/   ─▶ completions/   open-ended: continued without the picture     (engine)
-    verify_unit   rollouts/   ─▶ verdicts/      each response against the truth
-    pair_unit     all of them ─▶ pairs/
+    ingest_unit     index       ─▶ questions/      pictures loaded and checked
+    sample_unit     questions/  ─▶ rollouts/       K responses a question                        (engine)
+    complete_unit   rollouts/   ─▶ completions/    open-ended: continued without the picture     (engine)
+    verify_unit     rollouts/   ─▶ verdicts/       each response against the truth
+    adjudicate_unit verdicts/   ─▶ adjudications/  a verifier's word where the judge is unsure   (its engine)
+    pair_unit       all of them ─▶ pairs/
+
+Adjudication is a recipe's choice, and has a job of its own, since its engine runs another model.
 
 A unit whose shard is there is done: the function returns its counts and does nothing. Counts are named
 ``<source>/<what>`` and lie in the shard's footer, so that a resumed build adds up like an undisturbed one.
@@ -21,11 +24,16 @@ from mmpr.config import DropoutSpec, DropoutVariant, Recipe
 from mmpr.engine import Engine, Request
 from mmpr.errors import RowError
 from mmpr.extension import RuleFunction
+from mmpr.pipeline.adjudicating import load_verifier_prompt, read_word, shown_to_verifier, to_adjudicate
+from mmpr.pipeline.audited import read_judgements
 from mmpr.pipeline.dropout import keep_prefix
 from mmpr.pipeline.judging import judge
 from mmpr.pipeline.pairing import distinct, pair_by_correctness, pair_by_dropout, pass_rate
+from mmpr.pipeline.standing import standing_verdicts
 from mmpr.prompts import Template, blind, without_images
 from mmpr.schema import (
+    Adjudication,
+    Adjudications,
     Completion,
     Completions,
     IndexedRow,
@@ -44,6 +52,8 @@ from mmpr.storage.shards import STAGES, Stage, Unit, add_counts, index_shard, is
 from mmpr.storage.tables import Row, read_counts, read_rows
 
 Counts = dict[str, int]
+UNADJUDICATED: tuple[Stage, ...] = tuple(stage for stage in STAGES if stage != "adjudicate")
+"""The stages of a build without a verifier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,7 @@ class Job:
     """What a worker must know: the recipe, where the build lies, and which model it is (its revision).
 
     ``questions`` is where the questions lie when others ask them too, in the folder of a build that has ingested them.
-    ``stages`` are those that are done; ingest, sample and verify always are. ``templates`` are those of all sources, by
+    ``stages`` are those that are done; ingest and verify always are. ``templates`` are those of all sources, by
     name.
     """
 
@@ -60,7 +70,7 @@ class Job:
     model_revision: str
     templates: Mapping[str, Template]
     questions: Path | None = None
-    stages: tuple[Stage, ...] = STAGES
+    stages: tuple[Stage, ...] = UNADJUDICATED
 
     def asked(self, unit: Unit) -> Path:
         """The shard of a unit's questions."""
@@ -231,6 +241,49 @@ def verify_unit(job: Job, unit: Unit) -> Counts:
     return _finish(job, unit, tally, Verdicts, rows)
 
 
+async def adjudicate_unit(job: Job, unit: Unit, engine: Engine, on_progress: Callable[[Counts], None]) -> Counts:
+    """Put the verdicts of which the judge is unsure to a verifier; ``job.recipe`` is the verifier's."""
+    spec = job.recipe.adjudicate
+    if spec is None:
+        return {}
+    if is_done(job.out, "adjudicate", unit):
+        return read_counts(shard(job.out, "adjudicate", unit))
+    tally = _Tally("adjudicate")
+    prompt = load_verifier_prompt(spec.prompt, job.recipe.folder)
+
+    async def ask(question: Question, rollout: Rollout, place: int, answer: str | None) -> Adjudication | None:
+        options = job.recipe.source(question.source).options
+        text = prompt.render(question, shown_to_verifier(rollout, place), answer, options)
+        seed = sample_seed(job.recipe.seed, f"{question.id}/adjudicate/{place}")
+        on_progress({"questions": 1})
+        try:
+            reply = await engine.generate(Request(text, (), spec.samples, seed))
+        except RowError as error:
+            tally.reject(question.source, question.id, RowError(error.reason, f"response {place}: {error.detail}"))
+            return None
+        word = read_word(reply.responses)
+        tokens = sum(response.tokens for response in reply.responses)
+        tally.count(question.source, word)
+        tally.count(question.source, "tokens", tokens)
+        on_progress({"responses": len(reply.responses), "tokens": tokens})
+        return Adjudication(place, word, reply.responses)
+
+    async def all_of(question: Question, rollout: Rollout, row: Verdicts) -> Adjudications | None:
+        places = to_adjudicate(rollout, row.verdicts)
+        words = await _gather(ask(question, rollout, place, row.verdicts[place].answer) for place in places)
+        about = (spec.model.path, job.model_revision, prompt.name, prompt.sha256)
+        return Adjudications(question.id, question.source, *about, tuple(words)) if words else None
+
+    rollouts = {rollout.id: rollout for rollout in read_rows(shard(job.out, "sample", unit), Rollout)}
+    unsure = {row.id: row for row in read_rows(shard(job.out, "verify", unit), Verdicts)}
+    rows = await _gather(
+        all_of(question, rollouts[question.id], unsure[question.id])
+        for question in _questions(job, unit, pictures=False)
+        if question.id in unsure
+    )
+    return await asyncio.to_thread(_finish, job, unit, tally, Adjudications, rows)
+
+
 def pair_unit(job: Job, unit: Unit) -> Counts:
     """Pair the judged and the continued responses of a unit."""
     if is_done(job.out, "pair", unit):
@@ -240,6 +293,7 @@ def pair_unit(job: Job, unit: Unit) -> Counts:
     rollouts = {rollout.id: rollout for rollout in read_rows(shard(job.out, "sample", unit), Rollout)}
     verdicts = {row.id: row for row in read_rows(shard(job.out, "verify", unit), Verdicts)}
     completions = {row.id: row for row in read_rows(shard(job.out, "complete", unit), Completions)}
+    adjudications, judgements = read_adjudications(job.out, unit), read_judgements(job.out, unit)
     rows = []
     for question in _questions(job, unit):
         if question.id not in rollouts:
@@ -252,7 +306,9 @@ def pair_unit(job: Job, unit: Unit) -> Counts:
             rate = verdicts[question.id].pass_rate
             pairing = pair_by_correctness(
                 rollout,
-                verdicts[question.id].verdicts,
+                standing_verdicts(
+                    verdicts[question.id].verdicts, adjudications.get(question.id), judgements.get(question.id)
+                ),
                 choices=question.choices,
                 max_pairs=_max_pairs(recipe, question.source, recipe.pairing.max_pairs),
                 format_pairs=recipe.pairing.format_pairs,
@@ -282,6 +338,19 @@ def pair_unit(job: Job, unit: Unit) -> Counts:
                 )
             )
     return _finish(job, unit, tally, PreferenceRow, rows)
+
+
+def read_adjudications(out: Path, unit: Unit) -> dict[str, Adjudications]:
+    """A verifier's words on a unit, by the question's id; none where nothing was put to one."""
+    path = shard(out, "adjudicate", unit)
+    return {row.id: row for row in read_rows(path, Adjudications)} if path.exists() else {}
+
+
+async def generate_unit(job: Job, unit: Unit, engine: Engine, on_progress: Callable[[Counts], None]) -> None:
+    """Those of the job's stages that ask an engine."""
+    for stage, work in (("sample", sample_unit), ("complete", complete_unit), ("adjudicate", adjudicate_unit)):
+        if stage in job.stages:
+            await work(job, unit, engine, on_progress)
 
 
 def judge_unit(job: Job, unit: Unit) -> Counts:

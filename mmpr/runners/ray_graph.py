@@ -28,7 +28,7 @@ from mmpr.engine.turns import Turns
 from mmpr.errors import EngineDeadError, EngineError, MmprError
 from mmpr.extension import Extensions
 from mmpr.pipeline.progress import BuildProgress
-from mmpr.pipeline.stages import Counts, Job, complete_unit, ingest_unit, judge_unit, questions_of, sample_unit
+from mmpr.pipeline.stages import Counts, Job, generate_unit, ingest_unit, judge_unit, questions_of
 from mmpr.pipeline.work import Left
 from mmpr.runners.ray_feed import AHEAD, units_as_rows
 from mmpr.runners.ray_session import MORE_MEMORY, address
@@ -110,9 +110,7 @@ class Generate:
                 self._turns = self._start()
                 self._meter.add.remote({"engines": 1})
         engine = Careful(self._turns.of(turn), history)
-        await sample_unit(self._job, unit, engine, self._report)
-        if "complete" in self._job.stages:
-            await complete_unit(self._job, unit, engine, self._report)
+        await generate_unit(self._job, unit, engine, self._report)
         end_unit(self._job.out, unit)
         self._report({})
 

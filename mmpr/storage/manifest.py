@@ -27,7 +27,10 @@ from mmpr.storage.shards import MANIFEST, PLAN, encoded, json_text, whole_or_abs
 
 FORMAT = 2
 """Of what is written; format 1, which has no token ids, is read too."""
-FOLDERS = ("index", "templates", "questions", "heldout", "rollouts", "completions", "verdicts", "pairs", "rejects")
+FOLDERS = (
+    *("index", "templates", "questions", "heldout", "rollouts", "completions", "verdicts", "adjudications"),
+    *("judgements", "pairs", "rejects"),
+)
 """The folders that hold shards."""
 REPORT = "report/index.html"
 """The page about a build; made after the manifest, from what it says."""

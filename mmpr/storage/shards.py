@@ -6,6 +6,8 @@
     OUT/questions/  heldout/     checked questions with their pictures
     OUT/rollouts/   completions/ what the model wrote (GPU time)
     OUT/verdicts/   pairs/       what follows from it (minutes of CPU)
+    OUT/adjudications/           a verifier model's words on unsure verdicts, where the recipe asks for them (GPU time)
+    OUT/judgements/              what people say of verdicts, as the pairs know it; from audit.jsonl
     OUT/rejects/                 what was dropped
     OUT/manifest.json            what the build is made of; written last
 
@@ -32,15 +34,16 @@ from mmpr.errors import OutputError
 from mmpr.schema import Reject
 from mmpr.storage.tables import Row, read_counts, write_parquet
 
-Stage = Literal["ingest", "sample", "complete", "verify", "pair"]
+Stage = Literal["ingest", "sample", "complete", "verify", "adjudicate", "pair"]
 Split = Literal["train", "heldout"]
 
-STAGES: tuple[Stage, ...] = ("ingest", "sample", "complete", "verify", "pair")
+STAGES: tuple[Stage, ...] = ("ingest", "sample", "complete", "verify", "adjudicate", "pair")
 _FOLDERS = {
     "ingest": "questions",
     "sample": "rollouts",
     "complete": "completions",
     "verify": "verdicts",
+    "adjudicate": "adjudications",
     "pair": "pairs",
 }
 VERDICTS_BEFORE = "verdicts.before"
@@ -48,6 +51,9 @@ VERDICTS_BEFORE = "verdicts.before"
 
 TEMPLATES = "templates"
 """The folder of the prompt templates that a build was asked with."""
+
+JUDGEMENTS = "judgements"
+"""The folder of what people say of verdicts, as the pairs know it."""
 
 ATTEMPTS = "attempts"
 """The folder of records of which engines had a unit, and what each engine was asked (``mmpr.engine.lives``)."""
@@ -121,6 +127,11 @@ def index_shard(out: Path, unit: Unit) -> Path:
 def rejects_shard(out: Path, stage: str, unit: Unit) -> Path:
     """The shard of what a stage dropped of a unit."""
     return out / "rejects" / f"{stage}-{unit.split}-{unit.file}"
+
+
+def judgements_shard(out: Path, unit: Unit) -> Path:
+    """The shard of what people say of a unit's verdicts; most units have none."""
+    return out / JUDGEMENTS / unit.file
 
 
 def is_done(out: Path, stage: Stage, unit: Unit) -> bool:

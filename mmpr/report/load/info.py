@@ -111,12 +111,23 @@ def _about(manifest: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
             + "".join(f", {name} {json.dumps(value)}" for name, value in later_settings(sampling).items()),
         ),
         ("pairs", f"at most {pairing['max_pairs']} a question; format pairs {_on(pairing['format_pairs'])}"),
+        *_verifier(manifest),
         ("dropout", f"at most {recipe['dropout']['max_pairs']} a question; {ratios or 'no variant'}"),
         ("templates", ", ".join(f"{name} ({sha[:12]})" for name, sha in manifest["prompts"].items())),
         ("seed", str(recipe["seed"])),
         ("mmpr", str(manifest["mmpr"])),
         ("libraries", versions),
     )
+
+
+def _verifier(manifest: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The model that unsure verdicts were put to, if any."""
+    spec = manifest["recipe"].get("adjudicate")
+    if not spec:
+        return ()
+    revision = manifest["adjudicate"]["model_revision"]
+    model = f"{model_name(str(spec['model']['path']))}, revision {revision}, prompt {spec['prompt']}"
+    return (("verifier", f"{model}; how often it is right was not measured"),)
 
 
 def _on(setting: bool) -> str:
