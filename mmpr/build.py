@@ -153,6 +153,7 @@ def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName 
     say_remote_code(plan.recipe.model.trust_remote_code)
     with locked(out):
         remove_temporaries(out)
+        before = _pairs(read_manifest(out)) if start is not None and (out / MANIFEST).exists() else None
         state = prepare(out, plan, start)
         if state is None:
             print(f"reading the sources of {plan.recipe.name}", file=sys.stderr)
@@ -162,6 +163,8 @@ def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName 
         else:
             run_stages(plan, out, state, runner)
             manifest = _finish(plan, out, state)
+            if before is not None:
+                _tell_pairs(before, _pairs(manifest))
         print_tables(summary_table(manifest), reasons_table(manifest))
         if not (out / REPORT).exists():
             _report(out)
@@ -172,6 +175,20 @@ def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName 
     print(f"dataset   {shown}: pairs/ to train on, heldout/ to evaluate with, README.md describes it")
     print(f"next      {_next_command(plan, shown)}")
     return manifest
+
+
+def _pairs(manifest: dict[str, Any]) -> dict[str, int]:
+    """The number of pairs by method, and in all."""
+    from mmpr.storage.counts import METHODS, total
+
+    counts = manifest.get("counts", {}).get("pair", {})
+    return {"pairs": total(counts, "pairs/"), **{method: total(counts, f"pairs/{method}") for method in METHODS}}
+
+
+def _tell_pairs(before: dict[str, int], now: dict[str, int]) -> None:
+    """Say what became of the pairs that were there before a stage was done again."""
+    changed = [f"{name} {before[name]:,} to {now[name]:,}" for name in now if before[name] != now[name]]
+    print(f"pairs changed: {', '.join(changed) or 'as many as before'}")
 
 
 def _check_not_empty(out: Path, shown: str, manifest: dict[str, Any]) -> None:

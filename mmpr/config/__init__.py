@@ -1,6 +1,7 @@
 """Recipes: what a person may set, where it is read, and what is refused."""
 
 from mmpr.config.chat import ChatSpec
+from mmpr.config.pairing import PairingSpec
 from mmpr.config.recipe import (
     Columns,
     DropoutSpec,
@@ -33,6 +34,7 @@ __all__ = [
     "MmprSource",
     "ModelSpec",
     "OptionsSpec",
+    "PairingSpec",
     "Part",
     "PythonSource",
     "Recipe",

@@ -7,15 +7,19 @@ answer, dropout pairs a response against its own beginning continued without the
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from textwrap import shorten
 
 from mmpr.answers.killable import entailments
+from mmpr.config import PairingSpec
+from mmpr.pipeline.choosing import Facts, balance, choose, in_window, lengths_fit
 from mmpr.schema import Completion, Pair, PairedResponse, Response, Rollout, Verdict, content_id
 from mmpr.storage.counts import JUDGED, UNKNOWN
 
 _REASON_CHARS = 60
+_EVERY = PairingSpec()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ def pair_by_correctness(
     choices: Sequence[str] = (),
     max_pairs: int = 15,
     format_pairs: bool = True,
+    spec: PairingSpec = _EVERY,
 ) -> Pairing:
     """Pair right responses with wrong ones.
 
@@ -46,8 +51,9 @@ def pair_by_correctness(
     correctness pairs). What did not end by itself is on neither side: nobody knows what a truncated response would have
     answered. Equal texts count once. A pair is left out when the rejected response may be right: its answer (in a
     format pair its last line) entails the chosen one, or that could not be decided in time. At most ``max_pairs`` are
-    kept; they spread evenly over the distinct responses of both sides, and over the distinct wrong answers. The choice
-    depends on the question's id alone.
+    kept; they spread evenly over the distinct responses of both sides, and over the distinct wrong answers. ``spec``
+    may choose otherwise and leave more out (``mmpr.pipeline.choosing``; its ``max_pairs`` and ``format_pairs`` are not
+    looked at). The choice depends on the question's id alone.
     """
     first = distinct(rollout.responses)
     whole = [i for i in first if rollout.responses[i].finish_reason == "stop"]
@@ -59,6 +65,9 @@ def pair_by_correctness(
     left_out = {"truncated": len(chosen) * len(truncated)}
     if not chosen or not (wrong or unclear):
         return Pairing(outcome=_why_not(verdicts, bool(chosen), bool(truncated)), skipped=_some(left_out))
+    if not in_window(spec, pass_rate(verdicts)):
+        left_out["pass_rate"] = len(chosen) * (len(wrong) + len(unclear))
+        return Pairing(outcome="all_left_out", skipped=_some(left_out))
 
     order = random.Random(content_id("pairs", rollout.id))
     for side in (chosen, wrong, unclear):
@@ -72,14 +81,20 @@ def pair_by_correctness(
     answers = {pair: (wrong_answer[pair[1]], verdicts[pair[0]].answer or "") for pair in both + more}
     distinct_answers = list(dict.fromkeys(answers.values()))  # fewer than responses; each comparison may cost a proof
     told = dict(zip(distinct_answers, entailments(distinct_answers, choices), strict=True))
-    possible, possible_format = ([pair for pair in of if told[answers[pair]] is False] for of in (both, more))
-    kept = _spread(possible, max_pairs)
-    kept_format = _spread(possible_format, max_pairs - len(kept), used=kept)
+    sure = [[pair for pair in of if told[answers[pair]] is False] for of in (both, more)]
+    facts = _facts(rollout, verdicts, [*chosen, *wrong, *unclear], spec)
+    possible, possible_format = (
+        [pair for pair in of if lengths_fit(spec, facts.tokens[pair[0]], facts.tokens[pair[1]])] for of in sure
+    )
+    kept = choose(possible, max_pairs, spec, facts)
+    kept_format = choose(possible_format, max_pairs - len(kept), spec, facts, before=kept)
     entailed = [told[answers[pair]] for pair in both + more]
+    unused = len(possible) + len(possible_format) - len(kept) - len(kept_format)
     left_out |= {
         "entailed": entailed.count(True),
         "undecided": entailed.count(None),
-        "capped": len(possible) + len(possible_format) - len(kept) - len(kept_format),
+        "lengths_differ": sum(map(len, sure)) - len(possible) - len(possible_format),
+        "capped" if len(kept) + len(kept_format) == max_pairs else "response_used_up": unused,
     }
     places = sorted({i for pair in kept + kept_format for i in pair})
     position = {i: place for place, i in enumerate(places)}
@@ -91,17 +106,20 @@ def pair_by_correctness(
         for c, r in kept_format
     ]
     responses = tuple(_paired(rollout.responses[i], i, verdicts[i]) for i in places)
-    outcome = "paired" if pairs else "all_entailed"
+    outcome = "paired" if pairs else "all_left_out" if spec.chooses else "all_entailed"
     return Pairing(responses, tuple(pairs), outcome, _some(left_out))
 
 
-def pair_by_dropout(rollout: Rollout, completions: Sequence[Completion], *, max_pairs: int = 15) -> Pairing:
+def pair_by_dropout(
+    rollout: Rollout, completions: Sequence[Completion], *, max_pairs: int = 15, spec: PairingSpec = _EVERY
+) -> Pairing:
     """Pair each continued response (chosen) with its continuation (rejected).
 
     Left out: truncated responses and continuations, and continuations that are empty, equal to any of the question's
     responses up to white space (what is chosen in one pair must not be rejected in another), or repeat what another
-    variant wrote.
+    variant wrote; by ``spec``, sides whose lengths differ too much, and a response that is in enough pairs.
     """
+    uses: Counter[int] = Counter()
     skipped: dict[str, int] = {}
     responses: list[PairedResponse] = []
     pairs: list[Pair] = []
@@ -120,12 +138,19 @@ def pair_by_dropout(rollout: Rollout, completions: Sequence[Completion], *, max_
             reason = "empty_continuation"
         elif rejected in originals:
             reason = "same" if rejected == _letters(original.text) else "same_as_another"
+        elif text in seen:
+            reason = "repeated"
+        elif not lengths_fit(spec, original.tokens, completion.prefix_tokens + completion.continuation.tokens):
+            reason = "lengths_differ"
+        elif spec.max_pairs_a_response is not None and uses[completion.response] >= spec.max_pairs_a_response:
+            reason = "response_used_up"
         else:
-            reason = "repeated" if text in seen else ""
+            reason = ""
         if reason:
             skipped[reason] = skipped.get(reason, 0) + 1
             continue
         seen.add(text)
+        uses[completion.response] += 1
         if completion.response not in position:
             position[completion.response] = len(responses)
             responses.append(_paired(original, completion.response))
@@ -133,8 +158,50 @@ def pair_by_dropout(rollout: Rollout, completions: Sequence[Completion], *, max_
         image = "with" if completion.with_image else "without"
         reason = f"continued from {completion.start_ratio:g} {image} the image"
         pairs.append(Pair(position[completion.response], len(responses) - 1, "dropout", reason))
-    outcome = "paired" if pairs else "no_continuation"
+    outcome = "paired" if pairs else "all_left_out" if spec.chooses else "no_continuation"
     return Pairing(tuple(responses), tuple(pairs), outcome, skipped)
+
+
+def left_out(pairing: Pairing, reason: str) -> Pairing:
+    """A question of which no pair is kept, for one reason."""
+    return without(pairing, range(len(pairing.pairs)), reason)
+
+
+def balanced(pairings: Sequence[Pairing]) -> list[Pairing]:
+    """The pairings of a unit's questions without the pairs that make one side longer (``choosing.balance``)."""
+    places = [(at, number) for at, pairing in enumerate(pairings) for number in range(len(pairing.pairs))]
+    lengths = [
+        tuple(pairings[at].responses[place].tokens for place in (pair.chosen, pair.rejected))
+        for at, number in places
+        for pair in [pairings[at].pairs[number]]
+    ]
+    gone = {places[at] for at in balance([one - other for one, other in lengths], sum(map(sum, lengths)))}
+    return [
+        without(pairing, [number for where, number in gone if where == at], "length_balance")
+        for at, pairing in enumerate(pairings)
+    ]
+
+
+def without(pairing: Pairing, numbers: Iterable[int], reason: str) -> Pairing:
+    """A pairing without some of its pairs, which are counted under ``reason``; responses in no pair go too."""
+    gone = set(numbers)
+    if not gone:
+        return pairing
+    responses, pairs = only_pairs(
+        pairing.responses, [pair for number, pair in enumerate(pairing.pairs) if number not in gone]
+    )
+    skipped = {**pairing.skipped, reason: pairing.skipped.get(reason, 0) + len(gone)}
+    return Pairing(responses, pairs, pairing.outcome if pairs else "all_left_out", skipped)
+
+
+def only_pairs(
+    responses: Sequence[PairedResponse], pairs: Sequence[Pair]
+) -> tuple[tuple[PairedResponse, ...], tuple[Pair, ...]]:
+    """The responses that stand in these pairs, in their order, and the pairs with their new positions."""
+    places = sorted({place for pair in pairs for place in (pair.chosen, pair.rejected)})
+    position = {place: at for at, place in enumerate(places)}
+    moved = (replace(pair, chosen=position[pair.chosen], rejected=position[pair.rejected]) for pair in pairs)
+    return tuple(responses[place] for place in places), tuple(moved)
 
 
 def pass_rate(verdicts: Sequence[Verdict]) -> float | None:
@@ -191,26 +258,15 @@ def _by_turns(places: Sequence[int], group: Callable[[int], str]) -> list[int]:
     return [place for _, place in sorted(zip(turn, places, strict=True), key=lambda item: item[0])]
 
 
-def _spread(
-    possible: Sequence[tuple[int, int]], most: int, used: Sequence[tuple[int, int]] = ()
-) -> list[tuple[int, int]]:
-    """At most ``most`` of the possible pairs, each next one the pair whose two sides have been used least so far."""
-    uses: dict[tuple[str, int], int] = {}
-
-    def use(pair: tuple[int, int]) -> None:
-        for key in (("chosen", pair[0]), ("rejected", pair[1])):
-            uses[key] = uses.get(key, 0) + 1
-
-    for pair in used:
-        use(pair)
-    left = list(possible)
-    kept: list[tuple[int, int]] = []
-    while left and len(kept) < most:
-        best = min(left, key=lambda pair: uses.get(("chosen", pair[0]), 0) + uses.get(("rejected", pair[1]), 0))
-        left.remove(best)
-        use(best)
-        kept.append(best)
-    return kept
+def _facts(rollout: Rollout, verdicts: Sequence[Verdict], places: Sequence[int], spec: PairingSpec) -> Facts:
+    """What ``choose`` looks at, of the responses at these places."""
+    wrong = Counter(verdict.answer for verdict in verdicts if verdict.status == "incorrect")
+    compared = places if spec.chosen == "most_different" else ()
+    return Facts(
+        {place: rollout.responses[place].tokens for place in places},
+        {place: frozenset(rollout.responses[place].text.casefold().split()) for place in compared},
+        {place: wrong[verdicts[place].answer] for place in places},
+    )
 
 
 def _paired(response: Response, sample: int, verdict: Verdict | None = None) -> PairedResponse:

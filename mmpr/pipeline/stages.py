@@ -21,9 +21,18 @@ from mmpr.config import DropoutSpec, DropoutVariant, Recipe
 from mmpr.engine import Engine, Request
 from mmpr.errors import RowError
 from mmpr.extension import RuleFunction
+from mmpr.pipeline.choosing import is_kept
 from mmpr.pipeline.dropout import keep_prefix
 from mmpr.pipeline.judging import judge
-from mmpr.pipeline.pairing import distinct, pair_by_correctness, pair_by_dropout, pass_rate
+from mmpr.pipeline.pairing import (
+    Pairing,
+    balanced,
+    distinct,
+    left_out,
+    pair_by_correctness,
+    pair_by_dropout,
+    pass_rate,
+)
 from mmpr.prompts import Template, load_template, without_images
 from mmpr.schema import (
     Completion,
@@ -229,47 +238,57 @@ def pair_unit(job: Job, unit: Unit) -> Counts:
     rollouts = {rollout.id: rollout for rollout in read_rows(shard(job.out, "sample", unit), Rollout)}
     verdicts = {row.id: row for row in read_rows(shard(job.out, "verify", unit), Verdicts)}
     completions = {row.id: row for row in read_rows(shard(job.out, "complete", unit), Completions)}
-    rows = []
-    for question in _questions(job, unit):
-        if question.id not in rollouts:
-            continue
-        rollout, rate = rollouts[question.id], None
+    asked = [question for question in _questions(job, unit) if question.id in rollouts]
+    pairings = []
+    for question in asked:
+        rollout = rollouts[question.id]
         if question.answer is None:
             most = _max_pairs(recipe, question.source, recipe.dropout.max_pairs)
-            pairing = pair_by_dropout(rollout, completions[question.id].completions, max_pairs=most)
+            done = completions[question.id].completions
+            pairing = pair_by_dropout(rollout, done, max_pairs=most, spec=recipe.pairing)
         else:
-            rate = verdicts[question.id].pass_rate
             pairing = pair_by_correctness(
                 rollout,
                 verdicts[question.id].verdicts,
                 choices=question.choices,
                 max_pairs=_max_pairs(recipe, question.source, recipe.pairing.max_pairs),
                 format_pairs=recipe.pairing.format_pairs,
+                spec=recipe.pairing,
             )
+        if not is_kept(recipe.pairing, question.id, question.source, question.kind):
+            pairing = left_out(pairing, "over_its_share")
+        pairings.append(pairing)
+    if recipe.pairing.length_balance is not None:
+        pairings = balanced(pairings)
+    rows = []
+    for question, pairing in zip(asked, pairings, strict=True):
         tally.count(question.source, f"questions/{pairing.outcome}")
         for pair in pairing.pairs:
             tally.count(question.source, f"pairs/{pair.method}")
         for reason, by in pairing.skipped.items():
             tally.count(question.source, f"skipped/{reason}", by)
         if pairing.pairs:
-            rows.append(
-                PreferenceRow(
-                    id=question.id,
-                    source=question.source,
-                    kind=question.kind,
-                    images=question.images,
-                    question=question.question,
-                    prompt=rollout.prompt,
-                    answer=question.answer,
-                    pass_rate=rate,
-                    responses=pairing.responses,
-                    pairs=pairing.pairs,
-                    prompt_token_ids=rollout.prompt_token_ids,
-                    tokenizer_sha256=rollout.tokenizer_sha256,
-                    answers=question.answers,
-                )
-            )
+            rate = verdicts[question.id].pass_rate if question.id in verdicts else None
+            rows.append(_preference_row(question, rollouts[question.id], rate, pairing))
     return _finish(job, unit, tally, PreferenceRow, rows)
+
+
+def _preference_row(question: Question, rollout: Rollout, rate: float | None, pairing: Pairing) -> PreferenceRow:
+    return PreferenceRow(
+        id=question.id,
+        source=question.source,
+        kind=question.kind,
+        images=question.images,
+        question=question.question,
+        prompt=rollout.prompt,
+        answer=question.answer,
+        pass_rate=rate,
+        responses=pairing.responses,
+        pairs=pairing.pairs,
+        prompt_token_ids=rollout.prompt_token_ids,
+        tokenizer_sha256=rollout.tokenizer_sha256,
+        answers=question.answers,
+    )
 
 
 def judge_unit(job: Job, unit: Unit) -> Counts:
