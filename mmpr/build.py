@@ -145,8 +145,7 @@ def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName 
     """
     from mmpr.models import say_remote_code
     from mmpr.pipeline.plan import prepare, write_index
-    from mmpr.pipeline.progress import print_tables, reasons_table, summary_table
-    from mmpr.storage.manifest import REPORT, read_manifest
+    from mmpr.storage.manifest import read_manifest
     from mmpr.storage.shards import MANIFEST, locked, remove_temporaries
 
     out = out.absolute()
@@ -165,16 +164,30 @@ def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName 
             manifest = _finish(plan, out, state)
             if before is not None:
                 _tell_pairs(before, _pairs(manifest))
-        print_tables(summary_table(manifest), reasons_table(manifest))
-        if not (out / REPORT).exists():
-            _report(out)
+        shown = tell_build(out, manifest)
+    print(f"next      {_next_command(plan, shown)}")
+    return manifest
+
+
+def tell_build(out: Path, manifest: dict[str, Any]) -> str:
+    """Print what a finished build holds, and make its report when there is none; returns the folder as it is shown.
+
+    Raises:
+        OutputError: it holds no pair.
+    """
+    from mmpr.pipeline.progress import print_tables, reasons_table, summary_table
+    from mmpr.storage.manifest import REPORT
+
+    out = out.absolute()
+    print_tables(summary_table(manifest), reasons_table(manifest))
+    if not (out / REPORT).exists():
+        _report(out)
     shown = os.path.relpath(out) if out.is_relative_to(Path.cwd()) else str(out)
     if (out / REPORT).exists():
         print(f"report    {shown}/{REPORT}")
     _check_not_empty(out, shown, manifest)
     print(f"dataset   {shown}: pairs/ to train on, heldout/ to evaluate with, README.md describes it")
-    print(f"next      {_next_command(plan, shown)}")
-    return manifest
+    return shown
 
 
 def _pairs(manifest: dict[str, Any]) -> dict[str, int]:

@@ -55,16 +55,11 @@ def pair_by_correctness(
     may choose otherwise and leave more out (``mmpr.pipeline.choosing``; its ``max_pairs`` and ``format_pairs`` are not
     looked at). The choice depends on the question's id alone.
     """
-    first = distinct(rollout.responses)
-    whole = [i for i in first if rollout.responses[i].finish_reason == "stop"]
-    rejectable = ("incorrect", "unparseable") if format_pairs else ("incorrect",)
-    chosen = [i for i in whole if verdicts[i].status == "correct"]
-    wrong = [i for i in whole if verdicts[i].status == "incorrect"]
-    unclear = [i for i in whole if verdicts[i].status == "unparseable"] if format_pairs else []
-    truncated = [i for i in first if i not in whole and verdicts[i].status in rejectable]
-    left_out = {"truncated": len(chosen) * len(truncated)}
+    sides = sides_of(rollout, verdicts, format_pairs)
+    chosen, wrong, unclear = list(sides.chosen), list(sides.wrong), list(sides.unclear)
+    left_out = {"truncated": len(chosen) * sides.truncated}
     if not chosen or not (wrong or unclear):
-        return Pairing(outcome=_why_not(verdicts, bool(chosen), bool(truncated)), skipped=_some(left_out))
+        return Pairing(outcome=_why_not(verdicts, bool(chosen), bool(sides.truncated)), skipped=_some(left_out))
     if not in_window(spec, pass_rate(verdicts)):
         left_out["pass_rate"] = len(chosen) * (len(wrong) + len(unclear))
         return Pairing(outcome="all_left_out", skipped=_some(left_out))
@@ -202,6 +197,49 @@ def only_pairs(
     position = {place: at for at, place in enumerate(places)}
     moved = (replace(pair, chosen=position[pair.chosen], rejected=position[pair.rejected]) for pair in pairs)
     return tuple(responses[place] for place in places), tuple(moved)
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The responses that may be chosen, rejected as wrong, and rejected as unclear; of each text one.
+
+    ``truncated`` is how many more would be rejected if they had ended by themselves.
+    """
+
+    chosen: tuple[int, ...]
+    wrong: tuple[int, ...]
+    unclear: tuple[int, ...]
+    truncated: int
+
+    @property
+    def possible(self) -> int:
+        """Pairs that there could be, those with a truncated response among them: kept and skipped ones add up to it."""
+        return len(self.chosen) * (len(self.wrong) + len(self.unclear) + self.truncated)
+
+
+def sides_of(rollout: Rollout, verdicts: Sequence[Verdict], format_pairs: bool) -> Sides:
+    """Who may stand on which side of the pairs of a question with a truth."""
+    first = distinct(rollout.responses)
+    whole = [i for i in first if rollout.responses[i].finish_reason == "stop"]
+
+    def of(places: Sequence[int], status: str) -> tuple[int, ...]:
+        return tuple(i for i in places if verdicts[i].status == status)
+
+    cut = [i for i in first if i not in whole]
+    truncated = len(of(cut, "incorrect")) + (len(of(cut, "unparseable")) if format_pairs else 0)
+    return Sides(
+        of(whole, "correct"), of(whole, "incorrect"), of(whole, "unparseable") if format_pairs else (), truncated
+    )
+
+
+def why_unpaired(rollout: Rollout, verdicts: Sequence[Verdict] | None, format_pairs: bool) -> str:
+    """The outcome of a question without a pair in a build that was made of others; None: it has no truth."""
+    if verdicts is None:
+        return "all_left_out"
+    sides = sides_of(rollout, verdicts, format_pairs)
+    if sides.chosen and (sides.wrong or sides.unclear):
+        return "all_left_out"
+    return _why_not(verdicts, bool(sides.chosen), bool(sides.truncated))
 
 
 def pass_rate(verdicts: Sequence[Verdict]) -> float | None:

@@ -76,12 +76,14 @@ class Build:
     """The plan as it lies in ``build.json``; ``counts`` are those of the index (``<source>/<what>``).
 
     ``work`` says what each training unit asks for (``mmpr.pipeline.work.WORK``); builds of earlier versions lack it.
+    ``made_by`` is the command that made the build of other builds, if any.
     """
 
     units: dict[Split, int]
     fingerprints: dict[str, str]
     counts: dict[str, int]
     work: dict[str, array[int]] = field(default_factory=dict)
+    made_by: str = ""
 
     def of(self, split: Split) -> Units:
         """The units of a split."""
@@ -135,7 +137,8 @@ def read_build(out: Path) -> Build | None:
         tree = json.loads(path.read_text(encoding="utf-8"))
         units: dict[Split, int] = {split: int(tree["units"][split]) for split in ("train", "heldout")}
         work = {name: array("I", numbers) for name, numbers in tree.get("work", {}).items()}
-        return Build(units, dict(tree["fingerprints"]), dict(tree["counts"]), work)
+        made_by = str(tree["lineage"]["by"]) if "lineage" in tree else ""
+        return Build(units, dict(tree["fingerprints"]), dict(tree["counts"]), work, made_by)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise OutputError(f"{path}: is damaged ({error}); use another --out") from None
 
@@ -173,6 +176,10 @@ def check_out(out: Path, plan: Plan, start: Stage | None) -> Build | None:
         if start is not None:
             raise OutputError(f"{out}: there is no build to redo from {start!r}; leave out --from")
         return None
+    if build.made_by:
+        raise OutputError(
+            f"{out}: was made of other builds by mmpr {build.made_by}; build there, and {build.made_by} again"
+        )
     changed = [name for name, value in plan.fingerprints.items() if build.fingerprints.get(name) != value]
     for stage in changed:
         if stage in ("index", "sample"):

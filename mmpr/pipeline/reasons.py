@@ -39,6 +39,8 @@ _REASONS = {
     "length_balance": "left out to balance the lengths of both sides",
     "response_used_up": "a response is in pairing.max_pairs_a_response pairs",
     "over_its_share": "of a question that pairing.keep leaves out",
+    "not_selected": "not selected",
+    "left_out_before": "left out by the build that this one was made of",
     "truncated": "truncated",
     "empty_continuation": "empty continuation",
     "same": "continuation is the same text",

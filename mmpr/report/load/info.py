@@ -83,7 +83,7 @@ def read_build_info(out: Path) -> DatasetInfo:
             recipe=recipe,
             sources=tuple(source["name"] for source in recipe["sources"]),
             format_pairs=bool(recipe["pairing"]["format_pairs"]),
-            chooses=PairingSpec.model_validate_json(json.dumps(recipe["pairing"])).chooses,
+            chooses="lineage" in manifest or PairingSpec.model_validate_json(json.dumps(recipe["pairing"])).chooses,
             variants=len(dropout["variants"]),
             most_continued={s["name"]: default and int(s["max_pairs"] or default) for s in recipe["sources"]},
             counts=manifest["counts"],
