@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from mmpr.config import ImagesSpec
 from mmpr.errors import OutputError, RowError
@@ -38,7 +39,7 @@ from mmpr.schema import (
 from mmpr.sources.ids import Seen
 from mmpr.storage.images import clean_image
 from mmpr.storage.integrity import Problem, check_files
-from mmpr.storage.manifest import read_manifest
+from mmpr.storage.manifest import read_manifest, recipes_of
 from mmpr.storage.shards import MANIFEST, PLAN, Stage, Unit, index_shard, rejects_shard, shard
 from mmpr.storage.tables import read_rows
 
@@ -53,15 +54,32 @@ _REJUDGE = "run the build command again with --from verify"
 _UNSTORED = ("not_selected", "skipped/", "questions/")
 
 
+_LIMITS = ImagesSpec()
+
+
+@dataclass(frozen=True, slots=True)
+class _SourceSettings:
+    """What the recipe says of a source: the run's seed, samples a question, the matcher's rule, limits of pictures."""
+
+    seed: int = 0
+    samples: int = 0
+    rule: str = "default"
+    limits: ImagesSpec = _LIMITS
+
+
+_UNKNOWN_SOURCE = _SourceSettings()
+
+
 @dataclass(frozen=True, slots=True)
 class _Settings:
-    """The recipe's settings: seed, limits of pictures, and by source the samples a question and the matcher's rule."""
+    """The settings of each source, and rules of the user's own."""
 
-    seed: int
-    samples: Mapping[str, int]
-    rules: Mapping[str, str]
-    limits: ImagesSpec
+    by_source: Mapping[str, _SourceSettings]
     own_rules: Mapping[str, RuleFunction]
+
+    def of(self, source: str) -> _SourceSettings:
+        """The settings of a source; none of its own for one that no recipe names."""
+        return self.by_source.get(source, _UNKNOWN_SOURCE)
 
 
 @dataclass(slots=True)
@@ -93,13 +111,8 @@ def verify(out: Path, steps: Steps, rules: Mapping[str, RuleFunction] = NO_RULES
     steps.begin("checksums", len(files) if isinstance(files, dict) else 0)
     yield from check_files(out, lambda _: steps.advance())
     try:
-        recipe = manifest["recipe"]
         settings = _Settings(
-            int(recipe["seed"]),
-            {str(spec["name"]): int(spec["samples"] or recipe["sampling"]["samples"]) for spec in recipe["sources"]},
-            {str(spec["name"]): str(spec["rule"]) for spec in recipe["sources"]},
-            ImagesSpec(**recipe["images"]),
-            rules,
+            {name: found for recipe in recipes_of(manifest) for name, found in _source_settings(recipe)}, rules
         )
         told = {
             (stage, source, what): int(count)
@@ -114,7 +127,8 @@ def verify(out: Path, steps: Steps, rules: Mapping[str, RuleFunction] = NO_RULES
     except OutputError as error:
         yield Problem(PLAN, str(error), "restore it from a copy")
         return
-    yield from _rule_problems(settings.rules.values(), rules, manifest.get("extensions", {}))
+    judged_by = {settings.of(str(spec["name"])).rule for spec in manifest["recipe"]["sources"]}
+    yield from _rule_problems(judged_by, rules, manifest.get("extensions", {}))
     if build is None:
         return  # check_files has missed it
     rows = RowCounts()
@@ -125,6 +139,13 @@ def verify(out: Path, steps: Steps, rules: Mapping[str, RuleFunction] = NO_RULES
             steps.advance()
     yield from _guarded("rejects", _rejects(out, rows))
     yield from _compare(told, rows.counts)
+
+
+def _source_settings(recipe: Mapping[str, Any]) -> Iterator[tuple[str, _SourceSettings]]:
+    limits, default = ImagesSpec(**recipe["images"]), recipe["sampling"]["samples"]
+    for spec in (*recipe["sources"], *recipe["heldout"]):
+        settings = _SourceSettings(int(recipe["seed"]), int(spec["samples"] or default), str(spec["rule"]), limits)
+        yield str(spec["name"]), settings
 
 
 def _guarded(where: str, check: Iterable[Problem]) -> Iterator[Problem]:
@@ -152,12 +173,12 @@ def _unit(out: Path, unit: Unit, settings: _Settings, rows: RowCounts) -> Iterat
         questions[question.id] = question
     for id in sorted(indexed - questions.keys() - _rejected(out, "ingest", unit)):
         yield Problem(f"{where} row {id}", "is in the index of its unit, but neither here nor in rejects/", _REBUILD)
-    yield from _pictures(where, questions.values(), settings.limits)
+    yield from _pictures(where, questions.values(), settings)
     if unit.split == "train":
         yield from _answers(out, unit, questions, settings, rows)
 
 
-def _pictures(where: str, questions: Iterable[Question], limits: ImagesSpec) -> Iterator[Problem]:
+def _pictures(where: str, questions: Iterable[Question], settings: _Settings) -> Iterator[Problem]:
     """Questions with a picture that does not decode, or without one mark for each picture."""
 
     def problem(question: Question) -> Problem | None:
@@ -166,7 +187,7 @@ def _pictures(where: str, questions: Iterable[Question], limits: ImagesSpec) -> 
             return Problem(row, f"{len(question.images)} pictures, but other marks in its text", _REBUILD)
         for place, image in enumerate(question.images):
             try:
-                clean_image(image, limits)
+                clean_image(image, settings.of(question.source).limits)
             except RowError as error:
                 return Problem(row, f"picture {place} does not decode ({error})", _REBUILD)
         return None
@@ -183,13 +204,10 @@ def _rejected(out: Path, stage: str, unit: Unit) -> set[str]:
 
 def _samples(rollout: Rollout, settings: _Settings) -> Iterator[str]:
     """What is wrong with a question's responses: their number, their seeds, why they ended."""
-    want = settings.samples.get(rollout.source, 0)
+    seed, want = settings.of(rollout.source).seed, settings.of(rollout.source).samples
     if len(rollout.responses) != want:
         yield f"has {len(rollout.responses)} responses, the recipe asks for {want}"
-    elif any(
-        response.seed != sample_seed(settings.seed, rollout.id, place)
-        for place, response in enumerate(rollout.responses)
-    ):
+    elif any(response.seed != sample_seed(seed, rollout.id, place) for place, response in enumerate(rollout.responses)):
         yield "has responses of other seeds than the recipe's"
     if any(response.token_ids and len(response.token_ids) != response.tokens for response in rollout.responses):
         yield "has a response whose token ids are not as many as its tokens"
@@ -248,7 +266,7 @@ def _answers(
             *_from_responses(pairs, rollout_of, completions.get(pairs.id)),
         ]
         if not problems:
-            rule = settings.rules.get(pairs.source, "default")
+            rule = settings.of(pairs.source).rule
             problems = [*_judged(pairs, question, rollout_of, rule, settings.own_rules)]
         yield from (replace(problem, where=where) for problem in problems)
 

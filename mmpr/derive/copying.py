@@ -176,6 +176,14 @@ def copy_heldout(given: Given, unit: Unit, made: Making, number: int, is_new: Ca
     write_shard(shard(made.folder, "ingest", to), Question, rows, counts)
 
 
+def lineage(given: Given) -> dict[str, Any]:
+    """What the manifest of a new build says of one that it was made of."""
+    manifest = given.build.manifest
+    names = ("seal", "mmpr", "model_revision", "lineage")
+    told = {name: manifest[name] for name in names if name in manifest}
+    return {"name": manifest["recipe"]["name"], "model": manifest["recipe"]["model"]["path"], **told}
+
+
 def finish(made: Making, about: dict[str, Any]) -> dict[str, Any]:
     """Write plan, card and manifest; returns the manifest without ``files``.
 

@@ -51,7 +51,7 @@ def select(folder: Path, where: str, out: Path) -> dict[str, Any]:
         OutputError: the build is not finished or damaged, ``out`` is there already, or nothing is selected.
     """
     from mmpr.derive.columns import COLUMNS, OF_PAIR, Looks, Stored, pair_columns, question_columns
-    from mmpr.derive.copying import copy_heldout, copy_unit, finish, making, open_given
+    from mmpr.derive.copying import copy_heldout, copy_unit, finish, lineage, making, open_given
     from mmpr.derive.where import parse_condition
     from mmpr.pipeline.progress import Steps
 
@@ -78,14 +78,6 @@ def select(folder: Path, where: str, out: Path) -> dict[str, Any]:
             copy_heldout(given, unit, made, unit.number, lambda question: True)
             steps.advance()
         return finish(made, {**_about(given), "lineage": {"by": "select", "where": where, "of": [lineage(given)]}})
-
-
-def lineage(given: Given) -> dict[str, Any]:
-    """What the manifest of a new build says of one that it was made of."""
-    manifest = given.build.manifest
-    names = ("seal", "mmpr", "model_revision", "lineage")
-    told = {name: manifest[name] for name in names if name in manifest}
-    return {"name": manifest["recipe"]["name"], "model": manifest["recipe"]["model"]["path"], **told}
 
 
 def _about(given: Given) -> dict[str, Any]:

@@ -6,8 +6,9 @@ The file has no name and is gone when its owner is; ``TMPDIR`` says on which dis
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from mmpr.errors import SourceError
 
@@ -26,6 +27,32 @@ class Seen:
         short = int(id[:16], 16) - 2**63  # SQLite's integers have a sign
         with _told():
             return self._table.execute("INSERT OR IGNORE INTO seen VALUES (?)", (short,)).rowcount == 1
+
+    def __contains__(self, id: str) -> bool:
+        """Whether an id was added."""
+        with _told():
+            found = self._table.execute("SELECT 1 FROM seen WHERE id = ?", (int(id[:16], 16) - 2**63,))
+            return found.fetchone() is not None
+
+
+class Contents:
+    """What was said under each id, as hashes; two things may say the same under one id."""
+
+    def __init__(self) -> None:
+        self._table = _temporary("CREATE TABLE contents (id TEXT PRIMARY KEY, owner INTEGER, parts TEXT) WITHOUT ROWID")
+
+    def put(self, id: str, owner: int, parts: Mapping[str, str]) -> tuple[int, tuple[str, ...]] | None:
+        """Remember what ``owner`` says under an id, as a hash for each part; None when the id is new.
+
+        Otherwise who said something under it before, and the names of the parts that differ.
+        """
+        with _told():
+            found = self._table.execute("SELECT owner, parts FROM contents WHERE id = ?", (id,)).fetchone()
+            if found is None:
+                self._table.execute("INSERT INTO contents VALUES (?, ?, ?)", (id, owner, json.dumps(dict(parts))))
+                return None
+        before = json.loads(found[1])
+        return int(found[0]), tuple(name for name in {**before, **parts} if before.get(name) != parts.get(name))
 
 
 class Lowest:

@@ -67,7 +67,7 @@ def dataset_card(manifest: dict[str, Any], rows: Mapping[str, int]) -> str:
 
 Multimodal reasoning preference data: {paired:,} questions with {sum(methods.values()):,} pairs
 ({methods["correctness"]:,} by correctness, {methods["format"]:,} by format, {methods["dropout"]:,} by dropout
-continuation), sampled from {code(model_name(recipe["model"]["path"]))} (revision {code(manifest["model_revision"])}).
+continuation), sampled from {" and ".join(f"{code(name)} (revision {code(rev)})" for name, rev in models_of(manifest))}.
 
 | source | questions | responses | pairs |
 |---|---|---|---|
@@ -79,6 +79,14 @@ A row of `pairs/` is a question with its pairs: `images` and `responses` stand i
 
 Pictures and questions keep the licences of their sources.
 """
+
+
+def models_of(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a build was sampled from: public name and revision of each model, those of merged builds once."""
+    parts = manifest.get("parts") or [manifest]
+    return list(
+        dict.fromkeys((model_name(str(part["recipe"]["model"]["path"])), str(part["model_revision"])) for part in parts)
+    )
 
 
 def model_name(path: str) -> str:

@@ -12,7 +12,7 @@ from mmpr.config import PairingSpec, later_settings
 from mmpr.errors import OutputError
 from mmpr.inputs.build import open_build, read_plan
 from mmpr.report.contents import Kind, LengthUnit
-from mmpr.storage.card import model_name
+from mmpr.storage.card import models_of
 from mmpr.storage.shards import MANIFEST, Split, Unit, add_counts
 
 
@@ -98,14 +98,14 @@ def read_build_info(out: Path) -> DatasetInfo:
 def _about(manifest: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """How the dataset was made, as lines for the page."""
     recipe = manifest["recipe"]
-    model, sampling, pairing = recipe["model"], recipe["sampling"], recipe["pairing"]
+    sampling, pairing = recipe["sampling"], recipe["pairing"]
     versions = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
     ratios = ", ".join(
         f"from {v['start_ratio']:g} {'with' if v['with_image'] else 'without'} the image"
         for v in recipe["dropout"]["variants"]
     )
     return (
-        ("model", f"{model_name(str(model['path']))}, revision {manifest['model_revision']}"),
+        ("model", "; ".join(f"{name}, revision {revision}" for name, revision in models_of(manifest))),
         ("engine", str(recipe["engine"]["type"])),
         (
             "sampling",
