@@ -14,7 +14,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mmpr.cli.command import RULE_HELP, RUNNER_HELP, RUNNERS, printable, run_command, this_command
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mmpr.pipeline.plan import Build, Plan
     from mmpr.runners import RunnerName
     from mmpr.storage.shards import Stage
+
+Growth = Literal["ask", "grow", "as-it-was"]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -38,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         out = args.out or Path("builds") / recipe.name
         if args.dry_run:
             return dry_run(plan, out, args.start)
-        build(plan, out, args.start, args.runner)
+        build(plan, out, args.start, args.runner, args.growth)
         return 0
 
     return run_command(work)
@@ -63,6 +65,22 @@ def _arguments() -> argparse.ArgumentParser:
         dest="start",
         choices=("complete", "verify", "pair"),
         help="redo this stage and those after it from the stored responses",
+    )
+    growth = parser.add_mutually_exclusive_group()
+    growth.add_argument(
+        "--grow",
+        dest="growth",
+        action="store_const",
+        const="grow",
+        default="ask",
+        help="take what the recipe has more by now (rows, sources, samples, held-out questions) into the build",
+    )
+    growth.add_argument(
+        "--as-it-was",
+        dest="growth",
+        action="store_const",
+        const="as-it-was",
+        help="go on without looking whether the sources have changed",
     )
     parser.add_argument("--runner", choices=RUNNERS, default="ray", help=RUNNER_HELP)
     parser.add_argument("--rule", action="append", default=[], metavar="NAME=module:function", help=RULE_HELP)
@@ -131,19 +149,25 @@ def dry_run(plan: Plan, out: Path | None = None, start: Stage | None = None) -> 
     return 1 if any(problem.is_fatal for problem in problems) else 0
 
 
-def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName = "ray") -> dict[str, Any]:
+def build(
+    plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName = "ray", growth: Growth = "ask"
+) -> dict[str, Any]:
     """Build into ``out``, or go on with what is there. A report is made when there is none.
 
     Returns the manifest; one that is written here comes without its ``files``.
 
     ``start`` names a stage that is done again, with those after it, from what the stages before it have stored.
-    ``runner`` does the work (``mmpr.runners``).
+    ``runner`` does the work (``mmpr.runners``). ``growth`` says what happens when the recipe or its sources have more
+    than the build was planned with: ``grow`` takes it in, ``as-it-was`` does not look at the sources.
 
     Raises:
-        OutputError: ``out`` is in use or belongs to another recipe, or the build has ended and holds no pair.
+        OutputError: ``out`` is in use or belongs to another recipe, its sources have changed, or the build has ended
+            and holds no pair.
         EngineError: an engine did not start, keeps dying, or refuses everything.
     """
+    from mmpr.errors import OutputError
     from mmpr.models import say_remote_code
+    from mmpr.pipeline.growth import ask_about_changes, grow, remember_files, remove_strays
     from mmpr.pipeline.plan import prepare, write_index
     from mmpr.storage.manifest import read_manifest
     from mmpr.storage.shards import MANIFEST, locked, remove_temporaries
@@ -153,10 +177,19 @@ def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName 
     with locked(out):
         remove_temporaries(out)
         before = _pairs(read_manifest(out)) if start is not None and (out / MANIFEST).exists() else None
-        state = prepare(out, plan, start)
+        if growth == "grow" and start is not None:
+            raise OutputError(f"{out}: --grow and --from do not go together; grow first")
+        state = prepare(out, plan, start, grow=growth == "grow")
+        if state is not None:
+            remove_strays(out, state)
         if state is None:
             print(f"reading the sources of {plan.recipe.name}", file=sys.stderr)
+            remember_files(out, plan.recipe)
             state = write_index(out, plan)
+        elif growth == "grow":
+            state = grow(out, plan, state)
+        elif growth == "ask":
+            ask_about_changes(out, plan, state)
         if (out / MANIFEST).exists():
             manifest = read_manifest(out)
         else:
@@ -266,7 +299,7 @@ def _finish(plan: Plan, out: Path, state: Build) -> dict[str, Any]:
     """Card and manifest, the manifest last. Nobody writes any more: what killed workers left behind goes."""
     from mmpr.pipeline.plan import verdict_changes
     from mmpr.storage.manifest import write_manifest
-    from mmpr.storage.shards import ATTEMPTS, STAGES, VERDICTS_BEFORE, remove_temporaries, stage_counts
+    from mmpr.storage.shards import ATTEMPTS, EARLIER, STAGES, VERDICTS_BEFORE, remove_temporaries, stage_counts
 
     remove_temporaries(out)
     counts = {"index": state.counts}
@@ -274,7 +307,7 @@ def _finish(plan: Plan, out: Path, state: Build) -> dict[str, Any]:
     for stage in STAGES:
         counts[stage] = stage_counts(out, stage, state.of("train"))
     changed = verdict_changes(out, state.of("train"))
-    for name in (VERDICTS_BEFORE, ATTEMPTS):
+    for name in (VERDICTS_BEFORE, ATTEMPTS, EARLIER):
         shutil.rmtree(out / name, ignore_errors=True)
     manifest = write_manifest(out, plan.about(), counts)
     if changed is not None:

@@ -16,6 +16,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from mmpr.config import DropoutSpec, DropoutVariant, Recipe
 from mmpr.engine import Engine, Request
@@ -49,10 +50,22 @@ from mmpr.schema import (
 from mmpr.sources import open_source
 from mmpr.sources.ingest import to_question
 from mmpr.storage.counts import UNKNOWN
-from mmpr.storage.shards import STAGES, Stage, Unit, add_counts, index_shard, is_done, shard, write_rejects, write_shard
+from mmpr.storage.shards import (
+    STAGES,
+    Stage,
+    Unit,
+    add_counts,
+    earlier_shard,
+    index_shard,
+    is_done,
+    shard,
+    write_rejects,
+    write_shard,
+)
 from mmpr.storage.tables import Row, read_counts, read_rows
 
 Counts = dict[str, int]
+Answers = TypeVar("Answers", Rollout, Completions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +123,14 @@ def ingest_unit(job: Job, unit: Unit) -> Counts:
 
 
 async def sample_unit(job: Job, unit: Unit, engine: Engine, on_progress: Callable[[Counts], None]) -> Counts:
-    """Draw every question's responses; all questions of the unit are with the engine at once."""
+    """Draw every question's responses; all questions of the unit are with the engine at once.
+
+    Of a question that has responses already (``earlier/``), only those that it lacks are drawn.
+    """
     if is_done(job.out, "sample", unit):
         return read_counts(shard(job.out, "sample", unit))
     tally = _Tally("sample")
+    earlier = _earlier(job, "sample", unit, Rollout)
     templates: dict[str, Template] = {}
 
     async def ask(question: Question) -> Rollout | None:
@@ -123,8 +140,15 @@ async def sample_unit(job: Job, unit: Unit, engine: Engine, on_progress: Callabl
             templates[name] = load_template(name, job.recipe.folder)
         template = templates[name]
         prompt = template.render(question.question, question.choices, spec.options)
-        seed = sample_seed(job.recipe.seed, question.id)
-        request = Request(prompt, question.images, job.recipe.samples(spec.name), seed, processor=spec.processor)
+        before = earlier.get(question.id)
+        have = before.responses if before else ()
+        missing = job.recipe.samples(spec.name) - len(have)
+        if before and missing <= 0:
+            _count_rollout(tally, before)
+            on_progress({"questions": 1})
+            return before
+        seed = sample_seed(job.recipe.seed, question.id, len(have))
+        request = Request(prompt, question.images, missing, seed, processor=spec.processor)
         try:
             reply = await engine.generate(request)
         except RowError as error:
@@ -132,13 +156,8 @@ async def sample_unit(job: Job, unit: Unit, engine: Engine, on_progress: Callabl
             on_progress({"questions": 1})
             return None
         tokens = sum(response.tokens for response in reply.responses)
-        tally.count(question.source, "responses", len(reply.responses))
-        tally.count(question.source, "tokens", tokens)
-        tally.count(question.source, "prompt_tokens", reply.prompt_tokens)
-        for response in reply.responses:
-            tally.count(question.source, f"finish/{response.finish_reason}")
         on_progress({"questions": 1, "responses": len(reply.responses), "tokens": tokens})
-        return Rollout(
+        rollout = Rollout(
             id=question.id,
             source=question.source,
             prompt=prompt,
@@ -147,15 +166,31 @@ async def sample_unit(job: Job, unit: Unit, engine: Engine, on_progress: Callabl
             model=job.recipe.model.path,
             model_revision=job.model_revision,
             prompt_tokens=reply.prompt_tokens,
-            responses=reply.responses,
+            responses=(*have, *reply.responses),
             prompt_token_ids=reply.prompt_token_ids,
             tokenizer_sha256=engine.about.tokenizer_sha256,
             chat_template_sha256=engine.about.chat_template_sha256,
             reasoning_opened=engine.about.reasoning_opened,
         )
+        _count_rollout(tally, rollout)
+        return rollout
 
     rollouts = await _gather(ask(question) for question in _questions(job, unit))
     return await asyncio.to_thread(_finish, job, unit, tally, Rollout, rollouts)
+
+
+def _count_rollout(tally: _Tally, rollout: Rollout) -> None:
+    tally.count(rollout.source, "responses", len(rollout.responses))
+    tally.count(rollout.source, "tokens", sum(response.tokens for response in rollout.responses))
+    tally.count(rollout.source, "prompt_tokens", rollout.prompt_tokens)
+    for response in rollout.responses:
+        tally.count(rollout.source, f"finish/{response.finish_reason}")
+
+
+def _earlier(job: Job, stage: Stage, unit: Unit, noun: type[Answers]) -> dict[str, Answers]:
+    """What a stage wrote of the questions of a unit before they were given more samples, by id."""
+    path = earlier_shard(job.out, stage, unit)
+    return {row.id: row for row in read_rows(path, noun)} if path.exists() else {}
 
 
 async def complete_unit(job: Job, unit: Unit, engine: Engine, on_progress: Callable[[Counts], None]) -> Counts:
@@ -164,8 +199,15 @@ async def complete_unit(job: Job, unit: Unit, engine: Engine, on_progress: Calla
         return read_counts(shard(job.out, "complete", unit))
     tally = _Tally("complete")
     recipe = job.recipe
+    earlier = _earlier(job, "complete", unit, Completions)
 
     async def go_on(question: Question, rollout: Rollout, place: int, variant: DropoutVariant) -> Completion | None:
+        before = earlier.get(question.id)
+        for done in before.completions if before else ():
+            if (done.response, done.start_ratio, done.with_image) == (place, variant.start_ratio, variant.with_image):
+                tally.count(question.source, "continuations")
+                tally.count(question.source, "tokens", done.continuation.tokens)
+                return done
         response = rollout.responses[place]
         ids, ends = engine.spelling(response)
         prefix, prefix_tokens = keep_prefix(response.text, ends, variant.start_ratio)
@@ -346,4 +388,5 @@ def _finish(job: Job, unit: Unit, tally: _Tally, noun: type[Row], rows: list[Row
     """Write the unit's rejects, then its shard, which says that both are there."""
     write_rejects(job.out, tally.stage, unit, tally.rejects)
     write_shard(shard(job.out, tally.stage, unit), noun, rows, tally.counts)
+    earlier_shard(job.out, tally.stage, unit).unlink(missing_ok=True)
     return tally.counts
