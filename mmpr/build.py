@@ -208,11 +208,13 @@ def tell_build(out: Path, manifest: dict[str, Any]) -> str:
     Raises:
         OutputError: it holds no pair.
     """
-    from mmpr.pipeline.progress import print_tables, reasons_table, summary_table
+    from mmpr.pipeline.progress import cost_line, print_tables, reasons_table, summary_table
     from mmpr.storage.manifest import REPORT
 
     out = out.absolute()
     print_tables(summary_table(manifest), reasons_table(manifest))
+    if cost := cost_line(manifest):
+        print(cost)
     if not (out / REPORT).exists():
         _report(out)
     shown = os.path.relpath(out) if out.is_relative_to(Path.cwd()) else str(out)

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mmpr.config import ImagesSpec
+from mmpr.config import AdaptiveSpec, ImagesSpec
 from mmpr.errors import OutputError, RowError
 from mmpr.extension import RuleFunction, fingerprint_of
-from mmpr.pipeline.judging import NO_RULES
+from mmpr.pipeline.adaptive import counts_of
+from mmpr.pipeline.judging import NO_RULES, judge_rollout
 from mmpr.pipeline.plan import read_build
 from mmpr.pipeline.progress import Steps
-from mmpr.pipeline.stages import judge_rollout
 from mmpr.schema import (
     ANSWERED,
     IMAGE_MARK,
@@ -51,7 +51,7 @@ _REBUILD = "build again into another folder"
 _REPAIR = "run the build command again with --from pair"
 _REJUDGE = "run the build command again with --from verify"
 # Counts that only the stage itself knows: they cannot be counted again from what is stored.
-_UNSTORED = ("not_selected", "skipped/", "questions/")
+_UNSTORED = ("not_selected", "skipped/", "questions/", "adaptive/")
 
 
 _LIMITS = ImagesSpec()
@@ -59,10 +59,11 @@ _LIMITS = ImagesSpec()
 
 @dataclass(frozen=True, slots=True)
 class _SourceSettings:
-    """What the recipe says of a source: the run's seed, samples a question, the matcher's rule, limits of pictures."""
+    """What the recipe says of a source: the run's seed, how many
+    responses a question may have, the matcher's rule, limits of pictures."""
 
     seed: int = 0
-    samples: int = 0
+    samples: frozenset[int] = frozenset({0})
     rule: str = "default"
     limits: ImagesSpec = _LIMITS
 
@@ -142,10 +143,12 @@ def verify(out: Path, steps: Steps, rules: Mapping[str, RuleFunction] = NO_RULES
 
 
 def _source_settings(recipe: Mapping[str, Any]) -> Iterator[tuple[str, _SourceSettings]]:
-    limits, default = ImagesSpec(**recipe["images"]), recipe["sampling"]["samples"]
+    limits, sampling = ImagesSpec(**recipe["images"]), recipe["sampling"]
+    adaptive = AdaptiveSpec(**sampling["adaptive"]) if sampling.get("adaptive") else None
     for spec in (*recipe["sources"], *recipe["heldout"]):
-        settings = _SourceSettings(int(recipe["seed"]), int(spec["samples"] or default), str(spec["rule"]), limits)
-        yield str(spec["name"]), settings
+        most = int(spec["samples"] or sampling["samples"])
+        samples = frozenset(counts_of(adaptive, most) if adaptive else {most})
+        yield str(spec["name"]), _SourceSettings(int(recipe["seed"]), samples, str(spec["rule"]), limits)
 
 
 def _guarded(where: str, check: Iterable[Problem]) -> Iterator[Problem]:
@@ -205,8 +208,8 @@ def _rejected(out: Path, stage: str, unit: Unit) -> set[str]:
 def _samples(rollout: Rollout, settings: _Settings) -> Iterator[str]:
     """What is wrong with a question's responses: their number, their seeds, why they ended."""
     seed, want = settings.of(rollout.source).seed, settings.of(rollout.source).samples
-    if len(rollout.responses) != want:
-        yield f"has {len(rollout.responses)} responses, the recipe asks for {want}"
+    if len(rollout.responses) not in want:
+        yield f"has {len(rollout.responses)} responses, the recipe asks for {' or '.join(map(str, sorted(want)))}"
     elif any(response.seed != sample_seed(seed, rollout.id, place) for place, response in enumerate(rollout.responses)):
         yield "has responses of other seeds than the recipe's"
     if any(response.token_ids and len(response.token_ids) != response.tokens for response in rollout.responses):

@@ -20,10 +20,11 @@ from mmpr.config.recipe import (
     load_recipe,
     parse_recipe,
 )
-from mmpr.config.sampling import SamplingSpec, later_settings
+from mmpr.config.sampling import AdaptiveSpec, SamplingSpec, later_settings
 from mmpr.config.settings import Part, fingerprint, parse_settings, read_yaml
 
 __all__ = [
+    "AdaptiveSpec",
     "ChatSpec",
     "Columns",
     "DropoutSpec",

@@ -240,7 +240,7 @@ def _count(counts: Mapping[Stage, dict[str, int]], before: Stored, now: Stored, 
     count("pair", f"questions/{'paired' if pairs else why_unpaired(now.rollout, verdicts, format_pairs)}")
     for pair in pairs:
         count("pair", f"pairs/{pair.method}")
-    possible = len(done) if verdicts is None else sides_of(now.rollout, verdicts, format_pairs).possible
+    possible = len(done) if verdicts is None else sides_of(now.rollout.responses, verdicts, format_pairs).possible
     count("pair", "skipped/not_selected", len(were) - len(pairs))
     count("pair", "skipped/left_out_before", possible - len(were))
 

@@ -38,7 +38,7 @@ from mmpr.storage.shards import (
 from mmpr.storage.tables import read_rows
 from mmpr.storage.trees import as_json
 
-SEEN_FILES = ".sources.json"
+SEEN_FILES = "logs/sources.json"
 """What the sources' files looked like when the build last agreed with them; no part of the build."""
 
 
@@ -215,6 +215,8 @@ class _NewRejects:
 
 
 def _has_more_samples(build: Build, recipe: Recipe) -> bool:
+    if build.recipe["sampling"].get("adaptive") != recipe.as_json()["sampling"]["adaptive"]:
+        return True
     default = build.recipe["sampling"]["samples"]
     old = {source["name"]: source["samples"] or default for source in build.recipe["sources"]}
     return any(recipe.samples(name) > samples for name, samples in old.items())

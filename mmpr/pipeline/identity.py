@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mmpr.config import Recipe, fingerprint
+from mmpr.config import AdaptiveSpec, Recipe, fingerprint
 from mmpr.models import FoundModel
 
 _CORRECTIONS = ("path", "images_root")
@@ -65,6 +65,8 @@ def growth(
     now = recipe.as_json()
     grown: list[str] = []
     problems = [f"{key} changed" for key in _BASE if now[key] != before.get(key)]
+    if now["sampling"]["adaptive"] != before["sampling"].get("adaptive"):
+        grown.append("sampling.adaptive changed")
     for split in ("sources", "heldout"):
         old = {source["name"]: source for source in before[split]}
         new = {source["name"]: source for source in now[split]}
@@ -108,7 +110,9 @@ def _as_before(before: Mapping[str, Any], recipe: Recipe) -> Recipe:
     old = {source["name"]: source["samples"] for source in before["sources"]}
     by_name = {spec.name: spec for spec in recipe.sources}
     sources = tuple(by_name[name].model_copy(update={"samples": samples}) for name, samples in old.items())
-    sampling = recipe.sampling.model_copy(update={"samples": int(before["sampling"]["samples"])})
+    told = before["sampling"].get("adaptive")
+    adaptive = AdaptiveSpec(**told) if told else None
+    sampling = recipe.sampling.model_copy(update={"samples": int(before["sampling"]["samples"]), "adaptive": adaptive})
     return recipe.model_copy(update={"sources": sources, "sampling": sampling})
 
 

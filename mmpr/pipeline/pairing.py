@@ -55,7 +55,7 @@ def pair_by_correctness(
     may choose otherwise and leave more out (``mmpr.pipeline.choosing``; its ``max_pairs`` and ``format_pairs`` are not
     looked at). The choice depends on the question's id alone.
     """
-    sides = sides_of(rollout, verdicts, format_pairs)
+    sides = sides_of(rollout.responses, verdicts, format_pairs)
     chosen, wrong, unclear = list(sides.chosen), list(sides.wrong), list(sides.unclear)
     left_out = {"truncated": len(chosen) * sides.truncated}
     if not chosen or not (wrong or unclear):
@@ -217,10 +217,10 @@ class Sides:
         return len(self.chosen) * (len(self.wrong) + len(self.unclear) + self.truncated)
 
 
-def sides_of(rollout: Rollout, verdicts: Sequence[Verdict], format_pairs: bool) -> Sides:
+def sides_of(responses: Sequence[Response], verdicts: Sequence[Verdict], format_pairs: bool) -> Sides:
     """Who may stand on which side of the pairs of a question with a truth."""
-    first = distinct(rollout.responses)
-    whole = [i for i in first if rollout.responses[i].finish_reason == "stop"]
+    first = distinct(responses)
+    whole = [i for i in first if responses[i].finish_reason == "stop"]
 
     def of(places: Sequence[int], status: str) -> tuple[int, ...]:
         return tuple(i for i in places if verdicts[i].status == status)
@@ -236,7 +236,7 @@ def why_unpaired(rollout: Rollout, verdicts: Sequence[Verdict] | None, format_pa
     """The outcome of a question without a pair in a build that was made of others; None: it has no truth."""
     if verdicts is None:
         return "all_left_out"
-    sides = sides_of(rollout, verdicts, format_pairs)
+    sides = sides_of(rollout.responses, verdicts, format_pairs)
     if sides.chosen and (sides.wrong or sides.unclear):
         return "all_left_out"
     return _why_not(verdicts, bool(sides.chosen), bool(sides.truncated))

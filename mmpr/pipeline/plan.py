@@ -366,4 +366,4 @@ def _forget_from(out: Path, start: Stage) -> None:
 
 def _is_ours(path: Path) -> bool:
     """Whether an unfinished index pass left this behind."""
-    return path.name in ("index", "index.making", "rejects", "logs", ".sources.json")
+    return path.name in ("index", "index.making", "rejects", "logs")

@@ -13,7 +13,7 @@ A unit whose shard is there is done: the function returns its counts and does no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -21,10 +21,10 @@ from typing import TypeVar
 from mmpr.config import DropoutSpec, DropoutVariant, Recipe
 from mmpr.engine import Engine, Request
 from mmpr.errors import RowError
-from mmpr.extension import RuleFunction
+from mmpr.pipeline.adaptive import next_round, why_stop
 from mmpr.pipeline.choosing import is_kept
 from mmpr.pipeline.dropout import keep_prefix
-from mmpr.pipeline.judging import judge
+from mmpr.pipeline.judging import judge_rollout
 from mmpr.pipeline.pairing import (
     Pairing,
     balanced,
@@ -43,7 +43,6 @@ from mmpr.schema import (
     Question,
     Reject,
     Rollout,
-    Verdict,
     Verdicts,
     sample_seed,
 )
@@ -125,13 +124,15 @@ def ingest_unit(job: Job, unit: Unit) -> Counts:
 async def sample_unit(job: Job, unit: Unit, engine: Engine, on_progress: Callable[[Counts], None]) -> Counts:
     """Draw every question's responses; all questions of the unit are with the engine at once.
 
-    Of a question that has responses already (``earlier/``), only those that it lacks are drawn.
+    Of a question that has responses already (``earlier/``), only those that it lacks are drawn. With
+    ``sampling.adaptive`` they are drawn in rounds, and judged in between, until there is a reason to stop.
     """
     if is_done(job.out, "sample", unit):
         return read_counts(shard(job.out, "sample", unit))
     tally = _Tally("sample")
     earlier = _earlier(job, "sample", unit, Rollout)
     templates: dict[str, Template] = {}
+    judging = asyncio.Lock()
 
     async def ask(question: Question) -> Rollout | None:
         spec = job.recipe.source(question.source)
@@ -140,43 +141,52 @@ async def sample_unit(job: Job, unit: Unit, engine: Engine, on_progress: Callabl
             templates[name] = load_template(name, job.recipe.folder)
         template = templates[name]
         prompt = template.render(question.question, question.choices, spec.options)
-        before = earlier.get(question.id)
-        have = before.responses if before else ()
-        missing = job.recipe.samples(spec.name) - len(have)
-        if before and missing <= 0:
-            _count_rollout(tally, before)
-            on_progress({"questions": 1})
-            return before
-        seed = sample_seed(job.recipe.seed, question.id, len(have))
-        request = Request(prompt, question.images, missing, seed, processor=spec.processor)
+        rollout = earlier.get(question.id)
+        most, adaptive, stop = job.recipe.samples(spec.name), job.recipe.sampling.adaptive, None
         try:
-            reply = await engine.generate(request)
+            while len(rollout.responses if rollout else ()) < most:
+                have = rollout.responses if rollout else ()
+                if adaptive and rollout and (stop := await why_stop(question, rollout, job.recipe, judging)):
+                    break
+                upto = next_round(adaptive, len(have), most) if adaptive else most
+                seed = sample_seed(job.recipe.seed, question.id, len(have))
+                request = Request(prompt, question.images, upto - len(have), seed, processor=spec.processor)
+                reply = await engine.generate(request)
+                tokens = sum(response.tokens for response in reply.responses)
+                on_progress({"responses": len(reply.responses), "tokens": tokens})
+                rollout = Rollout(
+                    id=question.id,
+                    source=question.source,
+                    prompt=prompt,
+                    template=template.name,
+                    template_sha256=template.sha256,
+                    model=job.recipe.model.path,
+                    model_revision=job.model_revision,
+                    prompt_tokens=reply.prompt_tokens,
+                    responses=(*have, *reply.responses),
+                    prompt_token_ids=reply.prompt_token_ids,
+                    tokenizer_sha256=engine.about.tokenizer_sha256,
+                    chat_template_sha256=engine.about.chat_template_sha256,
+                    reasoning_opened=engine.about.reasoning_opened,
+                )
         except RowError as error:
             tally.reject(question.source, question.id, error)
-            on_progress({"questions": 1})
+            rollout = None
+        on_progress({"questions": 1})
+        if rollout is None:
             return None
-        tokens = sum(response.tokens for response in reply.responses)
-        on_progress({"questions": 1, "responses": len(reply.responses), "tokens": tokens})
-        rollout = Rollout(
-            id=question.id,
-            source=question.source,
-            prompt=prompt,
-            template=template.name,
-            template_sha256=template.sha256,
-            model=job.recipe.model.path,
-            model_revision=job.model_revision,
-            prompt_tokens=reply.prompt_tokens,
-            responses=(*have, *reply.responses),
-            prompt_token_ids=reply.prompt_token_ids,
-            tokenizer_sha256=engine.about.tokenizer_sha256,
-            chat_template_sha256=engine.about.chat_template_sha256,
-            reasoning_opened=engine.about.reasoning_opened,
-        )
+        if adaptive:
+            tally.count(question.source, f"adaptive/{stop or 'most'}")
+            tally.count(question.source, "adaptive/fixed_tokens", round(_mean_tokens(rollout) * most))
         _count_rollout(tally, rollout)
         return rollout
 
     rollouts = await _gather(ask(question) for question in _questions(job, unit))
     return await asyncio.to_thread(_finish, job, unit, tally, Rollout, rollouts)
+
+
+def _mean_tokens(rollout: Rollout) -> float:
+    return sum(response.tokens for response in rollout.responses) / len(rollout.responses)
 
 
 def _count_rollout(tally: _Tally, rollout: Rollout) -> None:
@@ -344,15 +354,6 @@ def judge_unit(job: Job, unit: Unit) -> Counts:
 def questions_of(counts: Counts) -> int:
     """How many questions the counts of an ingested unit tell of, over all sources."""
     return sum(by for name, by in counts.items() if name.endswith("/questions"))
-
-
-def judge_rollout(
-    question: Question, rollout: Rollout, rule: str, rules: Mapping[str, RuleFunction]
-) -> tuple[Verdict, ...]:
-    """A verdict on each response to a question with an answer (``mmpr.pipeline.judging.judge``)."""
-    truths = question.truths[0] if len(question.truths) == 1 else question.truths
-    texts = [rollout.reasoning_opened + response.text for response in rollout.responses]
-    return judge(texts, truths, choices=question.choices, rule=rule, template=rollout.template, rules=rules)
 
 
 def _to_continue(rollout: Rollout, dropout: DropoutSpec, max_pairs: int) -> list[tuple[int, DropoutVariant]]:
