@@ -39,8 +39,9 @@ from PIL import Image
 
 from mmpr.config import Recipe, parse_recipe
 from mmpr.engine.vllm_engine import engine_args
+from mmpr.pipeline.job import Job
 from mmpr.pipeline.plan import make_plan, write_index
-from mmpr.pipeline.stages import Job, ingest_unit
+from mmpr.pipeline.stages import ingest_unit
 from mmpr.prompts import to_messages
 from mmpr.schema import Question, Rollout, sample_seed
 from mmpr.storage.shards import Unit, Units, shard

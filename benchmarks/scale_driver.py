@@ -20,8 +20,8 @@ from unittest import mock
 
 from mmpr import build as build_module
 from mmpr.config import Recipe, parse_recipe
+from mmpr.pipeline.job import Job
 from mmpr.pipeline.plan import Build, Plan, make_plan, write_build, write_index
-from mmpr.pipeline.stages import Job
 from mmpr.pipeline.work import WORK, Left, what_is_left
 from mmpr.schema import Completions, IndexedRow, PreferenceRow, Question, Rollout, Verdicts
 from mmpr.storage.shards import STAGES, Unit, Units, shard, write_shard

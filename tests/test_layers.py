@@ -37,6 +37,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("inputs", "pages"),
     ("report", "export"),
     ("build", "evaluate"),
+    ("derive",),
     ("train",),
     ("check",),
     ("api",),

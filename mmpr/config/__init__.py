@@ -1,6 +1,7 @@
 """Recipes: what a person may set, where it is read, and what is refused."""
 
 from mmpr.config.chat import ChatSpec
+from mmpr.config.pairing import PairingSpec
 from mmpr.config.recipe import (
     AdjudicateSpec,
     Columns,
@@ -20,10 +21,11 @@ from mmpr.config.recipe import (
     load_recipe,
     parse_recipe,
 )
-from mmpr.config.sampling import SamplingSpec, later_settings
+from mmpr.config.sampling import AdaptiveSpec, SamplingSpec, later_settings
 from mmpr.config.settings import Part, fingerprint, parse_settings, read_yaml
 
 __all__ = [
+    "AdaptiveSpec",
     "AdjudicateSpec",
     "ChatSpec",
     "Columns",
@@ -35,6 +37,7 @@ __all__ = [
     "MmprSource",
     "ModelSpec",
     "OptionsSpec",
+    "PairingSpec",
     "Part",
     "PythonSource",
     "Recipe",

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from mmpr.config.chat import ChatSpec, with_template_text
+from mmpr.config.pairing import PairingSpec
 from mmpr.config.sampling import SamplingSpec
 from mmpr.config.settings import Part, parse_settings, read_yaml
 from mmpr.errors import RecipeError
@@ -64,13 +65,6 @@ class DropoutSpec(Part):
 
     variants: tuple[DropoutVariant, ...] = (DropoutVariant(),)
     max_pairs: int = Field(15, ge=0, description="a question; 0 turns dropout pairs off")
-
-
-class PairingSpec(Part):
-    """Which pairs are kept of a question with truth (paper, section 3.1: at most 15)."""
-
-    max_pairs: int = Field(15, ge=1, description="of a question")
-    format_pairs: bool = Field(True, description="pair right answers with responses that name no answer")
 
 
 class AdjudicateSpec(Part):

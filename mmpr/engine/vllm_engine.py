@@ -266,7 +266,7 @@ def sampling_args(sampling: SamplingSpec) -> dict[str, Any]:
     # Special tokens that stay are not to be parted by spaces, which slow tokenizers would do.
     spaces = {"spaces_between_special_tokens": sampling.skip_special_tokens}
     logprobs = {"logprobs": 0 if sampling.logprobs else None}  # 0: of the drawn token alone
-    own = sampling.model_dump(mode="json", exclude={"samples", "args", "logprobs"})
+    own = sampling.model_dump(mode="json", exclude={"samples", "adaptive", "args", "logprobs"})
     args = spaces | own | logprobs | sampling.args
     if isinstance(args.get("structured_outputs"), dict):
         args["structured_outputs"] = StructuredOutputsParams(**args["structured_outputs"])

@@ -14,7 +14,7 @@ from mmpr.evaluate.results import Evaluation, Style
 from mmpr.evaluate.store import check_folder, claim, store_questions
 from mmpr.extension import NO_EXTENSIONS, Extensions
 from mmpr.models import say_remote_code
-from mmpr.pipeline.stages import Job
+from mmpr.pipeline.job import Job
 from mmpr.pipeline.work import Left
 from mmpr.runners import RunnerName, start_runner
 from mmpr.storage.shards import (

@@ -212,6 +212,24 @@ def summary_table(manifest: dict[str, Any]) -> Table:
     return table
 
 
+def cost_line(manifest: dict[str, Any]) -> str:
+    """What a pair has cost, and what an adaptive build has saved, in a line; empty where there is no pair."""
+    counts = manifest["counts"]
+    pairs, tokens = total(counts["pair"], "pairs/"), total(counts["sample"], "tokens")
+    if not pairs:
+        return ""
+    told = f"tokens    {(tokens + total(counts['complete'], 'tokens')) / pairs:,.0f} a pair"
+    fixed = total(counts["sample"], "adaptive/fixed_tokens")
+    if not fixed:
+        return told
+    stops = {name: total(counts["sample"], f"adaptive/{name}") for name in ("enough", "hopeless", "most")}
+    why = f"{stops['enough']:,} questions had their pairs early, {stops['hopeless']:,} were given up"
+    return (
+        f"{told}; {tokens:,} for responses, about {tokens / fixed:.2f} of the {fixed:,} that all samples of each "
+        f"question would have taken ({why}, {stops['most']:,} drew all)"
+    )
+
+
 def reasons_table(manifest: dict[str, Any]) -> Table | None:
     """What made no pair and what was dropped, with counts; None when nothing was."""
     counts = manifest["counts"]

@@ -12,8 +12,9 @@ from mmpr.engine.care import Careful
 from mmpr.engine.lives import History
 from mmpr.engine.refusals import Listening
 from mmpr.errors import MmprError
+from mmpr.pipeline.job import Counts, Job
 from mmpr.pipeline.progress import BuildProgress
-from mmpr.pipeline.stages import Counts, Job, generate_unit, ingest_unit, judge_unit, questions_of
+from mmpr.pipeline.stages import generate_unit, ingest_unit, judge_unit, questions_of
 from mmpr.pipeline.work import Left
 from mmpr.runners.limits import check_open_files
 from mmpr.storage.shards import add_counts

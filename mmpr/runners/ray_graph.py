@@ -27,8 +27,9 @@ from mmpr.engine.refusals import Listening
 from mmpr.engine.turns import Turns
 from mmpr.errors import EngineDeadError, EngineError, MmprError
 from mmpr.extension import Extensions
+from mmpr.pipeline.job import Counts, Job
 from mmpr.pipeline.progress import BuildProgress
-from mmpr.pipeline.stages import Counts, Job, generate_unit, ingest_unit, judge_unit, questions_of
+from mmpr.pipeline.stages import generate_unit, ingest_unit, judge_unit, questions_of
 from mmpr.pipeline.work import Left
 from mmpr.runners.ray_feed import AHEAD, units_as_rows
 from mmpr.runners.ray_session import MORE_MEMORY, address

@@ -55,7 +55,7 @@ def dataset_card(manifest: dict[str, Any], rows: Mapping[str, int]) -> str:
         "dataset_info": [{"config_name": name, "features": _yaml_fields(noun)} for name, _, noun in configs],
     }
     methods = {method: total(counts["pair"], f"pairs/{method}") for method in METHODS}
-    revision = code(manifest["model_revision"])
+    models = " and ".join(f"{code(name)} (revision {code(revision)})" for name, revision in models_of(manifest))
     by_word = f", {methods['adjudicated']:,} by the word of a verifier model" if methods["adjudicated"] else ""
     sources = "\n".join(
         f"| {source} | {total(counts['ingest'], 'questions', [source]):,} "
@@ -70,7 +70,7 @@ def dataset_card(manifest: dict[str, Any], rows: Mapping[str, int]) -> str:
 
 Multimodal reasoning preference data: {paired:,} questions with {sum(methods.values()):,} pairs
 ({methods["correctness"]:,} by correctness, {methods["format"]:,} by format, {methods["dropout"]:,} by dropout
-continuation{by_word}), sampled from {code(model_name(recipe["model"]["path"]))} (revision {revision}).
+continuation{by_word}), sampled from {models}.
 {_adjudicated(manifest)}{_audited(manifest)}
 | source | questions | responses | pairs |
 |---|---|---|---|
@@ -108,6 +108,14 @@ def _audited(manifest: dict[str, Any]) -> str:
     return f"""
 Checked by {told["people"]} {"person" if told["people"] == 1 else "people"}, the share of right verdicts: {said}.
 """
+
+
+def models_of(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a build was sampled from: public name and revision of each model, those of merged builds once."""
+    parts = manifest.get("parts") or [manifest]
+    return list(
+        dict.fromkeys((model_name(str(part["recipe"]["model"]["path"])), str(part["model_revision"])) for part in parts)
+    )
 
 
 def model_name(path: str) -> str:

@@ -12,7 +12,7 @@ import itertools
 import json
 import os
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -56,6 +56,11 @@ def read_manifest(out: Path) -> dict[str, Any]:
     if not isinstance(tree, dict) or tree.get("format") not in (1, FORMAT):
         raise OutputError(f"{path}: is of another format than this version reads (1 to {FORMAT})")
     return tree
+
+
+def recipes_of(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The recipes of a build: its own, or those of the builds that were merged, each with the sources it stands for."""
+    return [part["recipe"] for part in manifest["parts"]] if "parts" in manifest else [manifest["recipe"]]
 
 
 def write_manifest(out: Path, about: dict[str, Any], counts: dict[str, dict[str, int]]) -> dict[str, Any]:

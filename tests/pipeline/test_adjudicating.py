@@ -20,9 +20,10 @@ from mmpr.engine.replay import ReplayEngine
 from mmpr.errors import EngineDeadError, MmprError, OutputError, RecipeError, RowError
 from mmpr.pipeline import adjudicating
 from mmpr.pipeline.adjudicating import VerifierPrompt, load_verifier_prompt, read_word, to_adjudicate
+from mmpr.pipeline.job import Job
 from mmpr.pipeline.pairing import pair_by_correctness
 from mmpr.pipeline.plan import make_plan, read_build
-from mmpr.pipeline.stages import Job, adjudicate_unit, pair_unit
+from mmpr.pipeline.stages import adjudicate_unit, pair_unit
 from mmpr.pipeline.standing import ADJUDICATED, standing_verdicts
 from mmpr.runners import local
 from mmpr.schema import (

@@ -16,9 +16,9 @@ from PIL import Image
 from mmpr.engine import Reply, Request
 from mmpr.engine.replay import ReplayEngine
 from mmpr.errors import EngineDeadError, RowError
-from mmpr.pipeline import stages
+from mmpr.pipeline.job import Counts, Job
 from mmpr.pipeline.plan import make_plan, read_build, write_index
-from mmpr.pipeline.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
+from mmpr.pipeline.stages import complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
 from mmpr.schema import Completions, PreferenceRow, Question, Reject, Response, Rollout, Verdicts, sample_seed
 from mmpr.storage.shards import Unit, shard, write_shard
 from mmpr.storage.tables import read_counts, read_rows
@@ -461,7 +461,7 @@ def test_a_build_in_pieces_is_the_build_in_one(small_build: SmallBuild, tmp_path
     out = tmp_path / "out"
     for steps in range(0, 40, 3):
         stop_after[0] = steps
-        with mock.patch("mmpr.pipeline.stages.write_shard", stops(stages.write_shard)):
+        with mock.patch("mmpr.pipeline.job.write_shard", stops(write_shard)):
             try:
                 manifest = build_without_ray(small_build.recipe, out)
             except StopError:

@@ -18,7 +18,7 @@ import ray
 from mmpr.config import EngineSpec
 from mmpr.engine.lives import MOST_ATTEMPTS
 from mmpr.errors import EngineError, MmprError, OutputError
-from mmpr.pipeline.stages import Job
+from mmpr.pipeline.job import Job
 from mmpr.pipeline.work import Left
 from mmpr.runners import ray_graph, ray_session
 from mmpr.runners.ray_graph import STAGE_CPUS, _cause, actor_pool, check_room

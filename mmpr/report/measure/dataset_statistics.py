@@ -44,6 +44,7 @@ OUTCOMES = (
     "wrong_only_truncated",
     "nothing_to_reject",
     "all_entailed",
+    "all_left_out",
     "not_judged",
     "no_continuation",
     "not_asked",
@@ -242,8 +243,9 @@ class Statistics:
         outcome[chosen > 0] = name["nothing_to_reject"]
         outcome[(chosen > 0) & (of_status[0] == judged)] = name["all_correct"]
         outcome[(chosen > 0) & (rejectable > 0)] = name["wrong_only_truncated"]
-        outcome[(chosen > 0) & (rejectable_whole > 0)] = name["all_entailed"]
-        outcome[~joined.has_truth] = name["no_continuation"]
+        left_out = self.info.chooses
+        outcome[(chosen > 0) & (rejectable_whole > 0)] = name["all_left_out" if left_out else "all_entailed"]
+        outcome[~joined.has_truth] = name["all_left_out" if left_out else "no_continuation"]
         outcome[np.bincount(joined.pair_question, minlength=many) > 0] = name["paired"]
         outcome[~asked] = name["not_asked"]
         self.outcome_of.append(outcome)
