@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from PIL import Image
 
 from mmpr.derive.where import Row, Type, Value
-from mmpr.schema import Completions, Pair, PreferenceRow, Question, Rollout, Verdicts, content_id
+from mmpr.pipeline.standing import standing_verdicts
+from mmpr.schema import (
+    Adjudications,
+    Completions,
+    Judgements,
+    Pair,
+    PreferenceRow,
+    Question,
+    Rollout,
+    Verdict,
+    Verdicts,
+    content_id,
+)
 from mmpr.sources.ids import Seen
 from mmpr.storage.counts import STATUSES
 
@@ -46,6 +58,15 @@ class Stored:
     completions: Completions | None = None
     verdicts: Verdicts | None = None
     row: PreferenceRow | None = None
+    adjudications: Adjudications | None = None
+    judgements: Judgements | None = None
+
+    @property
+    def standing(self) -> tuple[Verdict, ...] | None:
+        """The verdicts as a model and people leave them, which pairs stand on; None for an open-ended question."""
+        if self.verdicts is None:
+            return None
+        return standing_verdicts(self.verdicts.verdicts, self.adjudications, self.judgements)
 
 
 class Looks:
@@ -87,7 +108,7 @@ def pair_columns(stored: Stored, pair: Pair) -> Row:
     """The values of a pair's own columns."""
     assert stored.row is not None
     chosen, rejected = stored.row.responses[pair.chosen], stored.row.responses[pair.rejected]
-    verdicts = stored.verdicts.verdicts if stored.verdicts else ()
+    verdicts = stored.standing or ()
     return {
         "method": pair.method,
         "chosen_answer": chosen.answer,

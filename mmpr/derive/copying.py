@@ -8,20 +8,25 @@ from __future__ import annotations
 import contextlib
 import shutil
 from array import array
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mmpr.derive.columns import Stored
 from mmpr.errors import OutputError
 from mmpr.inputs.build import FinishedBuild, open_build, read_plan
+from mmpr.pipeline.audited import read_judgements
+from mmpr.pipeline.job import UNADJUDICATED, read_adjudications
 from mmpr.pipeline.pairing import only_pairs, sides_of, why_unpaired
 from mmpr.pipeline.plan import Build
 from mmpr.pipeline.work import WORK
+from mmpr.prompts import Template
 from mmpr.schema import (
+    Adjudications,
     Completions,
     IndexedRow,
+    Judgements,
     Pair,
     PreferenceRow,
     Question,
@@ -40,6 +45,7 @@ from mmpr.storage.shards import (
     Units,
     add_counts,
     index_shard,
+    judgements_shard,
     locked,
     rejects_shard,
     shard,
@@ -49,6 +55,7 @@ from mmpr.storage.shards import (
     write_shard,
 )
 from mmpr.storage.tables import read_rows
+from mmpr.templates import store_templates, stored_templates
 
 Keep = Callable[[Stored], Collection[int] | None]
 """Which pairs of a question are kept, by their numbers; None: the question is not kept at all."""
@@ -66,6 +73,11 @@ class Given:
     def folder(self) -> Path:
         """Where it lies."""
         return self.build.folder
+
+    @property
+    def is_adjudicated(self) -> bool:
+        """Whether it has a verifier's words."""
+        return "adjudicate" in self.build.manifest["counts"]
 
 
 def open_given(folder: Path) -> Given:
@@ -85,10 +97,14 @@ def open_given(folder: Path) -> Given:
 
 @dataclass(slots=True)
 class Making:
-    """A build that is being made in ``folder``; ``units`` says how many it will have."""
+    """A build that is being made in ``folder``; ``units`` says how many it will have.
+
+    One that ``is_adjudicated`` has a shard of a verifier's words for each unit, empty where none was asked.
+    """
 
     folder: Path
     units: Mapping[Split, int]
+    is_adjudicated: bool = False
     index: dict[str, int] = field(default_factory=dict)
     work: dict[str, array[int]] = field(default_factory=lambda: {name: array("I") for name in WORK})
 
@@ -98,8 +114,8 @@ class Making:
 
 
 @contextlib.contextmanager
-def making(out: Path, units: Mapping[Split, int]) -> Iterator[Making]:
-    """A folder beside ``out`` that becomes ``out`` when all went well.
+def making(out: Path, units: Mapping[Split, int], givens: Sequence[Given]) -> Iterator[Making]:
+    """A folder beside ``out`` that becomes ``out`` when all went well: a build that is made of ``givens``.
 
     Raises:
         OutputError: ``out`` is there already, or cannot be written.
@@ -111,7 +127,8 @@ def making(out: Path, units: Mapping[Split, int]) -> Iterator[Making]:
         for path in folder.iterdir():
             if path.name != ".lock":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-        yield Making(folder, units)
+        store_templates(folder, _templates(givens))
+        yield Making(folder, units, any(given.is_adjudicated for given in givens))
         if out.exists():
             out.rmdir()
         folder.rename(out)
@@ -125,10 +142,19 @@ def read_unit(given: Given, unit: Unit, pictures: bool = True) -> Iterator[Store
 
     rollouts, verdicts = by_id("sample", Rollout), by_id("verify", Verdicts)
     completions, pairs = by_id("complete", Completions), by_id("pair", PreferenceRow, ("images",))
+    words, people = read_adjudications(given.folder, unit), read_judgements(given.folder, unit)
     without = () if pictures else ("images",)
     for question in read_rows(shard(given.folder, "ingest", unit), Question, without):
         of = question.id
-        yield Stored(question, rollouts.get(of), completions.get(of), verdicts.get(of), pairs.get(of))
+        yield Stored(
+            question=question,
+            rollout=rollouts.get(of),
+            completions=completions.get(of),
+            verdicts=verdicts.get(of),
+            row=pairs.get(of),
+            adjudications=words.get(of),
+            judgements=people.get(of),
+        )
 
 
 def copy_unit(given: Given, unit: Unit, made: Making, number: int, keep: Keep) -> None:
@@ -155,9 +181,14 @@ def copy_unit(given: Given, unit: Unit, made: Making, number: int, keep: Keep) -
         ("sample", Rollout, [one.rollout for one in kept if one.rollout]),
         ("complete", Completions, [one.completions for one in kept if one.completions]),
         ("verify", Verdicts, [one.verdicts for one in kept if one.verdicts]),
+        ("adjudicate", Adjudications, [one.adjudications for one in kept if one.adjudications]),
         ("pair", PreferenceRow, [one.row for one in kept if one.row]),
     )
+    if judgements := [one.judgements for one in kept if one.judgements]:
+        write_shard(judgements_shard(made.folder, to), Judgements, judgements, {})
     for stage, noun, rows in parts:
+        if stage == "adjudicate" and not made.is_adjudicated:
+            continue
         rejects = _rejects(given.folder, stage, unit, ids)
         for reject in rejects:
             add_counts(counts[stage], {f"{reject.source}/rejected/{reject.reason}": 1})
@@ -196,8 +227,19 @@ def finish(made: Making, about: dict[str, Any]) -> dict[str, Any]:
     write_json(made.folder / PLAN, {**about, "units": dict(made.units), "counts": made.index, "work": work})
     train, heldout = Units("train", made.units["train"]), Units("heldout", made.units["heldout"])
     counts = {"index": made.index, "heldout": stage_counts(made.folder, "ingest", heldout)}
-    counts |= {stage: stage_counts(made.folder, stage, train) for stage in STAGES}
+    stages = STAGES if made.is_adjudicated else UNADJUDICATED
+    counts |= {stage: stage_counts(made.folder, stage, train) for stage in stages}
     return write_manifest(made.folder, about, counts)
+
+
+def _templates(givens: Sequence[Given]) -> dict[str, Template]:
+    """The templates of all builds; of two that are called the same, the second is named by its hash, too."""
+    found: dict[str, Template] = {}
+    for given in givens:
+        for name, template in stored_templates(given.folder).items():
+            own = name if found.get(name, template).sha256 == template.sha256 else f"{name} ({template.sha256[:12]})"
+            found[own] = replace(template, name=own)
+    return found
 
 
 def _with_pairs(stored: Stored, numbers: Collection[int]) -> Stored:
@@ -206,12 +248,12 @@ def _with_pairs(stored: Stored, numbers: Collection[int]) -> Stored:
         return stored
     pairs: list[Pair] = [pair for number, pair in enumerate(stored.row.pairs) if number in numbers]
     if not pairs:
-        return Stored(stored.question, stored.rollout, stored.completions, stored.verdicts)
+        return replace(stored, row=None)
     row = stored.row
     responses, moved = (row.responses, row.pairs) if len(pairs) == len(row.pairs) else only_pairs(row.responses, pairs)
     fields = {name: getattr(row, name) for name in PreferenceRow.__slots__}
     new = PreferenceRow(**{**fields, "images": stored.question.images, "responses": responses, "pairs": moved})
-    return Stored(stored.question, stored.rollout, stored.completions, stored.verdicts, new)
+    return replace(stored, row=new)
 
 
 def _count(counts: Mapping[Stage, dict[str, int]], before: Stored, now: Stored, format_pairs: bool) -> None:
@@ -233,9 +275,12 @@ def _count(counts: Mapping[Stage, dict[str, int]], before: Stored, now: Stored, 
     done = now.completions.completions if now.completions else ()
     count("complete", "continuations", len(done))
     count("complete", "tokens", sum(item.continuation.tokens for item in done))
-    verdicts = now.verdicts.verdicts if now.verdicts else None
-    for verdict in verdicts or ():
+    for verdict in now.verdicts.verdicts if now.verdicts else ():
         count("verify", verdict.status)
+    for said in now.adjudications.words if now.adjudications else ():
+        count("adjudicate", said.word)
+        count("adjudicate", "tokens", sum(reply.tokens for reply in said.replies))
+    verdicts = now.standing
     pairs, were = now.row.pairs if now.row else (), before.row.pairs if before.row else ()
     count("pair", f"questions/{'paired' if pairs else why_unpaired(now.rollout, verdicts, format_pairs)}")
     for pair in pairs:

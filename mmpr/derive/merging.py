@@ -99,7 +99,7 @@ def merge(folders: Sequence[Path], out: Path) -> dict[str, Any]:
 
     both: tuple[Split, ...] = ("train", "heldout")
     units = {split: sum(len(given.plan.of(split)) for given in givens) for split in both}
-    with making(out, units) as made, Steps(sys.stderr) as steps:
+    with making(out, units, givens) as made, Steps(sys.stderr) as steps:
         steps.begin("units", sum(units.values()))
         number = 0
         for owner, given in enumerate(givens):
@@ -149,6 +149,8 @@ def _parts(stored: Stored) -> dict[str, str]:
         "responses": _hash(stored.rollout),
         "continuations": _hash(stored.completions),
         "verdicts": _hash(stored.verdicts),
+        "words of a verifier": _hash(stored.adjudications),
+        "judgements of people": _hash(stored.judgements),
         "pairs": _hash(stored.row, "images"),
         "use": "to train",
     }
@@ -188,8 +190,10 @@ def _about(givens: Sequence[Given]) -> dict[str, Any]:
         for name, sha in given.build.manifest["prompts"].items():
             prompts[name if prompts.get(name, sha) == sha else f"{name} ({sha[:12]})"] = sha
         rules |= given.build.manifest.get("extensions", {}).get("rules", {})
+    verifier = next((given.build.manifest["adjudicate"] for given in givens if given.is_adjudicated), None)
     return {
         "mmpr": mmpr.__version__,
+        **({"adjudicate": verifier} if verifier else {}),
         "recipe": recipe,
         **({"extensions": {"rules": rules}} if rules else {}),
         "model_revision": parts[0]["model_revision"],
@@ -216,6 +220,8 @@ def _conflicts(recipes: Sequence[tuple[Path, Mapping[str, Any]]]) -> list[str]:
             problems.append(
                 f"{folder}: asked with other settings of chat than {first}; training could not tell them apart"
             )
+        if (recipe.get("adjudicate") or {}) != (base.get("adjudicate") or {}):
+            problems.append(f"{folder}: has another verifier (adjudicate) than {first}")
         if recipe["pairing"]["format_pairs"] != base["pairing"]["format_pairs"]:
             problems.append(f"{folder}: pairing.format_pairs is not that of {first}; run it again with --from pair")
         for split in ("sources", "heldout"):

@@ -69,7 +69,7 @@ def select(folder: Path, where: str, out: Path) -> dict[str, Any]:
         return kept or None
 
     train, heldout = given.plan.of("train"), given.plan.of("heldout")
-    with making(out, {"train": len(train), "heldout": len(heldout)}) as made, Steps(sys.stderr) as steps:
+    with making(out, {"train": len(train), "heldout": len(heldout)}, [given]) as made, Steps(sys.stderr) as steps:
         steps.begin("units", len(train) + len(heldout))
         for unit in train:
             copy_unit(given, unit, made, unit.number, keep)
@@ -82,7 +82,7 @@ def select(folder: Path, where: str, out: Path) -> dict[str, Any]:
 
 def _about(given: Given) -> dict[str, Any]:
     """What identifies a build, as its own manifest has it."""
-    names = ("mmpr", "recipe", "extensions", "model_revision", "prompts", "fingerprints", "parts")
+    names = ("mmpr", "recipe", "extensions", "model_revision", "prompts", "fingerprints", "parts", "adjudicate")
     return {name: given.build.manifest[name] for name in names if name in given.build.manifest}
 
 

@@ -37,6 +37,7 @@ from mmpr.storage.shards import (
 )
 from mmpr.storage.tables import read_rows
 from mmpr.storage.trees import as_json
+from mmpr.templates import store_templates
 
 SEEN_FILES = "logs/sources.json"
 """What the sources' files looked like when the build last agreed with them; no part of the build."""
@@ -129,9 +130,10 @@ def grow(out: Path, plan: Plan, build: Build) -> Build:
         print("nothing has grown", file=sys.stderr)
         return build
     forget_result(out)
+    store_templates(out, plan.templates)
     if more:
         # Backwards: whatever is missing at a stop is made again from what lies before it.
-        for stage in ("pair", "verify"):
+        for stage in ("pair", "adjudicate", "verify"):
             remove_stage(out, stage)
         set_aside(out, "complete")
         set_aside(out, "sample")
