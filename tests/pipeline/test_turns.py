@@ -212,6 +212,18 @@ def test_exports_have_the_turns_and_are_read_back(
     assert sum(len(row.pairs) for row in back) == pairs
 
 
+def test_llama_factory_reads_system_prompts_of_rows_and_templates(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmpr.runners.local.start_engine", lambda *_, **__: Recorded())
+    build_without_ray(parse_recipe(tree(chat={}), folder=folder), tmp_path / "out")
+    export(tmp_path / "out", "llama-factory", tmp_path / "to")
+    [about] = json.loads((tmp_path / "to/dataset_info.json").read_text()).values()
+    assert about["columns"]["system"] == "system"
+    [row, *_] = read_train_rows(tmp_path / "to")
+    assert row.prompt[0]["content"] == [{"type": "text", "text": f"{OWN}\n\n{ROWS}"}]
+
+
 def test_mmprs_format_has_no_place_for_turns_and_says_so(folder: Path, asked: list[Request], tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"mmpr can hold none of the pairs: 2 x turns, see .*/rejects"):
         export(folder / "out", "mmpr", tmp_path / "to")
