@@ -14,7 +14,7 @@ from PIL import Image
 from mmpr.check.verify import verify
 from mmpr.config import parse_recipe
 from mmpr.engine import Reply, Request, Tokenization
-from mmpr.errors import OutputError, RecipeError, RowError
+from mmpr.errors import MmprError, OutputError, RowError
 from mmpr.evaluate.questions import find_data
 from mmpr.export.run import export
 from mmpr.pipeline.plan import make_plan
@@ -29,6 +29,7 @@ from mmpr.storage.tables import read_rows
 from mmpr.templates import load_template, stored_templates
 from mmpr.train.data.preference_data import read_train_rows
 from mmpr.train.loop.greedy_answers import held_out
+from tests.evaluate.evaluations import evaluate_here
 from tests.helpers import build_without_ray
 
 TEMPLATE = """
@@ -197,6 +198,20 @@ def test_training_and_watched_questions_have_the_same_turns(
     assert find_data(str(folder / "out")).templates == stored_templates(folder / "out")
 
 
+def test_an_evaluation_asks_with_the_builds_template_wherever_it_runs(
+    folder: Path, asked: list[Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the template's file is not there
+    evaluate_here(["one"], folder / "out", tmp_path / "r", styles=("reason", "direct"))
+    told = {path.parent.parent.name: path for path in (tmp_path / "r").rglob("rollouts/*.parquet")}
+    [reasoned], [direct] = (list(read_rows(told[f"{style}-greedy"], Rollout)) for style in ("reason", "direct"))
+    assert pairs_of(reasoned.context) == [("system", f"{OWN}\n\n{ROWS}"), *SHOTS, *EARLIER]
+    assert reasoned.template_sha256 == load_template("./shots.yaml", folder).sha256
+    assert pairs_of(direct.context) == [("system", ROWS), *EARLIER]
+    with pytest.raises(MmprError, match=r"template shots.yaml: cannot be read: No such file"):
+        evaluate_here(["one"], folder / "out", tmp_path / "other", template="./shots.yaml")
+
+
 @pytest.mark.parametrize("format", ["trl", "llama-factory", "ms-swift"])
 def test_exports_have_the_turns_and_are_read_back(
     folder: Path, asked: list[Request], tmp_path: Path, format: Any
@@ -252,7 +267,7 @@ def test_a_wrong_template_is_told_with_all_its_problems(tmp_path: Path, text: st
     (tmp_path / "in").mkdir()
     (tmp_path / "out.png").write_bytes(RED)
     (tmp_path / "in/x.yaml").write_text(text)
-    with pytest.raises(RecipeError) as told:
+    with pytest.raises(MmprError) as told:
         load_template("./x.yaml", tmp_path / "in")
     assert all(problem in str(told.value) for problem in problems), told.value
 
@@ -262,7 +277,7 @@ def test_a_templates_picture_may_not_be_a_link_that_leaves(tmp_path: Path) -> No
     (tmp_path / "out.png").write_bytes(RED)
     (tmp_path / "in/link.png").symlink_to(tmp_path / "out.png")
     (tmp_path / "in/x.yaml").write_text("question: '{question}'\nturns: [{user: a, images: [link.png], assistant: b}]")
-    with pytest.raises(RecipeError, match="is not inside the recipe's folder"):
+    with pytest.raises(MmprError, match="is not inside the recipe's folder"):
         load_template("./x.yaml", tmp_path / "in")
 
 
