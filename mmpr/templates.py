@@ -123,8 +123,10 @@ def stored_templates(out: Path) -> dict[str, Template]:
 
 
 def _from_yaml(name: str, path: Path, folder: Path) -> Template:
-    where = f"template {path}"
-    told = parse_settings(TemplateFile, read_yaml(path), where=where)
+    try:
+        told = parse_settings(TemplateFile, read_yaml(path), where=str(path))
+    except RecipeError as error:
+        raise MmprError(f"template {path}: {'; '.join(error.problems)}") from None
     problems = [f"question: {problem}" for problem in _text_problems(told.question)]
     turns = [Turn("system", told.system)] if told.system else []
     images: list[bytes] = []
@@ -144,7 +146,7 @@ def _from_yaml(name: str, path: Path, folder: Path) -> Template:
             except MmprError as error:
                 problems.append(f"turns.{number}.images: {picture!r}: {error}")
     if problems:
-        raise RecipeError(where, problems)
+        raise MmprError(f"template {path}: {'; '.join(problems)}")
     return Template(name, told.question, tuple(turns), tuple(images))
 
 

@@ -1,11 +1,12 @@
 """Ids and seeds: functions of what is asked, never of when or where."""
 
 import random
+from dataclasses import replace
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mmpr.schema import SourceRow, content_id, question_id, sample_seed
+from mmpr.schema import SourceRow, Turn, content_id, question_id, sample_seed
 
 TEXTS = st.lists(st.text(), max_size=4)
 ROWS = st.builds(
@@ -44,6 +45,14 @@ def test_rows_without_a_key_are_known_by_what_they_ask(left: SourceRow, right: S
         right.images,
     )
     assert (question_id("s", left) == question_id("s", right)) == same
+
+
+def test_turns_before_a_question_make_another_one_of_it() -> None:
+    row = SourceRow("a.json[0]", "And now?", "3", images=("a.png",))
+    assert question_id("s", row) == "137c3389cac148003ace436c7ebaf36c", "as ever"
+    talks = [(), (Turn("user", "a"), Turn("assistant", "b")), (Turn("user", "a"), Turn("assistant", "c"))]
+    talks.append((Turn("system", "a"), Turn("user", "b")))
+    assert len({question_id("s", replace(row, context=context)) for context in talks}) == 4
 
 
 def test_a_key_decides_alone_and_never_meets_content() -> None:

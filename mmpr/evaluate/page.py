@@ -22,7 +22,7 @@ from mmpr.pages.pictures import Picture, small_copy
 from mmpr.pages.responses import MarkedResponse, ShownResponse, judged_response, mark_response, shorten
 from mmpr.pages.safe_text import differing
 from mmpr.prompts import strip_short_answer
-from mmpr.schema import shown_truth
+from mmpr.schema import shown_question, shown_truth
 from mmpr.storage.columns import column_of, read_columns, read_selected
 from mmpr.storage.shards import Stage, shard
 
@@ -177,7 +177,7 @@ def _examples(paired: Paired, root: Path) -> Iterator[_Example]:
     ]
     for id in paired.examples:
         question = asked[id]
-        text = question["question"]
+        text = shown_question(question["question"], question.get("context"))
         answers = [
             (
                 model,
@@ -197,7 +197,7 @@ def _examples(paired: Paired, root: Path) -> Iterator[_Example]:
         )
 
 
-_QUESTION = ("id", "source", "kind", "question", "answer", "answers", "images")
+_QUESTION = ("id", "source", "kind", "question", "answer", "answers", "images", "context")
 _Said = tuple[str, list[Mapping[str, Any]], list[Mapping[str, Any]]]
 
 

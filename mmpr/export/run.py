@@ -196,9 +196,10 @@ def _finish(parts: Parts, to: Path, format: Format, images: Images) -> dict[str,
                     for group in range(opened.num_row_groups):
                         file.write_table(opened.read_row_group(group))
         return {parts.name: _rows_of(path)}
-    if format == "llama-factory":
-        write_json(to / "dataset_info.json", dataset_info(parts.name, has_system=bool(parts.system)))
     counts = {path: _rows_of(path) for path in sorted((to / "pairs").glob("*.parquet"))}
+    if format == "llama-factory":
+        has_system = any(pq.read_table(path, columns=["system"])["system"].null_count < counts[path] for path in counts)
+        write_json(to / "dataset_info.json", dataset_info(parts.name, has_system=has_system))
     for path, count in counts.items():
         if not count and any(counts.values()):
             path.unlink()  # ms-swift stops at an empty file

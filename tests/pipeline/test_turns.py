@@ -14,7 +14,7 @@ from PIL import Image
 from mmpr.check.verify import verify
 from mmpr.config import parse_recipe
 from mmpr.engine import Reply, Request, Tokenization
-from mmpr.errors import OutputError, RecipeError, RowError
+from mmpr.errors import MmprError, OutputError, RowError
 from mmpr.evaluate.questions import find_data
 from mmpr.export.run import export
 from mmpr.pipeline.plan import make_plan
@@ -29,6 +29,7 @@ from mmpr.storage.tables import read_rows
 from mmpr.templates import load_template, stored_templates
 from mmpr.train.data.preference_data import read_train_rows
 from mmpr.train.loop.greedy_answers import held_out
+from tests.evaluate.evaluations import evaluate_here
 from tests.helpers import build_without_ray
 
 TEMPLATE = """
@@ -197,6 +198,20 @@ def test_training_and_watched_questions_have_the_same_turns(
     assert find_data(str(folder / "out")).templates == stored_templates(folder / "out")
 
 
+def test_an_evaluation_asks_with_the_builds_template_wherever_it_runs(
+    folder: Path, asked: list[Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the template's file is not there
+    evaluate_here(["one"], folder / "out", tmp_path / "r", styles=("reason", "direct"))
+    told = {path.parent.parent.name: path for path in (tmp_path / "r").rglob("rollouts/*.parquet")}
+    [reasoned], [direct] = (list(read_rows(told[f"{style}-greedy"], Rollout)) for style in ("reason", "direct"))
+    assert pairs_of(reasoned.context) == [("system", f"{OWN}\n\n{ROWS}"), *SHOTS, *EARLIER]
+    assert reasoned.template_sha256 == load_template("./shots.yaml", folder).sha256
+    assert pairs_of(direct.context) == [("system", ROWS), *EARLIER]
+    with pytest.raises(MmprError, match=r"template shots.yaml: cannot be read: No such file"):
+        evaluate_here(["one"], folder / "out", tmp_path / "other", template="./shots.yaml")
+
+
 @pytest.mark.parametrize("format", ["trl", "llama-factory", "ms-swift"])
 def test_exports_have_the_turns_and_are_read_back(
     folder: Path, asked: list[Request], tmp_path: Path, format: Any
@@ -210,6 +225,18 @@ def test_exports_have_the_turns_and_are_read_back(
         assert len(row.images) == 3
     pairs = sum(len(row.pairs) for row in read_train_rows(folder / "out"))
     assert sum(len(row.pairs) for row in back) == pairs
+
+
+def test_llama_factory_reads_system_prompts_of_rows_and_templates(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmpr.runners.local.start_engine", lambda *_, **__: Recorded())
+    build_without_ray(parse_recipe(tree(chat={}), folder=folder), tmp_path / "out")
+    export(tmp_path / "out", "llama-factory", tmp_path / "to")
+    [about] = json.loads((tmp_path / "to/dataset_info.json").read_text()).values()
+    assert about["columns"]["system"] == "system"
+    [row, *_] = read_train_rows(tmp_path / "to")
+    assert row.prompt[0]["content"] == [{"type": "text", "text": f"{OWN}\n\n{ROWS}"}]
 
 
 def test_mmprs_format_has_no_place_for_turns_and_says_so(folder: Path, asked: list[Request], tmp_path: Path) -> None:
@@ -240,7 +267,7 @@ def test_a_wrong_template_is_told_with_all_its_problems(tmp_path: Path, text: st
     (tmp_path / "in").mkdir()
     (tmp_path / "out.png").write_bytes(RED)
     (tmp_path / "in/x.yaml").write_text(text)
-    with pytest.raises(RecipeError) as told:
+    with pytest.raises(MmprError) as told:
         load_template("./x.yaml", tmp_path / "in")
     assert all(problem in str(told.value) for problem in problems), told.value
 
@@ -250,7 +277,7 @@ def test_a_templates_picture_may_not_be_a_link_that_leaves(tmp_path: Path) -> No
     (tmp_path / "out.png").write_bytes(RED)
     (tmp_path / "in/link.png").symlink_to(tmp_path / "out.png")
     (tmp_path / "in/x.yaml").write_text("question: '{question}'\nturns: [{user: a, images: [link.png], assistant: b}]")
-    with pytest.raises(RecipeError, match="is not inside the recipe's folder"):
+    with pytest.raises(MmprError, match="is not inside the recipe's folder"):
         load_template("./x.yaml", tmp_path / "in")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from mmpr.answers import extract, match
 from mmpr.answers.extract import TEMPLATES
 from mmpr.config.recipe import OptionsSpec
 from mmpr.prompts import Template, to_messages
-from mmpr.schema import Question
+from mmpr.schema import Question, shown_question
 from mmpr.storage.manifest import read_manifest
 from mmpr.storage.shards import MANIFEST
 from mmpr.storage.tables import read_rows
@@ -97,7 +97,8 @@ def _question(
     prompt = (templates.get(name) or load_template(name)).ask(question, options)
     messages = tuple(to_messages(prompt.text, system, prompt.context))
     row = TrainRow(question.id, question.source, prompt.images, messages, (), ())
-    return WatchedQuestion(question.question, row, question.answer, question.choices, name, question.answers)
+    shown = shown_question(question.question, [asdict(turn) for turn in question.context])
+    return WatchedQuestion(shown, row, question.answer, question.choices, name, question.answers)
 
 
 def _generate(model: Any, encoder: Encoder, question: WatchedQuestion, max_new_tokens: int) -> tuple[str, int]:
