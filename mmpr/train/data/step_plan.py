@@ -12,7 +12,7 @@ import hashlib
 import heapq
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -189,6 +189,24 @@ def plan_steps(
         rank=rank,
         world=world,
     )
+
+
+def hold_out(pairs: Pairs, rows: Ints, many: int, seed: int) -> tuple[Ints, Pairs]:
+    """Keep whole questions from training: some of ``rows``, evenly from their sources, with about ``many`` pairs.
+
+    Returns their rows, ascending, and all other pairs.
+    """
+    counts = np.bincount(pairs.row, minlength=len(pairs.source))
+    mixed = _rng("held out", seed).permutation(rows)
+    turn = np.empty(len(mixed), np.int64)  # of a row within its source
+    for source in np.unique(pairs.source[mixed]):
+        mine = pairs.source[mixed] == source
+        turn[mine] = np.arange(mine.sum())
+    mixed = mixed[np.argsort(turn, kind="stable")]
+    enough = int(np.searchsorted(np.cumsum(counts[mixed]), many)) + 1
+    held = np.sort(mixed[:enough])
+    left = ~np.isin(pairs.row, held)
+    return held, replace(pairs, row=pairs.row[left], chosen=pairs.chosen[left], rejected=pairs.rejected[left])
 
 
 def _occurrences(pairs: Pairs, by_source: Mapping[str, float], by_kind: Mapping[str, float], seed: int) -> Ints:

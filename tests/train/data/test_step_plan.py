@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmpr.errors import MmprError
-from mmpr.train.data.step_plan import Pairs, StepPlan, plan_steps
+from mmpr.train.data.step_plan import Pairs, StepPlan, hold_out, plan_steps
 
 
 def columns(
@@ -236,3 +236,19 @@ def test_the_rows_of_the_first_steps_are_few() -> None:
         assert plan.rows_until(steps).tolist() == sorted(wanted)
     assert len(plan.rows_until(1)) <= 4
     assert plan.rows_until(len(plan)).tolist() == plan.rows.tolist() == list(range(40))
+
+
+def test_held_out_questions_are_whole_and_even_over_sources() -> None:
+    pairs = columns([1, 2, 3, 4] * 30)
+    rows = np.arange(0, 120, 2)  # the others have a weight of 0, say
+    held, left = hold_out(pairs, rows, many=20, seed=3)
+    kept = np.isin(pairs.row, held)
+    assert held.tolist() == sorted(set(held.tolist()) & set(rows.tolist()))
+    assert 20 <= kept.sum() < 20 + 4
+    assert len(left) == len(pairs) - kept.sum()
+    assert not set(left.row.tolist()) & set(held.tolist())
+    by_source = np.bincount(pairs.source[held], minlength=len(pairs.sources))
+    assert by_source.max() - by_source.min() <= 1
+    assert hold_out(pairs, rows, 20, 3)[0].tolist() == held.tolist()
+    assert hold_out(pairs, rows, 20, 4)[0].tolist() != held.tolist()
+    assert len(hold_out(pairs, rows, 10**6, 3)[0]) == len(rows)
