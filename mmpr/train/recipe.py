@@ -39,6 +39,9 @@ class DataSpec(Part):
     images_root: str | None = Field(
         None, description="where paths of pictures in tables start (default: the row's file, or the folder of --data)"
     )
+    weights: tuple[float, ...] = Field(
+        (), description="how often the pairs of each --data are seen in an epoch, in their order (default: 1 each)"
+    )
     source_weights: dict[str, float] = Field(
         default_factory=dict, description="how often a source's pairs are seen in an epoch; 1 where not named"
     )
@@ -173,6 +176,8 @@ def _problems(recipe: TrainRecipe) -> list[str]:
     objective = recipe.objective
     if not objective.preference + objective.quality + objective.generation:
         problems.append("objective: all weights are 0, there is nothing to learn")
+    if any(weight < 0 for weight in recipe.data.weights):
+        problems.append(f"data.weights: must be 0 or more (they are {', '.join(map(str, recipe.data.weights))})")
     for what in ("source_weights", "kind_weights"):
         for name, weight in getattr(recipe.data, what).items():
             if weight < 0:

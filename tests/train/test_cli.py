@@ -248,6 +248,13 @@ def test_several_data_sets_are_trained_on_together(
     assert by_hand
     assert float(by_hand[1]) == pytest.approx(float(by_hand[2]), abs=0.002)
     assert f"data      {first}: 9 questions" in told.err
+    assert f"plan      4 steps of 6 pairs, 19 pairs an epoch: {first}: 18 pairs x 1; {second}: 1 pairs x 1" in told.err
+    weighed = [words[0], "data.weights=[0.5, 3]", *words[1:]]
+    assert main([*weighed, "--out", str(tmp_path / "weighed")]) == 0
+    again = capsys.readouterr()
+    assert f"2 steps of 6 pairs, 12 pairs an epoch: {first}: 18 pairs x 0.5; {second}: 1 pairs x 3" in again.err
+    assert main([words[0], "data.weights=[1]", *words[1:], "--out", str(tmp_path / "short")]) == 1
+    assert "data.weights: there are 1 for 2 --data; give one for each" in capsys.readouterr().err
     assert "data      more: 1 pairs, read as messages (or query, response), rejected_response or" in told.err
     assert "data      more: columns that are not read: channel" in told.err
     about = json.loads((tmp_path / "run" / "run.json").read_text())

@@ -101,6 +101,9 @@ def prepare(recipe: TrainRecipe, data: Sequence[Path], out: Path, processor: Any
     Raises:
         MmprError: nothing is left to train on, or the recipe's steps cannot be filled.
     """
+    weights = recipe.data.weights or (1.0,) * len(data)
+    if len(weights) != len(data):
+        raise MmprError(f"data.weights: there are {len(weights)} for {len(data)} --data; give one for each")
     root = recipe.data.images_root
     rows = read_train_rows(*data, images_root=None if root is None else Path(root))
     if is_writer():
@@ -128,6 +131,7 @@ def prepare(recipe: TrainRecipe, data: Sequence[Path], out: Path, processor: Any
         seed=recipe.seed,
         source_weights={**rows.weights, **settings.source_weights},
         kind_weights=settings.kind_weights,
+        row_weights=np.repeat(weights, rows.sizes),
         rank=distributed.rank(),
         world=distributed.world(),
     )
@@ -145,8 +149,20 @@ def prepare(recipe: TrainRecipe, data: Sequence[Path], out: Path, processor: Any
             print(f"held out  {many:,} pairs of {len(held_out):,} questions", file=sys.stderr, flush=True)
     sameness = lengths.sameness()
     if is_writer():
+        print(f"plan      {_told(data, weights, rows, pairs, plan)}", file=sys.stderr)
         print(f"tokens    {sameness}", file=sys.stderr, flush=True)
     return Prepared(Steps(rows, encoder, plan), pairs, dropped, cache, sameness, held_out)
+
+
+def _told(data: Sequence[Path], weights: Sequence[float], rows: TrainRows, pairs: Pairs, plan: StepPlan) -> str:
+    """The plan in a line, with each data set and its weight where there are several."""
+    steps = f"{len(plan):,} steps of {plan.pairs_a_step:,} pairs, {len(plan.occurrences):,} pairs an epoch"
+    if len(data) == 1:
+        return steps
+    ends = np.searchsorted(pairs.row, np.cumsum(rows.sizes))
+    many = np.diff(ends, prepend=0).tolist()
+    sets = [f"{path}: {n:,} pairs x {weight:g}" for path, n, weight in zip(data, many, weights, strict=True)]
+    return f"{steps}: {'; '.join(sets)}"
 
 
 def _reasons(rejects: Sequence[Reject]) -> str:

@@ -252,3 +252,15 @@ def test_held_out_questions_are_whole_and_even_over_sources() -> None:
     assert hold_out(pairs, rows, 20, 3)[0].tolist() == held.tolist()
     assert hold_out(pairs, rows, 20, 4)[0].tolist() != held.tolist()
     assert len(hold_out(pairs, rows, 10**6, 3)[0]) == len(rows)
+
+
+def test_rows_have_weights_of_their_data_set() -> None:
+    """Beside those of sources, which both data sets may have in common; without them all is as it was."""
+    pairs = columns([2] * 20, sources=[0, 1] * 10)
+    plain = plan_steps(pairs, pairs_a_step=5, seed=2, source_weights={"s0": 0.5})
+    ones = plan_steps(pairs, pairs_a_step=5, seed=2, source_weights={"s0": 0.5}, row_weights=np.ones(20))
+    assert [plain.pairs_of(k).tolist() for k in range(4)] == [ones.pairs_of(k).tolist() for k in range(4)]
+    weights = np.repeat([2.0, 0.0, 1.0], [5, 5, 10])
+    times = seen(plan_steps(pairs, pairs_a_step=5, seed=2, source_weights={"s1": 2.0}, row_weights=weights), 0)
+    for pair, row in enumerate(pairs.row.tolist()):
+        assert times[pair] == weights[row] * (1 + row % 2), row
