@@ -14,6 +14,7 @@ COMMANDS = {
     "check": ("mmpr.check.__main__", "look into a build; --verify proves every byte, count and picture"),
     "rejects": ("mmpr.check.rejects", "say what a build left out and why, with an example of each reason"),
     "train": ("mmpr.train.__main__", "train a model on preference data by MPO"),
+    "check-gpu": ("mmpr.train.check_gpu.__main__", "check that this GPU computes what training needs, and how fast"),
     "evaluate": ("mmpr.evaluate.__main__", "measure and compare models on held-out questions or benchmarks"),
     "export": ("mmpr.export.__main__", "write pairs for TRL, MMPR, LLaMA-Factory or ms-swift, or push them to the hub"),
     "audit": ("mmpr.answers.audit", "show verdicts of a build with the answers that they are about"),
