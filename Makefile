@@ -18,7 +18,7 @@ DEV      := $(VENV)/.installed-dev
 SITE     := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build-mmpr report train evaluate prove demo-model scale torture harsh fuzz families test test-fast test-readers test-install check-gpu-lock lint docs \
+.PHONY: help setup build-mmpr report train evaluate prove demo-model scale torture harsh fuzz families test test-fast test-readers test-install check-gpu check-gpu-lock lint docs \
 	format clean
 
 help:  ## list the targets
@@ -58,6 +58,9 @@ families: $(RUNTIME)  ## measure families of models, write docs/models.md (ARGS=
 
 test-install:  ## build the quickstart from a fresh clone in an empty environment (PYTHON=python3.13)
 	@$(PYTHON) benchmarks/install.py quickstart
+
+check-gpu:  ## check that this GPU computes what training needs, and how fast: a line of JSON a check
+	@$(PYTHON) -m mmpr.train.check_gpu
 
 check-gpu-lock:  ## install locks/gpu.txt into a folder that goes again, import it, plan with it
 	@$(PYTHON) benchmarks/install.py gpu-lock

@@ -16,6 +16,7 @@ COMMANDS = {
     "select": ("mmpr.derive.selecting", "make a build of a part of one: the questions or pairs that fit a condition"),
     "merge": ("mmpr.derive.merging", "put builds together, of one model or several"),
     "train": ("mmpr.train.__main__", "train a model on preference data by MPO"),
+    "check-gpu": ("mmpr.train.check_gpu.__main__", "check that this GPU computes what training needs, and how fast"),
     "evaluate": ("mmpr.evaluate.__main__", "measure and compare models on held-out questions or benchmarks"),
     "export": ("mmpr.export.__main__", "write pairs for TRL, MMPR, LLaMA-Factory or ms-swift, or push them to the hub"),
     "audit": ("mmpr.answers.audit", "show verdicts of a build with the answers that they are about"),

@@ -106,7 +106,8 @@ def bytes_of_run(model: Any, recipe: TrainRecipe) -> int:
     numbers: int = sum(p.numel() for p in parameters)
     trained: int = sum(p.numel() for p in parameters if p.requires_grad)
     frozen = 0 if recipe.lora is not None else 4 * (numbers - trained)  # checkpoints of adapters hold nothing else
-    return (recipe.save.keep + 1) * (_BYTES_TO_GO_ON * trained + frozen) + 4 * numbers
+    models = 2 if recipe.save.best else 1
+    return (recipe.save.keep + 1) * (_BYTES_TO_GO_ON * trained + frozen) + models * 4 * numbers
 
 
 def check_disk(out: Path, wanted: int) -> None:

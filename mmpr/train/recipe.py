@@ -39,11 +39,17 @@ class DataSpec(Part):
     images_root: str | None = Field(
         None, description="where paths of pictures in tables start (default: the row's file, or the folder of --data)"
     )
+    weights: tuple[float, ...] = Field(
+        (), description="how often the pairs of each --data are seen in an epoch, in their order (default: 1 each)"
+    )
     source_weights: dict[str, float] = Field(
         default_factory=dict, description="how often a source's pairs are seen in an epoch; 1 where not named"
     )
     kind_weights: dict[str, float] = Field(
         default_factory=dict, description="the same for a kind of question; a pair's weight is the product"
+    )
+    held_out_pairs: int = Field(
+        0, ge=0, description="pairs that are not trained on but scored every watch.every_steps; whole questions"
     )
     processor: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="processor arguments by source, in place of those it was sampled with"
@@ -106,6 +112,9 @@ class SaveSpec(Part):
 
     every_steps: int = Field(100, ge=1)
     keep: int = Field(2, ge=1, description="checkpoints")
+    best: Literal["loss", "accuracies", "margins"] | None = Field(
+        None, description="keep the model with the best held-out loss, reward accuracy or margin in RUN/best as well"
+    )
 
 
 class WatchSpec(Part):
@@ -167,10 +176,14 @@ def _problems(recipe: TrainRecipe) -> list[str]:
     objective = recipe.objective
     if not objective.preference + objective.quality + objective.generation:
         problems.append("objective: all weights are 0, there is nothing to learn")
+    if any(weight < 0 for weight in recipe.data.weights):
+        problems.append(f"data.weights: must be 0 or more (they are {', '.join(map(str, recipe.data.weights))})")
     for what in ("source_weights", "kind_weights"):
         for name, weight in getattr(recipe.data, what).items():
             if weight < 0:
                 problems.append(f"data.{what}.{name}: must be 0 or more (it is {weight})")
+    if recipe.save.best and not recipe.data.held_out_pairs:
+        problems.append("save.best: there are no held-out pairs to tell the best model by; set data.held_out_pairs")
     if recipe.lora is None and set(recipe.model.freeze) == set(get_args(Freezable)):
         problems.append("model.freeze: all parts are frozen, there is nothing to train")
     return problems

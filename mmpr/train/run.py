@@ -163,6 +163,10 @@ def _show(result: dict[str, Any], out: Path) -> None:
     print(f"finished  {result['steps']:,} steps, {result['pairs']:,} pairs in {result['seconds']:,.0f} s")
     for name in ("loss", "rewards/accuracies", "rewards/margins"):
         print(f"          {name:<20} {first[name]:.3f} -> {last[name]:.3f}")
+    if result.get("held_out"):
+        last, best = result["held_out"]["last"], result["held_out"]["best"]
+        figures = f"loss {last['loss']:.3f}, accuracy {last['rewards/accuracies']:.2f}"
+        print(f"          held-out pairs       {figures}; best at step {best['step']}: loss {best['loss']:.3f}")
     if result["answers"]:
         before, after = result["answers"]["before"], result["answers"]["after"]
         print(f"          held-out, greedy     {before} -> {after} right of {result['answers']['judged']}")

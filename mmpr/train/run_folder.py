@@ -2,11 +2,13 @@
 
 RUN/run.json         recipe, data and model: what the run is; a command that says something else is refused
 RUN/metrics.jsonl    a line a step
+RUN/heldout.jsonl    loss, reward accuracy and margin of held-out pairs, by source
 RUN/samples.jsonl    greedy answers to held-out questions
 RUN/drops.jsonl      rows and pairs that are not trained on, and why
 RUN/checkpoints/     each whole or absent
 RUN/writing/         what is being written; never read, removed when a run goes on
 RUN/model/           the result: a stock checkpoint with its processor, and mmpr.json
+RUN/best/            the model with the best figures on held-out pairs, where ``save.best`` asks for it
 RUN/tensorboard/     where ``report_to`` names it: its files
 RUN/report.html      curves, findings of the watch, answers before and after
 RUN/result.json      written last
@@ -21,11 +23,13 @@ from typing import Any
 
 RUN = "run.json"
 METRICS = "metrics.jsonl"
+HELD_OUT = "heldout.jsonl"
 SAMPLES = "samples.jsonl"
 DROPS = "drops.jsonl"
 CHECKPOINTS = "checkpoints"
 WRITING = "writing"
 MODEL = "model"
+BEST = "best"
 MODEL_ABOUT = "mmpr.json"
 TENSORBOARD = "tensorboard"
 REPORT = "report.html"

@@ -21,7 +21,7 @@ from mmpr.storage.shards import write_json, write_text
 from mmpr.train import distributed, run_folder
 from mmpr.train.checks import check_run
 from mmpr.train.data.prepare import Prepared, add_reference, prepare, reference_mode
-from mmpr.train.loop.callback import RunCallback, read_state
+from mmpr.train.loop.callback import RunCallback, best_of, read_state
 from mmpr.train.loop.checkpoints import forget_half_written, last_checkpoint, publish, step_of
 from mmpr.train.loop.greedy_answers import WatchedQuestion, answer, from_rows, held_out
 from mmpr.train.loop.metrics import first_and_last_tenth
@@ -93,6 +93,8 @@ def run_session(recipe: TrainRecipe, about: Mapping[str, Any], out: Path) -> Non
         if session.checkpoint is not None:
             trainer.shift.load_state_dict(read_state(session.checkpoint)["reward_shift"])
         callback.tell(callback.watch.see_drops(session.prepared.dropped, session.prepared.rows))
+        if len(session.prepared.held_out):
+            _score_held_out(session, trainer, callback)
         if questions:
             _watch_answers(session, policy, questions, callback)
         trainer.train(resume_from_checkpoint=str(session.checkpoint) if session.checkpoint else None)
@@ -102,9 +104,8 @@ def run_session(recipe: TrainRecipe, about: Mapping[str, Any], out: Path) -> Non
         raise
     finally:
         callback.close()
-    weights = distributed.whole_weights(policy) if distributed.is_sharded(policy) else None  # all ranks gather
+    _save(session, trainer, run_folder.MODEL)
     if is_writer():
-        _save(session, trainer, weights)
         _write_report(session, questions, callback)
         _write_result(session, trainer, callback, time.monotonic() - started_s)
         shutil.rmtree(out / run_folder.WRITING, ignore_errors=True)
@@ -223,16 +224,39 @@ def _watch_answers(session: Session, model: Any, questions: Sequence[WatchedQues
     callback.answer_every(watch.every_steps, answer_now)
 
 
-def _save(session: Session, trainer: MpoTrainer, weights: dict[str, Any] | None) -> None:
-    """Write ``RUN/model``, in the model's own precision; ``weights`` are the gathered ones of a sharded model."""
-    written = session.out / run_folder.WRITING / run_folder.MODEL
+def _score_held_out(session: Session, trainer: MpoTrainer, callback: RunCallback) -> None:
+    """Have the callback score the held-out pairs, and keep the best model where the recipe asks for it."""
+    recipe, prepared = session.recipe, session.prepared
+    pairs = prepared.pairs
+    sources = [pairs.sources[i] for i in sorted(set(pairs.source[prepared.held_out].tolist()))]
+
+    def score() -> dict[str, Any]:
+        parts = prepared.held_out_parts(distributed.rank(), distributed.world())
+        return trainer.score_held_out(parts, sources)
+
+    best = recipe.save.best
+    keep = None if best is None else (best, lambda step: _save(session, trainer, run_folder.BEST))
+    callback.score_every(recipe.watch.every_steps, score, keep)
+
+
+def _save(session: Session, trainer: MpoTrainer, name: str) -> None:
+    """Write the model to ``RUN/NAME``, in its own precision; all ranks call it, and gather what is sharded."""
+    sharded = distributed.is_sharded(trainer.model)
+    weights = distributed.whole_weights(trainer.model) if sharded else None
+    if is_writer():
+        _write_model(session, trainer, name, weights)
+    distributed.barrier()
+
+
+def _write_model(session: Session, trainer: MpoTrainer, name: str, weights: dict[str, Any] | None) -> None:
+    written = session.out / run_folder.WRITING / name
     path, model = session.about["model"]["path"], trainer.model
     if weights is not None and session.recipe.lora is not None:  # adapters, to be merged into a whole model
         model, weights = with_weights(path, session.recipe, weights), None
     dtype = getattr(load_config(path, session.recipe.model.trust_remote_code), "dtype", None)
     save_stock(model, session.processor, written, weights, dtype)
     write_json(written / run_folder.MODEL_ABOUT, {**session.about, "steps": trainer.state.global_step})
-    publish(written, session.out / run_folder.MODEL)
+    publish(written, session.out / name)
 
 
 def _write_report(session: Session, questions: Sequence[WatchedQuestion], callback: RunCallback) -> None:
@@ -250,6 +274,7 @@ def _write_report(session: Session, questions: Sequence[WatchedQuestion], callba
         callback.watch.findings,
         questions,
         callback.answers,
+        held_out=callback.held_out,
     )
     write_text(session.out / run_folder.REPORT, page)
 
@@ -263,12 +288,20 @@ def _write_result(session: Session, trainer: MpoTrainer, callback: RunCallback, 
         "seconds": seconds,
         "first": _means(first),
         "last": _means(last),
+        "held_out": _held_out(session, callback),
         "answers": _right_answers(callback.answers),
         "dropped": dict(session.prepared.dropped),
         "tokens": asdict(session.prepared.sameness),
         "findings": [{**asdict(finding), "remedy": finding.remedy} for finding in callback.watch.findings],
     }
     write_json(session.out / run_folder.RESULT, result)
+
+
+def _held_out(session: Session, callback: RunCallback) -> dict[str, Any] | None:
+    """The figures of held-out pairs after the last step, and at the best one; None where nothing is held out."""
+    if not callback.held_out:
+        return None
+    return {"last": callback.held_out[-1], "best": best_of(session.recipe.save.best or "loss", callback.held_out)}
 
 
 def _right_answers(answers: Sequence[Answers]) -> dict[str, int] | None:

@@ -19,7 +19,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("private_names", "model"),
     ("shared_prefix", "data"),
     ("checks", "loop"),
-    ("session", "plan"),
+    ("session", "plan", "check_gpu"),
     ("run",),
     ("__main__",),
 )
@@ -32,6 +32,7 @@ FOLDERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("token_lengths", "reference_logprobs"),
         ("prepare",),
     ),
+    "check_gpu": (("shapes",), ("checks",), ("__main__",)),
     "shared_prefix": (("attention", "families", "logprobs"), ("packing", "splitting"), ("compute",)),
     "loop": (
         ("step_log", "checkpoints", "metrics", "watch"),

@@ -248,6 +248,13 @@ def test_several_data_sets_are_trained_on_together(
     assert by_hand
     assert float(by_hand[1]) == pytest.approx(float(by_hand[2]), abs=0.002)
     assert f"data      {first}: 9 questions" in told.err
+    assert f"plan      4 steps of 6 pairs, 19 pairs an epoch: {first}: 18 pairs x 1; {second}: 1 pairs x 1" in told.err
+    weighed = [words[0], "data.weights=[0.5, 3]", *words[1:]]
+    assert main([*weighed, "--out", str(tmp_path / "weighed")]) == 0
+    again = capsys.readouterr()
+    assert f"2 steps of 6 pairs, 12 pairs an epoch: {first}: 18 pairs x 0.5; {second}: 1 pairs x 3" in again.err
+    assert main([words[0], "data.weights=[1]", *words[1:], "--out", str(tmp_path / "short")]) == 1
+    assert "data.weights: there are 1 for 2 --data; give one for each" in capsys.readouterr().err
     assert "data      more: 1 pairs, read as messages (or query, response), rejected_response or" in told.err
     assert "data      more: columns that are not read: channel" in told.err
     about = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -271,3 +278,40 @@ def test_data_without_a_usable_pair_is_told_with_reasons_and_examples(
     words = ["--data", str(tmp_path / "pairs.jsonl"), "--model", str(MODEL), "--out", str(tmp_path / "run")]
     assert main(words) == 1
     assert "no pair is left to train on: 1 x image_missing (pairs.jsonl:1: 'gone.png'" in capsys.readouterr().err
+
+
+def test_held_out_pairs_are_scored_and_the_best_model_is_kept(data: Path, tmp_path: Path) -> None:
+    """They are in no step; their figures are those of the written model, computed by itself."""
+    from safetensors.torch import load_file
+
+    settings: dict[str, Any] = {
+        "data": {**SETTINGS["data"], "held_out_pairs": 3},
+        "watch": {"questions": 0, "every_steps": 1},
+        "save": {"every_steps": 2, "best": "loss"},
+        "optimizer": {"learning_rate": 1e-4, "weight_decay": 0.0, "schedule": "constant"},
+    }
+    recipe = parse_train_recipe({**SETTINGS, **settings})
+    result = train(recipe, data=str(data / "pairs.jsonl"), model=str(MODEL), out=tmp_path / "run")
+    assert result["pairs"] == 18 - 4  # whole questions, of two pairs each
+    lines = [json.loads(line) for line in (tmp_path / "run" / "heldout.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert all(line["pairs"] == 4 == sum(of["pairs"] for of in line["sources"].values()) for line in lines)
+    losses = [line["loss"] for line in lines]
+    best = losses.index(min(losses))
+    assert result["held_out"]["best"]["step"] == best + 1
+    about = json.loads((tmp_path / "run" / "best" / "mmpr.json").read_text())
+    assert about["steps"] == best + 1
+    last, kept = (load_file(tmp_path / "run" / name / "model.safetensors") for name in ("model", "best"))
+    assert all(torch.equal(last[n], kept[n]) for n in last) == (best == len(losses) - 1)
+    assert "Held-out pairs: reward accuracy" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_held_out_pairs_that_leave_nothing_are_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "r.yaml").write_text(json.dumps(SETTINGS))
+    words = ["--data", str(data / "pairs.jsonl"), "--model", str(MODEL), "--out", str(tmp_path / "run")]
+    assert main([str(tmp_path / "r.yaml"), "data.held_out_pairs=100", *words]) == 1
+    assert "data.held_out_pairs: 100 of 18 pairs leave none to train on" in capsys.readouterr().err
+    assert main([str(tmp_path / "r.yaml"), "save.best=loss", *words]) == 2
+    assert "save.best: there are no held-out pairs" in capsys.readouterr().err

@@ -80,6 +80,7 @@ def test_overrides_reach_everywhere() -> None:
         ("model.freeze=[vision, projector, decoder]", "model.freeze: all parts are frozen"),
         ("model.freeze=[tower]", "model.freeze"),
         ("data.source_weights={a: -1}", "data.source_weights.a: must be 0 or more"),
+        ("data.weights=[1, -1]", "data.weights: must be 0 or more (they are 1.0, -1.0)"),
         ("nonsense", "write it as key.path=value"),
     ],
 )

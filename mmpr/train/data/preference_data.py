@@ -67,6 +67,11 @@ class TrainRows(ABC):
     @abstractmethod
     def __len__(self) -> int: ...
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of rows of each data set that was read, in order."""
+        return (len(self),)
+
     @abstractmethod
     def __getitem__(self, place: int) -> TrainRow:
         """A row with its pictures; raises RowError when it cannot be used."""
@@ -279,6 +284,11 @@ class SeveralRows(TrainRows):
 
     def __len__(self) -> int:
         return self._starts[-1]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """See ``TrainRows.sizes``."""
+        return tuple(map(len, self._parts))
 
     def __getitem__(self, place: int) -> TrainRow:
         part, inside = self._find(place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections import Counter
@@ -10,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch.utils.data import Dataset
 
 from mmpr.cli.command import printable
@@ -27,7 +29,7 @@ from mmpr.train.data.reference_logprobs import (
     compute_reference,
     read_reference,
 )
-from mmpr.train.data.step_plan import Pairs, StepPlan, plan_steps
+from mmpr.train.data.step_plan import Ints, Pairs, StepPlan, hold_out, plan_steps
 from mmpr.train.data.token_lengths import Sameness, measure_lengths, read_lengths
 from mmpr.train.data.unit_cache import Workers, cache_base
 from mmpr.train.recipe import TrainRecipe
@@ -51,19 +53,22 @@ class Steps(Dataset[StepBatch]):  # type: ignore[misc]  # the library has no typ
 
     def __getitem__(self, step: int) -> StepBatch:
         """Step ``step``, from 0. Each pair weighs 1: a source's weight is how often its pairs are planned."""
-        parts = []
-        for place, pairs in self.plan[step]:
-            encoded = self.encoder.encode(self.rows[place])
-            row = encoded.row if self.reference is None else self.reference.attach(place, encoded)
-            parts.append(StepPart(row, pairs, (1.0,) * len(pairs)))
-        return StepBatch(tuple(parts), len(self.plan.pairs_of(step)))
+        parts = tuple(self.part(place, pairs) for place, pairs in self.plan[step])
+        return StepBatch(parts, len(self.plan.pairs_of(step)))
+
+    def part(self, place: int, pairs: tuple[tuple[int, int], ...]) -> StepPart:
+        """Some pairs of a row, encoded."""
+        encoded = self.encoder.encode(self.rows[place])
+        row = encoded.row if self.reference is None else self.reference.attach(place, encoded)
+        return StepPart(row, pairs, (1.0,) * len(pairs))
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The data of a run; ``dropped`` counts rejected rows and pairs by reason, ``cache`` is where caches lie.
+    """The data of a run, with all its ``pairs``; those of the rows ``held_out`` are in no step.
 
-    ``sameness`` tells how much of it is as it was sampled.
+    ``dropped`` counts rejected rows and pairs by reason, ``cache`` is where caches lie, and ``sameness`` tells how much
+    of the data is as it was sampled.
     """
 
     steps: Steps
@@ -71,11 +76,17 @@ class Prepared:
     dropped: Mapping[str, int]
     cache: Path
     sameness: Sameness
+    held_out: Ints
 
     @property
     def rows(self) -> int:
         """The number of questions in the data."""
         return len(self.steps.rows)
+
+    def held_out_parts(self, rank: int, world: int) -> list[StepPart]:
+        """The held-out pairs of process ``rank`` of ``world``, encoded; empty where nothing is held out."""
+        rows = self.held_out.tolist()[rank::world]
+        return [self.steps.part(place, self.pairs.of_row(place)) for place in rows]
 
     def some_rows(self, most: int) -> list[TrainRow]:
         """Up to ``most`` rows, evenly from those that are trained on."""
@@ -90,6 +101,9 @@ def prepare(recipe: TrainRecipe, data: Sequence[Path], out: Path, processor: Any
     Raises:
         MmprError: nothing is left to train on, or the recipe's steps cannot be filled.
     """
+    weights = recipe.data.weights or (1.0,) * len(data)
+    if len(weights) != len(data):
+        raise MmprError(f"data.weights: there are {len(weights)} for {len(data)} --data; give one for each")
     root = recipe.data.images_root
     rows = read_train_rows(*data, images_root=None if root is None else Path(root))
     if is_writer():
@@ -109,21 +123,46 @@ def prepare(recipe: TrainRecipe, data: Sequence[Path], out: Path, processor: Any
     if not len(pairs):
         raise MmprError(f"no pair is left to train on: {_reasons(rejects)}; see {out / DROPS}")
     settings = recipe.data
-    plan = plan_steps(
-        pairs,
+    plan_of = functools.partial(
+        plan_steps,
         pairs_a_step=settings.pairs_a_step,
         max_pairs_a_question=settings.max_pairs_a_question,
         epochs=settings.epochs,
         seed=recipe.seed,
         source_weights={**rows.weights, **settings.source_weights},
         kind_weights=settings.kind_weights,
+        row_weights=np.repeat(weights, rows.sizes),
         rank=distributed.rank(),
         world=distributed.world(),
     )
+    plan = plan_of(pairs)
+    held_out: Ints = np.empty(0, np.int64)
+    if settings.held_out_pairs:
+        held_out, trained_on = hold_out(pairs, plan.rows, settings.held_out_pairs, recipe.seed)
+        if not len(trained_on):
+            raise MmprError(
+                f"data.held_out_pairs: {settings.held_out_pairs} of {len(pairs)} pairs leave none to train on"
+            )
+        plan = plan_of(trained_on)
+        if is_writer():
+            many = len(pairs) - len(trained_on)
+            print(f"held out  {many:,} pairs of {len(held_out):,} questions", file=sys.stderr, flush=True)
     sameness = lengths.sameness()
     if is_writer():
+        print(f"plan      {_told(data, weights, rows, pairs, plan)}", file=sys.stderr)
         print(f"tokens    {sameness}", file=sys.stderr, flush=True)
-    return Prepared(Steps(rows, encoder, plan), pairs, dropped, cache, sameness)
+    return Prepared(Steps(rows, encoder, plan), pairs, dropped, cache, sameness, held_out)
+
+
+def _told(data: Sequence[Path], weights: Sequence[float], rows: TrainRows, pairs: Pairs, plan: StepPlan) -> str:
+    """The plan in a line, with each data set and its weight where there are several."""
+    steps = f"{len(plan):,} steps of {plan.pairs_a_step:,} pairs, {len(plan.occurrences):,} pairs an epoch"
+    if len(data) == 1:
+        return steps
+    ends = np.searchsorted(pairs.row, np.cumsum(rows.sizes))
+    many = np.diff(ends, prepend=0).tolist()
+    sets = [f"{path}: {n:,} pairs x {weight:g}" for path, n, weight in zip(data, many, weights, strict=True)]
+    return f"{steps}: {'; '.join(sets)}"
 
 
 def _reasons(rejects: Sequence[Reject]) -> str:
@@ -142,7 +181,7 @@ def add_reference(recipe: TrainRecipe, prepared: Prepared, scores: Scores, revis
     ``scores`` is `Compute.scores` of the model that ``revision`` names, which computes as `reference_mode` says.
     """
     steps = prepared.steps
-    wanted = steps.plan.rows_until(recipe.data.max_steps or len(steps))
+    wanted = np.union1d(steps.plan.rows_until(recipe.data.max_steps or len(steps)), prepared.held_out)
     planned = PlannedRows(steps.rows, steps.encoder, prepared.pairs, wanted)
     model = ReferenceModel(scores, revision, reference_mode(recipe))
     folder = compute_reference(planned, model, prepared.cache / "reference", _workers(recipe))

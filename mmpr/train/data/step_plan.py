@@ -12,7 +12,7 @@ import hashlib
 import heapq
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from mmpr.errors import MmprError
 
 Ints = npt.NDArray[np.integer]
+Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,7 @@ def plan_steps(
     seed: int = 0,
     source_weights: Mapping[str, float] | None = None,
     kind_weights: Mapping[str, float] | None = None,
+    row_weights: Floats | None = None,
     rank: int = 0,
     world: int = 1,
 ) -> StepPlan:
@@ -161,7 +163,8 @@ def plan_steps(
         source_weights: how often a source's pairs stand in an epoch (default 1). 2.5: twice, and half of them a third
             time; 0.3: three tenths of them. A fraction is made of whole questions as far as it can be, and is the same
             in all epochs.
-        kind_weights: the same for the kinds of questions; a pair's weight is the product of both.
+        kind_weights: the same for the kinds of questions; a pair's weight is the product of all.
+        row_weights: the same for each row ``[rows]`` (by its data set); None: 1.
 
     Raises:
         MmprError: there is no pair, a weight names no source or kind, or a question has too many pairs for the number
@@ -172,7 +175,7 @@ def plan_steps(
         if unknown := sorted(set(weights) - set(known)):
             names = ", ".join(filter(None, known)) or "none"
             raise MmprError(f"{what}_weights: the data has no {what} {', '.join(unknown)}; it has: {names}")
-    occurrences = _occurrences(pairs, by_source, by_kind, seed)
+    occurrences = _occurrences(pairs, by_source, by_kind, row_weights, seed)
     if not len(occurrences):
         raise MmprError(
             "there is no pair to train on; see what was dropped and why, and the weights of sources and kinds"
@@ -191,14 +194,38 @@ def plan_steps(
     )
 
 
-def _occurrences(pairs: Pairs, by_source: Mapping[str, float], by_kind: Mapping[str, float], seed: int) -> Ints:
+def hold_out(pairs: Pairs, rows: Ints, many: int, seed: int) -> tuple[Ints, Pairs]:
+    """Keep whole questions from training: some of ``rows``, evenly from their sources, with about ``many`` pairs.
+
+    Returns their rows, ascending, and all other pairs.
+    """
+    counts = np.bincount(pairs.row, minlength=len(pairs.source))
+    mixed = _rng("held out", seed).permutation(rows)
+    turn = np.empty(len(mixed), np.int64)  # of a row within its source
+    for source in np.unique(pairs.source[mixed]):
+        mine = pairs.source[mixed] == source
+        turn[mine] = np.arange(mine.sum())
+    mixed = mixed[np.argsort(turn, kind="stable")]
+    enough = int(np.searchsorted(np.cumsum(counts[mixed]), many)) + 1
+    held = np.sort(mixed[:enough])
+    left = ~np.isin(pairs.row, held)
+    return held, replace(pairs, row=pairs.row[left], chosen=pairs.chosen[left], rejected=pairs.rejected[left])
+
+
+def _occurrences(
+    pairs: Pairs, by_source: Mapping[str, float], by_kind: Mapping[str, float], by_row: Floats | None, seed: int
+) -> Ints:
     """The pairs of an epoch as positions in ``pairs``, ascending; a pair that is seen twice stands in it twice."""
     times = np.zeros(len(pairs), np.int64)
-    of_pair = (pairs.source.astype(np.int64) * len(pairs.kinds) + pairs.kind)[pairs.row]
+    weights, weight_of = np.unique(np.ones(len(pairs.source)) if by_row is None else by_row, return_inverse=True)
+    of_row = (pairs.source.astype(np.int64) * len(pairs.kinds) + pairs.kind) * len(weights) + weight_of
+    of_pair = of_row[pairs.row]
     for group in np.unique(of_pair).tolist():
         mine = np.flatnonzero(of_pair == group)
-        source, kind = pairs.sources[group // len(pairs.kinds)], pairs.kinds[group % len(pairs.kinds)]
-        whole, share = divmod(float(by_source.get(source, 1.0) * by_kind.get(kind, 1.0)), 1.0)
+        named, of_set = divmod(group, len(weights))
+        source, kind = pairs.sources[named // len(pairs.kinds)], pairs.kinds[named % len(pairs.kinds)]
+        weight = by_source.get(source, 1.0) * by_kind.get(kind, 1.0) * weights[of_set]
+        whole, share = divmod(float(weight), 1.0)
         times[mine] = int(whole)
         if share:
             # Whole questions in a seeded order: the more pairs of a question, the more its shared prompt saves.

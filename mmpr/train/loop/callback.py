@@ -17,10 +17,13 @@ from mmpr.train.loop.step_log import StepLog, read_steps
 from mmpr.train.loop.watch import Answers, Finding, Watch
 from mmpr.train.losses import Weights, loss_at_start
 from mmpr.train.progress import TrainProgress
-from mmpr.train.run_folder import CHECKPOINTS, METRICS, SAMPLES, WRITING, is_writer
+from mmpr.train.run_folder import CHECKPOINTS, HELD_OUT, METRICS, SAMPLES, WRITING, is_writer
 
 FATAL = ("non_finite", "all_padding")
 STATE = "mmpr_state.json"
+
+KeepBest = tuple[str, Callable[[int], None]]
+"""The setting ``save.best``, and a function that keeps the model of a step."""
 
 
 class RunCallback(TrainerCallback):  # type: ignore[misc]  # the library has no types
@@ -35,6 +38,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # the library has no 
     Attributes:
         shift: the trainer's `RewardShift`, set before training starts.
         weights: those of the losses, from which the loss at the start is told.
+        held_out: the lines of ``heldout.jsonl``.
         answers: all greedy answers so far, in the order of steps (on the writer).
     """
 
@@ -44,11 +48,16 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # the library has no 
         self.shift: Any = None
         self.weights: Weights | None = None
         self.answers: list[Answers] = []
+        self.held_out: list[dict[str, Any]] = []
         self._done, self._steps, self._keep, self._about = done, steps, keep, dict(about)
         self._line: dict[str, Any] | None = None
         self._answer: Callable[[int], Answers | None] | None = None
         self._answer_every = 0
         self._samples: StepLog | None = None
+        self._score: Callable[[], dict[str, Any]] | None = None
+        self._score_every = 0
+        self._keep_best: KeepBest | None = None
+        self._held_out_log: StepLog | None = None
         for line in read_steps(run / METRICS, done):  # so that the watch finds what an unbroken run would find
             self.watch.see_step(line)
         distributed.barrier()  # all ranks have read the file before the writer cuts it
@@ -69,6 +78,16 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # the library has no 
             self._samples = StepLog(self.run / SAMPLES, self._done)
         if self._done == 0:
             self._answer_now(0)
+
+    def score_every(self, every: int, score: Callable[[], dict[str, Any]], keep_best: KeepBest | None) -> None:
+        """Have held-out pairs scored every so many steps and after the last, and the best model kept.
+
+        ``score()`` and ``keep_best`` are called on all ranks.
+        """
+        self._score, self._score_every, self._keep_best = score, every, keep_best
+        self.held_out = read_steps(self.run / HELD_OUT, self._done)
+        distributed.barrier()
+        self._held_out_log = StepLog(self.run / HELD_OUT, self._done) if is_writer() else None
 
     def see_step(self, line: dict[str, Any]) -> None:
         """Record a step's metrics, before the optimizer moves.
@@ -96,6 +115,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # the library has no 
                 f"accuracy {line['rewards/accuracies']:.2f}  {line['tokens_per_second']:,.0f} tokens/s"
             )
             self._progress.update(step, details, last=step == self._steps)
+        if self._score is not None and (step % self._score_every == 0 or step == self._steps):
+            self._score_now(step)
         if self._answer is not None and (step % self._answer_every == 0 or step == self._steps):
             self._answer_now(step)
 
@@ -114,7 +135,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # the library has no 
 
     def close(self) -> None:
         """Close files and the progress line, however the run has ended."""
-        for opened in (self._metrics, self._samples, self._progress):
+        for opened in (self._metrics, self._samples, self._held_out_log, self._progress):
             if opened is not None:
                 opened.close()
 
@@ -134,6 +155,22 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # the library has no 
                 "log-probability of chosen, a token)"
             )
 
+    def _score_now(self, step: int) -> None:
+        assert self._score is not None
+        line = {"step": step, **self._score()}
+        if self._held_out_log is not None:
+            self._held_out_log.write(line)
+        if self._progress is not None:
+            self._progress.say(
+                f"held out  step {step}: loss {line['loss']:.3f}  margin {line['rewards/margins']:.2f}  accuracy "
+                f"{line['rewards/accuracies']:.2f} of {line['pairs']:,} pairs"
+            )
+        if self._keep_best is not None:
+            name, keep = self._keep_best
+            if not self.held_out or is_better(name, line, best_of(name, self.held_out)):
+                keep(step)
+        self.held_out.append(line)
+
     def _answer_now(self, step: int) -> None:
         assert self._answer is not None
         answers = self._answer(step)
@@ -144,6 +181,20 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # the library has no 
     def _keep_answers(self, answers: Answers) -> list[Finding]:
         self.answers.append(answers)
         return self.watch.see_answers(answers)
+
+
+def best_of(name: str, lines: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The first of the lines of ``heldout.jsonl`` than which no other is better; ``name`` as in ``save.best``."""
+    return (min if name == "loss" else max)(lines, key=lambda line: float(line[_figure(name)]))
+
+
+def is_better(name: str, line: Mapping[str, Any], than: Mapping[str, Any]) -> bool:
+    """Whether a line of ``heldout.jsonl`` is better than another one."""
+    return best_of(name, [than, line]) is line
+
+
+def _figure(name: str) -> str:
+    return name if name == "loss" else f"rewards/{name}"
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:

@@ -32,6 +32,9 @@ MEANS = (
 )
 """Means over the pairs of a step. ``loss`` is weighted, as it is minimised; its terms are not."""
 
+HELD_OUT = ("loss", "rewards/accuracies", "rewards/margins")
+"""Of these, what is told of held-out pairs."""
+
 
 class StepMetrics:
     """Sums over the pairs of one step that this rank has computed."""

@@ -32,7 +32,11 @@ CURVES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Tokens a second", ("tokens_per_second",)),
     ("Shares of computation: padding, and saved by sharing", ("padding_share", "saved_by_sharing")),
 )
-
+HELD_OUT_CURVES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Held-out pairs: loss", ("loss",)),
+    ("Held-out pairs: reward margin", ("rewards/margins",)),
+    ("Held-out pairs: reward accuracy", ("rewards/accuracies",)),
+)
 
 _BODY = """
 <p class="lead">{{ about }}</p>
@@ -89,17 +93,16 @@ def report(
     findings: Sequence[Finding],
     questions: Sequence[WatchedQuestion],
     answers: Sequence[Answers],
+    *,
+    held_out: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The page as HTML; every text is escaped.
 
-    ``lines`` are those of ``metrics.jsonl``. Of ``answers``, in the order of steps, the first and the last are shown.
+    ``lines`` are those of ``metrics.jsonl``, ``held_out`` those of ``heldout.jsonl``. Of ``answers``, in the order of
+    steps, the first and the last are shown.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined)
-    curves = [
-        (title, names, curve(title, [line["step"] for line in lines], [[line.get(n) for line in lines] for n in names]))
-        for title, names in CURVES
-        if lines and any(line.get(n) is not None for n in names for line in lines)
-    ]
+    curves = _curves(HELD_OUT_CURVES, held_out) + _curves(CURVES, lines)
     body = environment.from_string(_BODY).render(
         about=about,
         findings=findings,
@@ -110,6 +113,18 @@ def report(
         recipe=recipe,
     )
     return page(name, Markup(body), style=_STYLE)  # the template above escapes
+
+
+def _curves(
+    wanted: Sequence[tuple[str, tuple[str, ...]]], lines: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, tuple[str, ...], Markup]]:
+    """For each curve that the lines have figures for: its title, their names, and the drawing."""
+    steps = [line["step"] for line in lines]
+    return [
+        (title, names, curve(title, steps, [[line.get(n) for line in lines] for n in names]))
+        for title, names in wanted
+        if any(line.get(n) is not None for n in names for line in lines)
+    ]
 
 
 def curve(title: str, steps: Sequence[int], series: Sequence[Sequence[float | None]]) -> Markup:

@@ -19,7 +19,7 @@ from transformers import TrainerCallback, TrainingArguments
 
 from mmpr.errors import MmprError
 from mmpr.train import distributed
-from mmpr.train.loop.metrics import StepMetrics
+from mmpr.train.loop.metrics import HELD_OUT, StepMetrics
 from mmpr.train.losses import RewardShift, Weights, mpo_terms, rewards
 from mmpr.train.private_names import UnwrappedTrainer
 from mmpr.train.recipe import TrainRecipe
@@ -95,6 +95,29 @@ class MpoTrainer(UnwrappedTrainer):
             self.shift.update(reward_sum, 2 * batch.pairs)
         self._unlogged.append(line)
         return torch.tensor(line["loss"], device=self.args.device)
+
+    def score_held_out(self, parts: Sequence[StepPart], sources: Sequence[str]) -> Line:
+        """Loss, reward accuracy and margin over held-out pairs, the same on all ranks; nothing is learnt.
+
+        ``parts`` are this rank's share; ``sources`` are those of all ranks. ``loss``, ``rewards/accuracies``,
+        ``rewards/margins`` and the number of ``pairs``; the same for each source under ``sources``.
+        """
+        references = self._references(parts)
+        with distributed.gathered(self.model), self._precision():
+            scores = self.compute.scores(parts)
+        distributed.barrier()
+        found: dict[str, Line] = {}
+        for source in sources:
+            metrics = StepMetrics()
+            loss_of = self._loss_of(1, references, metrics)
+            for part, policy in zip(parts, scores, strict=True):
+                if part.row.source == source:
+                    loss_of(part, policy)
+            means, sums = metrics.mean(self.args.device, {})
+            found[source] = {name: means[name] for name in HELD_OUT} | {"pairs": int(sums["pairs"])}
+        pairs = sum(line["pairs"] for line in found.values())
+        whole = {name: sum(line[name] * line["pairs"] for line in found.values()) / pairs for name in HELD_OUT}
+        return {**whole, "pairs": pairs, "sources": found}
 
     def _loss_of(
         self, pairs: int, references: dict[tuple[str, int], Tensor], metrics: StepMetrics

@@ -160,7 +160,7 @@ def attend(
     if prompt_layout.kept is not None and layer not in prompt_layout.kept:
         prompt_layout.kept[layer] = (key, value)
     remembered = None if prompt_layout.remembered is None else prompt_layout.remembered[layer]
-    run = _all_at_once if is_fused(query) else _block_by_block
+    run = all_at_once if is_fused(query) else block_by_block
     return run(query, key, value, remembered, prompt_layout, scaling), None
 
 
@@ -193,9 +193,10 @@ def _varlen_parameters() -> frozenset[str]:
     return frozenset(inspect.signature(varlen_attn).parameters)
 
 
-def _block_by_block(
+def block_by_block(
     query: Tensor, key: Tensor, value: Tensor, remembered: KeysValues | None, layout: Layout, scaling: float | None
 ) -> Tensor:
+    """A call for each block, of the attention that torch has for every device and type; arguments as `all_at_once`."""
     shared_heads = key.shape[1] < query.shape[1]
     results = []
     for block in layout.blocks:
@@ -223,7 +224,7 @@ def _prompt_of(tensor: Tensor, block: Block) -> Tensor:
     return tensor[:, :, block.prompt_start : block.prompt_stop]
 
 
-def _all_at_once(
+def all_at_once(
     query: Tensor, key: Tensor, value: Tensor, remembered: KeysValues | None, layout: Layout, scaling: float | None
 ) -> Tensor:
     """Flash attention over sequences of different lengths; the last query of each sees all of its keys."""

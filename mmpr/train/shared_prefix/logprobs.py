@@ -50,6 +50,12 @@ def token_logprobs(hidden: Tensor, weight: Tensor, targets: Tensor, *, bias: Ten
     return result
 
 
+def count_tiles(hidden: Tensor, weight: Tensor) -> int:
+    """In how many tiles `token_logprobs` computes these."""
+    tiles = _Tiles.of(hidden, weight)
+    return len(list(tiles.rows())) * len(list(tiles.columns()))
+
+
 class _TokenLogprobs(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None) -> Tensor:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmpr.errors import MmprError
-from mmpr.train.data.step_plan import Pairs, StepPlan, plan_steps
+from mmpr.train.data.step_plan import Pairs, StepPlan, hold_out, plan_steps
 
 
 def columns(
@@ -236,3 +236,31 @@ def test_the_rows_of_the_first_steps_are_few() -> None:
         assert plan.rows_until(steps).tolist() == sorted(wanted)
     assert len(plan.rows_until(1)) <= 4
     assert plan.rows_until(len(plan)).tolist() == plan.rows.tolist() == list(range(40))
+
+
+def test_held_out_questions_are_whole_and_even_over_sources() -> None:
+    pairs = columns([1, 2, 3, 4] * 30)
+    rows = np.arange(0, 120, 2)  # the others have a weight of 0, say
+    held, left = hold_out(pairs, rows, many=20, seed=3)
+    kept = np.isin(pairs.row, held)
+    assert held.tolist() == sorted(set(held.tolist()) & set(rows.tolist()))
+    assert 20 <= kept.sum() < 20 + 4
+    assert len(left) == len(pairs) - kept.sum()
+    assert not set(left.row.tolist()) & set(held.tolist())
+    by_source = np.bincount(pairs.source[held], minlength=len(pairs.sources))
+    assert by_source.max() - by_source.min() <= 1
+    assert hold_out(pairs, rows, 20, 3)[0].tolist() == held.tolist()
+    assert hold_out(pairs, rows, 20, 4)[0].tolist() != held.tolist()
+    assert len(hold_out(pairs, rows, 10**6, 3)[0]) == len(rows)
+
+
+def test_rows_have_weights_of_their_data_set() -> None:
+    """Beside those of sources, which both data sets may have in common; without them all is as it was."""
+    pairs = columns([2] * 20, sources=[0, 1] * 10)
+    plain = plan_steps(pairs, pairs_a_step=5, seed=2, source_weights={"s0": 0.5})
+    ones = plan_steps(pairs, pairs_a_step=5, seed=2, source_weights={"s0": 0.5}, row_weights=np.ones(20))
+    assert [plain.pairs_of(k).tolist() for k in range(4)] == [ones.pairs_of(k).tolist() for k in range(4)]
+    weights = np.repeat([2.0, 0.0, 1.0], [5, 5, 10])
+    times = seen(plan_steps(pairs, pairs_a_step=5, seed=2, source_weights={"s1": 2.0}, row_weights=weights), 0)
+    for pair, row in enumerate(pairs.row.tolist()):
+        assert times[pair] == weights[row] * (1 + row % 2), row

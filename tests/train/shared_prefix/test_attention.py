@@ -150,7 +150,7 @@ def test_autocast_takes_the_fused_kernel_in_every_family(
     in_bfloat16.__signature__ = inspect.signature(plain_varlen)  # type: ignore[attr-defined]
     varlen(in_bfloat16)
     monkeypatch.setattr(attention, "is_fused", lambda query: query.dtype == torch.bfloat16)
-    monkeypatch.setattr(attention, "_block_by_block", not_fused)
+    monkeypatch.setattr(attention, "block_by_block", not_fused)
     calls: list[str] = []
     for name in MODELS:
         model = make(name)
