@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
-from source_helpers import CHINA, ingest
 
 from mmpr.errors import RowError, SourceError
 from mmpr.schema import Question, Reject
 from mmpr.sources import files
+from tests.sources.source_helpers import CHINA, ingest
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from source_helpers import CHINA, FLOWER, ingest, opened
 
 from mmpr.errors import SourceError
 from mmpr.schema import Question, Reject, SourceRow
 from mmpr.sources import WeightedSource
+from tests.sources.source_helpers import CHINA, FLOWER, ingest, opened
 
 PAIRS = [
     {"image": "1.jpg", "question": "<image>\nWhat?", "chosen": "a", "rejected": rejected, "answer_gt": "x"}

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from source_helpers import CHINA, FLOWER
 
 from mmpr.errors import SourceError
 from mmpr.schema import PreferenceRow, Reject
 from mmpr.sources.mmpr_pairs import Release, is_release, read_pairs
+from tests.sources.source_helpers import CHINA, FLOWER
 
 FAR = "/mnt/petrelfs/somebody/MMPR"
 

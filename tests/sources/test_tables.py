@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from source_helpers import CHINA, FLOWER, ingest, opened
 
 from mmpr.errors import SourceError
 from mmpr.schema import Question, Reject, SourceRow
+from tests.sources.source_helpers import CHINA, FLOWER, ingest, opened
 
 TEXT64 = base64.b64encode(CHINA).decode()
 IMAGE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
