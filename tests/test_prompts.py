@@ -1,8 +1,11 @@
+from typing import Any
+
 import pytest
 
 from mmpr.config import OptionsSpec
 from mmpr.errors import MmprError
-from mmpr.prompts import PROMPTS, Template, load_template, prints_parts, strip_short_answer, to_messages, without_images
+from mmpr.prompts import Template, load_template, prints_parts, strip_short_answer, to_messages, without_images
+from mmpr.resources import PROMPTS
 
 EN = Template("en", "Reason first.\n\nQuestion:\n\n{question}\n")
 
@@ -133,7 +136,7 @@ INLINE = {"layout": "{text} = {letter}", "separator": " / "}
         ("{question}", {}, "Which?"),
     ],
 )
-def test_options_are_shown_as_the_recipe_says(text: str, settings: dict[str, str], prompt: str) -> None:
+def test_options_are_shown_as_the_recipe_says(text: str, settings: dict[str, Any], prompt: str) -> None:
     options = OptionsSpec(**settings)
     assert Template("t", text).render("Which?", ("left", "{question}"), options) == prompt
     marked = Template("t", text).render("<image>\nWhich?", ("left", "{question}"), options)

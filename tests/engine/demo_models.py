@@ -66,7 +66,7 @@ def recipe_of(model: Path, *overrides: str, **args: Any) -> Recipe:
 def png(colour: str, sides: Sequence[int] = (64, 64)) -> bytes:
     """A picture of one colour."""
     file = io.BytesIO()
-    Image.new("RGB", tuple(sides), colour).save(file, "PNG")
+    Image.new("RGB", list(sides), colour).save(file, "PNG")
     return file.getvalue()
 
 

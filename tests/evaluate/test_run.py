@@ -189,7 +189,7 @@ def test_a_question_that_the_engine_refuses_counts_as_wrong(
 
     generate, refused = ReplayEngine.generate, []
 
-    async def picky(self: ReplayEngine, request: object) -> object:
+    async def picky(self: ReplayEngine, request: Request) -> object:
         if not refused or request is refused[0]:
             refused.append(request)
             raise RowError("engine_refused", "too long")

@@ -9,9 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmpr.pipeline.pairing import Pairing, distinct, pair_by_correctness, pair_by_dropout, pass_rate
-from mmpr.schema import Completion, Response, Rollout, Verdict
+from mmpr.schema import Completion, Response, Rollout, Status, Verdict
 
-STATUSES = {"+": "correct", "-": "incorrect", "?": "unparseable", "t": "timeout", "e": "error", "u": "unsure"}
+STATUSES: dict[str, Status] = {
+    "+": "correct",
+    "-": "incorrect",
+    "?": "unparseable",
+    "t": "timeout",
+    "e": "error",
+    "u": "unsure",
+}
 
 
 def rollout_of(*responses: Response, id: str = "q") -> Rollout:

@@ -16,7 +16,6 @@ from PIL import Image
 from mmpr.engine import Reply, Request
 from mmpr.engine.replay import ReplayEngine
 from mmpr.errors import EngineDeadError, RowError
-from mmpr.pipeline import stages
 from mmpr.pipeline.plan import make_plan, read_build, write_index
 from mmpr.pipeline.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
 from mmpr.schema import Completions, PreferenceRow, Question, Reject, Response, Rollout, Verdicts, sample_seed
@@ -200,7 +199,7 @@ def job(tmp_path: Path) -> tuple[Job, list[Unit]]:
     job = Job(recipe, tmp_path / "out", plan.model.revision)
     for unit in build.of("train"):
         ingest_unit(job, unit)
-    return job, build.of("train")
+    return job, list(build.of("train"))
 
 
 def sampled(job: Job, unit: Unit, engine: Engine) -> tuple[Counts, Counts]:
@@ -404,11 +403,11 @@ def test_reasoning_that_the_prompt_opened_and_nobody_ended_is_no_answer(job: tup
 def test_timeouts_and_errors_are_rejects_and_make_no_pair(
     job: tuple[Job, list[Unit]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mmpr.schema import Verdict
+    from mmpr.schema import Status, Verdict
 
     the_job, units = job
     unit = units[0]
-    statuses = ["correct", "timeout", "error"]
+    statuses: list[Status] = ["correct", "timeout", "error"]
     stored(the_job, unit, [f"Final answer: {i}" for i in range(3)], "en")
     monkeypatch.setattr(
         "mmpr.pipeline.judging.judge_responses",
@@ -461,7 +460,7 @@ def test_a_build_in_pieces_is_the_build_in_one(small_build: SmallBuild, tmp_path
     out = tmp_path / "out"
     for steps in range(0, 40, 3):
         stop_after[0] = steps
-        with mock.patch("mmpr.pipeline.stages.write_shard", stops(stages.write_shard)):
+        with mock.patch("mmpr.pipeline.stages.write_shard", stops(write_shard)):
             try:
                 manifest = build_without_ray(small_build.recipe, out)
             except StopError:

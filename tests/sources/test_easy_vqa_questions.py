@@ -19,11 +19,12 @@ from mmpr.sources.easy_vqa_questions import (
     SHAPES,
     EasyVqa,
     Record,
+    Split,
     kind_of,
     picture_facts,
 )
 
-SPLITS = ["pretrain", "train", "heldout"]
+SPLITS: list[Split] = ["pretrain", "train", "heldout"]
 RGB = {
     "black": (0, 0, 0),
     "blue": (0, 0, 255),

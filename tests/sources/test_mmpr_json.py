@@ -165,7 +165,7 @@ def test_text_only_entries_need_no_root(tmp_path: Path) -> None:
 
 
 def test_every_bad_entry_is_named_at_once(tmp_path: Path) -> None:
-    entries = {
+    entries: dict[str, Any] = {
         "good": entry("images/one", "annotations/a.jsonl"),
         "gone": entry("images/one", "/far/b.jsonl"),
         "bare": {"root": "images/one"},

@@ -132,7 +132,7 @@ class Watched(io.FileIO):
         Watched.read_bytes += size
         return size
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int | None = -1) -> bytes:
         data = super().read(size)
         Watched.read_bytes += len(data)
         return data

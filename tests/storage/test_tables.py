@@ -54,7 +54,7 @@ def instances(hint: Any) -> st.SearchStrategy[Any]:
         )
     if get_origin(hint) is tuple:
         return st.lists(instances(get_args(hint)[0]), max_size=3).map(tuple)
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return st.builds(
             hint, **{name: instances(kind) for name, kind in get_type_hints(hint, include_extras=True).items()}
         )
