@@ -79,7 +79,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
-def rows(out: Path, folder: str, noun: type) -> list[Any]:
+def rows(out: Path, folder: str, noun: type[Any]) -> list[Any]:
     return [row for path in sorted((out / folder).glob("*.parquet")) for row in read_rows(path, noun)]
 
 

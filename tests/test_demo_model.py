@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -85,7 +86,7 @@ def test_every_digit_is_a_piece_of_its_own():
     assert [piece for piece in pieces if any(map(str.isdigit, piece))] == list("318392026")
 
 
-_loaded = []
+_loaded: list[Any] = []
 
 
 def _tokenizer():

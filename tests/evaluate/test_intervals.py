@@ -105,7 +105,7 @@ def test_an_interval_is_that_of_scipy() -> None:
     assert low == pytest.approx(theirs.low, abs=0.004)
     assert high == pytest.approx(theirs.high, abs=0.004)
     assert interval(values) == (low, high)
-    assert interval(np.arange(300.0), seed=1) != interval(np.arange(300.0))
+    assert interval(np.arange(300, dtype=np.float64), seed=1) != interval(np.arange(300, dtype=np.float64))
 
 
 def test_an_interval_covers_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ from tests.helpers import (
 )
 
 
-def rows_in(out: Path, folder: str, noun: type) -> list:
+def rows_in(out: Path, folder: str, noun: type[Any]) -> list[Any]:
     return [row for path in sorted((out / folder).rglob("*.parquet")) for row in read_rows(path, noun)]
 
 

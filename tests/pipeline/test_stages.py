@@ -9,6 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -24,7 +25,7 @@ from mmpr.storage.tables import read_counts, read_rows
 from tests.conftest import SmallBuild
 from tests.helpers import build_without_ray, small_recipe, small_tree
 
-FOLDERS = {
+FOLDERS: dict[str, type[Any]] = {
     "questions": Question,
     "rollouts": Rollout,
     "completions": Completions,
@@ -102,7 +103,7 @@ def test_responses_with_a_truth_have_one_verdict_each(small_build: SmallBuild) -
         assert sum(judged.get(status, 0) for status in statuses) == expected
         stored = Counter(v.status for row in verdicts.values() if row.source == source for v in row.verdicts)
         assert {status: judged[status] for status in statuses if status in judged} == stored
-    everything = Counter()
+    everything: Counter[str] = Counter()
     for judged in counts["verify"].values():
         everything.update(judged)
     assert min(everything["correct"], everything["incorrect"], everything["unparseable"]) > 10
@@ -143,7 +144,7 @@ def test_continuations_start_with_half_of_a_whole_response(small_build: SmallBui
 def test_rows_of_pairs_hold_what_the_other_folders_say(small_build: SmallBuild) -> None:
     questions, rollouts = rows_of(small_build.out, "questions"), rows_of(small_build.out, "rollouts")
     verdicts = rows_of(small_build.out, "verdicts")
-    methods = Counter()
+    methods: Counter[str] = Counter()
     for id, row in rows_of(small_build.out, "pairs").items():
         question = questions[id]
         assert (row.images, row.question, row.answer) == (question.images, question.question, question.answer)

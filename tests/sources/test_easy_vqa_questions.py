@@ -64,7 +64,7 @@ def test_splits_share_no_picture_and_use_all():
 
 
 def test_no_two_splits_hold_the_same_picture():
-    seen = {}
+    seen: dict[bytes, str] = {}
     for split in SPLITS:
         source = EasyVqa(split, 0)
         for picture in easy_vqa_questions.split_pictures(split):

@@ -126,7 +126,7 @@ def test_links_swapped_all_the_time_never_show_what_is_outside(root: Path) -> No
 
     swapping = threading.Thread(target=swaps)
     swapping.start()
-    seen = set()
+    seen: set[bytes] = set()
     try:
         ends_s = time.monotonic() + 1
         while time.monotonic() < ends_s or (not seen and time.monotonic() < ends_s + 30):  # a busy machine

@@ -155,7 +155,7 @@ def before_format_2(kind: pa.DataType) -> pa.DataType:
 
 
 @pytest.mark.parametrize(("folder", "noun"), [("rollouts", Rollout), ("pairs", PreferenceRow)])
-def test_shards_of_format_1_are_read(folder: str, noun: type, small_build: SmallBuild, tmp_path: Path) -> None:
+def test_shards_of_format_1_are_read(folder: str, noun: type[Any], small_build: SmallBuild, tmp_path: Path) -> None:
     rows = rows_of(small_build, folder, noun)
     old = pa.schema([(name, before_format_2(kind)) for name, kind in COLUMNS[noun].items() if name not in YOUNG])
     path = tmp_path / "old.parquet"
@@ -246,7 +246,7 @@ def test_a_shard_of_another_noun_is_refused(tmp_path: Path) -> None:
 # What other programs read of a build
 
 
-def rows_of(build: SmallBuild, folder: str, noun: type) -> list[Any]:
+def rows_of(build: SmallBuild, folder: str, noun: type[Any]) -> list[Any]:
     return [row for path in sorted((build.out / folder).glob("*.parquet")) for row in read_rows(path, noun)]
 
 
