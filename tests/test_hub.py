@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]  # documented, not listed in __all__
+from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]  # hub re-exports it unmarked
 
 from mmpr.export.__main__ import main
 from mmpr.export.run import export
