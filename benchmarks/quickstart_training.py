@@ -27,11 +27,11 @@ from mmpr.answers import extract, match
 from mmpr.config import Recipe, load_recipe
 from mmpr.engine import Engine, Request, start_engine
 from mmpr.errors import RowError
-from mmpr.prompts import load_template
 from mmpr.schema import Question
 from mmpr.sources.digits import Digits
 from mmpr.sources.easy_vqa_questions import EasyVqa
 from mmpr.storage.tables import read_rows
+from mmpr.templates import load_template
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BUILD_RECIPE = REPOSITORY / "pipelines" / "quickstart.yaml"

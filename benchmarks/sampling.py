@@ -39,12 +39,14 @@ from PIL import Image
 
 from mmpr.config import Recipe, parse_recipe
 from mmpr.engine.vllm_engine import engine_args
+from mmpr.pipeline.job import Job
 from mmpr.pipeline.plan import make_plan, write_index
-from mmpr.pipeline.stages import Job, ingest_unit
-from mmpr.prompts import load_template, to_messages
+from mmpr.pipeline.stages import ingest_unit
+from mmpr.prompts import to_messages
 from mmpr.schema import Question, Rollout, sample_seed
 from mmpr.storage.shards import Unit, Units, shard
 from mmpr.storage.tables import read_rows
+from mmpr.templates import load_template
 
 UNIT_QUESTIONS = 64
 BATCH = 8  # of the released scripts
@@ -149,7 +151,7 @@ def prepared(args: argparse.Namespace) -> Iterator[tuple[Job, Units]]:
     with tempfile.TemporaryDirectory(prefix="mmpr-benchmark-") as folder:
         plan = make_plan(recipe, "benchmark")
         units = write_index(Path(folder), plan).of("train")
-        job = Job(recipe, Path(folder), plan.model.revision)
+        job = Job(recipe, Path(folder), plan.model.revision, plan.templates)
         for unit in units:
             ingest_unit(job, unit)
         yield job, units

@@ -20,8 +20,8 @@ from unittest import mock
 
 from mmpr import build as build_module
 from mmpr.config import Recipe, parse_recipe
+from mmpr.pipeline.job import Job
 from mmpr.pipeline.plan import Build, Plan, make_plan, write_build, write_index
-from mmpr.pipeline.stages import Job
 from mmpr.pipeline.work import WORK, Left, what_is_left
 from mmpr.schema import Completions, IndexedRow, PreferenceRow, Question, Rollout, Verdicts
 from mmpr.storage.shards import STAGES, Unit, Units, shard, write_shard
@@ -145,7 +145,7 @@ def rate(data: str, out: str, judged: bool) -> dict[str, Any]:
     plan = make_plan(recipe_of(data), "scale")
     to = Path(out)
     state = write_index(to, plan)
-    job, units = Job(plan.recipe, to, plan.model.revision), state.of("train")
+    job, units = Job(plan.recipe, to, plan.model.revision, plan.templates), state.of("train")
     ends: list[float] = []
     begin = time.perf_counter()
     with ray_session.session(to / "logs" / "ray.log"):

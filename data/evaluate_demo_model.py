@@ -28,10 +28,11 @@ from transformers import AutoProcessor
 from vllm import LLM, SamplingParams
 
 from mmpr.answers import extract, match
-from mmpr.prompts import load_template, to_messages
+from mmpr.prompts import to_messages
 from mmpr.schema import SourceRow
 from mmpr.sources.digits import Digits
 from mmpr.sources.easy_vqa_questions import EasyVqa
+from mmpr.templates import load_template
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DIRECT_SUFFIX = "Answer the question using a single word or phrase."

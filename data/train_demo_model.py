@@ -44,7 +44,7 @@ from transformers import (
 )
 
 from mmpr.answers import extract, match
-from mmpr.prompts import load_template, to_messages
+from mmpr.prompts import to_messages
 from mmpr.schema import IMAGE_MARK, SourceRow
 from mmpr.sources.digits import (
     DESCRIBE_REQUESTS,
@@ -57,6 +57,7 @@ from mmpr.sources.digits import (
     split_indices,
 )
 from mmpr.sources.easy_vqa_questions import QUESTION_KINDS, EasyVqa, picture_facts, questions_by_kind
+from mmpr.templates import load_template
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # With glibc's defaults most of the time would go into page faults; these are read at start-up only.

@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from mmpr.config import Recipe, SourceSpec
 from mmpr.config.settings import parts_of
+from mmpr.templates import TemplateFile
 from mmpr.train.recipe import TrainRecipe
 
 PAGE = Path(__file__).with_name("settings.md")
@@ -30,6 +31,7 @@ def page() -> str:
     """The text of the page."""
     lines = [HEAD, "# A build: `mmpr build RECIPE`\n", *_part(Recipe, "")]
     lines += ["# Sources: entries of `sources` and `heldout`\n", *_sources()]
+    lines += ["# A template: a file such as `./mine.yaml`\n", *_part(TemplateFile, "")]
     lines += ["# A training run: `mmpr train RECIPE`\n", *_part(TrainRecipe, "")]
     return "\n".join(lines).replace("\n# ", "\n## ")
 

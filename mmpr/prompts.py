@@ -1,8 +1,7 @@
 """Prompt templates: a question becomes a prompt, a prompt becomes chat messages.
 
-A template is a text file with ``{question}`` in it, once, and perhaps ``{choices}``. The paper's six live in
-``prompts/`` (``en zh en_v2 zh_v2 en_r1 zh_r1``), beside ``plain``, which asks the question as it is, and
-``en_choices``, which is ``en`` with the options.
+Templates are read from files by ``mmpr.templates``. Before the question may stand other turns: a system prompt, worked
+examples of the template, the earlier turns of a conversation. Sampling, training and exports put them together here.
 """
 
 from __future__ import annotations
@@ -10,18 +9,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
-from mmpr.config import OptionsSpec, SourceSpec
-from mmpr.config.small_files import read_small
-from mmpr.errors import MmprError
-from mmpr.resources import PROMPTS
-from mmpr.schema import IMAGE_MARK
+from mmpr.config import OptionsSpec
+from mmpr.schema import IMAGE_MARK, Question, Turn, content_id
 
 OPTIONS = OptionsSpec()
-MAX_TEMPLATE_BYTES = 100 << 10
 
 # Sources end their questions with these; they contradict a prompt that asks for reasoning (paper, appendix).
 _INSTRUCTIONS = (
@@ -45,19 +39,43 @@ _LONGEST_INSTRUCTION = 200
 
 
 @dataclass(frozen=True, slots=True)
+class Prompt:
+    """All that a model is shown: the last turn's text, the turns before it, and the pictures of all in their order."""
+
+    text: str
+    context: tuple[Turn, ...] = ()
+    images: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """A named prompt text holding ``{question}`` once and ``{choices}`` at most once.
 
-    ``sha256`` is of the text, as 64 hex digits.
+    ``context`` are turns that come before every question, a system prompt and worked examples, and ``images`` the
+    pictures of these.
     """
 
     name: str
     text: str
+    context: tuple[Turn, ...] = ()
+    images: tuple[bytes, ...] = ()
 
     @property
     def sha256(self) -> str:
-        """Identifies the wording, whatever the name."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        """Identifies the wording and its pictures, whatever the name: 64 hex digits, of most templates of the text."""
+        if not self.context:
+            return hashlib.sha256(self.text.encode()).hexdigest()
+        turns = [part for turn in self.context for part in (turn.role, turn.text)]
+        told = content_id(self.text, str(len(turns)), *turns, *self.images)
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    def ask(self, question: Question, options: OptionsSpec = OPTIONS) -> Prompt:
+        """What a model is shown to ask it a question, the turns of its conversation among it."""
+        return Prompt(
+            self.render(question.question, question.choices, options),
+            one_system((*self.context, *question.context)),
+            (*self.images, *question.images),
+        )
 
     @property
     def shows_choices(self) -> bool:
@@ -83,44 +101,6 @@ class Template:
         return IMAGE_MARK * marks + ("\n" if marks else "") + before + words + after
 
 
-def load_template(name: str, folder: Path = Path(".")) -> Template:
-    """A template of ``prompts/`` by name, or a file by its path (``./mine.txt``), relative to ``folder``.
-
-    Raises:
-        MmprError: there is no such template, or it does not hold ``{question}`` exactly once.
-    """
-    is_path = name.startswith((".", "/"))
-    path = folder / name if is_path else PROMPTS / f"{name}.txt"
-    known = ", ".join(sorted(file.stem for file in PROMPTS.glob("*.txt")))
-    if not is_path and not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise MmprError(f"template {name!r}: name one of {known}, or a file (./mine.txt)")
-    try:
-        text = read_small(path, MAX_TEMPLATE_BYTES).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
-    except UnicodeDecodeError:
-        raise MmprError(f"template {path}: is not UTF-8 text") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or error
-        raise MmprError(f"template {name!r}: {reason}; there are {known}") from None
-    if text.count("{question}") != 1:
-        raise MmprError(
-            f"template {path}: must hold {{question}} exactly once, it holds it {text.count('{question}')} times"
-        )
-    if text.count("{choices}") > 1:
-        raise MmprError(f"template {path}: holds {{choices}} {text.count('{choices}')} times, once is enough")
-    if IMAGE_MARK in text:
-        raise MmprError(f"template {path}: must not hold {IMAGE_MARK}; pictures come with the question")
-    return Template(name, text)
-
-
-def source_template(spec: SourceSpec, name: str, folder: Path) -> Template:
-    """``load_template`` for a source of a recipe (MmprError, too, where it shows options and the source has none)."""
-    template = load_template(name, folder)
-    columns = getattr(spec, "columns", None)
-    if template.shows_choices and columns is not None and columns.choices is None:
-        raise MmprError(f"source {spec.name!r}: template {name!r} shows options; name their column (columns.choices)")
-    return template
-
-
 def strip_short_answer(question: str) -> str:
     """The question without a closing instruction to answer in a word, a letter, or yes or no."""
     words = question.rstrip()
@@ -128,21 +108,39 @@ def strip_short_answer(question: str) -> str:
     return (words[: len(words) - len(tail)] + _SHORT_ANSWER.sub("", tail)).rstrip()
 
 
-def to_messages(prompt: str, system: str = "") -> list[dict[str, Any]]:
-    """A user turn, after a system prompt if there is one, in the form that ``apply_chat_template`` takes.
+def one_system(turns: Sequence[Turn], system: str = "") -> tuple[Turn, ...]:
+    """The turns with all system prompts, ``system`` first, as one turn at the beginning; without any there is none.
+
+    Chat templates take one.
+    """
+    told = [text for text in (system, *(turn.text for turn in turns if turn.role == "system")) if text]
+    spoken = (turn for turn in turns if turn.role != "system")
+    return (*([Turn("system", "\n\n".join(told))] if told else ()), *spoken)
+
+
+def all_turns(prompt: str, system: str = "", context: Sequence[Turn] = ()) -> tuple[Turn, ...]:
+    """The turns of a prompt from the system prompt, if there is one, to the user's last."""
+    return one_system((*context, Turn("user", prompt)), system)
+
+
+def to_messages(prompt: str, system: str = "", context: Sequence[Turn] = ()) -> list[dict[str, Any]]:
+    """A prompt in the form that ``apply_chat_template`` takes, a message a turn (``all_turns``).
 
     ``"<image>\\nHow many?"`` becomes ``[{"type": "image"}, {"type": "text", "text": "How many?"}]``: each mark is a
     picture, and one line break after it goes, since chat templates put their own.
     """
+    return [{"role": turn.role, "content": _parts(turn.text)} for turn in all_turns(prompt, system, context)]
+
+
+def _parts(said: str) -> list[dict[str, Any]]:
     content: list[dict[str, Any]] = []
-    for place, text in enumerate(prompt.split(IMAGE_MARK)):
+    for place, text in enumerate(said.split(IMAGE_MARK)):
         if place:
             content.append({"type": "image"})
             text = text.removeprefix("\n")
         if text:
             content.append({"type": "text", "text": text})
-    before = [{"role": "system", "content": [{"type": "text", "text": system}]}] if system else []
-    return [*before, {"role": "user", "content": content}]
+    return content or [{"type": "text", "text": ""}]  # a turn that was nothing but a picture, without it
 
 
 def prints_parts(rendered: str, messages: list[dict[str, Any]]) -> str:
@@ -150,10 +148,11 @@ def prints_parts(rendered: str, messages: list[dict[str, Any]]) -> str:
 
     Some public ones do with a system prompt (GLM-4.1V's), in sampling as in training.
     """
-    roles = [message["role"] for message in messages if str(message["content"]) in rendered]
+    roles = dict.fromkeys(message["role"] for message in messages if str(message["content"]) in rendered)
     return (
         f"the chat template prints the parts of the {' and the '.join(roles)} message as a Python list; put the text "
-        "of chat.system into the questions' template, or name another chat.template"
+        f"of {'chat.system' if 'system' in roles else 'these turns'} into the questions' template, or name another "
+        "chat.template"
         if roles
         else ""
     )
@@ -162,6 +161,11 @@ def prints_parts(rendered: str, messages: list[dict[str, Any]]) -> str:
 def without_images(prompt: str) -> str:
     """The prompt with its pictures taken away (paper, section 3.1: dropout next-token prediction)."""
     return prompt.replace(IMAGE_MARK + "\n", "").replace(IMAGE_MARK, "")
+
+
+def blind(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """The turns with their pictures taken away."""
+    return tuple(replace(turn, text=without_images(turn.text)) for turn in turns)
 
 
 def _leading_marks(question: str) -> tuple[int, str]:

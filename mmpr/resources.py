@@ -18,9 +18,11 @@ PIPELINES = RESOURCES / "pipelines"
 
 
 def find_pipeline(name: Path, folder: Path = PIPELINES) -> Path:
-    """The recipe that a person names: a file, or a recipe of ``folder`` by its bare name (``quickstart``).
+    """The recipe that a person names: a file, or one of ``folder`` or ``folder/models`` by its bare name.
 
     A file that exists wins. A path that is neither comes back as it is, for its reader to complain of.
     """
-    known = folder / f"{name}.yaml"
-    return known if len(name.parts) == 1 and not name.exists() and known.is_file() else name
+    if len(name.parts) == 1 and not name.exists():
+        known = (place / f"{name}.yaml" for place in (folder, folder / "models"))
+        return next((path for path in known if path.is_file()), name)
+    return name

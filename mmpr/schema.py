@@ -16,7 +16,10 @@ from typing import Annotated, Literal, get_args
 Status = Literal["correct", "incorrect", "unparseable", "timeout", "error", "unsure"]
 Rule = Literal["default", "relaxed", "anls", "exact", "multiple_choice", "vqa", "iou", "point_in_box", "count", "json"]
 RULES: tuple[Rule, ...] = get_args(Rule)
-Method = Literal["correctness", "format", "dropout"]
+Method = Literal["correctness", "format", "dropout", "adjudicated"]
+Role = Literal["system", "user", "assistant"]
+Word = Literal["correct", "incorrect", "unclear"]
+Says = Literal["right", "wrong", "unsure"]
 
 SINCE_2: Mapping[str, int] = {"since": 2}
 """What a field has that shards of format 1 lack; it has its default when they are read."""
@@ -32,12 +35,21 @@ IMAGE_MARK = "<image>"
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """A turn that stands before a question: who speaks, and what, with one ``<image>`` for each picture of it."""
+
+    role: Role
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class SourceRow:
     """A row as its source tells it, text only; pictures are references that the source itself can load.
 
     ``where`` names file and row for messages (``train.jsonl:17``). ``key`` is the source's own id of the row or ``""``.
     ``meta`` is a JSON object of whatever else the source knows (carried along, never interpreted). Of several
-    acceptable answers, all ``answers``, ``answer`` is the most frequent.
+    acceptable answers, all ``answers``, ``answer`` is the most frequent. ``context`` are the turns of a conversation
+    before the question; ``images`` are theirs and the question's.
     """
 
     where: str
@@ -49,6 +61,7 @@ class SourceRow:
     kind: str = ""
     meta: str = "{}"
     answers: tuple[str, ...] = field(default=(), metadata=SINCE_2)
+    context: tuple[Turn, ...] = field(default=(), metadata=SINCE_2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +77,8 @@ class IndexedRow:
 class Question:
     """A question ready to be asked: checked text and pictures that are known to decode.
 
-    ``images`` are encoded files (PNG or JPEG, upright, RGB). ``question`` holds one ``<image>`` for each.
+    ``images`` are encoded files (PNG or JPEG, upright, RGB). ``context``, the turns of a conversation before it, and
+    ``question`` hold one ``<image>`` for each, in this order.
     ``answer`` is the ground truth, None for an open-ended question. Where a data set accepts several, ``answers`` are
     all of them, as often as annotators gave them, and ``answer`` is the most frequent; else ``answers`` is empty.
     """
@@ -80,6 +94,7 @@ class Question:
     where: str = ""
     meta: str = "{}"
     answers: tuple[str, ...] = field(default=(), metadata=SINCE_2)
+    context: tuple[Turn, ...] = field(default=(), metadata=SINCE_2)
 
     @property
     def truths(self) -> tuple[str, ...]:
@@ -107,6 +122,9 @@ class Response:
 class Rollout:
     """A question's K responses. ``prompt`` is the rendered template, before the model's own chat format.
 
+    ``context`` are the turns that were shown before it: the system prompt of template and conversation as one turn,
+    the template's examples, the conversation's earlier turns.
+
     ``prompt_token_ids`` are the ``prompt_tokens`` tokens that the engine read, in chat format, with those that stand
     for pictures. ``tokenizer_sha256`` names the vocabulary of all these tokens (``mmpr.models.tokenizer_sha256``),
     ``chat_template_sha256`` the template that wrote the prompt. ``reasoning_opened`` is the mark with which the prompt
@@ -126,6 +144,7 @@ class Rollout:
     tokenizer_sha256: str = field(default="", metadata=SINCE_2)
     chat_template_sha256: str = field(default="", metadata=SINCE_2)
     reasoning_opened: str = field(default="", metadata=SINCE_2)
+    context: tuple[Turn, ...] = field(default=(), metadata=SINCE_2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +202,54 @@ class Verdicts:
 
 
 @dataclass(frozen=True, slots=True)
+class Adjudication:
+    """What a verifier model says of one response (a position in its rollout) of which the judge is unsure.
+
+    ``word`` is read from ``replies`` (``mmpr.pipeline.adjudicating``): ``unclear`` unless all of them say the same.
+    """
+
+    response: int
+    word: Word
+    replies: tuple[Response, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Adjudications:
+    """A model's words on a question's unsure verdicts, which stay as they are; ``prompt`` is the verifier's prompt."""
+
+    id: str
+    source: str
+    model: str
+    model_revision: str
+    prompt: str
+    prompt_sha256: str
+    words: tuple[Adjudication, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a person (a number, no name) says of the ``verdict`` on one response (a position in its rollout).
+
+    ``instead`` is the verdict that a wrong one should have been, empty if the person does not say.
+    """
+
+    response: int
+    person: int
+    verdict: Status
+    says: Says
+    instead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgements:
+    """People's judgements on a question's verdicts, as they were when its pairs were made."""
+
+    id: str
+    source: str
+    judgements: tuple[Judgement, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """``chosen`` and ``rejected`` are positions in the list of responses of one row of pairs/."""
 
@@ -220,7 +287,8 @@ class PreferenceRow:
     """A row of pairs/: a question with its pairs; pictures and responses stand in it once, whatever the pairs.
 
     ``answer`` and ``answers`` are those of the ``Question``.
-    ``prompt_token_ids`` and ``tokenizer_sha256`` are the rollout's.
+    ``context``, ``prompt_token_ids`` and ``tokenizer_sha256`` are the rollout's. ``images`` are those of the whole
+    prompt: of the template's examples, if it has any, and then of the question.
     """
 
     id: str
@@ -236,6 +304,7 @@ class PreferenceRow:
     answers: tuple[str, ...] = field(default=(), metadata=SINCE_2)
     prompt_token_ids: TokenIds = field(default=(), metadata=SINCE_2)
     tokenizer_sha256: str = field(default="", metadata=SINCE_2)
+    context: tuple[Turn, ...] = field(default=(), metadata=SINCE_2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +321,12 @@ class Reject:
 def shown_truth(answer: str | None, answers: Sequence[str] | None) -> str | None:
     """A truth for people: the answer or, where several are acceptable, each of them once."""
     return " or ".join(dict.fromkeys(answers)) if answers else answer
+
+
+def shown_question(question: str, context: Sequence[Mapping[str, str]] | None) -> str:
+    """A question for people: after the turns before it, each with its speaker; ``context`` as a shard has it."""
+    before = "".join(f"{turn['role'].capitalize()}: {turn['text']}\n\n" for turn in context or ())
+    return f"{before}User: {question}" if before else question
 
 
 def content_id(*parts: str | bytes) -> str:
@@ -273,7 +348,9 @@ def question_id(source: str, row: SourceRow) -> str:
         return content_id("key", source, row.key)
     answer = ["no answer"] if row.answer is None else ["answer", row.answer]
     several = ["answers", *_counted(row.answers)] if row.answers else []
-    return content_id("row", source, row.question, *answer, *several, *_counted(row.choices), *_counted(row.images))
+    before = ["context", *_counted([part for turn in row.context for part in (turn.role, turn.text)])]
+    told = [*answer, *several, *(before if row.context else ())]
+    return content_id("row", source, row.question, *told, *_counted(row.choices), *_counted(row.images))
 
 
 def sample_seed(run_seed: int, question: str, sample: int = 0) -> int:

@@ -17,9 +17,9 @@ from transformers import AutoConfig, AutoProcessor
 from mmpr.answers import extract, match
 from mmpr.check.__main__ import main as check
 from mmpr.errors import MmprError
-from mmpr.prompts import load_template
 from mmpr.schema import Completions, PreferenceRow, Question, Reject, Rollout, Verdicts, sample_seed
 from mmpr.storage.tables import read_rows
+from mmpr.templates import load_template
 from mmpr.train.data.encoding import Encoder
 from mmpr.train.data.preference_data import read_train_rows
 

@@ -156,7 +156,8 @@ def rewrite(out: Path, folder: str, noun: Any, change: Callable[[Any], Any]) -> 
 
 def reseal(out: Path) -> None:
     told = read_manifest(out)
-    about = {name: told[name] for name in ("mmpr", "recipe", "model_revision", "prompts", "fingerprints")}
+    names = ("mmpr", "recipe", "model_revision", "adjudicate", "prompts", "fingerprints")
+    about = {name: told[name] for name in names if name in told}
     counts = {
         stage: {f"{source}/{what}": by for source, named in sources.items() for what, by in named.items()}
         for stage, sources in told["counts"].items()

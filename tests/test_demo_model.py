@@ -13,8 +13,9 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from mmpr.answers import extract, match
-from mmpr.prompts import load_template, to_messages
+from mmpr.prompts import to_messages
 from mmpr.sources.digits import Digits
+from mmpr.templates import load_template
 from tests.helpers import known
 
 pytestmark = pytest.mark.slow

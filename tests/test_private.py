@@ -97,7 +97,7 @@ def test_no_telemetry_unless_it_is_asked_for() -> None:
 def test_builds_say_that_foreign_code_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def stop(*_: object) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise OutputError("far enough")
 
     monkeypatch.setattr("mmpr.pipeline.plan.prepare", stop)
@@ -113,7 +113,7 @@ def test_training_says_that_foreign_code_runs(
 ) -> None:
     from mmpr.train.run import train
 
-    def stop(*_: object) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise MmprError("far enough")
 
     monkeypatch.setitem(sys.modules, "mmpr.train.session", types.SimpleNamespace(run_session=stop))
@@ -129,7 +129,7 @@ def test_evaluations_say_that_foreign_code_runs(
 ) -> None:
     from mmpr.evaluate import run as evaluation
 
-    def stop(*_: object) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise OutputError("far enough")
 
     monkeypatch.setattr(evaluation, "locked", stop)

@@ -4,8 +4,9 @@ import pytest
 
 from mmpr.config import OptionsSpec
 from mmpr.errors import MmprError
-from mmpr.prompts import Template, load_template, prints_parts, strip_short_answer, to_messages, without_images
+from mmpr.prompts import Template, prints_parts, strip_short_answer, to_messages, without_images
 from mmpr.resources import PROMPTS
+from mmpr.templates import load_template
 
 EN = Template("en", "Reason first.\n\nQuestion:\n\n{question}\n")
 

@@ -20,7 +20,7 @@ import mmpr
 from mmpr.config import load_recipe
 from mmpr.models import find_model
 from mmpr.pipeline.plan import make_plan
-from mmpr.prompts import load_template
+from mmpr.templates import load_template
 from mmpr.resources import PIPELINES, PROMPTS
 from mmpr.train.recipe import load_train_recipe
 quickstart = make_plan(load_recipe(pathlib.Path("quickstart")), "quickstart")

@@ -76,6 +76,20 @@ def llava(at: Path) -> None:
     write(at / "llava/train.json", json.dumps([row], indent=2))
 
 
+def conversations(at: Path) -> None:
+    said = ("<image>\nHow many dots?", "2", "And if one more is drawn?", "3")
+    turns = [{"from": ("human", "gpt")[n % 2], "value": text} for n, text in enumerate(said)]
+    write(at / "talks/train.json", json.dumps([{"image": picture(at / "talks"), "conversations": turns}]))
+
+
+def examples(at: Path) -> None:
+    [template] = re.findall(r"```yaml\n# shots.yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    write(at / "shots.yaml", template)
+    write(at / "shots/two.png", BLUE)
+    row = {"image": picture(at / "dots"), "question": "How many dots are there?", "answer": 3}
+    write(at / "dots/train.jsonl", json.dumps(row))
+
+
 def ms_swift(at: Path) -> None:
     turns = [{"role": "user", "content": "<image>How many?"}, {"role": "assistant", "content": "3"}]
     write(at / "swift/train.jsonl", json.dumps({"messages": turns, "images": [picture(at / "swift")]}))
@@ -155,6 +169,8 @@ SAMPLES: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
     "json-list": (json_list, ["3"], "<image>\n"),
     "acceptable-answers": (acceptable_answers, ["STOP sign"], "What is written?"),
     "llava": (llava, ["3"], "How many?"),
+    "conversations": (conversations, ["3"], "And if one more is drawn?"),
+    "examples": (examples, ["3"], 'End with JSON, such as {"answer": 7}.'),
     "ms-swift": (ms_swift, ["3"], "How many?"),
     "llama-factory": (llama_factory, ["3"], "How many?"),
     "csv": (csv_table, ["3"], 'How "many"?'),
@@ -182,13 +198,16 @@ class Answers:
     def __init__(self, truths: list[str]) -> None:
         self.truths = list(truths)
         self.prompts: list[str] = []
+        self.requests: list[Request] = []
 
     async def generate(self, request: Request) -> Reply:
         truth = self.truths[len(self.prompts) % len(self.truths)]
         self.prompts.append(request.prompt)
-        assert request.prompt.count("<image>") == len(request.images) > 0
+        self.requests.append(request)
+        assert request.said.count("<image>") == len(request.images) > 0
         said = [truth if sample % 2 else WRONG.get(truth, "a zebra") for sample in range(request.samples)]
-        texts = [f"I looked, try {n}.\nFinal answer: {answer}" for n, answer in enumerate(said)]
+        form = '{"answer": "%s"}' if "JSON" in request.prompt else "Final answer: %s"
+        texts = [f"I looked, try {n}.\n{form % answer}" for n, answer in enumerate(said)]
         return Reply(tuple(Response(text, n, "stop", 5) for n, text in enumerate(texts)), prompt_tokens=9)
 
     def spelling(self, response: Response) -> tuple[TokenIds, list[int]]:
@@ -222,5 +241,11 @@ def test_a_recipe_yields_correctness_pairs(name: str, tmp_path: Path, monkeypatc
     assert not list((tmp_path / "out").glob("rejects/*"))
     if name == "acceptable-answers":
         assert rows[0].answers == ("stop", "STOP sign")
+    if name in ("conversations", "examples"):
+        [asked] = engine.requests
+        roles = ["user", "assistant"] if name == "conversations" else ["system", "user", "assistant"]
+        assert [turn.role for turn in asked.context] == roles
+        assert rows[0].context == asked.context
+        assert rows[0].images == asked.images == ((RED,) if name == "conversations" else (BLUE, RED))
     if name == "mmmu":
         assert rows[0].images == (BLUE, RED)

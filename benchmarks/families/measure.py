@@ -103,8 +103,9 @@ def compare_prompts(family: str, folder: Path, rows: list[TrainRow]) -> str:
     encoders: dict[str, Encoder] = {}
     for asked in forty(thinks=family in THINKING):
         kept = tuple(tokenizer(asked.prefix, add_special_tokens=False)["input_ids"])
-        request = Request(asked.prompt, asked.images, 1, 0, asked.prefix, kept)
-        row = TrainRow("r", "s", asked.images, tuple(to_messages(asked.prompt, asked.chat.system)), (), ())
+        request = Request(asked.prompt, asked.images, 1, 0, asked.prefix, kept, context=asked.context)
+        messages = tuple(to_messages(asked.prompt, asked.chat.system, asked.context))
+        row = TrainRow("r", "s", asked.images, messages, (), ())
         try:
             read = list(asyncio.run(render(renderer, request, asked.chat))["prompt_token_ids"])
         except Exception as error:  # noqa: BLE001  # whatever vLLM refuses is told

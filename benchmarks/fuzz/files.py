@@ -143,6 +143,8 @@ def llava_seeds() -> tuple[bytes, ...]:
         {"messages": [{"role": "user", "content": "<image>q"}], "images": [{"path": "china.jpg"}]},
         {"instruction": "How many?", "input": "in", "output": "3", "images": ["china.jpg"], "history": [["a", "b"]]},
         {"query": "2+2?", "response": "4", "system": "s"},
+        {"image": ["china.jpg", "flower.png"], "conversations": [ask, say, ask, say, {**ask, "value": "Why?"}, say]},
+        {"image": ["flower.png", _BASE64], "conversations": [{**ask, "value": "a"}, say, {**ask, "value": "b"}]},
     ]
     lines = [json.dumps(row).encode() for row in rows]
     return (*lines, b"\n".join(lines), json.dumps(rows).encode())
@@ -348,9 +350,14 @@ def hostile_recipes() -> Sequence[bytes]:
     return [text.encode() for text in texts]
 
 
+@functools.cache
 def templates() -> tuple[bytes, ...]:
-    """The project's own templates."""
-    return tuple(path.read_bytes() for path in sorted((REPOSITORY / "prompts").glob("*.txt")))
+    """The project's own templates, and some with a system prompt and examples; pictures of some lie outside."""
+    own = tuple(path.read_bytes() for path in sorted((REPOSITORY / "prompts").glob("*.txt")))
+    turns = "- {user: Which?, images: [%s], assistant: '{\"answer\": 3}'}"
+    pictures = ("china.jpg", "flower.png, china.jpg", "../secret.jpg", "link.jpg", "zero.jpg", "pipe.jpg", "none.png")
+    texts = (f"system: s\nturns:\n{turns % name}\nquestion: 'Q: {{question}}'\n" for name in pictures)
+    return (*own, *(text.encode() for text in texts))
 
 
 @functools.cache

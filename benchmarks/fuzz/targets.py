@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import random
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -23,13 +24,14 @@ from mmpr.config import ImagesSpec, Recipe, load_recipe, parse_recipe
 from mmpr.errors import RecipeError, RowError
 from mmpr.evaluate.benchmarks.readers import Broken, JsonRows
 from mmpr.evaluate.benchmarks.tsv import TsvRows
-from mmpr.prompts import load_template, to_messages
+from mmpr.prompts import to_messages
 from mmpr.schema import Question, Reject, Status, question_id
 from mmpr.sources import open_source
 from mmpr.sources.ingest import to_question
 from mmpr.sources.mmpr_pairs import Release
 from mmpr.sources.selection import select_rows
 from mmpr.storage.images import clean_image
+from mmpr.templates import load_template
 from mmpr.train.data.layouts import read_table_row
 from mmpr.train.data.readers import open_records, read_picture
 from mmpr.train.recipe import load_train_recipe
@@ -100,9 +102,10 @@ def _questions(folder: Path, **source: Any) -> bool:
 
 
 def _sound(question: Question) -> None:
-    _writable(question.question, *question.truths, *question.choices, question.kind, question.where)
-    assert len(question.question) <= 4_000
-    assert question.question.count("<image>") == len(question.images) <= LIMITS.max_per_question
+    said = [*(turn.text for turn in question.context), question.question]
+    _writable(*said, *question.truths, *question.choices, question.kind, question.where)
+    assert sum(map(len, said)) <= 4_000 + len("<image>\n") * len(question.images)
+    assert "".join(said).count("<image>") == len(question.images) <= LIMITS.max_per_question
     assert files.SECRET not in question.images, "a picture from outside the root"
 
 
@@ -151,6 +154,21 @@ def _table(kind: str, place: str) -> Callable[[bytes, Path], bool]:
 
 _parquet = _table("parquet", "in/x.parquet")
 _arrow = _table("datasets", "saved/data-0.arrow")
+
+
+def _hub(data: bytes, folder: Path) -> bool:
+    """A data set of the hub, streamed: ``datasets`` takes a folder of that name for it."""
+    import datasets  # heavy, and for this target alone
+
+    datasets.disable_progress_bars()
+    files.write(folder / "lab/set/train.parquet", data)
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        columns = {"choices": "choices", "images": "images"}
+        return _questions(folder, type="hub", path="lab/set", split="train", streaming=True, columns=columns)
+    finally:
+        os.chdir(before)
 
 
 def _meta(data: bytes, folder: Path) -> bool:
@@ -239,13 +257,18 @@ def _recipe(data: bytes, folder: Path) -> bool:
 
 
 def _template(data: bytes, folder: Path) -> bool:
-    files.write(folder / "t.txt", data)
-    template = load_template("./t.txt", folder)
+    name = "t.yaml" if b"question:" in data else "t.txt"
+    files.write(folder / "in" / name, data)
+    template = load_template(f"./{name}", folder / "in")
+    assert files.SECRET not in template.images, "a picture from outside the root"
     for question in ("<image>\nHow many {question} {0}?", "2 + 2?", "{question.__class__}"):
         prompt = template.render(question)
         assert question.removeprefix("<image>\n") in prompt
         assert prompt.count("<image>") == question.count("<image>")
-        assert to_messages(prompt)[0]["content"]
+        messages = to_messages(prompt, "", template.context)
+        assert all(message["content"] for message in messages)
+        marks = sum(part["type"] == "image" for message in messages for part in message["content"])
+        assert marks == len(template.images) + question.count("<image>")
     return True
 
 
@@ -271,7 +294,7 @@ def _recipes() -> list[bytes]:
 TARGETS = {
     target.name: target
     for target in (
-        Target("pictures", 0.55, _picture, pictures.picture_seeds, pictures.PICTURE_WORDS, pictures.picture_fixed),
+        Target("pictures", 0.54, _picture, pictures.picture_seeds, pictures.PICTURE_WORDS, pictures.picture_fixed),
         Target("jsonl", 0.06, _jsonl, files.jsonl_seeds, files.ROW_WORDS, files.jsonl_seeds, trees=True),
         Target("packed", 0.02, _packed, files.packed_seeds, files.ROW_WORDS, files.packed_seeds),
         Target("llava", 0.03, _llava, files.llava_seeds, files.ROW_WORDS, files.llava_seeds, trees=True),
@@ -286,6 +309,7 @@ TARGETS = {
             files.ROW_WORDS,
             files.arrow_seeds,
         ),
+        Target("hub", 0.01, _hub, files.parquet_seeds, files.ROW_WORDS, files.parquet_seeds),
         Target("meta.json", 0.02, _meta, files.meta_seeds, files.ROW_WORDS, files.meta_seeds, trees=True),
         Target("pairs", 0.03, _pairs, files.pair_seeds, files.ROW_WORDS, files.pair_seeds, trees=True),
         Target("tables", 0.05, _pair_table, files.table_seeds, files.TABLE_WORDS, files.table_seeds, trees=True),

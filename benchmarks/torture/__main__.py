@@ -13,13 +13,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.torture.faults import CLUSTER, REAL, SHORT
 from benchmarks.torture.ground import Ground, GroundError, ground, missing
 from benchmarks.torture.run import (
+    GROWING,
     REAL_PATIENCE_S,
     REAL_RECIPE,
     RECIPE,
@@ -27,6 +28,8 @@ from benchmarks.torture.run import (
     SHORT_SHARES,
     Deck,
     Result,
+    growing_recipe,
+    other_rows,
     prove,
     same_bytes,
     torture,
@@ -95,6 +98,15 @@ class Teller:
         left = passed * max(self._faults - reached, 0) / reached
         self.say(f"{reached:4,} of {self._faults:,}  {name:<50} {left:,.0f} s left")
 
+    def build(self, name: str, result: Result, proven: str) -> Result:
+        """Print how a build ended, and count its faults; returns its result."""
+        self.done += result.faults.total()
+        verdict = f"{len(result.problems)} problems" if result.problems else f"proven whole, {proven}"
+        self.say(f"{name}: {result.faults.total()} faults, {verdict}")
+        for problem in result.problems[:20]:
+            self.say(f"  {problem}")
+        return result
+
     def passed_min(self) -> float:
         """Minutes since the start."""
         return (time.monotonic() - self._begun_s) / 60
@@ -127,14 +139,36 @@ def _replayed(made: Ground, args: argparse.Namespace, teller: Teller) -> Iterato
         if (out / "manifest.json").exists():
             result.problems += [f"{name}: differs from the undisturbed build" for name in same_bytes(out, peaceful)]
         builds += 1
-        teller.done += result.faults.total()
-        verdict = f"{len(result.problems)} problems" if result.problems else "proven whole, the same bytes"
-        teller.say(f"build {builds}: {result.faults.total()} faults, {verdict}")
-        for problem in result.problems[:20]:
-            teller.say(f"  {problem}")
-        yield result
+        yield teller.build(f"build {builds}", result, "the same bytes")
+        if teller.done < args.faults and teller.passed_min() < args.minutes:
+            result = _grown(
+                made,
+                questions,
+                made.disk / f"grown-{builds}",
+                lambda first, out, rest: torture(
+                    made, first, out, deck, deeds, dice, most, teller.fault, shares, growing=rest
+                ),
+            )
+            yield teller.build(f"build {builds}, which grew", result, "the same rows")
         if args.short:
             break
+
+
+def _grown(made: Ground, questions: int, out: Path, tortured: Callable[[Path, Path, Sequence[Path]], Result]) -> Result:
+    """A build that grows under the faults, beside one that was made at once in peace."""
+    recipes = []
+    for at, step in enumerate(GROWING):
+        recipes.append(made.folder / f"growing-{at}.yaml")
+        recipes[-1].write_text(growing_recipe(questions, step))
+    peaceful = made.folder / "peaceful-grown"
+    if not peaceful.exists():
+        undisturbed(made, recipes[-1], peaceful)
+    result = tortured(recipes[0], out, recipes[1:])
+    prove(out, peaceful, result)
+    if (out / "manifest.json").exists():
+        folders = other_rows(out, peaceful)
+        result.problems += [f"{folder}/: other rows than in the build made at once" for folder in folders]
+    return result
 
 
 def _real(made: Ground, seed: int, teller: Teller) -> Result:

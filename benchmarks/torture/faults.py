@@ -209,6 +209,17 @@ REAL: dict[str, tuple[Callable[[Victim], bool], int]] = {
 }
 
 
+def kill_while_it_grows(victim: Victim) -> None:
+    """End the driver, start the command that grows its build, and kill that at some moment of its first seconds."""
+    if victim.runs():
+        _end(victim, signal.SIGINT)
+    victim.again()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        victim.driver.wait(victim.dice.uniform(1, 12))
+    _end(victim, signal.SIGKILL)
+    victim.again()
+
+
 def _kill_one(victim: Victim, words: tuple[str, ...]) -> bool:
     pid = victim.some(*words)
     return pid is not None and kill([pid]) == 1

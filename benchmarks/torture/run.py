@@ -8,17 +8,20 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
-from benchmarks.torture.faults import ENGINE, Victim
+import yaml
+
+from benchmarks.torture.faults import ENGINE, Victim, kill_while_it_grows
 from benchmarks.torture.ground import REPOSITORY, Ground, kill, wait_until
 from mmpr.check.verify import verify
+from mmpr.pipeline.plan import read_build
 from mmpr.pipeline.progress import Steps
-from mmpr.schema import Reject, Rollout
+from mmpr.schema import Completions, PreferenceRow, Question, Reject, Rollout, Verdicts, content_id
 from mmpr.storage.manifest import read_manifest
-from mmpr.storage.shards import Unit
 from mmpr.storage.tables import read_rows
 
 LIMIT_S = 1800
@@ -27,6 +30,10 @@ PATIENCE_S, REAL_PATIENCE_S = 20, 150
 SHARES = {"kill": 0.004, "die": 0.004, "hang": 0.008, "freeze": 0.003, "block": 0.004, "refuse": 0.04, "short": 0.04}
 SHORT_SHARES = {"refuse": 0.1, "short": 0.1}
 """Of all requests, what the engine does from inside. In the short torture engines end by faults from outside alone."""
+
+GROWTH = "the build is made to grow, and the driver killed while it does"
+EARLY_GROWTH = 0.2
+"""How often a build grows after a fault before it is done."""
 
 PUMPS = (" " * 8_000 + "x", ":" * 4_000 + "}", "a. " * 2_000)
 """Answers that held the judge up for minutes before its patterns took linear time."""
@@ -50,6 +57,13 @@ sources:
 heldout:
   - {{name: heldout, type: digits, split: heldout, questions: 10}}
 """
+
+GROWING = (
+    {"samples": 4, "sources": ("digits", "open"), "heldout": False},
+    {"samples": 4, "sources": ("digits", "open", "more"), "heldout": False},
+    {"samples": 8, "sources": ("digits", "open", "more"), "heldout": True},
+)
+"""What a build that grows has at each step; the last one is what the undisturbed build makes at once."""
 
 REAL_RECIPE = f"""
 name: torture-vllm
@@ -77,6 +91,17 @@ class Result:
     lost: int = 0
     repeated: int = 0
     problems: list[str] = field(default_factory=list)
+
+
+def growing_recipe(questions: int, step: Mapping[str, object]) -> str:
+    """A recipe like ``RECIPE`` with the sources and samples of a step of ``GROWING``."""
+    tree = yaml.safe_load(RECIPE.replace("QUESTIONS", str(questions // 2)).replace("OPEN", str(questions // 5)))
+    tree["sources"].append({**tree["sources"][0], "name": "more", "seed": 2})
+    tree["sources"] = [source for source in tree["sources"] if source["name"] in cast(tuple[str, ...], step["sources"])]
+    tree["sampling"]["samples"] = step["samples"]
+    if not step["heldout"]:
+        del tree["heldout"]
+    return yaml.safe_dump(tree)
 
 
 class Deck:
@@ -143,10 +168,13 @@ def torture(
     told: Callable[[str, int], None],
     shares: dict[str, float],
     patience_s: float = PATIENCE_S,
+    growing: Sequence[Path] = (),
 ) -> Result:
     """Build with at most so many faults from outside, and those of the engine; run on until it is done.
 
-    ``told`` hears of each fault from outside, and how many there were by then with the engine's.
+    ``growing`` are recipes that the build grows to, one after the other, now and then before it is done with the one
+    before. Each command that grows it is killed once while it does. ``told`` hears of each fault from outside, and how
+    many there were by then with the engine's.
     """
     result = Result()
     once = ground.folder / f"{out.name}-once"
@@ -156,11 +184,23 @@ def torture(
     log = ground.folder / f"{out.name}.log"
     victim = Victim(ground, out, starter(ground, recipe, out, log, *overrides), log, dice)
     end = time.monotonic() + LIMIT_S
+    to_come = list(growing)
+
+    def grow() -> None:
+        next_one = to_come.pop(0)
+        victim.start = starter(ground, next_one, out, log, "--grow", *overrides)
+        kill_while_it_grows(victim)
+        result.faults[GROWTH] += 1
+        told(GROWTH, result.faults.total() + sum(1 for _ in once.iterdir()))
+
     while time.monotonic() < end:
         enough = sampled(out) + 1
         wait_until(lambda enough=enough: sampled(out) >= enough or not victim.runs(), patience_s)
         time.sleep(dice.uniform(0, 1.5))
         if not victim.runs():
+            if victim.driver.returncode == 0 and to_come:
+                grow()
+                continue
             if victim.driver.returncode == 0:
                 break
             result.problems.append(f"the driver ended with status {victim.driver.returncode}: {victim.said()[-600:]}")
@@ -177,6 +217,8 @@ def torture(
                 told(name, result.faults.total() + sum(1 for _ in once.iterdir()))
             else:
                 deck.put_back(name)
+            if to_come and dice.random() < EARLY_GROWTH:
+                grow()
     else:
         result.problems.append(f"was not done after {LIMIT_S} s")
         kill([victim.driver.pid])
@@ -201,9 +243,11 @@ def prove(out: Path, peaceful: Path, result: Result) -> None:
     with Steps(sys.stderr) as steps:
         result.problems += [str(problem) for problem in verify(out, steps)]
     result.problems += [f"{path}: a temporary file was left" for path in out.rglob("*.tmp")]
+    plan = read_build(out)
+    assert plan is not None
     for folder in ("questions", "rollouts", "completions", "verdicts", "pairs"):
         names = sorted(path.name for path in (out / folder).iterdir())
-        wanted = [Unit("train", number, len(names)).file for number in range(len(names))]
+        wanted = [unit.file for unit in plan.of("train")]
         if names != wanted:
             result.problems.append(f"{folder}/ holds other files than the shards of its units")
     expected, found = Counter(responses(peaceful)), Counter(responses(out))
@@ -219,6 +263,23 @@ def same_bytes(out: Path, peaceful: Path) -> list[str]:
     """Shards that differ from those of the undisturbed build, byte by byte."""
     files, wanted = read_manifest(out)["files"], read_manifest(peaceful)["files"]
     return sorted(name for name in {*files, *wanted} if files.get(name) != wanted.get(name))
+
+
+def other_rows(out: Path, peaceful: Path) -> list[str]:
+    """Folders whose rows differ from those of the undisturbed build, be they in other units."""
+    nouns: dict[str, type[Any]] = {
+        "questions": Question,
+        "rollouts": Rollout,
+        "completions": Completions,
+        "verdicts": Verdicts,
+    }
+    nouns |= {"pairs": PreferenceRow, "heldout": Question}
+
+    def rows(build: Path, folder: str) -> Counter[str]:
+        paths = (build / folder).glob("*.parquet")
+        return Counter(content_id(repr(row)) for path in paths for row in read_rows(path, nouns[folder]))
+
+    return [folder for folder in nouns if rows(out, folder) != rows(peaceful, folder)]
 
 
 def responses(out: Path) -> Iterator[tuple[str, int]]:

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmpr.audit.precision import WIDTH
 from mmpr.cli.command import RULE_HELP, printable, run_command
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
         if not args.verify:
             from mmpr.check.print_build import print_build
 
-            print_build(args.out, args.pairs, args.seed)
+            print_build(args.out, args.pairs, args.seed, args.width / 100)
         return _check(args.out, args.verify, args.rule)
 
     return run_command(work, stopped="stopped")
@@ -56,8 +57,26 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--trust-remote-code", action="store_true", help="run code that comes with MODEL")
     parser.add_argument("--pairs", type=int, default=3, metavar="N", help="how many random pairs to show (default: 3)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="which random pairs (default: 0)")
+    parser.add_argument(
+        "--width",
+        type=_points,
+        default=100 * WIDTH,
+        metavar="POINTS",
+        help="how narrow the intervals of the audit should be, to say how many judgements lack (default: 5)",
+    )
     parser.add_argument("--rule", action="append", default=[], metavar="NAME=module:function", help=RULE_HELP)
     return parser
+
+
+def _points(text: str) -> float:
+    """A width in points."""
+    try:
+        points = float(text)
+    except ValueError:
+        points = 0.0
+    if not 0.1 <= points <= 100:
+        raise argparse.ArgumentTypeError("name a number of points from 0.1 to 100")
+    return points
 
 
 def _check(out: Path, everything: bool, rules: list[str]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -12,10 +12,14 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from mmpr.audit.judgements import AUDIT
+from mmpr.audit.precision import WIDTH
 from mmpr.cli.command import printable
 from mmpr.errors import OutputError
+from mmpr.inputs.build import read_plan
+from mmpr.pipeline.audited import are_kept, read_audit
 from mmpr.pipeline.progress import print_tables, reasons_table, summary_table
-from mmpr.schema import Pair, PreferenceRow
+from mmpr.schema import Pair, PreferenceRow, shown_question
 from mmpr.storage.manifest import read_manifest
 from mmpr.storage.shards import MANIFEST
 from mmpr.storage.tables import arrow_schema, read_counts, read_rows
@@ -23,7 +27,7 @@ from mmpr.storage.tables import arrow_schema, read_counts, read_rows
 _LONGEST = 1500
 
 
-def print_build(out: Path, pairs: int, seed: int) -> None:
+def print_build(out: Path, pairs: int, seed: int, width: float = WIDTH) -> None:
     """Print a build with ``pairs`` random pairs.
 
     Raises:
@@ -35,8 +39,47 @@ def print_build(out: Path, pairs: int, seed: int) -> None:
         print_tables(_schema_table(manifest), summary_table(manifest), reasons_table(manifest))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise OutputError(f"{out / MANIFEST}: is damaged ({error!r}); restore it from a copy") from None
+    print_audit(out, width)
     for where, row, pair in random_pairs(out, manifest, pairs, seed):
         print(printable(_pair_text(where, row, pair)))
+
+
+def print_audit(out: Path, width: float = WIDTH) -> None:
+    """Print what people say of the verdicts, if ``audit.jsonl`` is there: precision by side, source and comparator.
+
+    Raises:
+        OutputError: the file holds something that is no judgement on this build.
+    """
+    units = read_plan(out).of("train")
+    found = read_audit(out, units)
+    if found is None:
+        return
+    table = Table(title=f"{AUDIT}: how often the judge is right", title_justify="left", box=box.SIMPLE)
+    for name in ("side", "source", "comparator", "right", "wrong", "disputed", "precision", "95 % interval"):
+        table.add_column(name, justify="left" if name in ("side", "source", "comparator") else "right")
+    table.add_column(f"more for {100 * width:g} points", justify="right")
+    for line in (*found.groups, *found.sides):
+        if line == found.sides[0]:
+            table.add_section()
+        low, high = line.interval or (0.0, 1.0)
+        share = "-" if line.share is None else f"{line.share:.1%}"
+        names = (
+            line.side,
+            printable(line.source or "all"),
+            printable(line.comparator or ("" if line.source else "all")),
+        )
+        counts = (f"{count:,}" for count in (line.right, line.wrong, line.disputed))
+        table.add_row(*names, *counts, share, f"{low:.1%} to {high:.1%}", f"{line.missing(width):,}")
+    print_tables(table)
+    print(f"judgements {found.judgements:,} by {found.people} {'person' if found.people == 1 else 'people'}")
+    if found.stale:
+        print(f"           {found.stale:,} of them on verdicts that have changed since, which count for nothing here")
+    if found.people == 2:
+        kappa = "not defined" if found.kappa is None else f"{found.kappa:.2f}"
+        print(f"           both on {found.both:,} responses, agreeing on {found.agree:,}; Cohen's kappa {kappa}")
+    if not are_kept(out, units):
+        print("           some are not known to the pairs: run the build command again with --from pair")
+    print()
 
 
 def random_pairs(
@@ -95,7 +138,7 @@ def _pair_text(where: str, row: PreferenceRow, pair: Pair) -> str:
             f"pair       {row.id} ({row.source}, {pair.method}) in {where}",
             f"pictures   {pictures}",
             f"question   {truth}{rate}",
-            _block(row.question),
+            _block(shown_question(row.question, [asdict(turn) for turn in row.context])),
             f"chosen     {chosen.tokens} tokens",
             _block(chosen.text),
             f"rejected   {rejected.tokens} tokens, {pair.reason}",

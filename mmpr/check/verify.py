@@ -9,14 +9,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from mmpr.config import ImagesSpec
+from mmpr.check.pairs import REJUDGE, REPAIR, pair_problems, sampled
+from mmpr.check.words import Said, word_problems
+from mmpr.config import AdaptiveSpec, ImagesSpec
 from mmpr.errors import OutputError, RowError
 from mmpr.extension import RuleFunction, fingerprint_of
+from mmpr.pipeline.adaptive import counts_of
+from mmpr.pipeline.audited import read_judgements
+from mmpr.pipeline.job import read_adjudications
 from mmpr.pipeline.judging import NO_RULES
 from mmpr.pipeline.plan import read_build
 from mmpr.pipeline.progress import Steps
-from mmpr.pipeline.stages import judge_rollout
 from mmpr.schema import (
     ANSWERED,
     IMAGE_MARK,
@@ -24,8 +29,6 @@ from mmpr.schema import (
     Completion,
     Completions,
     IndexedRow,
-    Pair,
-    PairedResponse,
     PreferenceRow,
     Question,
     Reject,
@@ -38,7 +41,7 @@ from mmpr.schema import (
 from mmpr.sources.ids import Seen
 from mmpr.storage.images import clean_image
 from mmpr.storage.integrity import Problem, check_files
-from mmpr.storage.manifest import read_manifest
+from mmpr.storage.manifest import read_manifest, recipes_of
 from mmpr.storage.shards import MANIFEST, PLAN, Stage, Unit, index_shard, rejects_shard, shard
 from mmpr.storage.tables import read_rows
 
@@ -47,21 +50,37 @@ Count = tuple[str, str, str]
 
 _DECODERS = 2
 _REBUILD = "build again into another folder"
-_REPAIR = "run the build command again with --from pair"
-_REJUDGE = "run the build command again with --from verify"
 # Counts that only the stage itself knows: they cannot be counted again from what is stored.
-_UNSTORED = ("not_selected", "skipped/", "questions/")
+_UNSTORED = ("not_selected", "skipped/", "questions/", "adaptive/")
+
+
+_LIMITS = ImagesSpec()
+
+
+@dataclass(frozen=True, slots=True)
+class _SourceSettings:
+    """What the recipe says of a source: the run's seed, how many
+    responses a question may have, the matcher's rule, limits of pictures."""
+
+    seed: int = 0
+    samples: frozenset[int] = frozenset({0})
+    rule: str = "default"
+    limits: ImagesSpec = _LIMITS
+
+
+_UNKNOWN_SOURCE = _SourceSettings()
 
 
 @dataclass(frozen=True, slots=True)
 class _Settings:
-    """The recipe's settings: seed, limits of pictures, and by source the samples a question and the matcher's rule."""
+    """The settings of each source, and rules of the user's own."""
 
-    seed: int
-    samples: Mapping[str, int]
-    rules: Mapping[str, str]
-    limits: ImagesSpec
+    by_source: Mapping[str, _SourceSettings]
     own_rules: Mapping[str, RuleFunction]
+
+    def of(self, source: str) -> _SourceSettings:
+        """The settings of a source; none of its own for one that no recipe names."""
+        return self.by_source.get(source, _UNKNOWN_SOURCE)
 
 
 @dataclass(slots=True)
@@ -93,13 +112,8 @@ def verify(out: Path, steps: Steps, rules: Mapping[str, RuleFunction] = NO_RULES
     steps.begin("checksums", len(files) if isinstance(files, dict) else 0)
     yield from check_files(out, lambda _: steps.advance())
     try:
-        recipe = manifest["recipe"]
         settings = _Settings(
-            int(recipe["seed"]),
-            {str(spec["name"]): int(spec["samples"] or recipe["sampling"]["samples"]) for spec in recipe["sources"]},
-            {str(spec["name"]): str(spec["rule"]) for spec in recipe["sources"]},
-            ImagesSpec(**recipe["images"]),
-            rules,
+            {name: found for recipe in recipes_of(manifest) for name, found in _source_settings(recipe)}, rules
         )
         told = {
             (stage, source, what): int(count)
@@ -114,7 +128,8 @@ def verify(out: Path, steps: Steps, rules: Mapping[str, RuleFunction] = NO_RULES
     except OutputError as error:
         yield Problem(PLAN, str(error), "restore it from a copy")
         return
-    yield from _rule_problems(settings.rules.values(), rules, manifest.get("extensions", {}))
+    judged_by = {settings.of(str(spec["name"])).rule for spec in manifest["recipe"]["sources"]}
+    yield from _rule_problems(judged_by, rules, manifest.get("extensions", {}))
     if build is None:
         return  # check_files has missed it
     rows = RowCounts()
@@ -125,6 +140,15 @@ def verify(out: Path, steps: Steps, rules: Mapping[str, RuleFunction] = NO_RULES
             steps.advance()
     yield from _guarded("rejects", _rejects(out, rows))
     yield from _compare(told, rows.counts)
+
+
+def _source_settings(recipe: Mapping[str, Any]) -> Iterator[tuple[str, _SourceSettings]]:
+    limits, sampling = ImagesSpec(**recipe["images"]), recipe["sampling"]
+    adaptive = AdaptiveSpec(**sampling["adaptive"]) if sampling.get("adaptive") else None
+    for spec in (*recipe["sources"], *recipe["heldout"]):
+        most = int(spec["samples"] or sampling["samples"])
+        samples = frozenset(counts_of(adaptive, most) if adaptive else {most})
+        yield str(spec["name"]), _SourceSettings(int(recipe["seed"]), samples, str(spec["rule"]), limits)
 
 
 def _guarded(where: str, check: Iterable[Problem]) -> Iterator[Problem]:
@@ -152,21 +176,22 @@ def _unit(out: Path, unit: Unit, settings: _Settings, rows: RowCounts) -> Iterat
         questions[question.id] = question
     for id in sorted(indexed - questions.keys() - _rejected(out, "ingest", unit)):
         yield Problem(f"{where} row {id}", "is in the index of its unit, but neither here nor in rejects/", _REBUILD)
-    yield from _pictures(where, questions.values(), settings.limits)
+    yield from _pictures(where, questions.values(), settings)
     if unit.split == "train":
         yield from _answers(out, unit, questions, settings, rows)
 
 
-def _pictures(where: str, questions: Iterable[Question], limits: ImagesSpec) -> Iterator[Problem]:
+def _pictures(where: str, questions: Iterable[Question], settings: _Settings) -> Iterator[Problem]:
     """Questions with a picture that does not decode, or without one mark for each picture."""
 
     def problem(question: Question) -> Problem | None:
         row = f"{where} row {question.id}"
-        if question.question.count(IMAGE_MARK) != len(question.images):
+        marks = sum(text.count(IMAGE_MARK) for text in (question.question, *(turn.text for turn in question.context)))
+        if marks != len(question.images):
             return Problem(row, f"{len(question.images)} pictures, but other marks in its text", _REBUILD)
         for place, image in enumerate(question.images):
             try:
-                clean_image(image, limits)
+                clean_image(image, settings.of(question.source).limits)
             except RowError as error:
                 return Problem(row, f"picture {place} does not decode ({error})", _REBUILD)
         return None
@@ -183,13 +208,10 @@ def _rejected(out: Path, stage: str, unit: Unit) -> set[str]:
 
 def _samples(rollout: Rollout, settings: _Settings) -> Iterator[str]:
     """What is wrong with a question's responses: their number, their seeds, why they ended."""
-    want = settings.samples.get(rollout.source, 0)
-    if len(rollout.responses) != want:
-        yield f"has {len(rollout.responses)} responses, the recipe asks for {want}"
-    elif any(
-        response.seed != sample_seed(settings.seed, rollout.id, place)
-        for place, response in enumerate(rollout.responses)
-    ):
+    seed, want = settings.of(rollout.source).seed, settings.of(rollout.source).samples
+    if len(rollout.responses) not in want:
+        yield f"has {len(rollout.responses)} responses, the recipe asks for {' or '.join(map(str, sorted(want)))}"
+    elif any(response.seed != sample_seed(seed, rollout.id, place) for place, response in enumerate(rollout.responses)):
         yield "has responses of other seeds than the recipe's"
     if any(response.token_ids and len(response.token_ids) != response.tokens for response in rollout.responses):
         yield "has a response whose token ids are not as many as its tokens"
@@ -221,13 +243,21 @@ def _answers(
         for response in rollout.responses:
             rows.count("sample", rollout.source, f"finish/{response.finish_reason}")
     completions = {row.id: row for row in read_rows(path("complete"), Completions)}
-    for row in completions.values():
-        if row.completions:
-            rows.count("complete", row.source, "continuations", len(row.completions))
-            rows.count("complete", row.source, "tokens", sum(item.continuation.tokens for item in row.completions))
-    for verdicts in read_rows(path("verify"), Verdicts):
+    for done in completions.values():
+        if done.completions:
+            rows.count("complete", done.source, "continuations", len(done.completions))
+            rows.count("complete", done.source, "tokens", sum(item.continuation.tokens for item in done.completions))
+    typed = {row.id: row for row in read_rows(path("verify"), Verdicts)}
+    for verdicts in typed.values():
         for verdict in verdicts.verdicts:
             rows.count("verify", verdicts.source, verdict.status)
+    adjudications, judgements = read_adjudications(out, unit), read_judgements(out, unit)
+    for problem in word_problems(adjudications.values(), typed):
+        yield replace(problem, where=f"adjudications/{unit.file} row {problem.where}")
+    for row in adjudications.values():
+        for word in row.words:
+            rows.count("adjudicate", row.source, word.word)
+            rows.count("adjudicate", row.source, "tokens", sum(reply.tokens for reply in word.replies))
     for folder, ids in (("rollouts", rollouts), ("completions", completions)):
         for id in ids.keys() - questions.keys():
             yield Problem(f"{folder}/{unit.file} row {id}", "answers no question of its unit", _REBUILD)
@@ -238,29 +268,34 @@ def _answers(
         for pair in pairs.pairs:
             rows.count("pair", pairs.source, f"pairs/{pair.method}")
         if not rows.is_new("pairs", pairs.id):
-            yield Problem(where, "this id stands in pairs/ twice", _REPAIR)
+            yield Problem(where, "this id stands in pairs/ twice", REPAIR)
         question, rollout_of = questions.get(pairs.id), rollouts.get(pairs.id)
         if question is None or rollout_of is None:
-            yield Problem(where, "has no question or no responses in its unit", _REPAIR)
+            yield Problem(where, "has no question or no responses in its unit", REPAIR)
             continue
         problems = [
             *_same(pairs, question, rollout_of),
             *_from_responses(pairs, rollout_of, completions.get(pairs.id)),
         ]
         if not problems:
-            rule = settings.rules.get(pairs.source, "default")
-            problems = [*_judged(pairs, question, rollout_of, rule, settings.own_rules)]
+            rule = settings.of(pairs.source).rule
+            said = Said(adjudications.get(pairs.id), judgements.get(pairs.id))
+            problems = [*pair_problems(pairs, question, rollout_of, said, rule, settings.own_rules)]
         yield from (replace(problem, where=where) for problem in problems)
 
 
 def _same(row: PreferenceRow, question: Question, rollout: Rollout) -> Iterator[Problem]:
     """Differences between a row of pairs/ and what the other folders say of its question."""
-    for name in ("source", "kind", "question", "answer", "answers", "images"):
+    for name in ("source", "kind", "question", "answer", "answers"):
         if getattr(row, name) != getattr(question, name):
-            yield Problem("", f"its {name} is not that of questions/", _REPAIR)
-    for name in ("prompt", "prompt_token_ids", "tokenizer_sha256"):
+            yield Problem("", f"its {name} is not that of questions/", REPAIR)
+    own = row.images[max(0, len(row.images) - len(question.images)) :]  # after those of the template's examples
+    marks = sum(text.count(IMAGE_MARK) for text in (row.prompt, *(turn.text for turn in row.context)))
+    if own != question.images or marks != len(row.images):
+        yield Problem("", "its images is not that of questions/", REPAIR)
+    for name in ("prompt", "context", "prompt_token_ids", "tokenizer_sha256"):
         if getattr(row, name) != getattr(rollout, name):
-            yield Problem("", f"its {name} is not that of rollouts/", _REPAIR)
+            yield Problem("", f"its {name} is not that of rollouts/", REPAIR)
 
 
 def _from_responses(row: PreferenceRow, rollout: Rollout, completions: Completions | None) -> Iterator[Problem]:
@@ -269,23 +304,18 @@ def _from_responses(row: PreferenceRow, rollout: Rollout, completions: Completio
         (item.response, len(item.prefix), _joined(item)) for item in (completions.completions if completions else ())
     }
     for place, paired in enumerate(row.responses):
-        response = _sampled(paired)
+        response = sampled(paired)
         if not 0 <= paired.sample < len(rollout.responses):
-            yield Problem("", f"response {place} was never sampled", _REPAIR)
+            yield Problem("", f"response {place} was never sampled", REPAIR)
         elif not paired.continued and response != replace(rollout.responses[paired.sample], logprobs=()):
-            yield Problem("", f"response {place} is not the one that was sampled", _REPAIR)
+            yield Problem("", f"response {place} is not the one that was sampled", REPAIR)
         elif paired.continued and (paired.sample, paired.prefix_chars, response) not in written:
-            yield Problem("", f"response {place} is not the continuation that was sampled", _REPAIR)
+            yield Problem("", f"response {place} is not the continuation that was sampled", REPAIR)
     for place, pair in enumerate(row.pairs):
         if not {pair.chosen, pair.rejected} <= set(range(len(row.responses))) or pair.chosen == pair.rejected:
-            yield Problem("", f"pair {place} does not name two of the row's responses", _REPAIR)
+            yield Problem("", f"pair {place} does not name two of the row's responses", REPAIR)
     if not row.pairs:
-        yield Problem("", "has no pair", _REPAIR)
-
-
-def _sampled(paired: PairedResponse) -> Response:
-    """A response of a pair as rollouts/ has it."""
-    return Response(paired.text, paired.seed, paired.finish_reason, paired.tokens, paired.token_ids)
+        yield Problem("", "has no pair", REPAIR)
 
 
 def _joined(item: Completion) -> Response:
@@ -304,53 +334,7 @@ def _rule_problems(
             remedy = f"add --rule {name}=module:function"
             yield Problem(MANIFEST, f"pairs of the rule {name!r} were not judged again: it is not mmpr's", remedy)
         elif told.get("rules", {}).get(name) != fingerprint_of(rules[name]):
-            yield Problem(MANIFEST, f"pairs were judged by another version of the rule {name!r}", _REJUDGE)
-
-
-def _judged(
-    row: PreferenceRow, question: Question, rollout: Rollout, rule: str, rules: Mapping[str, RuleFunction]
-) -> Iterator[Problem]:
-    """Pairs that are wrong when judged again, and dropout pairs that do not share their beginning."""
-    statuses: list[str] = []
-    if rule not in RULES and rule not in rules:
-        return  # told by _rule_problems
-    if question.answer is not None:
-        again = tuple(_sampled(response) for response in row.responses)
-        statuses = [
-            verdict.status for verdict in judge_rollout(question, replace(rollout, responses=again), rule, rules)
-        ]
-    for place, pair in enumerate(row.pairs):
-        what = _dropout(row, pair) if question.answer is None else _correctness(pair, statuses)
-        for side in ("chosen", "rejected"):
-            if not what and row.responses[getattr(pair, side)].finish_reason != "stop":
-                what = f"its {side} response is truncated"
-        if what:
-            yield Problem("", f"pair {place}: {what}", _REJUDGE if statuses else _REPAIR)
-
-
-def _correctness(pair: Pair, statuses: list[str]) -> str:
-    """What is wrong with a pair of a question with an answer; empty when nothing is."""
-    if pair.method == "dropout":
-        return "is a dropout pair, but the question has an answer"
-    if statuses[pair.chosen] != "correct":
-        return f"its chosen response is judged {statuses[pair.chosen]}, not correct"
-    if statuses[pair.rejected] not in ("incorrect", "unparseable"):
-        return f"its rejected response is judged {statuses[pair.rejected]}"
-    return ""
-
-
-def _dropout(row: PreferenceRow, pair: Pair) -> str:
-    """What is wrong with a pair of an open-ended question; empty when nothing is."""
-    chosen, rejected = row.responses[pair.chosen], row.responses[pair.rejected]
-    if pair.method != "dropout":
-        return f"is a {pair.method} pair, but the question has no answer"
-    if chosen.continued or not rejected.continued or chosen.sample != rejected.sample:
-        return "its rejected response does not continue the chosen one"
-    if chosen.text[: rejected.prefix_chars] != rejected.text[: rejected.prefix_chars]:
-        return "chosen and rejected do not share the beginning that was kept"
-    if "".join(chosen.text.split()) == "".join(rejected.text.split()):
-        return "chosen and rejected are the same"
-    return ""
+            yield Problem(MANIFEST, f"pairs were judged by another version of the rule {name!r}", REJUDGE)
 
 
 def _rejects(out: Path, rows: RowCounts) -> Iterator[Problem]:

@@ -13,6 +13,8 @@ COMMANDS = {
     "report": ("mmpr.report.__main__", "show what is in a build or an MMPR release: one HTML page"),
     "check": ("mmpr.check.__main__", "look into a build; --verify proves every byte, count and picture"),
     "rejects": ("mmpr.check.rejects", "say what a build left out and why, with an example of each reason"),
+    "select": ("mmpr.derive.selecting", "make a build of a part of one: the questions or pairs that fit a condition"),
+    "merge": ("mmpr.derive.merging", "put builds together, of one model or several"),
     "train": ("mmpr.train.__main__", "train a model on preference data by MPO"),
     "evaluate": ("mmpr.evaluate.__main__", "measure and compare models on held-out questions or benchmarks"),
     "export": ("mmpr.export.__main__", "write pairs for TRL, MMPR, LLaMA-Factory or ms-swift, or push them to the hub"),

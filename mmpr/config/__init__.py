@@ -1,7 +1,9 @@
 """Recipes: what a person may set, where it is read, and what is refused."""
 
 from mmpr.config.chat import ChatSpec
+from mmpr.config.pairing import PairingSpec
 from mmpr.config.recipe import (
+    AdjudicateSpec,
     Columns,
     DropoutSpec,
     DropoutVariant,
@@ -19,10 +21,12 @@ from mmpr.config.recipe import (
     load_recipe,
     parse_recipe,
 )
-from mmpr.config.sampling import SamplingSpec, later_settings
+from mmpr.config.sampling import AdaptiveSpec, SamplingSpec, later_settings
 from mmpr.config.settings import Part, fingerprint, parse_settings, read_yaml
 
 __all__ = [
+    "AdaptiveSpec",
+    "AdjudicateSpec",
     "ChatSpec",
     "Columns",
     "DropoutSpec",
@@ -33,6 +37,7 @@ __all__ = [
     "MmprSource",
     "ModelSpec",
     "OptionsSpec",
+    "PairingSpec",
     "Part",
     "PythonSource",
     "Recipe",

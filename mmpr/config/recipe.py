@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from mmpr.config.chat import ChatSpec, with_template_text
+from mmpr.config.pairing import PairingSpec
 from mmpr.config.sampling import SamplingSpec
 from mmpr.config.settings import Part, parse_settings, read_yaml
 from mmpr.errors import RecipeError
@@ -66,11 +67,17 @@ class DropoutSpec(Part):
     max_pairs: int = Field(15, ge=0, description="a question; 0 turns dropout pairs off")
 
 
-class PairingSpec(Part):
-    """Which pairs are kept of a question with truth (paper, section 3.1: at most 15)."""
+class AdjudicateSpec(Part):
+    """A verifier: a model that is asked about the verdicts of which the judge is unsure; off by default.
 
-    max_pairs: int = Field(15, ge=1, description="of a question")
-    format_pairs: bool = Field(True, description="pair right answers with responses that name no answer")
+    Its prompt is one of ``prompts/verifiers/``, by its name, or a file of your own (``./mine.txt``).
+    """
+
+    model: ModelSpec
+    prompt: str = Field("compass_verifier", description="compass_verifier, xverify, or a file (./mine.txt)")
+    samples: int = Field(1, ge=1, le=64, description="replies; all must agree (one is greedy, more at temperature 1)")
+    max_tokens: int = Field(2048, ge=1, description="of a reply; a truncated one is unclear")
+    engine: EngineSpec | None = Field(None, description="how the verifier is run; none: as the recipe's model")
 
 
 class RemoteSpec(Part):
@@ -257,6 +264,8 @@ SourceSpec = Annotated[
 class Recipe(Part):
     """Everything a build does. ``folder`` is where relative paths start, ``extensions`` is Python of the user's own."""
 
+    LATER = frozenset({"adjudicate"})
+
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="of the data set")
@@ -266,6 +275,7 @@ class Recipe(Part):
     chat: ChatSpec = ChatSpec()
     sampling: SamplingSpec = SamplingSpec()
     dropout: DropoutSpec = DropoutSpec()
+    adjudicate: AdjudicateSpec | None = None
     pairing: PairingSpec = PairingSpec()
     images: ImagesSpec = ImagesSpec()
     unit_questions: int = Field(64, ge=1, description="questions a shard")

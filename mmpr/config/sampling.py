@@ -35,6 +35,22 @@ because it repeats itself is none.
 """
 
 
+class AdaptiveSpec(Part):
+    """Responses in rounds: a question is asked no more when its pairs are there or unlikely.
+
+    ``sampling.samples`` are drawn at most. It stops when there are ``distinct`` different responses on each side and as
+    many pairs as are kept of a question, or when the chance that any pair comes is below ``chance``.
+    """
+
+    first: int = Field(8, ge=1, description="responses in the first round")
+    step: int = Field(8, ge=1, description="responses in each further round")
+    distinct: int = Field(3, ge=1, description="different right and different wrong responses that are wanted")
+    chance: float = Field(0.3, ge=0, le=1, description="below it a question is given up; 0: none is")
+    prior: float = Field(
+        0.25, gt=0, le=10, description="pass rates have a Beta(prior, prior) distribution; small: near 0 or 1"
+    )
+
+
 class SamplingSpec(Part):
     """How answers are drawn (paper, section 3.1: 32 samples at temperature 1.0).
 
@@ -55,6 +71,7 @@ class SamplingSpec(Part):
     bad_words: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), description="never written")
     skip_special_tokens: bool = Field(False, description="leave out what the tokenizer calls special: boxes, marks")
     logprobs: bool = Field(False, description="keep the log-probability of each token that is drawn")
+    adaptive: AdaptiveSpec | None = Field(None, description="responses in rounds, no more than a question needs")
     args: dict[str, Any] = Field(
         default_factory=dict, description="others of vLLM's SamplingParams, such as min_tokens"
     )

@@ -83,7 +83,7 @@ class History:
 
 def request_key(request: Request) -> str:
     """What names a request in the records; its seed follows from the question's id."""
-    return content_id("request", request.prompt, request.prefix, str(request.seed))
+    return content_id("request", request.said, request.prefix, str(request.seed))
 
 
 def begin_unit(out: Path, unit: Unit, engine: str) -> History:

@@ -9,24 +9,25 @@ importing vLLM does, 10 to 30 seconds on a CPU.
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmpr.config import Recipe, parse_recipe
 from mmpr.engine.request import Request
+from mmpr.schema import Turn
 
 LIMIT_S = 300.0
 _SETTINGS = ("name", "model", "engine", "chat", "sampling", "images")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class ShownPrompt:
     """A prompt as text with its number of tokens, pictures included; or the ``error`` with which it is refused."""
 
@@ -43,7 +44,7 @@ class ShownPrompt:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Preview:
     """What was seen.
 
@@ -98,7 +99,14 @@ def preview(recipe: Recipe, model_path: str, requests: Sequence[Request], limit_
 
 def _packed(request: Request) -> dict[str, Any]:
     images = [base64.b64encode(image).decode() for image in request.images]
-    return {"prompt": request.prompt, "images": images, "processor": dict(request.processor)}
+    context = [dataclasses.asdict(turn) for turn in request.context]
+    return {"prompt": request.prompt, "context": context, "images": images, "processor": dict(request.processor)}
+
+
+def _unpacked(one: dict[str, Any]) -> Request:
+    images = tuple(map(base64.b64decode, one["images"]))
+    context = tuple(Turn(**turn) for turn in one["context"])
+    return Request(one["prompt"], images, 1, 0, processor=one["processor"], context=context)
 
 
 def main() -> None:
@@ -106,11 +114,7 @@ def main() -> None:
     from mmpr.engine.vllm_engine import look_at
 
     asked = json.load(sys.stdin)
-    requests = [
-        Request(one["prompt"], tuple(map(base64.b64decode, one["images"])), 1, 0, processor=one["processor"])
-        for one in asked["requests"]
-    ]
-    seen = look_at(parse_recipe(asked["recipe"]), asked["model"], requests)
+    seen = look_at(parse_recipe(asked["recipe"]), asked["model"], list(map(_unpacked, asked["requests"])))
     path = Path(sys.argv[1])
     written = path.with_suffix(".tmp")
     written.write_text(json.dumps(seen), encoding="utf-8")

@@ -1,10 +1,10 @@
 """The replay engine: answers that follow from a hash of the request, with no model behind them.
 
 For tests of failure, resume and load, never for data. ``engine.args`` of the recipe: ``delay_s`` (mean time an answer
-takes), ``answers`` (final answers to draw from), ``mean_tokens`` (mean length of an answer, log-normal, of words that
-stand for tokens; without it answers are short), ``faults`` (by kind, which prompts it happens to: those that hold a
-text, or a share of all), ``once`` (a folder that remembers, so that each fault happens once; its name draws the share;
-for the kinds, see below).
+takes), ``answers`` (final answers to draw from), ``replies`` (whole answers to draw from instead), ``mean_tokens``
+(mean length of an answer, log-normal, of words that stand for tokens; without it answers are short), ``faults`` (by
+kind, which prompts it happens to: those that hold a text, or a share of all), ``once`` (a folder that remembers, so
+that each fault happens once; its name draws the share; for the kinds, see below).
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class ReplayEngine:
         args = recipe.engine.args
         self._delay_s = float(args.get("delay_s", 0.0))
         self._answers = [str(answer) for answer in args.get("answers", range(10))]
+        self._replies = [str(reply) for reply in args.get("replies", ())]
         self._mean_tokens = float(args.get("mean_tokens", 0))
         self._max_tokens = recipe.sampling.max_tokens
         self._faults: dict[str, str | float] = args.get("faults", {})
@@ -62,9 +63,9 @@ class ReplayEngine:
         """Responses drawn from a hash of prompt, prefix and seed; about a tenth name no answer or are truncated."""
         responses = tuple(self._respond(request, request.seed + i) for i in range(request.samples))
         if self._delay_s:
-            dice = random.Random(content_id("delay", request.prompt, str(request.seed)))
+            dice = random.Random(content_id("delay", request.said, str(request.seed)))
             await asyncio.sleep(dice.expovariate(1 / self._delay_s))
-        prompt = _words_as_tokens(request.prompt)
+        prompt = _words_as_tokens(request.said)
         reply = Reply(responses, len(prompt), prompt)
         fault = self._fault(request)
         self._frozen = self._frozen or fault == "freeze"
@@ -91,11 +92,11 @@ class ReplayEngine:
     def _fault(self, request: Request) -> str:
         """What happens to this request, if anything: of the shares at most one, so that asking again helps."""
         drawn_by = "" if self._once is None else self._once.name
-        name = content_id("fault", drawn_by, request.prompt, request.prefix, str(request.seed))
+        name = content_id("fault", drawn_by, request.said, request.prefix, str(request.seed))
         die = random.Random(name).random()
         for kind, where in self._faults.items():
             if isinstance(where, str):
-                hit = where in request.prompt
+                hit = where in request.said
             else:
                 hit, die = 0 <= die < where, die - where
             if hit and (self._once is None or self._is_first(self._once / f"{kind}-{name}")):
@@ -110,7 +111,11 @@ class ReplayEngine:
         return True
 
     def _respond(self, request: Request, seed: int) -> Response:
-        dice = random.Random(content_id("replay", without_images(request.prompt), request.prefix, str(seed)))
+        dice = random.Random(content_id("replay", without_images(request.said), request.prefix, str(seed)))
+        if self._replies:
+            text = dice.choice(self._replies)
+            words = _words_as_tokens(text)
+            return Response(text, seed, "stop", len(words), words)
         if self._mean_tokens:
             steps, tokens = self._words(dice)
         else:

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from mmpr.schema import Response, TokenIds
+from mmpr.schema import Response, TokenIds, Turn
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """All samples of one prompt.
 
-    ``prompt`` has one ``<image>`` for each picture (encoded PNG or JPEG). Sample i is drawn with ``seed + i``.
-    ``prefix`` is a beginning of the answer, of the tokens ``prefix_token_ids``, that the model is made to continue.
-    ``processor`` holds arguments of the
-    model's processor, such as the number of tiles. ``caution`` is not 0 for a request that must be with the engine
-    alone: 1, and 1 more for each engine that has died over it.
+    ``context``, the turns before it, and ``prompt`` have one ``<image>`` for each picture (encoded PNG or JPEG).
+    Sample i is drawn with ``seed + i``. ``prefix`` is a beginning of the answer, of the tokens ``prefix_token_ids``,
+    that the model is made to continue. ``processor`` holds arguments of the model's processor, such as the number of
+    tiles. ``caution`` is not 0 for a request that must be with the engine alone: 1, and 1 more for each engine that has
+    died over it.
     """
 
     prompt: str
@@ -28,6 +28,12 @@ class Request:
     prefix_token_ids: TokenIds = ()
     processor: Mapping[str, Any] = field(default_factory=dict)
     caution: int = 0
+    context: tuple[Turn, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """The text of all turns, for those who ask what is in it."""
+        return "\n".join([*(turn.text for turn in self.context), self.prompt])
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ class VllmEngine:
         """Draw all samples of a request; see ``Engine.generate``."""
         from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
 
-        check_prompt(request.prompt, self._control_tokens)
+        check_prompt(request.said, self._control_tokens)
         params = self._sampling_params(n=request.samples, seed=request.seed, **sampling_args(self._recipe.sampling))
         prompt = final = None
         try:
@@ -204,12 +204,15 @@ async def render(renderer: Any, request: Request, chat: ChatSpec = DEFAULT_CHAT)
     beginning of sequence itself: many tokenizers would put a second one before it.
     """
     pictures = await asyncio.to_thread(lambda: [_open(image) for image in request.images])
-    messages = to_messages(request.prompt, chat.system)
+    messages = to_messages(request.prompt, chat.system, request.context)
+    given = [{**message, "content": [dict(part) for part in message["content"]]} for message in messages]
     remaining = iter(pictures)
-    for part in messages[-1]["content"]:
+    for part in (part for message in given for part in message["content"]):
         if part["type"] == "image":
             part.update(type="image_pil", image_pil=next(remaining))
-    _, prompt = await renderer.render_messages_async(messages, chat_params(chat, request.processor))
+    _, prompt = await renderer.render_messages_async(given, chat_params(chat, request.processor))
+    if request.context and (printed := prints_parts(str(prompt.get("prompt", "")), messages)):
+        raise RowError("engine_refused", printed)
     if request.processor:
         prompt["mm_processor_kwargs"] = dict(request.processor)
     params = renderer.default_chat_tok_params
@@ -263,7 +266,7 @@ def sampling_args(sampling: SamplingSpec) -> dict[str, Any]:
     # Special tokens that stay are not to be parted by spaces, which slow tokenizers would do.
     spaces = {"spaces_between_special_tokens": sampling.skip_special_tokens}
     logprobs = {"logprobs": 0 if sampling.logprobs else None}  # 0: of the drawn token alone
-    own = sampling.model_dump(mode="json", exclude={"samples", "args", "logprobs"})
+    own = sampling.model_dump(mode="json", exclude={"samples", "adaptive", "args", "logprobs"})
     args = spaces | own | logprobs | sampling.args
     if isinstance(args.get("structured_outputs"), dict):
         args["structured_outputs"] = StructuredOutputsParams(**args["structured_outputs"])

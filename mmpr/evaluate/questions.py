@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from mmpr.evaluate.benchmarks.options import LETTER
 from mmpr.inputs.build import heldout_shards
 from mmpr.inputs.kinds import kind_of
 from mmpr.inputs.table import table_type
-from mmpr.prompts import strip_short_answer
+from mmpr.prompts import Template, strip_short_answer
 from mmpr.schema import Question, Reject, question_id
 from mmpr.sources import Source, open_source
 from mmpr.sources.ingest import to_question
@@ -30,6 +30,7 @@ from mmpr.storage.manifest import file_sha256
 from mmpr.storage.shards import PLAN
 from mmpr.storage.tables import read_rows
 from mmpr.storage.trees import read_object
+from mmpr.templates import stored_templates
 
 WORD = "Answer the question using a single word or phrase."
 
@@ -48,8 +49,8 @@ class QuestionSource:
     """A set of questions that was named and is not read yet.
 
     ``specs`` are the entries of ``sources`` in a recipe for its questions. ``settings`` (``engine``, ``chat``,
-    ``sampling``, ``images``) are a build's, the defaults when its questions are asked. ``benchmark`` is None for
-    anything else.
+    ``sampling``, ``images``) are a build's, the defaults when its questions are asked, and so are ``templates``, which
+    are those of its sources by name. ``benchmark`` is None for anything else.
     """
 
     name: str
@@ -59,6 +60,7 @@ class QuestionSource:
     settings: dict[str, Any]
     benchmark: LocalBenchmark | None = None
     is_build: bool = False
+    templates: Mapping[str, Template] = field(default_factory=dict)
 
 
 def find_data(word: str) -> QuestionSource:
@@ -160,7 +162,8 @@ def _build(path: Path, word: str) -> QuestionSource:
         settings = {"engine": engine, "sampling": sampling, "images": recipe["images"]}
         if any((recipe.get("chat") or {}).values()):
             settings["chat"] = recipe["chat"]
-        return QuestionSource(_slug(recipe["name"]), word, path, list(recipe["heldout"]), settings, is_build=True)
+        specs = list(recipe["heldout"])
+        return QuestionSource(_slug(recipe["name"]), word, path, specs, settings, None, True, stored_templates(path))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise OutputError(f"{path / PLAN}: is damaged ({error!r})") from None
 

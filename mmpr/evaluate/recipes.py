@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mmpr.config import ModelSpec, Recipe, SamplingSpec, fingerprint, parse_recipe
@@ -15,7 +16,8 @@ from mmpr.evaluate.results import Style
 from mmpr.evaluate.store import UNIT_QUESTIONS, Run, StoredQuestions
 from mmpr.extension import NO_EXTENSIONS, Extensions
 from mmpr.models import FoundModel, find_model
-from mmpr.prompts import load_template
+from mmpr.prompts import Template
+from mmpr.templates import load_template
 
 WHERE = "evaluation"
 _SETTINGS = ("engine", "chat", "sampling", "images", "model", "data", "seed", "max_question_chars")
@@ -32,11 +34,12 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
-    """A run with its recipe and its model."""
+    """A run with its recipe, its model, and the templates of its sources by name."""
 
     run: Run
     recipe: Recipe
     model: FoundModel
+    templates: Mapping[str, Template]
 
 
 def base_recipe(
@@ -122,9 +125,14 @@ def name_models(words: Sequence[str], common: ModelSpec) -> list[Model]:
 
 
 def plan_runs(
-    recipe: Recipe, models: Sequence[Model], styles: Sequence[Style], stored: StoredQuestions, root: Path
+    recipe: Recipe,
+    models: Sequence[Model],
+    styles: Sequence[Style],
+    stored: StoredQuestions,
+    root: Path,
+    templates: Mapping[str, Template] = MappingProxyType({}),
 ) -> list[PlannedRun]:
-    """A run for every model and style, model by model.
+    """A run for every model and style, model by model. ``templates`` are a build's own; others are read from files.
 
     Raises:
         RecipeError: with every model and template that cannot be found.
@@ -134,7 +142,7 @@ def plan_runs(
         own = recipe.model_copy(update={"model": model.spec})
         try:
             found = find_model(own)
-            runs += [_planned_run(own, model, found, style, stored, root) for style in styles]
+            runs += [_planned_run(own, model, found, style, stored, root, templates) for style in styles]
         except MmprError as error:
             problems.append(str(error))
     folders = [one.run.folder for one in runs]
@@ -147,11 +155,19 @@ def plan_runs(
 
 
 def _planned_run(
-    recipe: Recipe, model: Model, found: FoundModel, style: Style, stored: StoredQuestions, root: Path
+    recipe: Recipe,
+    model: Model,
+    found: FoundModel,
+    style: Style,
+    stored: StoredQuestions,
+    root: Path,
+    own: Mapping[str, Template],
 ) -> PlannedRun:
     if style == "direct":
         direct = tuple(spec.model_copy(update={"template": "direct"}) for spec in recipe.sources)
         recipe = recipe.model_copy(update={"sources": direct})
+    names = dict.fromkeys(name for spec in recipe.sources for name in (spec.template, spec.open_template))
+    templates = {name: own.get(name) or load_template(name, recipe.folder) for name in names}
     tree = recipe.as_json()
     rules = recipe.extensions.fingerprints().get("rules", {})
     settings = {
@@ -167,7 +183,7 @@ def _planned_run(
                 **({"rule_fingerprint": rules[spec.rule]} if spec.rule in rules else {}),
                 "processor": spec.processor,
                 "template": spec.template,
-                "template_sha256": load_template(spec.template, recipe.folder).sha256,
+                "template_sha256": templates[spec.template].sha256,
             }
             for spec in recipe.sources
         },
@@ -186,7 +202,7 @@ def _planned_run(
     # A replayed model has no weights, so its name counts.
     weights = fingerprint([found.revision, recipe.model.path if found.revision == "replay" else ""])[:8]
     folder = root / "runs" / stored.folder.name / f"{known}-{weights}" / f"{style}-{about['way']}"
-    return PlannedRun(Run(folder, stored, about), recipe, found)
+    return PlannedRun(Run(folder, stored, about), recipe, found, templates)
 
 
 def _shortest(paths: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from mmpr.evaluate.results import Evaluation, Style
 from mmpr.evaluate.store import check_folder, claim, store_questions
 from mmpr.extension import NO_EXTENSIONS, Extensions
 from mmpr.models import say_remote_code
-from mmpr.pipeline.stages import Job
+from mmpr.pipeline.job import Job
 from mmpr.pipeline.work import Left
 from mmpr.runners import RunnerName, start_runner
 from mmpr.storage.shards import (
@@ -67,7 +67,7 @@ def evaluate(
         check_folder(root)
         remove_temporaries(root)
         stored = store_questions(found, recipe, root, lambda line: print(printable(line), file=sys.stderr))
-        runs = plan_runs(recipe, named, styles, stored, root)
+        runs = plan_runs(recipe, named, styles, stored, root, {} if template else found.templates)
         for one in runs:
             claim(one.run)
         unfinished = [one for one in runs if not one.run.is_finished()]
@@ -113,4 +113,5 @@ def _left(job: Job, units: Units, samples: int) -> Left:
 
 def job_of(one: PlannedRun) -> Job:
     """The job that the workers of a run get."""
-    return Job(one.recipe, one.run.folder, one.model.revision, questions=one.run.stored.folder, stages=STAGES)
+    folder, stored = one.run.folder, one.run.stored.folder
+    return Job(one.recipe, folder, one.model.revision, one.templates, questions=stored, stages=STAGES)

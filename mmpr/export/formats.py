@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from mmpr.prompts import to_messages
-from mmpr.schema import IMAGE_MARK, Pair, PairedResponse, PreferenceRow
+from mmpr.prompts import all_turns, to_messages
+from mmpr.schema import IMAGE_MARK, Pair, PairedResponse, PreferenceRow, Turn
 
 Format = Literal["trl", "mmpr", "llama-factory", "ms-swift"]
 Images = Literal["bytes", "files"]
@@ -25,6 +25,7 @@ IMAGES: dict[Format, tuple[Images, ...]] = {
 }
 """How each format can hold pictures, its default first."""
 
+_SHAREGPT = {"user": "human", "assistant": "gpt"}
 _MEDIA = (IMAGE_MARK, "<video>", "<audio>")
 _RESERVED: dict[Format, tuple[str, ...]] = {
     "trl": (IMAGE_MARK,),
@@ -108,8 +109,14 @@ def reserved_mark(format: Format, row: PreferenceRow, pair: Pair) -> str | None:
 
     Such a row is not only misread: training stops when the number of marks is not that of the pictures.
     """
-    texts = (row.prompt.replace(IMAGE_MARK, ""), row.responses[pair.chosen].text, row.responses[pair.rejected].text)
+    said = (turn.text.replace(IMAGE_MARK, "") for turn in all_turns(row.prompt, context=row.context))
+    texts = (*said, *_texts(row, pair))
     return next((mark for mark in _RESERVED[format] if any(mark in text for text in texts)), None)
+
+
+def has_place(format: Format, row: PreferenceRow) -> bool:
+    """Whether the format has a place for all that the row was asked with: MMPR's is a single text."""
+    return format != "mmpr" or not row.context
 
 
 def trl_row(row: PreferenceRow, pair: Pair, system: str = "") -> TrlRow:
@@ -120,7 +127,7 @@ def trl_row(row: PreferenceRow, pair: Pair, system: str = "") -> TrlRow:
         source=row.source,
         method=pair.method,
         images=row.images,
-        prompt=_messages(to_messages(row.prompt, system)),
+        prompt=_messages(to_messages(row.prompt, system, row.context)),
         chosen=(Message("assistant", (Part("text", chosen),)),),
         rejected=(Message("assistant", (Part("text", rejected),)),),
         answer=row.answer,
@@ -129,7 +136,10 @@ def trl_row(row: PreferenceRow, pair: Pair, system: str = "") -> TrlRow:
 
 
 def record(format: Format, row: PreferenceRow, pair: Pair, pictures: Sequence[str], system: str = "") -> dict[str, Any]:
-    """A pair as a row of its format; ``pictures`` are paths or data URIs. MMPR's has no place for a system prompt."""
+    """A pair as a row of its format; ``pictures`` are paths or data URIs.
+
+    MMPR's has no place for a system prompt, nor for other turns before the prompt (``has_place``).
+    """
     chosen, rejected = _texts(row, pair)
     if format == "trl":
         flat = dataclasses.asdict(trl_row(dataclasses.replace(row, images=()), pair, system))
@@ -137,19 +147,22 @@ def record(format: Format, row: PreferenceRow, pair: Pair, pictures: Sequence[st
         flat["images_file_names"] = list(pictures)
         left_out = {"images", *(() if row.answers else ("answers",))}
         return {name: value for name, value in flat.items() if name not in left_out}
+    told, *spoken = all_turns(row.prompt, system, row.context)
+    if told.role != "system":
+        told, spoken = Turn("system", ""), [told, *spoken]
     if format == "llama-factory":
         return {
             "id": row.id,
-            "conversations": [{"from": "human", "value": row.prompt}],
+            "conversations": [{"from": _SHAREGPT[turn.role], "value": turn.text} for turn in spoken],
             "chosen": {"from": "gpt", "value": chosen},
             "rejected": {"from": "gpt", "value": rejected},
             "images": list(pictures),
-            "system": system or None,
+            "system": told.text or None,
         }
     if format == "ms-swift":
-        first = [{"role": "system", "content": system}] if system else []
-        turns = [*first, {"role": "user", "content": row.prompt}, {"role": "assistant", "content": chosen}]
-        return {"id": row.id, "messages": turns, "rejected_response": rejected, "images": list(pictures)}
+        turns = [*([told] if told.text else ()), *spoken, Turn("assistant", chosen)]
+        messages = [{"role": turn.role, "content": turn.text} for turn in turns]
+        return {"id": row.id, "messages": messages, "rejected_response": rejected, "images": list(pictures)}
     paths = [path.removeprefix("images/") for path in pictures]  # the root that meta.json names
     image = {"image": paths[0] if len(paths) == 1 else paths} if paths else {}
     truth: dict[str, Any] = {} if row.answer is None else {"answer_gt": row.answer}

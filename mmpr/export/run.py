@@ -31,6 +31,7 @@ from mmpr.export.formats import (
     Images,
     TrlRow,
     data_uri,
+    has_place,
     picture_path,
     record,
     reserved_mark,
@@ -81,7 +82,11 @@ def export(source: Path, format: Format, to: Path, images: Images | None = None)
             write_json(to / "export.json", about)
             _write_parts(parts, to, format, images)
             counts = _finish(parts, to, format, images)
-            about["counts"] = {"pairs": sum(counts.values()), "sources": counts, "rejects": _count_rejects(to)}
+            rejects = _count_rejects(to)
+            if not any(counts.values()):
+                why = ", ".join(f"{many:,} x {reason}" for reason, many in rejects.items())
+                raise OutputError(f"{to}: {format} can hold none of the pairs: {why}, see {to / 'rejects'}")
+            about["counts"] = {"pairs": sum(counts.values()), "sources": counts, "rejects": rejects}
             write_text(to / "README.md", readme(about, _annotations(to), has_pictures=(to / "images").is_dir()))
             write_json(to / "export.json", about)
             begun = about
@@ -141,6 +146,10 @@ def _write_parts(parts: Parts, to: Path, format: Format, images: Images) -> None
 def _pairs(rows: Iterator[PreferenceRow], format: Format, tell: OnReject) -> Iterator[tuple[PreferenceRow, Pair]]:
     """The pairs that the format can hold; ``tell`` is told of the others."""
     for row in rows:
+        if not has_place(format, row):
+            detail = f"{len(row.pairs)} pairs: {format} has one text for a question, this one follows other turns"
+            tell(Reject("export", row.source, row.id, "turns", detail))
+            continue
         for pair in row.pairs:
             mark = reserved_mark(format, row, pair)
             if mark is None:

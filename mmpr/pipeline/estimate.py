@@ -14,8 +14,8 @@ from mmpr.engine.preview import Preview, preview
 from mmpr.engine.request import Request
 from mmpr.errors import MmprError, OutputError, RowError
 from mmpr.models import control_tokens_at_hand
+from mmpr.pipeline.audited import read_audit
 from mmpr.pipeline.plan import Plan, check_out, checked_rows, splits
-from mmpr.prompts import load_template
 from mmpr.schema import Question, Reject, SourceRow, question_id
 from mmpr.sources import Source, open_source
 from mmpr.sources.ingest import to_question
@@ -92,9 +92,10 @@ def _expect(plan: Plan, spec: SourceSpec, split: Split, control: frozenset[str])
             reasons[item.reason] = (many + 1, first)
             continue
         questions += 1
-        texts += len(item.question)
+        said = [item.question, *(turn.text for turn in item.context)]
+        texts += sum(map(len, said))
         answered += bool(item.answer)
-        marked += bool(control) and not is_plain(item.question, control)
+        marked += bool(control) and not all(is_plain(text, control) for text in said)
         if len(some) < LOOKED_AT:
             some.append(item)
         elif (place := dice.randrange(questions)) < LOOKED_AT:
@@ -137,12 +138,36 @@ def prompts(plan: Plan, expected: Sequence[Expected]) -> list[tuple[str, Request
         if one.split == "train":
             spec = recipe.source(one.source)
             for question in one.sample[:SHOWN_TO_MODEL]:
-                template = load_template(
-                    spec.open_template if question.answer is None else spec.template, recipe.folder
-                )
-                prompt = template.render(question.question, question.choices, spec.options)
-                found.append((spec.name, Request(prompt, question.images, 1, 0, processor=spec.processor)))
+                template = plan.templates[spec.open_template if question.answer is None else spec.template]
+                prompt = template.ask(question, spec.options)
+                request = Request(prompt.text, prompt.images, 1, 0, processor=spec.processor, context=prompt.context)
+                found.append((spec.name, request))
     return found
+
+
+def most_words(plan: Plan, expected: Sequence[Expected]) -> int:
+    """The most replies that a verifier may be asked for: the judge may be unsure of every response."""
+    spec, recipe = plan.recipe.adjudicate, plan.recipe
+    judged = sum(one.with_answer * recipe.samples(one.source) for one in expected if one.split == "train")
+    return judged * spec.samples if spec else 0
+
+
+def verifier_problems(plan: Plan, expected: Sequence[Expected]) -> Iterator[Problem]:
+    """What would make the verifier fail, tried on a few questions with their own truths as responses."""
+    if plan.verifier is None:
+        return
+    recipe, prompt = plan.verifier.recipe, plan.verifier.prompt
+    requests = [
+        Request(prompt.render(question, truth, truth, recipe.source(one.source).options), (), 1, 0)
+        for one in expected
+        if one.split == "train"
+        for question in one.sample[:SHOWN_TO_MODEL]
+        if (truth := question.answer) is not None
+    ]
+    seen = preview(recipe, plan.verifier.model.path, requests)
+    refused = [problem for shown in seen.prompts if (problem := shown.problem(seen.context))]
+    for text in (*seen.problems, *refused[:1]):
+        yield Problem(f"adjudicate: {text}")
 
 
 def find_problems(
@@ -152,8 +177,11 @@ def find_problems(
     for one in expected:
         yield from _of_source(one)
     yield from _of_model(plan, expected, seen)
+    yield from verifier_problems(plan, expected)
     try:
-        check_out(out, plan, start)
+        build = check_out(out, plan, start)
+        if build is not None and start is not None:
+            read_audit(out, build.of("train"))
     except (MmprError, OSError) as error:
         yield Problem(f"--out: {error}")
     need, free = sum(one.bytes for one in expected), free_bytes(out)

@@ -9,7 +9,7 @@ from mmpr.answers.extract import TEMPLATES
 from mmpr.answers.killable import extract_answers, judge_responses
 from mmpr.answers.match import NO_ANSWER, best_of
 from mmpr.extension import RuleFunction, judge_by
-from mmpr.schema import Verdict
+from mmpr.schema import Question, Rollout, Verdict
 
 NO_RULES: Mapping[str, RuleFunction] = MappingProxyType({})
 
@@ -42,6 +42,15 @@ def judge(
     if own is None:
         return tuple(judge_responses(responses, form, truth, choices, rule))
     return tuple(_by_own_rule(answer, rule, own, truth, choices) for answer in extract_answers(responses, form))
+
+
+def judge_rollout(
+    question: Question, rollout: Rollout, rule: str, rules: Mapping[str, RuleFunction]
+) -> tuple[Verdict, ...]:
+    """A verdict on each response to a question with an answer (``mmpr.pipeline.judging.judge``)."""
+    truths = question.truths[0] if len(question.truths) == 1 else question.truths
+    texts = [rollout.reasoning_opened + response.text for response in rollout.responses]
+    return judge(texts, truths, choices=question.choices, rule=rule, template=rollout.template, rules=rules)
 
 
 def _by_own_rule(

@@ -2,20 +2,26 @@
 
 Correctness pairs set a right answer against a wrong one, format pairs a right answer against a response that names no
 answer, dropout pairs a response against its own beginning continued without the picture (paper, section 3.1).
+Adjudicated pairs are those of which a side stands on the word of a verifier model.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from textwrap import shorten
 
 from mmpr.answers.killable import entailments
-from mmpr.schema import Completion, Pair, PairedResponse, Response, Rollout, Verdict, content_id
+from mmpr.config import PairingSpec
+from mmpr.pipeline.choosing import Facts, balance, choose, in_window, lengths_fit
+from mmpr.pipeline.standing import ADJUDICATED, AUDITED
+from mmpr.schema import Completion, Method, Pair, PairedResponse, Response, Rollout, Verdict, content_id
 from mmpr.storage.counts import JUDGED, UNKNOWN
 
 _REASON_CHARS = 60
+_EVERY = PairingSpec()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,7 @@ def pair_by_correctness(
     choices: Sequence[str] = (),
     max_pairs: int = 15,
     format_pairs: bool = True,
+    spec: PairingSpec = _EVERY,
 ) -> Pairing:
     """Pair right responses with wrong ones.
 
@@ -46,62 +53,76 @@ def pair_by_correctness(
     correctness pairs). What did not end by itself is on neither side: nobody knows what a truncated response would have
     answered. Equal texts count once. A pair is left out when the rejected response may be right: its answer (in a
     format pair its last line) entails the chosen one, or that could not be decided in time. At most ``max_pairs`` are
-    kept; they spread evenly over the distinct responses of both sides, and over the distinct wrong answers. The choice
-    depends on the question's id alone.
+    kept; they spread evenly over the distinct responses of both sides, and over the distinct wrong answers. ``spec``
+    may choose otherwise and leave more out (``mmpr.pipeline.choosing``; its ``max_pairs`` and ``format_pairs`` are not
+    looked at). The choice depends on the question's id alone.
+
+    A pair with a verdict that stands on a model's word (``ADJUDICATED``) has a method of its own, and fills the cap
+    last: it takes the place of no pair of which the judge is sure.
     """
-    first = distinct(rollout.responses)
-    whole = [i for i in first if rollout.responses[i].finish_reason == "stop"]
-    rejectable = ("incorrect", "unparseable") if format_pairs else ("incorrect",)
-    chosen = [i for i in whole if verdicts[i].status == "correct"]
-    wrong = [i for i in whole if verdicts[i].status == "incorrect"]
-    unclear = [i for i in whole if verdicts[i].status == "unparseable"] if format_pairs else []
-    truncated = [i for i in first if i not in whole and verdicts[i].status in rejectable]
-    left_out = {"truncated": len(chosen) * len(truncated)}
-    if not chosen or not (wrong or unclear):
-        return Pairing(outcome=_why_not(verdicts, bool(chosen), bool(truncated)), skipped=_some(left_out))
+    sides = sides_of(rollout.responses, verdicts, format_pairs)
+    chosen, rejected = list(sides.chosen), sorted((*sides.wrong, *sides.unclear))
+    by_word = {i for i in (*chosen, *rejected) if verdicts[i].comparator == ADJUDICATED}
+    left_out = {"truncated": len(chosen) * sides.truncated}
+    if not chosen or not rejected:
+        return Pairing(outcome=_why_not(verdicts, bool(chosen), bool(sides.truncated)), skipped=_some(left_out))
+    if not in_window(spec, pass_rate([verdict for verdict in verdicts if verdict.comparator != ADJUDICATED])):
+        left_out["pass_rate"] = len(chosen) * len(rejected)
+        return Pairing(outcome="all_left_out", skipped=_some(left_out))
 
     order = random.Random(content_id("pairs", rollout.id))
-    for side in (chosen, wrong, unclear):
+    judged = [i for i in chosen if i not in by_word]
+    wrong, unclear = [i for i in sides.wrong if i not in by_word], list(sides.unclear)
+    for side in (judged, wrong, unclear, chosen, rejected):
         order.shuffle(side)
     wrong = _by_turns(wrong, lambda i: verdicts[i].answer or "")
 
-    wrong_answer = {i: verdicts[i].answer or "" for i in wrong}
-    wrong_answer |= {i: _last_line(rollout.responses[i].text) for i in unclear}
-    both = [(c, r) for c in chosen for r in wrong]
-    more = [(c, r) for c in chosen for r in unclear]
-    answers = {pair: (wrong_answer[pair[1]], verdicts[pair[0]].answer or "") for pair in both + more}
+    possible: dict[Method, list[tuple[int, int]]] = {
+        "correctness": [(c, r) for c in judged for r in wrong],
+        "format": [(c, r) for c in judged for r in unclear],
+        "adjudicated": [(c, r) for c in chosen for r in rejected if c in by_word or r in by_word],
+    }
+    all_possible = [pair for of_method in possible.values() for pair in of_method]
+    without = {i for i in (*chosen, *rejected) if i in unclear or verdicts[i].answer is None}
+    last_lines = {i: _last_line(rollout.responses[i].text) for i in without}
+    named = {i: last_lines.get(i, verdicts[i].answer or "") for i in (*chosen, *rejected)}
+    answers = {(c, r): (named[r], named[c]) for c, r in all_possible}
     distinct_answers = list(dict.fromkeys(answers.values()))  # fewer than responses; each comparison may cost a proof
     told = dict(zip(distinct_answers, entailments(distinct_answers, choices), strict=True))
-    possible, possible_format = ([pair for pair in of if told[answers[pair]] is False] for of in (both, more))
-    kept = _spread(possible, max_pairs)
-    kept_format = _spread(possible_format, max_pairs - len(kept), used=kept)
-    entailed = [told[answers[pair]] for pair in both + more]
+    sure = {method: [pair for pair in of if told[answers[pair]] is False] for method, of in possible.items()}
+    facts = _facts(rollout, verdicts, [*chosen, *rejected], spec)
+    kept: dict[tuple[int, int], Method] = {}
+    fitting = 0
+    for method, of_method in sure.items():
+        fit = [pair for pair in of_method if lengths_fit(spec, facts.tokens[pair[0]], facts.tokens[pair[1]])]
+        kept |= dict.fromkeys(choose(fit, max_pairs - len(kept), spec, facts, before=list(kept)), method)
+        fitting += len(fit)
+    entailed = [told[answers[pair]] for pair in all_possible]
     left_out |= {
         "entailed": entailed.count(True),
         "undecided": entailed.count(None),
-        "capped": len(possible) + len(possible_format) - len(kept) - len(kept_format),
+        "lengths_differ": sum(map(len, sure.values())) - fitting,
+        "capped" if len(kept) == max_pairs else "response_used_up": fitting - len(kept),
     }
-    places = sorted({i for pair in kept + kept_format for i in pair})
+    places = sorted({i for pair in kept for i in pair})
     position = {i: place for place, i in enumerate(places)}
-    said = {i: shorten(verdicts[i].answer or "", _REASON_CHARS, placeholder="…") for i in places}
-    pairs = [
-        Pair(position[c], position[r], "correctness", f"{said[c]} is right, {said[r]} is wrong") for c, r in kept
-    ] + [
-        Pair(position[c], position[r], "format", f"{said[c]} is right, the other names no clear answer")
-        for c, r in kept_format
-    ]
+    said = {i: _in_words(verdicts[i], named[i]) for i in places}
+    pairs = [Pair(position[c], position[r], method, f"{said[c]}, {said[r]}") for (c, r), method in kept.items()]
     responses = tuple(_paired(rollout.responses[i], i, verdicts[i]) for i in places)
-    outcome = "paired" if pairs else "all_entailed"
+    outcome = "paired" if pairs else "all_left_out" if spec.chooses else "all_entailed"
     return Pairing(responses, tuple(pairs), outcome, _some(left_out))
 
 
-def pair_by_dropout(rollout: Rollout, completions: Sequence[Completion], *, max_pairs: int = 15) -> Pairing:
+def pair_by_dropout(
+    rollout: Rollout, completions: Sequence[Completion], *, max_pairs: int = 15, spec: PairingSpec = _EVERY
+) -> Pairing:
     """Pair each continued response (chosen) with its continuation (rejected).
 
     Left out: truncated responses and continuations, and continuations that are empty, equal to any of the question's
     responses up to white space (what is chosen in one pair must not be rejected in another), or repeat what another
-    variant wrote.
+    variant wrote; by ``spec``, sides whose lengths differ too much, and a response that is in enough pairs.
     """
+    uses: Counter[int] = Counter()
     skipped: dict[str, int] = {}
     responses: list[PairedResponse] = []
     pairs: list[Pair] = []
@@ -120,12 +141,19 @@ def pair_by_dropout(rollout: Rollout, completions: Sequence[Completion], *, max_
             reason = "empty_continuation"
         elif rejected in originals:
             reason = "same" if rejected == _letters(original.text) else "same_as_another"
+        elif text in seen:
+            reason = "repeated"
+        elif not lengths_fit(spec, original.tokens, completion.prefix_tokens + completion.continuation.tokens):
+            reason = "lengths_differ"
+        elif spec.max_pairs_a_response is not None and uses[completion.response] >= spec.max_pairs_a_response:
+            reason = "response_used_up"
         else:
-            reason = "repeated" if text in seen else ""
+            reason = ""
         if reason:
             skipped[reason] = skipped.get(reason, 0) + 1
             continue
         seen.add(text)
+        uses[completion.response] += 1
         if completion.response not in position:
             position[completion.response] = len(responses)
             responses.append(_paired(original, completion.response))
@@ -133,8 +161,93 @@ def pair_by_dropout(rollout: Rollout, completions: Sequence[Completion], *, max_
         image = "with" if completion.with_image else "without"
         reason = f"continued from {completion.start_ratio:g} {image} the image"
         pairs.append(Pair(position[completion.response], len(responses) - 1, "dropout", reason))
-    outcome = "paired" if pairs else "no_continuation"
+    outcome = "paired" if pairs else "all_left_out" if spec.chooses else "no_continuation"
     return Pairing(tuple(responses), tuple(pairs), outcome, skipped)
+
+
+def left_out(pairing: Pairing, reason: str) -> Pairing:
+    """A question of which no pair is kept, for one reason."""
+    return without(pairing, range(len(pairing.pairs)), reason)
+
+
+def balanced(pairings: Sequence[Pairing]) -> list[Pairing]:
+    """The pairings of a unit's questions without the pairs that make one side longer (``choosing.balance``)."""
+    places = [(at, number) for at, pairing in enumerate(pairings) for number in range(len(pairing.pairs))]
+    lengths = [
+        tuple(pairings[at].responses[place].tokens for place in (pair.chosen, pair.rejected))
+        for at, number in places
+        for pair in [pairings[at].pairs[number]]
+    ]
+    gone = {places[at] for at in balance([one - other for one, other in lengths], sum(map(sum, lengths)))}
+    return [
+        without(pairing, [number for where, number in gone if where == at], "length_balance")
+        for at, pairing in enumerate(pairings)
+    ]
+
+
+def without(pairing: Pairing, numbers: Iterable[int], reason: str) -> Pairing:
+    """A pairing without some of its pairs, which are counted under ``reason``; responses in no pair go too."""
+    gone = set(numbers)
+    if not gone:
+        return pairing
+    responses, pairs = only_pairs(
+        pairing.responses, [pair for number, pair in enumerate(pairing.pairs) if number not in gone]
+    )
+    skipped = {**pairing.skipped, reason: pairing.skipped.get(reason, 0) + len(gone)}
+    return Pairing(responses, pairs, pairing.outcome if pairs else "all_left_out", skipped)
+
+
+def only_pairs(
+    responses: Sequence[PairedResponse], pairs: Sequence[Pair]
+) -> tuple[tuple[PairedResponse, ...], tuple[Pair, ...]]:
+    """The responses that stand in these pairs, in their order, and the pairs with their new positions."""
+    places = sorted({place for pair in pairs for place in (pair.chosen, pair.rejected)})
+    position = {place: at for at, place in enumerate(places)}
+    moved = (replace(pair, chosen=position[pair.chosen], rejected=position[pair.rejected]) for pair in pairs)
+    return tuple(responses[place] for place in places), tuple(moved)
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The responses that may be chosen, rejected as wrong, and rejected as unclear; of each text one.
+
+    ``truncated`` is how many more would be rejected if they had ended by themselves.
+    """
+
+    chosen: tuple[int, ...]
+    wrong: tuple[int, ...]
+    unclear: tuple[int, ...]
+    truncated: int
+
+    @property
+    def possible(self) -> int:
+        """Pairs that there could be, those with a truncated response among them: kept and skipped ones add up to it."""
+        return len(self.chosen) * (len(self.wrong) + len(self.unclear) + self.truncated)
+
+
+def sides_of(responses: Sequence[Response], verdicts: Sequence[Verdict], format_pairs: bool) -> Sides:
+    """Who may stand on which side of the pairs of a question with a truth."""
+    first = distinct(responses)
+    whole = [i for i in first if responses[i].finish_reason == "stop"]
+
+    def of(places: Sequence[int], status: str) -> tuple[int, ...]:
+        return tuple(i for i in places if verdicts[i].status == status)
+
+    cut = [i for i in first if i not in whole]
+    truncated = len(of(cut, "incorrect")) + (len(of(cut, "unparseable")) if format_pairs else 0)
+    return Sides(
+        of(whole, "correct"), of(whole, "incorrect"), of(whole, "unparseable") if format_pairs else (), truncated
+    )
+
+
+def why_unpaired(rollout: Rollout, verdicts: Sequence[Verdict] | None, format_pairs: bool) -> str:
+    """The outcome of a question without a pair in a build that was made of others; None: it has no truth."""
+    if verdicts is None:
+        return "all_left_out"
+    sides = sides_of(rollout.responses, verdicts, format_pairs)
+    if sides.chosen and (sides.wrong or sides.unclear):
+        return "all_left_out"
+    return _why_not(verdicts, bool(sides.chosen), bool(sides.truncated))
 
 
 def pass_rate(verdicts: Sequence[Verdict]) -> float | None:
@@ -149,6 +262,15 @@ def distinct(responses: Sequence[Response]) -> list[int]:
     for i in sorted(range(len(responses)), key=lambda i: responses[i].finish_reason != "stop"):
         first.setdefault(responses[i].text.strip(), i)
     return sorted(first.values())
+
+
+def _in_words(verdict: Verdict, answer: str) -> str:
+    """What stands behind a side of a pair, for people."""
+    if verdict.status == "unparseable":
+        return "the other names no clear answer"
+    ruled = "right" if verdict.status == "correct" else "wrong"
+    by = {ADJUDICATED: " by the word of a model", AUDITED: " by the word of a person"}.get(verdict.comparator, "")
+    return f"{shorten(answer, _REASON_CHARS, placeholder='…')} is {ruled}{by}"
 
 
 def _last_line(text: str) -> str:
@@ -191,26 +313,15 @@ def _by_turns(places: Sequence[int], group: Callable[[int], str]) -> list[int]:
     return [place for _, place in sorted(zip(turn, places, strict=True), key=lambda item: item[0])]
 
 
-def _spread(
-    possible: Sequence[tuple[int, int]], most: int, used: Sequence[tuple[int, int]] = ()
-) -> list[tuple[int, int]]:
-    """At most ``most`` of the possible pairs, each next one the pair whose two sides have been used least so far."""
-    uses: dict[tuple[str, int], int] = {}
-
-    def use(pair: tuple[int, int]) -> None:
-        for key in (("chosen", pair[0]), ("rejected", pair[1])):
-            uses[key] = uses.get(key, 0) + 1
-
-    for pair in used:
-        use(pair)
-    left = list(possible)
-    kept: list[tuple[int, int]] = []
-    while left and len(kept) < most:
-        best = min(left, key=lambda pair: uses.get(("chosen", pair[0]), 0) + uses.get(("rejected", pair[1]), 0))
-        left.remove(best)
-        use(best)
-        kept.append(best)
-    return kept
+def _facts(rollout: Rollout, verdicts: Sequence[Verdict], places: Sequence[int], spec: PairingSpec) -> Facts:
+    """What ``choose`` looks at, of the responses at these places."""
+    wrong = Counter(verdict.answer for verdict in verdicts if verdict.status == "incorrect")
+    compared = places if spec.chosen == "most_different" else ()
+    return Facts(
+        {place: rollout.responses[place].tokens for place in places},
+        {place: frozenset(rollout.responses[place].text.casefold().split()) for place in compared},
+        {place: wrong[verdicts[place].answer] for place in places},
+    )
 
 
 def _paired(response: Response, sample: int, verdict: Verdict | None = None) -> PairedResponse:

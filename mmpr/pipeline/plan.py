@@ -11,7 +11,7 @@ import os
 import shutil
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -20,12 +20,15 @@ from typing import Any
 import pyarrow.parquet as pq
 
 import mmpr
-from mmpr.config import Recipe, SourceSpec, fingerprint
+from mmpr.config import Recipe, SourceSpec
 from mmpr.errors import MmprError, OutputError, RecipeError, RowError
 from mmpr.models import FoundModel, find_model
+from mmpr.pipeline.adjudicating import Verifier, find_verifier
+from mmpr.pipeline.audited import keep_judgements
+from mmpr.pipeline.identity import fingerprints_of, growth, is_corrected
 from mmpr.pipeline.reasons import commonest, reject_reasons
 from mmpr.pipeline.work import WORK
-from mmpr.prompts import source_template
+from mmpr.prompts import Template
 from mmpr.schema import IndexedRow, Reject, SourceRow, question_id
 from mmpr.sources import open_source
 from mmpr.sources.ingest import check_text
@@ -34,6 +37,7 @@ from mmpr.storage.shards import (
     MANIFEST,
     PLAN,
     STAGES,
+    TEMPLATES,
     VERDICTS_BEFORE,
     Split,
     Stage,
@@ -45,18 +49,24 @@ from mmpr.storage.shards import (
     write_json,
     write_shard,
 )
+from mmpr.templates import source_template, store_templates
 
 _REJECTS_A_FILE = 10_000
+_STEPS = ("index", *STAGES)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A recipe that has been looked at from all sides: its model exists, its templates load, its sources open."""
+    """A recipe that has been looked at from all sides: its models exist, its templates load, its sources open.
+
+    ``templates`` are those of all sources, held-out ones, too, by name.
+    """
 
     recipe: Recipe
     model: FoundModel
-    templates: dict[str, str]
+    templates: dict[str, Template]
     fingerprints: dict[str, str]
+    verifier: Verifier | None = None
 
     def about(self) -> dict[str, Any]:
         """What identifies the plan, for ``build.json`` and the manifest; ``prompts`` are hashes by template name."""
@@ -66,7 +76,8 @@ class Plan:
             "recipe": self.recipe.as_json(),
             **({"extensions": extensions} if extensions else {}),
             "model_revision": self.model.revision,
-            "prompts": dict(sorted(self.templates.items())),
+            **({"adjudicate": self.verifier.about()} if self.verifier else {}),
+            "prompts": {name: template.sha256 for name, template in sorted(self.templates.items())},
             "fingerprints": self.fingerprints,
         }
 
@@ -76,16 +87,21 @@ class Build:
     """The plan as it lies in ``build.json``; ``counts`` are those of the index (``<source>/<what>``).
 
     ``work`` says what each training unit asks for (``mmpr.pipeline.work.WORK``); builds of earlier versions lack it.
+    ``made_by`` is the command that made the build of other builds, if any. ``recipe`` is the recipe as JSON. ``grown``
+    are the numbers of units that each split had when it grew.
     """
 
     units: dict[Split, int]
     fingerprints: dict[str, str]
     counts: dict[str, int]
     work: dict[str, array[int]] = field(default_factory=dict)
+    made_by: str = ""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    grown: Mapping[Split, tuple[int, ...]] = field(default_factory=dict)
 
     def of(self, split: Split) -> Units:
         """The units of a split."""
-        return Units(split, self.units[split])
+        return Units(split, self.units[split], earlier=self.grown.get(split, ()))
 
 
 def make_plan(recipe: Recipe, where: str) -> Plan:
@@ -95,11 +111,11 @@ def make_plan(recipe: Recipe, where: str) -> Plan:
         RecipeError: with every problem found.
     """
     problems: list[str] = []
-    templates: dict[str, str] = {}
-    for spec in recipe.sources:
+    templates: dict[str, Template] = {}
+    for spec in (*recipe.sources, *recipe.heldout):
         for name in (spec.template, spec.open_template):
             try:
-                templates[name] = source_template(spec, name, recipe.folder).sha256
+                templates[name] = source_template(spec, name, recipe.folder)
             except MmprError as error:
                 problems.append(str(error))
     for spec in (*recipe.sources, *recipe.heldout):
@@ -112,6 +128,11 @@ def make_plan(recipe: Recipe, where: str) -> Plan:
         model = find_model(recipe)
     except MmprError as error:
         problems.append(str(error))
+    verifier = None
+    try:
+        verifier = find_verifier(recipe)
+    except MmprError as error:
+        problems.append(f"adjudicate: {error}")
     most = max(recipe.samples(spec.name) for spec in recipe.sources)
     if recipe.engine.type == "vllm" and recipe.sampling.temperature == 0 and most > 1:
         problems.append(
@@ -119,7 +140,8 @@ def make_plan(recipe: Recipe, where: str) -> Plan:
         )
     if problems:
         raise RecipeError(where, list(dict.fromkeys(problems)))
-    return Plan(recipe, model, templates, _fingerprints(recipe, model, templates))
+    hashes = {name: template.sha256 for name, template in templates.items()}
+    return Plan(recipe, model, templates, fingerprints_of(recipe, model, hashes, verifier), verifier)
 
 
 def read_build(out: Path) -> Build | None:
@@ -135,7 +157,12 @@ def read_build(out: Path) -> Build | None:
         tree = json.loads(path.read_text(encoding="utf-8"))
         units: dict[Split, int] = {split: int(tree["units"][split]) for split in ("train", "heldout")}
         work = {name: array("I", numbers) for name, numbers in tree.get("work", {}).items()}
-        return Build(units, dict(tree["fingerprints"]), dict(tree["counts"]), work)
+        made_by = str(tree["lineage"]["by"]) if "lineage" in tree else ""
+        grown: dict[Split, tuple[int, ...]] = {
+            split: tuple(int(number) for number in tree.get("grown", {}).get(split, ())) for split in units
+        }
+        told = dict(tree["fingerprints"]), dict(tree["counts"])
+        return Build(units, *told, work, made_by, dict(tree["recipe"]), {s: g for s, g in grown.items() if g})
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise OutputError(f"{path}: is damaged ({error}); use another --out") from None
 
@@ -143,25 +170,27 @@ def read_build(out: Path) -> Build | None:
 def write_build(out: Path, plan: Plan, build: Build) -> None:
     """Put the plan on disk."""
     work = {name: list(numbers) for name, numbers in build.work.items()}
-    write_json(out / PLAN, {**plan.about(), "units": build.units, "counts": build.counts, "work": work})
+    grown = {"grown": {split: list(numbers) for split, numbers in build.grown.items()}} if build.grown else {}
+    write_json(out / PLAN, {**plan.about(), "units": build.units, **grown, "counts": build.counts, "work": work})
 
 
-def prepare(out: Path, plan: Plan, start: Stage | None) -> Build | None:
-    """See that ``out`` is empty or belongs to this plan; forget the stages from ``start`` on.
+def prepare(out: Path, plan: Plan, start: Stage | None, *, grow: bool = False) -> Build | None:
+    """See that ``out`` is empty or belongs to this plan, or can ``grow`` to it; forget the stages from ``start`` on.
 
     Returns the plan on disk, None for a new directory.
 
     Raises:
         OutputError: it belongs to another recipe; the text says what differs and what to do.
     """
-    build = check_out(out, plan, start)
+    build = check_out(out, plan, start, grow=grow)
     if build is not None and start is not None:
+        keep_judgements(out, build.of("train"))
         _forget_from(out, start)
         write_build(out, plan, build)
     return build
 
 
-def check_out(out: Path, plan: Plan, start: Stage | None) -> Build | None:
+def check_out(out: Path, plan: Plan, start: Stage | None, *, grow: bool = False) -> Build | None:
     """See that ``out`` is new, empty or belongs to this plan, and changes nothing; returns the plan on disk, if any.
 
     Raises:
@@ -173,12 +202,27 @@ def check_out(out: Path, plan: Plan, start: Stage | None) -> Build | None:
         if start is not None:
             raise OutputError(f"{out}: there is no build to redo from {start!r}; leave out --from")
         return None
-    changed = [name for name, value in plan.fingerprints.items() if build.fingerprints.get(name) != value]
+    if build.made_by:
+        raise OutputError(
+            f"{out}: was made of other builds by mmpr {build.made_by}; build there, and {build.made_by} again"
+        )
+    changed = [name for name in _STEPS if build.fingerprints.get(name) != plan.fingerprints.get(name)]
+    hashes = {name: template.sha256 for name, template in plan.templates.items()}
+    told = (build.recipe, build.fingerprints, plan.recipe, plan.model, hashes)
+    if "index" in changed and is_corrected(*told):
+        changed.remove("index")
+    if not {"index", "sample"}.isdisjoint(changed):
+        grown, problems = growth(*told)
+        if grow and not problems:
+            return build
+        what = "the sources" if "index" in changed else "the model, the sampling or a template"
+        other = f"{out}: was built with another recipe ({what} changed)"
+        if grow:
+            raise OutputError(f"{other}, and cannot grow to this one: {'; '.join(problems)}; use another --out")
+        remedy = "" if problems else f"; --grow takes it into this build: {', '.join(grown)}"
+        raise OutputError(f"{other}; use another --out{remedy}")
     for stage in changed:
-        if stage in ("index", "sample"):
-            what = "the sources" if stage == "index" else "the model, the sampling or a template"
-            raise OutputError(f"{out}: was built with another recipe ({what} changed); use another --out")
-        if start is None or STAGES.index(start) > STAGES.index(stage):
+        if start is None or _STEPS.index(start) > _STEPS.index(stage):
             raise OutputError(f"{out}: the recipe's settings for {stage!r} changed; add --from {stage} to redo it")
     return build
 
@@ -239,7 +283,8 @@ def write_index(out: Path, plan: Plan) -> Build:
         raise OutputError(f"the sources hold no usable question{told or ', and no row that is none'}")
     shutil.rmtree(out / "index", ignore_errors=True)
     making.rename(out / "index")
-    build = Build(units, plan.fingerprints, counts, work["train"])
+    store_templates(out, plan.templates)
+    build = Build(units, plan.fingerprints, counts, work["train"], recipe=recipe.as_json())
     write_build(out, plan, build)
     return build
 
@@ -254,8 +299,8 @@ def _index_split(
 ) -> dict[str, array[int]]:
     """Write the units of a split and what was dropped on the way; returns what each unit asks for."""
     folder = making / split
-    rejects = _RejectFiles(out, split)
-    rows = (row for spec in specs for row in _rows(spec, recipe, rejects, counts))
+    rejects = RejectFiles(out, split)
+    rows = (row for spec in specs for row in selected_rows(spec, recipe, rejects.add, counts))
     samples = {spec.name: recipe.samples(spec.name) for spec in specs}
     questions, to_judge = array("I"), array("I")
     while part := list(islice(rows, recipe.unit_questions)):
@@ -269,13 +314,15 @@ def _index_split(
     return dict(zip(WORK, (questions, to_judge), strict=True))
 
 
-def _rows(spec: SourceSpec, recipe: Recipe, rejects: _RejectFiles, counts: dict[str, int]) -> Iterator[IndexedRow]:
-    """The selected rows of a source with their ids; the rest goes to ``rejects`` and ``counts``."""
+def selected_rows(
+    spec: SourceSpec, recipe: Recipe, on_reject: Callable[[Reject], None], counts: dict[str, int]
+) -> Iterator[IndexedRow]:
+    """The selected rows of a source with their ids; the rest goes to ``on_reject`` and ``counts``."""
     selection = select_rows(open_source(spec, recipe), spec, recipe.seed)
     for item in checked_rows(selection, spec.name):
         if isinstance(item, Reject):
             add_counts(counts, {f"{spec.name}/rejected/{item.reason}": 1})
-            rejects.add(item)
+            on_reject(item)
         else:
             add_counts(counts, {f"{spec.name}/selected": 1})
             yield IndexedRow(question_id(spec.name, item), spec.name, item)
@@ -296,32 +343,39 @@ def checked_rows(items: Iterable[SourceRow | Reject], source: str) -> Iterator[S
         yield item
 
 
-class _RejectFiles:
-    """Rejects of the index pass, in files of bounded size."""
+class RejectFiles:
+    """Rejects of an index pass, in files of bounded size; those of a later pass, as builds grow, have its number."""
 
-    def __init__(self, out: Path, split: Split) -> None:
-        self._folder, self._split = out / "rejects", split
+    def __init__(self, out: Path, split: Split, growth: int = 0) -> None:
+        self._folder, self._name = out / "rejects", f"index-{split}-{f'grown{growth}-' if growth else ''}"
         self._rejects: list[Reject] = []
         self._files = 0
 
     def add(self, reject: Reject) -> None:
+        """Take a reject, and write a file when there are enough."""
         self._rejects.append(reject)
         if len(self._rejects) >= _REJECTS_A_FILE:
             self.flush()
 
     def flush(self) -> None:
+        """Write what has not been written."""
         if self._rejects:
-            path = self._folder / f"index-{self._split}-{self._files:05d}.parquet"
+            path = self._folder / f"{self._name}{self._files:05d}.parquet"
             write_shard(path, Reject, self._rejects, {})
             self._files += 1
             self._rejects = []
 
 
-def _forget_from(out: Path, start: Stage) -> None:
-    """Remove what the stages from ``start`` on made; old verdicts are kept until the new ones have been compared."""
+def forget_result(out: Path) -> None:
+    """Remove what says that a build is finished."""
     (out / MANIFEST).unlink(missing_ok=True)
     for report in out.glob("report*/"):
         shutil.rmtree(report, ignore_errors=True)
+
+
+def _forget_from(out: Path, start: Stage) -> None:
+    """Remove what the stages from ``start`` on made; old verdicts are kept until the new ones have been compared."""
+    forget_result(out)
     stages = STAGES[STAGES.index(start) :]
     if "verify" in stages and (out / "verdicts").is_dir():
         shutil.rmtree(out / VERDICTS_BEFORE, ignore_errors=True)
@@ -332,43 +386,4 @@ def _forget_from(out: Path, start: Stage) -> None:
 
 def _is_ours(path: Path) -> bool:
     """Whether an unfinished index pass left this behind."""
-    return path.name in ("index", "index.making", "rejects", "logs")
-
-
-def _fingerprints(recipe: Recipe, model: FoundModel, templates: dict[str, str]) -> dict[str, str]:
-    """What each stage's output depends on, beyond the stages before it. How the engine is run is not among it."""
-    tree = recipe.as_json()
-    own = recipe.extensions.fingerprints()
-    later = ("template", "open_template", "rule", "samples", "max_pairs", "processor")
-
-    def without(source: dict[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in source.items() if key not in later}
-
-    def of_sources(*keys: str) -> list[list[Any]]:
-        return [[source["name"], *(source[key] for key in keys)] for source in tree["sources"]]
-
-    return {
-        "index": fingerprint(
-            [
-                [without(source) for source in tree["sources"]],
-                [[without(source), source["rule"]] for source in tree["heldout"]],
-                [tree[key] for key in ("seed", "unit_questions", "images", "max_question_chars")],
-                *([own["sources"]] if "sources" in own else []),
-            ]
-        ),
-        "sample": fingerprint(
-            [
-                [
-                    *(model.revision, tree["engine"]["type"], recipe.sampling.identity()),
-                    *([chat] if (chat := recipe.chat.identity()) else []),
-                ],
-                [
-                    [s.name, recipe.samples(s.name), templates[s.template], templates[s.open_template], s.processor]
-                    for s in recipe.sources
-                ],
-            ]
-        ),
-        "complete": fingerprint([tree["dropout"], of_sources("max_pairs")]),
-        "verify": fingerprint([*of_sources("rule"), *([own["rules"]] if "rules" in own else [])]),
-        "pair": fingerprint([tree["pairing"], of_sources("max_pairs")]),
-    }
+    return path.name in ("index", "index.making", "rejects", "logs", TEMPLATES)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from mmpr.storage.counts import JUDGED, METHODS, total
+from mmpr.storage.counts import JUDGED, methods_made, total
 
 PLAIN_EVERY_S = 10.0
 _POLL_S = 0.5
@@ -187,7 +187,8 @@ def summary_table(manifest: dict[str, Any]) -> Table:
     counts = manifest["counts"]
     table = Table(title=manifest["recipe"]["name"], title_justify="left", box=box.SIMPLE)
     table.add_column("source")
-    for name in ("questions", "responses", "correct", "incorrect", "unclear", "pairs", *METHODS):
+    methods = methods_made(counts["pair"])
+    for name in ("questions", "responses", "correct", "incorrect", "unclear", "pairs", *methods):
         table.add_column(name, justify="right")
     sources = [spec["name"] for spec in manifest["recipe"]["sources"]]
     for source in [*sources, None]:
@@ -198,7 +199,7 @@ def summary_table(manifest: dict[str, Any]) -> Table:
 
         judged = sum(of("verify", status) for status in JUDGED)
         shares = [f"{of('verify', status) / judged:.1%}" if judged else "-" for status in JUDGED]
-        pairs = [of("pair", f"pairs/{method}") for method in METHODS]
+        pairs = [of("pair", f"pairs/{method}") for method in methods]
         if source is None:
             table.add_section()
         table.add_row(
@@ -211,6 +212,24 @@ def summary_table(manifest: dict[str, Any]) -> Table:
     return table
 
 
+def cost_line(manifest: dict[str, Any]) -> str:
+    """What a pair has cost, and what an adaptive build has saved, in a line; empty where there is no pair."""
+    counts = manifest["counts"]
+    pairs, tokens = total(counts["pair"], "pairs/"), total(counts["sample"], "tokens")
+    if not pairs:
+        return ""
+    told = f"tokens    {(tokens + total(counts['complete'], 'tokens')) / pairs:,.0f} a pair"
+    fixed = total(counts["sample"], "adaptive/fixed_tokens")
+    if not fixed:
+        return told
+    stops = {name: total(counts["sample"], f"adaptive/{name}") for name in ("enough", "hopeless", "most")}
+    why = f"{stops['enough']:,} questions had their pairs early, {stops['hopeless']:,} were given up"
+    return (
+        f"{told}; {tokens:,} for responses, about {tokens / fixed:.2f} of the {fixed:,} that all samples of each "
+        f"question would have taken ({why}, {stops['most']:,} drew all)"
+    )
+
+
 def reasons_table(manifest: dict[str, Any]) -> Table | None:
     """What made no pair and what was dropped, with counts; None when nothing was."""
     counts = manifest["counts"]
@@ -221,6 +240,7 @@ def reasons_table(manifest: dict[str, Any]) -> Table | None:
         ("sample", ("rejected/",)),
         ("complete", ("rejected/",)),
         ("verify", ("rejected/",)),
+        ("adjudicate", ("rejected/",)),
         ("pair", ("questions/", "skipped/")),
     ):
         names = sorted({name for source in counts.get(stage, {}).values() for name in source})

@@ -24,15 +24,25 @@ _REASONS = {
     "wrong_only_truncated": "wrong only where truncated",
     "nothing_to_reject": "nothing to reject",
     "all_entailed": "every wrong answer contains the right one",
+    "all_left_out": "no possible pair is kept by the settings of pairing",
     "not_judged": "no response could be judged",
     "no_continuation": "no continuation differs",
     "unparseable": "no clear answer",
     "unsure": "may be right: the judge cannot tell",
+    "unclear": "no clear word",
+    "not_asked": "not asked: truncated, or the text of another",
     "timeout": "the judge ran out of time",
     "error": "the judge failed",
     "entailed": "the wrong answer contains the right one",
     "undecided": "could not be compared in time",
     "capped": "over the cap of pairs a question",
+    "pass_rate": "of a question outside of pairing.pass_rate",
+    "lengths_differ": "lengths differ by more than pairing.length_balance",
+    "length_balance": "left out to balance the lengths of both sides",
+    "response_used_up": "a response is in pairing.max_pairs_a_response pairs",
+    "over_its_share": "of a question that pairing.keep leaves out",
+    "not_selected": "not selected",
+    "left_out_before": "left out by the build that this one was made of",
     "truncated": "truncated",
     "empty_continuation": "empty continuation",
     "same": "continuation is the same text",
@@ -41,7 +51,7 @@ _REASONS = {
 }
 _JUDGED = (
     *("all_correct", "none_correct", "all_unparseable", "correct_only_truncated", "wrong_only_truncated"),
-    *("nothing_to_reject", "all_entailed", "not_judged"),
+    *("nothing_to_reject", "all_entailed", "all_left_out", "not_judged"),
 )
 """Outcomes of questions with a truth."""
 

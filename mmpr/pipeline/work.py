@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmpr.storage.shards import STAGES, Units, add_counts, done, index_shard
+from mmpr.storage.shards import Stage, Unit, Units, add_counts, done, index_shard, shard
 from mmpr.storage.tables import read_counts
+
+_GENERATE: tuple[Stage, ...] = ("ingest", "sample", "complete")
 
 WORK = ("questions", "to_judge")
 """The amount of work in a unit: its questions, and the responses that are to be judged."""
@@ -33,15 +35,18 @@ class Left:
         return bool(self.to_sample or self.to_judge or self.heldout)
 
 
-def what_is_left(out: Path, train: Units, heldout: Units, work: Mapping[str, Sequence[int]]) -> Left:
-    """Compare the files in a build's folders with its units.
+def what_is_left(
+    out: Path, train: Units, heldout: Units, work: Mapping[str, Sequence[int]], last: Stage = "pair"
+) -> Left:
+    """Compare the files in a build's folders with its units, up to the stage ``last`` (verify or pair).
 
     ``work`` has the ``WORK`` of every training unit; it is empty for a build that an earlier version began.
     """
-    asked, sampled, completed, judged, paired = (done(out, stage, train) for stage in STAGES)
-    generated = [all(stages) for stages in zip(asked, sampled, completed, strict=True)]
+    generated = [all(there) for there in zip(*(done(out, stage, train) for stage in _GENERATE), strict=True)]
+    light: tuple[Stage, ...] = ("verify",) if last == "verify" else ("verify", "pair")
+    judged = [all(there) for there in zip(*(done(out, stage, train) for stage in light), strict=True)]
     to_sample = train.where([not there for there in generated])
-    to_judge = train.where([there and not (j and p) for there, j, p in zip(generated, judged, paired, strict=True)])
+    to_judge = train.where([there and not after for there, after in zip(generated, judged, strict=True)])
     ingested = done(out, "ingest", heldout)
     totals = dict.fromkeys(WORK, 0)
     if work:
@@ -50,3 +55,22 @@ def what_is_left(out: Path, train: Units, heldout: Units, work: Mapping[str, Seq
         for unit in to_sample:
             add_counts(totals, read_counts(index_shard(out, unit)))
     return Left(to_sample, to_judge, heldout.where([not there for there in ingested]), totals)
+
+
+def left_to_adjudicate(out: Path, train: Units) -> Left:
+    """Of units whose verdicts are there: those that wait for the verifier, and those that are only to be paired.
+
+    A unit without an unsure verdict has nothing to put to a verifier, and gets no file of its words. ``questions`` in
+    ``totals`` counts the unsure verdicts.
+    """
+    adjudicated, paired = done(out, "adjudicate", train), done(out, "pair", train)
+    unsure = [0 if adjudicated[number] else _unsure(out, train[number]) for number in train.numbers]
+    to_pair = [not count and not there for count, there in zip(unsure, paired, strict=True)]
+    totals = {"questions": sum(unsure), "to_judge": 0}
+    return Left(train.where(unsure), train.where(to_pair), Units("heldout", 0), totals)
+
+
+def _unsure(out: Path, unit: Unit) -> int:
+    """How many verdicts of a unit are unsure, as the footer of its shard says."""
+    counts = read_counts(shard(out, "verify", unit))
+    return sum(by for name, by in counts.items() if name.endswith("/unsure") and "/rejected/" not in name)

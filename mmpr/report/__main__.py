@@ -48,8 +48,8 @@ def _arguments() -> argparse.ArgumentParser:
         "--out",
         type=Path,
         metavar="DIR",
-        help="where the report goes (default: DATA/report of a build, reports/NAME of a release; -vs-B is added to it by "
-        "--compare)",
+        help="where the report goes (default: DATA/report of a build, reports/NAME of a release; with -vs-B after "
+        "it for --compare)",
     )
     parser.add_argument("--compare", type=Path, metavar="B", help="another build or release: show what moved")
     parser.add_argument(

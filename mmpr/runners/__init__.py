@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Protocol, TextIO
 
-from mmpr.pipeline.stages import Job
+from mmpr.pipeline.job import Job
 from mmpr.pipeline.work import Left
 
 # Ray reads these when it is imported. Its own words go to its log files; ours are for the person at the screen.

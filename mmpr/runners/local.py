@@ -12,8 +12,9 @@ from mmpr.engine.care import Careful
 from mmpr.engine.lives import History
 from mmpr.engine.refusals import Listening
 from mmpr.errors import MmprError
+from mmpr.pipeline.job import Counts, Job
 from mmpr.pipeline.progress import BuildProgress
-from mmpr.pipeline.stages import Counts, Job, complete_unit, ingest_unit, judge_unit, questions_of, sample_unit
+from mmpr.pipeline.stages import generate_unit, ingest_unit, judge_unit, questions_of
 from mmpr.pipeline.work import Left
 from mmpr.runners.limits import check_open_files
 from mmpr.storage.shards import add_counts
@@ -58,7 +59,5 @@ async def _sample(
     on_progress({"engines": 1})
     for unit in left.to_sample:
         on_progress({"ingested": questions_of(ingest_unit(job, unit))})
-        await sample_unit(job, unit, engine, on_progress)
-        if "complete" in job.stages:
-            await complete_unit(job, unit, engine, on_progress)
+        await generate_unit(job, unit, engine, on_progress)
         on_judged(judge_unit(job, unit))

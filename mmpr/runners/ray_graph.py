@@ -27,8 +27,9 @@ from mmpr.engine.refusals import Listening
 from mmpr.engine.turns import Turns
 from mmpr.errors import EngineDeadError, EngineError, MmprError
 from mmpr.extension import Extensions
+from mmpr.pipeline.job import Counts, Job
 from mmpr.pipeline.progress import BuildProgress
-from mmpr.pipeline.stages import Counts, Job, complete_unit, ingest_unit, judge_unit, questions_of, sample_unit
+from mmpr.pipeline.stages import generate_unit, ingest_unit, judge_unit, questions_of
 from mmpr.pipeline.work import Left
 from mmpr.runners.ray_feed import AHEAD, units_as_rows
 from mmpr.runners.ray_session import MORE_MEMORY, address
@@ -110,9 +111,7 @@ class Generate:
                 self._turns = self._start()
                 self._meter.add.remote({"engines": 1})
         engine = Careful(self._turns.of(turn), history)
-        await sample_unit(self._job, unit, engine, self._report)
-        if "complete" in self._job.stages:
-            await complete_unit(self._job, unit, engine, self._report)
+        await generate_unit(self._job, unit, engine, self._report)
         end_unit(self._job.out, unit)
         self._report({})
 

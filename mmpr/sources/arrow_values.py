@@ -14,6 +14,9 @@ from mmpr.errors import RowError
 from mmpr.sources.jsonl import parse_object
 from mmpr.sources.values import Number
 
+READ_ERRORS = (pa.ArrowException, OSError, ValueError, LookupError, OverflowError, TypeError, MemoryError)
+"""What comes of reading a table that is damaged, or does not fit into the memory that a reader may take."""
+
 _MOST_METADATA = 4 << 20
 
 

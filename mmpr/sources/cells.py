@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from mmpr.config import Columns
+from mmpr.config import Columns, HubSource, TableSource
 from mmpr.errors import RowError, SourceError
 from mmpr.schema import IMAGE_MARK, Reject, SourceRow
 from mmpr.sources.values import (
@@ -132,6 +132,13 @@ def make_row(
         kind=text_of(present(column(record, columns.kind)), columns.kind),
         answers=tuple(answers) if len(answers) > 1 else (),
     )
+
+
+def table_row(
+    record: Mapping[str, Any], spec: TableSource | HubSource, where: str, refer: Callable[[int, Picture], str]
+) -> SourceRow:
+    """``make_row`` as the settings of a source want it."""
+    return make_row(record, spec.columns, where, question=spec.question, refer=refer, answer_index=spec.answer_index)
 
 
 def make_rows(

@@ -4,35 +4,33 @@
     messages:      [{role: user, content}, {role: assistant, content}]    ms-swift, OpenAI (content: text or parts)
     instruction, input, output    or    query, response    with history and system    LLaMA-Factory's alpaca, ms-swift
 
-The last user turn asks; what stands before it is context and goes into the question's text. The assistant's turn after
-it is the truth, or there is none.
+The last user turn asks; what stands before it is context and is shown as the turns that it was. The assistant's turn
+after it is the truth, or there is none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mmpr.config import Recipe, TableSource
 from mmpr.errors import RowError, SourceError
-from mmpr.schema import IMAGE_MARK
+from mmpr.schema import IMAGE_MARK, Role, SourceRow, Turn
 from mmpr.sources.jsonl import Jsonl
 from mmpr.sources.values import kind_of, short
 
 SUFFIXES = (".json", ".jsonl")
 _NO_ROWS = ("dataset_info.json", "dataset_infos.json")
 
-_ROLES = {
+_ROLES: Mapping[str, Role] = {
     **dict.fromkeys(("human", "user", "prompter"), "user"),
     **dict.fromkeys(("gpt", "assistant", "chatgpt", "bot", "model"), "assistant"),
     **dict.fromkeys(("system", "developer"), "system"),
 }
 _ALPACA = (("instruction", "input", "output"), ("query", "", "response"))
 _OTHER_MEDIA = ("videos", "video", "audios", "audio")
-
-Turn = tuple[str, str]
-"""Who speaks (``user``, ``assistant``, ``system``), and what."""
 
 
 class Conversations(Jsonl):
@@ -62,9 +60,14 @@ class Conversations(Jsonl):
         """A conversation as a row; its other columns stay (RowError as ``as_row``)."""
         return as_row(record)
 
+    def row(self, record: Mapping[str, Any], where: str, name: str, place: int) -> SourceRow:
+        """The row that a conversation makes, with the turns before its question."""
+        return replace(super().row(record, where, name, place), context=record["context"])
+
 
 def as_row(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A conversation as ``question``, ``answer`` (None: there is none) and ``image``, with its other columns.
+    """A conversation as ``question``, ``answer`` (None: there is none), ``image`` and ``context`` (the turns before the
+    question), with its other columns.
 
     Raises:
         RowError: no_conversation, turns (what is no alternation of user and assistant, tools, videos).
@@ -74,20 +77,20 @@ def as_row(record: Mapping[str, Any]) -> dict[str, Any]:
             raise RowError("turns", f"has {name}; only pictures and text are read")
     pictures: list[Any] = []
     turns = list(_turns(record, pictures))
-    context = [text for role, text in turns if role == "system"]
-    spoken = [turn for turn in turns if turn[0] != "system"]
+    told = [turn for turn in turns if turn.role == "system"]
+    spoken = turns[len(told) :]
     if not spoken:
         raise RowError("no_conversation", f"there is no turn; the row has {short(list(record))}")
-    if any(role == "system" for role, _ in turns[len(context) :]):
+    if any(turn.role == "system" for turn in spoken):
         raise RowError("turns", "a system turn stands among the others")
-    for place, (role, _) in enumerate(spoken):
-        if role != ("user", "assistant")[place % 2]:
-            raise RowError("turns", f"turn {place + 1} is the {role}'s; user and assistant must take turns")
-    answer = spoken[-1][1] if spoken[-1][0] == "assistant" else None
-    asked = spoken[:-1] if answer is not None else spoken
-    question = asked[0][1] if len(asked) == 1 else "\n".join(f"{role.capitalize()}: {text}" for role, text in asked)
+    for place, turn in enumerate(spoken):
+        if turn.role != ("user", "assistant")[place % 2]:
+            raise RowError("turns", f"turn {place + 1} is the {turn.role}'s; user and assistant must take turns")
+    answer = spoken.pop().text if spoken[-1].role == "assistant" else None
+    question = spoken.pop().text
     image = pictures or record.get("images") or record.get("image")
-    return {**record, "question": "\n\n".join([*context, question]), "answer": answer, "image": image}
+    context = (*(turn for turn in told if turn.text.strip()), *spoken)
+    return {**record, "question": question, "answer": answer, "image": image, "context": context}
 
 
 def _is_conversation(record: Mapping[str, Any]) -> bool:
@@ -98,7 +101,7 @@ def _turns(record: Mapping[str, Any], pictures: list[Any]) -> Iterator[Turn]:
     """The turns of a row in order; pictures that stand in them are put into the list."""
     system = record.get("system")
     if isinstance(system, str) and system.strip():
-        yield "system", system
+        yield Turn("system", system)
     turns = next((record[name] for name in ("conversations", "conversation", "messages") if record.get(name)), None)
     if turns is not None:
         if not isinstance(turns, list):
@@ -109,9 +112,9 @@ def _turns(record: Mapping[str, Any], pictures: list[Any]) -> Iterator[Turn]:
         if ask in record:
             yield from _history(record.get("history"))
             words = [record.get(ask), record.get(more) if more else None]
-            yield "user", "\n".join(_words(text, ask, pictures) for text in words if text)
+            yield Turn("user", "\n".join(_words(text, ask, pictures) for text in words if text))
             if record.get(answer):
-                yield "assistant", _words(record[answer], answer, pictures)
+                yield Turn("assistant", _words(record[answer], answer, pictures))
             return
 
 
@@ -122,7 +125,7 @@ def _turn(turn: Any, pictures: list[Any]) -> Turn:
     role = turn.get(who)
     if not isinstance(role, str) or role not in _ROLES:
         raise RowError("turns", f"a turn is by {short(role)}; user, assistant and system are read")
-    return _ROLES[role], _words(turn.get(what), what, pictures)
+    return Turn(_ROLES[role], _words(turn.get(what), what, pictures))
 
 
 def _history(history: Any) -> Iterator[Turn]:
@@ -131,8 +134,8 @@ def _history(history: Any) -> Iterator[Turn]:
     if not isinstance(history, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in history):
         raise RowError("turns", "history is no list of pairs")
     for asked, answered in history:
-        yield "user", _words(asked, "history", [])
-        yield "assistant", _words(answered, "history", [])
+        yield Turn("user", _words(asked, "history", []))
+        yield Turn("assistant", _words(answered, "history", []))
 
 
 def _words(content: Any, name: str, pictures: list[Any]) -> str:

@@ -50,14 +50,7 @@ class FileRows:
         def refer(k: int, picture: cells.Picture) -> str:
             return self.refer(name, place, k, picture)
 
-        return cells.make_row(
-            record,
-            self.columns,
-            where,
-            question=self.spec.question,
-            refer=refer,
-            answer_index=self.spec.answer_index,
-        )
+        return cells.table_row(record, self.spec, where, refer)
 
     def refer(self, name: str, place: int, k: int, picture: cells.Picture) -> str:
         """The reference of a row's picture k."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import re
@@ -9,6 +10,7 @@ import stat
 from pathlib import Path
 
 from mmpr.errors import RowError, SourceError
+from mmpr.schema import content_id
 
 PACKED_SUFFIXES = (".gz", ".zst", ".bz2")
 """What the names of packed files end with (``mmpr.sources.streams`` reads them)."""
@@ -50,6 +52,25 @@ def find_files(path: Path, suffix: str | tuple[str, ...]) -> tuple[Path, list[Pa
             return Path(*fixed), found
         raise SourceError(f"{path}: no file matches this glob")
     raise SourceError(f"{path}: no such file or folder; paths in a recipe start at the recipe's own folder")
+
+
+def fingerprint_of_files(path: Path) -> str:
+    """A hash of the names, sizes and times of the files that a source's path means: it changes when one of them does.
+
+    Of a folder all files count; of a file of JSON, all files of JSON beside it, which it may name (``meta.json``).
+    """
+    if path.is_dir():
+        files = [Path(folder, name) for folder, _, names in os.walk(path) for name in names]
+    elif path.suffix == ".json":
+        files = [file for file in path.parent.rglob("*") if file.suffix in (".json", ".jsonl")]
+    else:
+        files = [path] if path.exists() else [Path(name) for name in glob.glob(str(path), recursive=True)]
+    told = []
+    for file in sorted(files):
+        with contextlib.suppress(OSError):  # it is gone by now
+            state = file.stat()
+            told.append(f"{label(file, path.parent)} {state.st_size} {state.st_mtime_ns}")
+    return content_id(*told)
 
 
 def is_folder(path: Path) -> bool:

@@ -64,14 +64,7 @@ class HubStream:
                     return f"@{number}#{k}"
                 return path_ref(str(picture), self._root, self._root, self._root)
 
-            return cells.make_row(
-                record,
-                self._spec.columns,
-                where,
-                question=self._spec.question,
-                refer=refer,
-                answer_index=self._spec.answer_index,
-            )
+            return cells.table_row(record, self._spec, where, refer)
 
         found = ((f"{self._spec.path}[{number}]", number, record) for number, record in self._records())
         yield from cells.make_rows(found, build, self._spec.name)

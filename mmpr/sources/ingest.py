@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from mmpr.config import Recipe, SourceSpec
 from mmpr.errors import RowError
-from mmpr.schema import IMAGE_MARK, Question, SourceRow
+from mmpr.schema import IMAGE_MARK, Question, SourceRow, Turn
 from mmpr.sources import Source
 from mmpr.sources.cells import NUMBERED_MARK
 from mmpr.sources.truths import check_truth
@@ -15,21 +18,22 @@ def to_question(row: SourceRow, id: str, spec: SourceSpec, source: Source, recip
     """The question of a row, its pictures loaded and cleaned.
 
     Raises:
-        RowError: bad_text, empty_question, question_too_long, too_many_images, image_marks, answer_not_an_option, or
-            what loading and ``clean_image`` raise.
+        RowError: bad_text, empty_question, question_too_long, too_many_images, image_marks, turns,
+            answer_not_an_option, or what loading and ``clean_image`` raise.
     """
     check_text(row)
     check_truth(row, spec.rule)
     if any(IMAGE_MARK in choice or NUMBERED_MARK.search(choice) for choice in row.choices):
         raise RowError("image_marks", "a choice is a picture, or holds one; pictures belong in the question")
     limit = recipe.max_question_chars
-    longest = max(map(len, (row.question, row.answer or "", *row.answers, *row.choices)))
+    before = sum(len(turn.text) for turn in row.context)
+    longest = max(before + len(row.question), *map(len, (row.answer or "", *row.answers, *row.choices)))
     if longest > limit:
         raise RowError("question_too_long", f"{longest} characters, the limit is {limit} (max_question_chars)")
     if len(row.images) > recipe.images.max_per_question:
         most = f"the limit is {recipe.images.max_per_question} (images.max_per_question)"
         raise RowError("too_many_images", f"{len(row.images)} pictures, {most}")
-    question = with_marks(row.question.strip(), len(row.images))
+    context, question = _placed(row.context, row.question.strip(), len(row.images))
     return Question(
         id=id,
         source=spec.name,
@@ -42,6 +46,7 @@ def to_question(row: SourceRow, id: str, spec: SourceSpec, source: Source, recip
         where=row.where,
         meta=row.meta,
         answers=tuple(answer.strip() for answer in row.answers),
+        context=context,
     )
 
 
@@ -56,6 +61,37 @@ def check_text(row: SourceRow) -> None:
     for name in ("answers", "choices", "images"):
         for text in getattr(row, name):
             check_words(name, text)
+    for turn in row.context:
+        check_words("context", turn.text)
+
+
+def _placed(context: Sequence[Turn], question: str, images: int) -> tuple[tuple[Turn, ...], str]:
+    """The turns and the question with exactly one mark for each picture, as ``with_marks``.
+
+    Marks that the source did not place go before the first turn of the user.
+
+    Raises:
+        RowError: empty_question, image_marks, turns.
+    """
+    for turn in context:
+        if turn.role != "user" and IMAGE_MARK in turn.text:
+            raise RowError("turns", f"a picture stands in a turn of the {turn.role}; pictures are read in the user's")
+        if not turn.text.strip():
+            raise RowError("turns", f"a turn of the {turn.role} before the question is empty")
+        if NUMBERED_MARK.search(turn.text):
+            raise RowError("image_marks", "a numbered mark stands in a turn before the question")
+    turns = [replace(turn, text=turn.text.strip()) for turn in context]
+    marks = sum(turn.text.count(IMAGE_MARK) for turn in turns)
+    first = next((place for place, turn in enumerate(turns) if turn.role == "user"), None)
+    if first is None:
+        return tuple(turns), with_marks(question, images)
+    there = marks + question.count(IMAGE_MARK)
+    if there not in (0, images):
+        raise RowError("image_marks", f"{there} times {IMAGE_MARK} in the conversation, {images} pictures")
+    if not there:
+        turns[first] = replace(turns[first], text=f"{IMAGE_MARK}\n" * images + turns[first].text)
+        marks = images
+    return tuple(turns), with_marks(question, images - marks)
 
 
 def with_marks(question: str, images: int) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from mmpr.cli.command import printable
 from mmpr.config import Recipe, SourceSpec
 from mmpr.errors import RowError
-from mmpr.prompts import load_template
 from mmpr.schema import Reject, SourceRow, content_id, question_id
 from mmpr.sources import Source, WeightedSource
 from mmpr.sources.ids import Lowest, Seen
@@ -73,6 +72,8 @@ class Selection(Iterator[SourceRow | Reject]):
 
     def hidden_options(self, recipe: Recipe) -> str | None:
         """When all rows are through: what to say of options that neither the questions nor the template show."""
+        from mmpr.templates import load_template
+
         if not self.hidden or load_template(self._spec.template, recipe.folder).shows_choices:
             return None
         return (

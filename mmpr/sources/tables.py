@@ -22,7 +22,7 @@ from mmpr.config.small_files import read_small
 from mmpr.errors import RowError, SourceError
 from mmpr.schema import Reject, SourceRow
 from mmpr.sources import cells, files
-from mmpr.sources.arrow_values import HasColumn, as_written, features_of, names_in
+from mmpr.sources.arrow_values import READ_ERRORS, HasColumn, as_written, features_of, names_in
 from mmpr.sources.file_rows import path_ref
 from mmpr.sources.jsonl import parse_object
 from mmpr.sources.pictures import load_picture
@@ -32,7 +32,6 @@ _TEXT_ROWS = 512
 _PICTURE_ROWS = 32
 _BUFFER_BYTES = 1 << 20
 _REMEDY = "write the file again, in row groups of at most 100 rows"
-_READ_ERRORS = (pa.ArrowException, OSError, ValueError, LookupError, OverflowError, TypeError, MemoryError)
 
 
 _UNREAD = b"unread"
@@ -74,7 +73,7 @@ class _Tables:
                 schema = self._schema(path)
                 names = schema.names
                 self.known |= names_in(schema)
-            except _READ_ERRORS as error:
+            except READ_ERRORS as error:
                 raise SourceError(f"{path}: cannot be read as {self.layout}: {error}") from None
             asks = spec.question is not None
             cells.check_columns(spec.columns, HasColumn(schema), names, str(path), asks)
@@ -106,7 +105,7 @@ class _Tables:
                     for row in self._group_rows(name, path, group, start):
                         read += 1
                         yield row
-                except _READ_ERRORS as error:
+                except READ_ERRORS as error:
                     where = f"{name}[{start + read}:{start + size if size else ''}]"
                     reason, detail = "file_unreadable", str(error)[:300]
                     if isinstance(error, MemoryError):
@@ -123,7 +122,7 @@ class _Tables:
             record = self._record(name, int(group), int(row))
         except MemoryError:
             raise RowError("image_too_large", f"{name}: row {row} of group {group} {too_large()}") from None
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             raise RowError("image_unreadable", f"{name}: {error}"[:300]) from None
         _, picture = cells.pictures_of(record, self._spec.columns.images)[int(k)]
         if cells.is_inline(picture):
@@ -141,14 +140,7 @@ class _Tables:
 
             if unread:
                 record = {**record, **{image: _mark_unread(cells.column(record, image)) for image in images}}
-            return cells.make_row(
-                record,
-                self._spec.columns,
-                where,
-                question=self._spec.question,
-                refer=refer,
-                answer_index=self._spec.answer_index,
-            )
+            return cells.table_row(record, self._spec, where, refer)
 
         for first, data in self._batches(path, group, pictures=False):
             for image in images:

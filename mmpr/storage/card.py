@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
-from mmpr.schema import PreferenceRow, Question, Rollout
+from mmpr.audit.precision import Precision
+from mmpr.schema import PreferenceRow, Question, Rollout, Word
 from mmpr.storage.counts import METHODS, total
 from mmpr.storage.markdown import code
 from mmpr.storage.shards import MANIFEST
@@ -54,6 +55,8 @@ def dataset_card(manifest: dict[str, Any], rows: Mapping[str, int]) -> str:
         "dataset_info": [{"config_name": name, "features": _yaml_fields(noun)} for name, _, noun in configs],
     }
     methods = {method: total(counts["pair"], f"pairs/{method}") for method in METHODS}
+    models = " and ".join(f"{code(name)} (revision {code(revision)})" for name, revision in models_of(manifest))
+    by_word = f", {methods['adjudicated']:,} by the word of a verifier model" if methods["adjudicated"] else ""
     sources = "\n".join(
         f"| {source} | {total(counts['ingest'], 'questions', [source]):,} "
         f"| {total(counts['sample'], 'responses', [source]):,} | {total(counts['pair'], 'pairs/', [source]):,} |"
@@ -67,8 +70,8 @@ def dataset_card(manifest: dict[str, Any], rows: Mapping[str, int]) -> str:
 
 Multimodal reasoning preference data: {paired:,} questions with {sum(methods.values()):,} pairs
 ({methods["correctness"]:,} by correctness, {methods["format"]:,} by format, {methods["dropout"]:,} by dropout
-continuation), sampled from {code(model_name(recipe["model"]["path"]))} (revision {code(manifest["model_revision"])}).
-
+continuation{by_word}), sampled from {models}.
+{_adjudicated(manifest)}{_audited(manifest)}
 | source | questions | responses | pairs |
 |---|---|---|---|
 {sources}
@@ -79,6 +82,40 @@ A row of `pairs/` is a question with its pairs: `images` and `responses` stand i
 
 Pictures and questions keep the licences of their sources.
 """
+
+
+def _adjudicated(manifest: dict[str, Any]) -> str:
+    """A paragraph on the verifier of a build that has one."""
+    spec = manifest["recipe"].get("adjudicate")
+    if not spec:
+        return ""
+    words = {word: total(manifest["counts"]["adjudicate"], word) for word in get_args(Word)}
+    said = ", ".join(f"{count:,} {word}" for word, count in words.items())
+    return f"""
+Where the judge was unsure, the model {code(model_name(spec["model"]["path"]))} (revision
+{code(manifest["adjudicate"]["model_revision"])}, prompt {code(spec["prompt"])}) was asked: {said}. A pair with a
+side that stands on its word has the method `adjudicated`. How often it is right was not measured.
+"""
+
+
+def _audited(manifest: dict[str, Any]) -> str:
+    """A paragraph on what people found of the judge's verdicts, if any looked."""
+    told = manifest.get("audit")
+    if not told or not told["sides"]:
+        return ""
+    sides = [Precision(**side) for side in told["sides"]]
+    said = "; ".join(f"{side.side} {side.in_words()}" for side in sides if side.share is not None)
+    return f"""
+Checked by {told["people"]} {"person" if told["people"] == 1 else "people"}, the share of right verdicts: {said}.
+"""
+
+
+def models_of(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a build was sampled from: public name and revision of each model, those of merged builds once."""
+    parts = manifest.get("parts") or [manifest]
+    return list(
+        dict.fromkeys((model_name(str(part["recipe"]["model"]["path"])), str(part["model_revision"])) for part in parts)
+    )
 
 
 def model_name(path: str) -> str:

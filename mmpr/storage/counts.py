@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import get_args
 
 from mmpr.schema import Method, Status
@@ -24,7 +24,7 @@ def by_source(counts: dict[str, int]) -> dict[str, dict[str, int]]:
     return tree
 
 
-def total(counts: dict[str, dict[str, int]], what: str, sources: Iterable[str] | None = None) -> int:
+def total(counts: Mapping[str, Mapping[str, int]], what: str, sources: Iterable[str] | None = None) -> int:
     """A stage's count of ``what`` over all (or some) sources; ``what/`` sums all counts whose names begin so."""
     names = counts if sources is None else [source for source in sources if source in counts]
     return sum(
@@ -33,3 +33,8 @@ def total(counts: dict[str, dict[str, int]], what: str, sources: Iterable[str] |
         for name, count in counts[source].items()
         if name == what or (what.endswith("/") and name.startswith(what))
     )
+
+
+def methods_made(counts: Mapping[str, Mapping[str, int]]) -> list[Method]:
+    """The methods to tell of, by the counts of the stage pair: all but ``adjudicated``, which only some builds have."""
+    return [method for method in METHODS if method != "adjudicated" or total(counts, f"pairs/{method}")]

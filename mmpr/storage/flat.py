@@ -62,7 +62,7 @@ def _flat_rows(folder: str, files: list[tuple[str, str]], system: str) -> Iterat
                     "source": row.source,
                     "method": pair.method,
                     "images": [{"bytes": image, "path": None} for image in row.images],
-                    "prompt": to_messages(row.prompt, system),
+                    "prompt": to_messages(row.prompt, system, row.context),
                     "chosen": _answer(row.responses[pair.chosen].text),
                     "rejected": _answer(row.responses[pair.rejected].text),
                     "answer": row.answer,

@@ -17,7 +17,7 @@ from mmpr.storage.manifest import FOLDERS, HASHERS, file_sha256, read_manifest, 
 from mmpr.storage.shards import MANIFEST, PLAN, encoded, json_text
 
 # The order in which folders are made: when a shard is made again, so are those of its unit in later folders.
-_ORDER = ("questions", "rollouts", "completions", "verdicts", "pairs")
+_ORDER = ("questions", "rollouts", "completions", "verdicts", "adjudications", "judgements", "pairs")
 _COPY = "restore it from a copy"
 _AGAIN = f"{_COPY}, or delete {MANIFEST} and run the build command again (nothing is sampled again)"
 

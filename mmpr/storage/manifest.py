@@ -12,7 +12,7 @@ import itertools
 import json
 import os
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,7 +27,10 @@ from mmpr.storage.shards import MANIFEST, PLAN, encoded, json_text, whole_or_abs
 
 FORMAT = 2
 """Of what is written; format 1, which has no token ids, is read too."""
-FOLDERS = ("index", "questions", "heldout", "rollouts", "completions", "verdicts", "pairs", "rejects")
+FOLDERS = (
+    *("index", "templates", "questions", "heldout", "rollouts", "completions", "verdicts", "adjudications"),
+    *("judgements", "pairs", "rejects"),
+)
 """The folders that hold shards."""
 REPORT = "report/index.html"
 """The page about a build; made after the manifest, from what it says."""
@@ -53,6 +56,11 @@ def read_manifest(out: Path) -> dict[str, Any]:
     if not isinstance(tree, dict) or tree.get("format") not in (1, FORMAT):
         raise OutputError(f"{path}: is of another format than this version reads (1 to {FORMAT})")
     return tree
+
+
+def recipes_of(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The recipes of a build: its own, or those of the builds that were merged, each with the sources it stands for."""
+    return [part["recipe"] for part in manifest["parts"]] if "parts" in manifest else [manifest["recipe"]]
 
 
 def write_manifest(out: Path, about: dict[str, Any], counts: dict[str, dict[str, int]]) -> dict[str, Any]:

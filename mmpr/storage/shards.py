@@ -2,13 +2,17 @@
 
     OUT/build.json               the plan: recipe, fingerprints, number of units; written once the index is complete
     OUT/index/{train,heldout}/   source rows a unit, text only
+    OUT/templates/               the prompt templates
     OUT/questions/  heldout/     checked questions with their pictures
     OUT/rollouts/   completions/ what the model wrote (GPU time)
     OUT/verdicts/   pairs/       what follows from it (minutes of CPU)
+    OUT/adjudications/           a verifier model's words on unsure verdicts, where the recipe asks for them (GPU time)
+    OUT/judgements/              what people say of verdicts, as the pairs know it; from audit.jsonl
     OUT/rejects/                 what was dropped
     OUT/manifest.json            what the build is made of; written last
 
 Every directory holds one file for each unit of work, ``part-00007-of-00120.parquet``. A file that exists is complete.
+``earlier/rollouts/`` and ``earlier/completions/`` hold what was sampled of units that are done again for more samples.
 """
 
 from __future__ import annotations
@@ -31,19 +35,29 @@ from mmpr.errors import OutputError
 from mmpr.schema import Reject
 from mmpr.storage.tables import Row, read_counts, write_parquet
 
-Stage = Literal["ingest", "sample", "complete", "verify", "pair"]
+Stage = Literal["ingest", "sample", "complete", "verify", "adjudicate", "pair"]
 Split = Literal["train", "heldout"]
 
-STAGES: tuple[Stage, ...] = ("ingest", "sample", "complete", "verify", "pair")
+STAGES: tuple[Stage, ...] = ("ingest", "sample", "complete", "verify", "adjudicate", "pair")
 _FOLDERS = {
     "ingest": "questions",
     "sample": "rollouts",
     "complete": "completions",
     "verify": "verdicts",
+    "adjudicate": "adjudications",
     "pair": "pairs",
 }
 VERDICTS_BEFORE = "verdicts.before"
 """The folder of an earlier judge's verdicts, kept beside ``verdicts/`` until they have been compared."""
+
+TEMPLATES = "templates"
+"""The folder of the prompt templates that a build was asked with."""
+
+JUDGEMENTS = "judgements"
+"""The folder of what people say of verdicts, as the pairs know it."""
+
+EARLIER = "earlier"
+"""The folder of shards that a unit is done again from, when its questions get more samples."""
 
 ATTEMPTS = "attempts"
 """The folder of records of which engines had a unit, and what each engine was asked (``mmpr.engine.lives``)."""
@@ -75,11 +89,14 @@ class Unit:
 class Units(Sequence[Unit]):
     """Some units of a split, in order. A unit is made when it is asked for, so that millions take no memory.
 
-    ``numbers`` is a range, or an array of 4 bytes a unit.
+    ``numbers`` is a range, or an array of 4 bytes a unit. ``earlier`` are the numbers of units that the split had
+    before it grew, each time: a unit's file is named after the number at its time.
     """
 
-    def __init__(self, split: Split, of: int, numbers: Sequence[int] | None = None) -> None:
-        self.split, self.of = split, of
+    def __init__(
+        self, split: Split, of: int, numbers: Sequence[int] | None = None, *, earlier: Sequence[int] = ()
+    ) -> None:
+        self.split, self.of, self.earlier = split, of, tuple(earlier)
         self.numbers: Sequence[int] = range(of) if numbers is None else numbers
 
     def __len__(self) -> int:
@@ -91,12 +108,17 @@ class Units(Sequence[Unit]):
     def __getitem__(self, place: slice) -> Units: ...
     def __getitem__(self, place: int | slice) -> Unit | Units:
         if isinstance(place, slice):
-            return Units(self.split, self.of, self.numbers[place])
-        return Unit(self.split, self.numbers[place], self.of)
+            return Units(self.split, self.of, self.numbers[place], earlier=self.earlier)
+        return self.unit(self.numbers[place])
+
+    def unit(self, number: int) -> Unit:
+        """The unit of this number, be it among ``numbers`` or not."""
+        return Unit(self.split, number, next((of for of in self.earlier if number < of), self.of))
 
     def where(self, wanted: Sequence[object]) -> Units:
         """The units whose number has a true value in ``wanted``."""
-        return Units(self.split, self.of, array.array("I", (n for n in self.numbers if wanted[n])))
+        chosen = array.array("I", (n for n in self.numbers if wanted[n]))
+        return Units(self.split, self.of, chosen, earlier=self.earlier)
 
 
 def folder(out: Path, stage: Stage, split: Split = "train") -> Path:
@@ -109,6 +131,23 @@ def shard(out: Path, stage: Stage, unit: Unit) -> Path:
     return folder(out, stage, unit.split) / unit.file
 
 
+def earlier_shard(out: Path, stage: Stage, unit: Unit) -> Path:
+    """What a stage wrote of a unit before its questions were given more samples."""
+    return out / EARLIER / _FOLDERS[stage] / unit.file
+
+
+def set_aside(out: Path, stage: Stage) -> None:
+    """Make what a stage wrote the earlier shards of its units, so that the stage runs again from them."""
+    to = out / EARLIER / _FOLDERS[stage]
+    with writing(to):
+        to.mkdir(parents=True, exist_ok=True)
+        for path in sorted(folder(out, stage).glob(f"{_PREFIX}*")):
+            path.replace(to / path.name)
+        sync(to)
+    for path in (out / "rejects").glob(f"{stage}-*.parquet"):
+        path.unlink(missing_ok=True)
+
+
 def index_shard(out: Path, unit: Unit) -> Path:
     """The shard of a unit's source rows."""
     return out / "index" / unit.split / unit.file
@@ -119,6 +158,11 @@ def rejects_shard(out: Path, stage: str, unit: Unit) -> Path:
     return out / "rejects" / f"{stage}-{unit.split}-{unit.file}"
 
 
+def judgements_shard(out: Path, unit: Unit) -> Path:
+    """The shard of what people say of a unit's verdicts; most units have none."""
+    return out / JUDGEMENTS / unit.file
+
+
 def is_done(out: Path, stage: Stage, unit: Unit) -> bool:
     """Whether a stage has finished a unit."""
     return shard(out, stage, unit).exists()
@@ -127,11 +171,10 @@ def is_done(out: Path, stage: Stage, unit: Unit) -> bool:
 def done(out: Path, stage: Stage, units: Units) -> bytearray:
     """A byte for every unit of a split: 1 if a stage has finished it, else 0. Lists the folder once."""
     found = bytearray(units.of)
-    suffix = _suffix(units.of)
     with contextlib.suppress(FileNotFoundError), os.scandir(folder(out, stage, units.split)) as entries:
         for entry in entries:
-            number = entry.name.removeprefix(_PREFIX).removesuffix(suffix)
-            if number.isdecimal() and int(number) < units.of:
+            number = entry.name.removeprefix(_PREFIX).partition("-")[0]
+            if number.isdecimal() and int(number) < units.of and entry.name == units.unit(int(number)).file:
                 found[int(number)] = 1
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from mmpr.cli.command import run_command
@@ -21,7 +22,10 @@ _GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dri/renderD128")
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit status: 0 done, 1 failed, 2 wrong recipe, 130 stopped."""
-    args = _arguments().parse_intermixed_args(argv)
+    parser = _arguments()
+    args = parser.parse_intermixed_args(argv)
+    if args.out is None and not args.plan:
+        parser.error("the following arguments are required: --out")
     if argv is None:
         use_memory_well()
     recipe_path, overrides = _recipe_and_overrides(args.recipe)
@@ -31,6 +35,11 @@ def main(argv: list[str] | None = None) -> int:
 
         allowed = ["data.allow_prompt_mismatch=true"] if args.allow_prompt_mismatch else []
         recipe = load_train_recipe(recipe_path, [*overrides, *allowed])
+        if args.plan:
+            from mmpr.train.plan import Machine, show_plan
+
+            show_plan(recipe, args.data, args.model, Machine(args.gpus, args.gpu_gb, args.tflops, args.mfu))
+            return
         from mmpr.train.run import train
 
         train(recipe, data=args.data, model=args.model, out=args.out)
@@ -58,13 +67,31 @@ def _arguments() -> argparse.ArgumentParser:
         help="a finished build, an MMPR meta.json, or a table of pairs; may be given several times",
     )
     parser.add_argument("--model", required=True, metavar="MODEL", help="a folder, or a name on the hub")
-    parser.add_argument("--out", required=True, type=Path, metavar="RUN", help="where the run goes")
+    parser.add_argument("--out", type=Path, metavar="RUN", help="where the run goes")
     parser.add_argument(
         "--allow-prompt-mismatch",
         action="store_true",
         help="train even where a prompt is not the tokens that the model read in sampling",
     )
+    planned = parser.add_argument_group("the plan of a run, without weights: memory, tokens, hours")
+    planned.add_argument("--plan", action="store_true", help="show it, and end with status 1 if the run does not fit")
+    planned.add_argument("--gpus", type=_positive(int), default=8, metavar="N", help="default: 8")
+    planned.add_argument("--gpu-gb", type=_positive(float), default=80, metavar="GB", help="of each (default: 80)")
+    planned.add_argument(
+        "--tflops", type=_positive(float), default=989, help="of each in bfloat16 (default: 989, an H100's)"
+    )
+    planned.add_argument("--mfu", type=_positive(float), default=0.35, help="the share that is reached (default: 0.35)")
     return parser
+
+
+def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = kind(text)
+        if not 0 < value < 1e6:
+            raise argparse.ArgumentTypeError(f"must be above 0 (it is {text})")
+        return value
+
+    return number
 
 
 def _recipe_and_overrides(words: list[str]) -> tuple[Path | None, list[str]]:

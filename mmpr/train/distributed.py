@@ -12,7 +12,10 @@ and gradients are summed once, when all ranks have done their passes.
 from __future__ import annotations
 
 import contextlib
+import datetime
+import functools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -30,6 +33,9 @@ from torch.distributed.tensor import DTensor
 
 from mmpr.errors import MmprError
 
+STEP_LIMIT_S = 30 * 60
+"""For a collective of a step. A rank that is stuck ends the run then, and does not hold up the others for ever."""
+
 _BUCKET_BYTES = 128 << 20
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
@@ -45,9 +51,23 @@ def rank() -> int:
 
 
 def barrier() -> None:
-    """Wait for all ranks."""
+    """Wait for all ranks, for days if need be: while one of them reads the data, computes references, saves."""
     if world() > 1:
-        dist.barrier()
+        dist.barrier(_patient())
+
+
+@functools.cache
+def _patient() -> Any:
+    """A group of all ranks beside that of the steps, whose collectives end with an error after `STEP_LIMIT_S`."""
+    return dist.new_group(backend="gloo", timeout=datetime.timedelta(days=7))
+
+
+def leave() -> None:
+    """Wait for all ranks, then leave the group: a process that ends inside it may be killed by its own threads."""
+    if dist.is_initialized():
+        barrier()
+        _patient.cache_clear()
+        dist.destroy_process_group()
 
 
 def total(values: Sequence[float], device: torch.device) -> list[float]:
@@ -56,6 +76,15 @@ def total(values: Sequence[float], device: torch.device) -> list[float]:
     if world() > 1:
         dist.all_reduce(sums)
     return [float(value) for value in sums.tolist()]
+
+
+def collect(mine: Sequence[Any]) -> list[Any]:
+    """Values of all ranks, of which rank r of W gives those at r, r + W, r + 2W, …; it waits as `barrier` does."""
+    if world() == 1:
+        return list(mine)
+    shares: list[Any] = [None] * world()
+    dist.all_gather_object(shares, list(mine), _patient())
+    return [shares[i % world()][i // world()] for i in range(sum(map(len, shares)))]
 
 
 def largest(value: float, device: torch.device) -> float:
@@ -89,7 +118,6 @@ def shard(model: nn.Module, device: torch.device, precision: torch.dtype) -> Non
     assert isinstance(model, FSDPModule)
     model.set_reshard_after_forward(False)
     model.set_reshard_after_backward(False)
-    model.set_reduce_scatter_unused_params(True)
     model.settle = lambda x: x * 1.0
     register_fsdp_forward_method(model, "settle")
     with torch.no_grad():  # FSDP2 requires that the root is called first, and generation calls the vision tower first
@@ -105,13 +133,19 @@ def check_sharded(model: nn.Module) -> None:
         raise MmprError(f"{len(whole)} parameters are not sharded ({', '.join(whole[:3])}, ...): this is not FSDP2")
 
 
+def cast_parameters(model: nn.Module, precision: torch.dtype) -> None:
+    """Cast parameters, and no buffers, as passes of a sharded model see them."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(precision)
+
+
 def is_sharded(model: nn.Module) -> bool:
     """Whether `shard` has sharded this model."""
     return isinstance(model, FSDPModule)
 
 
 def broadcast(model: nn.Module) -> None:
-    """Give all ranks the parameters of rank 0; new adapters are random on each rank."""
+    """Give all ranks the parameters of rank 0."""
     if world() > 1:
         with torch.no_grad():
             for parameter in model.parameters():
@@ -181,8 +215,14 @@ def _buckets(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:
 def _reduce_scatter(model: Any, device: torch.device) -> None:
     """Have FSDP2 reduce all gradients: it does so at the end of a backward pass, here of one through the root alone.
 
-    That pass runs through no layer, so its order is the same on all ranks.
+    That pass runs through no layer, so its order is the same on all ranks. A first one reduces nothing: at its end
+    FSDP2 casts kept gradients to float32. The gradients of parameters that this rank did not use (a vision tower, for
+    questions without pictures) must be among them, because a group's gradients are reduced together, in one type.
     """
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.grad is None:
+            parameter.grad = parameter.new_zeros(()).expand_as(parameter)  # of one number, until it is cast
+    model.settle(torch.zeros((), device=device, requires_grad=True)).backward()
     model.set_requires_gradient_sync(True)
     model.settle(torch.zeros((), device=device, requires_grad=True)).backward()
     model.set_requires_gradient_sync(False)
@@ -207,10 +247,14 @@ def gradient_norm(model: nn.Module) -> float:
 
 
 def whole_weights(model: nn.Module) -> dict[str, Any]:
-    """A sharded model's weights, gathered on the CPU of rank 0, each tied weight once; all ranks call it."""
+    """A sharded model's weights, gathered on the CPU of rank 0, each tied weight once; all ranks call it.
+
+    Of a model with adapters, which is saved as these alone, the frozen weights are left out.
+    """
+    options = replace(_WHOLE, ignore_frozen_params=hasattr(model, "peft_config"))
     once = {name for name, _ in model.named_parameters()}
     tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - once
-    return {name: value for name, value in get_model_state_dict(model, options=_WHOLE).items() if name not in tied}
+    return {name: value for name, value in get_model_state_dict(model, options=options).items() if name not in tied}
 
 
 def whole_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:

@@ -88,6 +88,15 @@ def sft(policy_chosen: Tensor, chosen_tokens: Tensor) -> Tensor:
     return -policy_chosen / chosen_tokens
 
 
+def loss_at_start(weights: Weights, sft: float) -> float:
+    """The loss where policy and reference are the same model, with δ = 0, from the SFT term's value.
+
+    All rewards are 0, so L_DPO = -log σ(0) = ln 2 and L_BCO = 2 ln 2: 0.8 ln 2 + 0.2·2 ln 2 = 1.2 ln 2 ≈ 0.832 with
+    the paper's weights, beside the SFT term.
+    """
+    return (weights.preference + 2 * weights.quality) * math.log(2) + weights.generation * sft
+
+
 class RewardShift:
     """δ: the mean of the rewards of all earlier steps, over chosen and rejected alike (0 before the first).
 

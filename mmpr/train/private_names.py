@@ -70,6 +70,7 @@ class UnwrappedTrainer(Trainer):  # type: ignore[misc]  # the library has no typ
         weights = distributed.whole_weights(self.model)
         if self.args.should_save:
             self._save(output_dir, state_dict=weights)
+        distributed.barrier()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Do nothing: the model was made with the checkpoint's weights. The Trainer restores all else."""
@@ -82,6 +83,7 @@ class UnwrappedTrainer(Trainer):  # type: ignore[misc]  # the library has no typ
         if self.args.should_save:
             torch.save(state, Path(output_dir) / "optimizer.pt")
             torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / "scheduler.pt")
+        distributed.barrier()
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None or not distributed.is_sharded(self.model):

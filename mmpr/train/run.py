@@ -15,6 +15,7 @@ from typing import Any
 from mmpr import __version__
 from mmpr.cli.command import printable
 from mmpr.errors import MmprError, OutputError
+from mmpr.inputs.kinds import kind_of
 from mmpr.models import hash_files, hub_revision, say_remote_code
 from mmpr.storage.manifest import file_sha256, package_versions
 from mmpr.storage.shards import MANIFEST, locked, write_json
@@ -37,6 +38,7 @@ def train(recipe: TrainRecipe, *, data: str | Sequence[str], model: str, out: Pa
         MmprError: data or model cannot be used, or the watch has stopped the run.
     """
     out = out.absolute()
+    _refuse_inside_build(out)
     with _locked(out):
         about = describe(recipe, data, model)
         begin(out, about)
@@ -97,32 +99,62 @@ def model_revision(model: str) -> str:
     return f"sha256:{hash_files(sorted({file for pattern in _MODEL_FILES for file in folder.glob(pattern)}))}"
 
 
+# Settings that do not change what a run computes (but for rounding), nor how its checkpoints are read.
+_FREE = (
+    "recipe.name", "recipe.save.", "recipe.watch.", "recipe.report_to", "recipe.compute.workers",
+    "recipe.compute.max_pack_tokens", "recipe.model.gradient_checkpointing",
+)  # fmt: skip
+
+
 def begin(out: Path, about: dict[str, Any]) -> None:
     """Write ``RUN/run.json``, or check that the run that was begun in this folder is the same one.
+
+    A run is its data, its model and the settings that change its numbers. One that has taken no step yet may be begun
+    with others.
 
     Raises:
         OutputError: it is another one; the message lists the differences.
     """
     path = out / run_folder.RUN
-    if not path.exists():
-        if is_writer():
-            write_json(path, about)
-        return
-    try:
-        begun = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise OutputError(f"{path}: cannot be read: {error}") from None
+    if path.exists():
+        try:
+            begun = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise OutputError(f"{path}: cannot be read: {error}") from None
+        differences = _differences(begun, about)
+        if differences and _has_steps(out):
+            shown = "\n".join(differences)
+            raise OutputError(
+                f"{out}: holds another run; use another --out, or the settings it was begun with:\n{shown}"
+            )
+    if is_writer() and not (out / run_folder.RESULT).exists():
+        write_json(path, about)
+
+
+def _has_steps(out: Path) -> bool:
+    """Whether anything in a run's folder comes of its settings."""
+    metrics = out / run_folder.METRICS
+    steps = metrics.exists() and metrics.stat().st_size > 0
+    return steps or any((out / name).exists() for name in (run_folder.CHECKPOINTS, run_folder.MODEL, run_folder.RESULT))
+
+
+def _differences(begun: dict[str, Any], about: dict[str, Any]) -> list[str]:
+    """In what another run differs, a line each; where data and model lie does not count."""
     before, now = (
         {part: tree.get(part) for part in ("recipe", "data", "more_data", "model")} for tree in (begun, about)
     )
-    differences = [
+    return [
         f"  - {name}: was {json.dumps(was)}, is {json.dumps(is_)}"
         for name, was, is_ in changes(before, now)
-        if not (name.endswith(".path") and not name.startswith("recipe."))  # moved, but the same
+        if not name.startswith(_FREE) and not (name.endswith(".path") and not name.startswith("recipe."))
     ]
-    if differences:
-        shown = "\n".join(differences)
-        raise OutputError(f"{out}: holds another run; use another --out, or the settings it was begun with:\n{shown}")
+
+
+def _refuse_inside_build(out: Path) -> None:
+    """Raise OutputError where a run would lie in a build's folder, whose files are all accounted for."""
+    for folder in (out, *out.parents):
+        if kind_of(folder) in ("build", "unfinished"):
+            raise OutputError(f"--out {out}: lies inside the build {folder}; use a folder beside it")
 
 
 def _show(result: dict[str, Any], out: Path) -> None:

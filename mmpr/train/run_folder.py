@@ -7,6 +7,7 @@ RUN/drops.jsonl      rows and pairs that are not trained on, and why
 RUN/checkpoints/     each whole or absent
 RUN/writing/         what is being written; never read, removed when a run goes on
 RUN/model/           the result: a stock checkpoint with its processor, and mmpr.json
+RUN/tensorboard/     where ``report_to`` names it: its files
 RUN/report.html      curves, findings of the watch, answers before and after
 RUN/result.json      written last
 """
@@ -25,6 +26,8 @@ DROPS = "drops.jsonl"
 CHECKPOINTS = "checkpoints"
 WRITING = "writing"
 MODEL = "model"
+MODEL_ABOUT = "mmpr.json"
+TENSORBOARD = "tensorboard"
 REPORT = "report.html"
 RESULT = "result.json"
 

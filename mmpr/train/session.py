@@ -19,7 +19,8 @@ from transformers.utils import logging as transformers_logging
 from mmpr.errors import MmprError
 from mmpr.storage.shards import write_json, write_text
 from mmpr.train import distributed, run_folder
-from mmpr.train.data.prepare import Prepared, add_reference, prepare
+from mmpr.train.checks import check_run
+from mmpr.train.data.prepare import Prepared, add_reference, prepare, reference_mode
 from mmpr.train.loop.callback import RunCallback, read_state
 from mmpr.train.loop.checkpoints import forget_half_written, last_checkpoint, publish, step_of
 from mmpr.train.loop.greedy_answers import WatchedQuestion, answer, from_rows, held_out
@@ -28,14 +29,12 @@ from mmpr.train.loop.report import report
 from mmpr.train.loop.step_log import read_steps
 from mmpr.train.loop.trainer import MpoTrainer
 from mmpr.train.loop.watch import Answers
-from mmpr.train.model import load_config, load_model, load_processor, save_stock
+from mmpr.train.model import load_config, load_model, load_processor, save_stock, with_weights
 from mmpr.train.private_names import use_one_gpu
 from mmpr.train.recipe import TrainRecipe
 from mmpr.train.rows import StepPart
 from mmpr.train.run_folder import data_paths, is_writer
 from mmpr.train.shared_prefix.compute import Compute
-
-_TIMEOUT_S = 7 * 24 * 3600  # ranks wait for each other while one encodes, answers or saves
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,7 @@ def run_session(recipe: TrainRecipe, about: Mapping[str, Any], out: Path) -> Non
         MmprError: data or model cannot be used, or the watch has stopped the run.
     """
     started_s = time.monotonic()
+    check_run(recipe, about["model"]["path"], out)
     session = _open(recipe, about, out)
     if recipe.reference == "cached":
         _cache_references(session)
@@ -89,7 +89,7 @@ def run_session(recipe: TrainRecipe, about: Mapping[str, Any], out: Path) -> Non
             callbacks=[callback],
             see_step=callback.see_step,
         )
-        callback.shift = trainer.shift
+        callback.shift, callback.weights = trainer.shift, trainer.weights
         if session.checkpoint is not None:
             trainer.shift.load_state_dict(read_state(session.checkpoint)["reward_shift"])
         callback.tell(callback.watch.see_drops(session.prepared.dropped, session.prepared.rows))
@@ -108,7 +108,7 @@ def run_session(recipe: TrainRecipe, about: Mapping[str, Any], out: Path) -> Non
         _write_report(session, questions, callback)
         _write_result(session, trainer, callback, time.monotonic() - started_s)
         shutil.rmtree(out / run_folder.WRITING, ignore_errors=True)
-    distributed.barrier()
+    distributed.leave()
 
 
 def _open(recipe: TrainRecipe, about: Mapping[str, Any], out: Path) -> Session:
@@ -133,13 +133,15 @@ def training_arguments(recipe: TrainRecipe, out: Path) -> TrainingArguments:
     """The recipe's settings for transformers' Trainer; making them joins the group of processes."""
     optimizer = recipe.optimizer
     on_gpu = torch.cuda.is_available()
-    distributed: dict[str, Any] = {} if on_gpu or "RANK" not in os.environ else {"ddp_backend": "gloo"}
+    if "tensorboard" in recipe.report_to:  # else its files lie where checkpoints are written, and go with them
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(out / run_folder.TENSORBOARD))
+    backend: dict[str, Any] = {} if on_gpu or "RANK" not in os.environ else {"ddp_backend": "gloo"}
     arguments = TrainingArguments(
         output_dir=str(out / run_folder.WRITING),
         use_cpu=not on_gpu,
         per_device_train_batch_size=1,
         num_train_epochs=1,  # the plan of steps holds all epochs
-        optim="adamw_torch",
+        optim="adamw_torch_fused" if on_gpu else "adamw_torch",
         learning_rate=optimizer.learning_rate,
         adam_beta1=optimizer.betas[0],
         adam_beta2=optimizer.betas[1],
@@ -160,22 +162,26 @@ def training_arguments(recipe: TrainRecipe, out: Path) -> TrainingArguments:
         dataloader_pin_memory=False,
         remove_unused_columns=False,
         dataloader_num_workers=recipe.compute.workers,
-        ddp_timeout=_TIMEOUT_S,
-        **distributed,
+        ddp_timeout=distributed.STEP_LIMIT_S,
+        **backend,
     )
     use_one_gpu(arguments)
     return arguments
 
 
 def _cache_references(session: Session) -> None:
-    """Compute the starting model's log-probabilities, as far as they are not kept beside the data."""
+    """Compute the starting model's log-probabilities as the policy will, where they are not kept beside the data."""
     made: list[Compute] = []
+    mode = reference_mode(session.recipe)
+    cast = mode == "bfloat16 weights"
 
     def scores(parts: Sequence[StepPart]) -> list[Tensor]:
         if not made:  # the model is loaded when there is something to compute
-            model = load_model(session.about["model"]["path"], session.recipe).eval().to(session.arguments.device)
-            made.append(Compute.of(model, session.recipe.compute))
-        wanted = session.recipe.compute.precision == "bfloat16"
+            model = load_model(session.about["model"]["path"], session.recipe).eval()
+            if cast:
+                distributed.cast_parameters(model, torch.bfloat16)
+            made.append(Compute.of(model.to(session.arguments.device), session.recipe.compute))
+        wanted = mode != "float32" and not cast
         with torch.autocast(session.arguments.device.type, torch.bfloat16, enabled=wanted):
             return made[0].scores(parts)
 
@@ -188,11 +194,11 @@ def _load(session: Session, *, weights: Path | None = None, trained: bool = True
     model = load_model(session.about["model"]["path"], recipe, weights=weights)
     if not trained:
         model.requires_grad_(False).eval()
-    model.to(device)
-    if recipe.compute.parallel == "fsdp2":
+    distributed.barrier()  # the first rank may have fetched it from the hub
+    if recipe.compute.parallel == "fsdp2":  # moves layer by layer what it shards
         distributed.shard(model, device, getattr(torch, recipe.compute.precision))
     else:
-        distributed.broadcast(model)
+        distributed.broadcast(model.to(device))
     return model
 
 
@@ -205,24 +211,27 @@ def _questions(session: Session) -> list[WatchedQuestion]:
 
 
 def _watch_answers(session: Session, model: Any, questions: Sequence[WatchedQuestion], callback: RunCallback) -> None:
-    """Have the callback ask for greedy answers; the writer generates them while other ranks wait."""
+    """Have the callback ask for greedy answers; each rank generates its share of them."""
     watch = session.recipe.watch
 
     def answer_now(step: int) -> Answers | None:
         with distributed.gathered(model):
-            if not is_writer():
-                return None
             encoder = session.prepared.steps.encoder
-            return answer(model, encoder, questions, step=step, max_new_tokens=watch.max_new_tokens)
+            answers = answer(model, encoder, questions, step=step, max_new_tokens=watch.max_new_tokens)
+        return answers if is_writer() else None
 
     callback.answer_every(watch.every_steps, answer_now)
 
 
 def _save(session: Session, trainer: MpoTrainer, weights: dict[str, Any] | None) -> None:
-    """Write ``RUN/model``; ``weights`` are the gathered ones of a sharded model."""
+    """Write ``RUN/model``, in the model's own precision; ``weights`` are the gathered ones of a sharded model."""
     written = session.out / run_folder.WRITING / run_folder.MODEL
-    save_stock(trainer.model, session.processor, written, weights)
-    write_json(written / "mmpr.json", {**session.about, "steps": trainer.state.global_step})
+    path, model = session.about["model"]["path"], trainer.model
+    if weights is not None and session.recipe.lora is not None:  # adapters, to be merged into a whole model
+        model, weights = with_weights(path, session.recipe, weights), None
+    dtype = getattr(load_config(path, session.recipe.model.trust_remote_code), "dtype", None)
+    save_stock(model, session.processor, written, weights, dtype)
+    write_json(written / run_folder.MODEL_ABOUT, {**session.about, "steps": trainer.state.global_step})
     publish(written, session.out / run_folder.MODEL)
 
 

@@ -8,7 +8,7 @@ import pytest
 from mmpr.config import load_recipe
 from mmpr.config.small_files import read_small
 from mmpr.errors import MmprError, RecipeError
-from mmpr.prompts import load_template
+from mmpr.templates import load_template
 
 
 @pytest.fixture

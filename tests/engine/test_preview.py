@@ -12,6 +12,7 @@ import pytest
 from mmpr.config import Recipe, parse_recipe
 from mmpr.engine.preview import Preview, preview
 from mmpr.engine.request import Request
+from mmpr.schema import Turn
 from tests.engine.demo_models import DEMO, png
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
@@ -35,6 +36,17 @@ def test_the_prompt_is_shown_as_the_model_gets_it() -> None:
     )
     assert (first.problem(64), first.tokens < 64) == ("", True)
     assert "64" in second.problem(64), "it is longer than the context"
+
+
+def test_turns_before_the_prompt_are_shown() -> None:
+    context = (Turn("system", "Look."), Turn("user", "<image>\nHow many?"), Turn("assistant", "Two."))
+    request = Request("And <image>?", (png("red"), png("blue")), 1, 0, context=context)
+    [seen] = preview(recipe_of({"max_model_len": 128}, chat={"system": "Be brief."}), str(DEMO), [request]).prompts
+    picture = "<fake_token_around_image><global-img><image> (x 16)<fake_token_around_image>"
+    assert seen.text == (
+        f"<|im_start|>System:\nBe brief.\n\nLook.<end_of_utterance>\nUser:\n{picture}How many?<end_of_utterance>\n"
+        f"Assistant:\nTwo.<end_of_utterance>\nUser:\nAnd {picture}?<end_of_utterance>\nAssistant:\n"
+    )
 
 
 @pytest.mark.parametrize(

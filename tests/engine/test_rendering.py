@@ -15,7 +15,9 @@ from mmpr.config import ChatSpec
 from mmpr.config.chat import DEFAULT_CHAT
 from mmpr.engine import Request
 from mmpr.engine.vllm_engine import engine_args, render
-from mmpr.prompts import to_messages
+from mmpr.errors import RowError
+from mmpr.prompts import blind, to_messages
+from mmpr.schema import Turn
 from mmpr.train.data.encoding import Encoder
 from mmpr.train.rows import TrainRow
 from tests.engine.demo_models import DEMO, demo_model, png, recipe_of
@@ -44,9 +46,15 @@ def rendered() -> Callable[[Path], tuple[Any, Render]]:
         config = AsyncEngineArgs(**engine_args(recipe_of(model, **args), str(model))).create_engine_config()
         renderer = renderer_from_config(config)
 
-        def ids(prompt: str, pictures: int = 0, prefix: str = "", chat: ChatSpec = DEFAULT_CHAT) -> list[int]:
+        def ids(
+            prompt: str,
+            pictures: int = 0,
+            prefix: str = "",
+            chat: ChatSpec = DEFAULT_CHAT,
+            context: tuple[Turn, ...] = (),
+        ) -> list[int]:
             kept = tuple(renderer.get_tokenizer()(prefix, add_special_tokens=False)["input_ids"])
-            request = Request(prompt, pngs(pictures), 1, 0, prefix, kept)
+            request = Request(prompt, pngs(pictures), 1, 0, prefix, kept, context=context)
             return list(asyncio.run(render(renderer, request, chat))["prompt_token_ids"])
 
         return renderer.get_tokenizer(), ids
@@ -144,6 +152,55 @@ def test_settings_of_the_chat_format_mean_the_same_in_training(
     encoder = Encoder(AutoProcessor.from_pretrained(model), AutoConfig.from_pretrained(model), chat=chat)
     row = TrainRow("r", "s", pngs(pictures), tuple(to_messages(prompt, chat.system)), (), ())
     assert encoder.encode_prompt(row)[0] == made
+
+
+TALK = (
+    Turn("system", "Be brief."),
+    Turn("user", "<image>\nHow many?"),
+    Turn("assistant", "Three."),
+    Turn("user", "Say <image>"),
+    Turn("assistant", "A digit."),
+)
+
+
+@pytest.mark.parametrize("template", ["", THINKS, PARTS, "{{ bos_token }}" + PARTS])
+@pytest.mark.parametrize("system", ["", "Look well."])
+@pytest.mark.parametrize("pictures", [0, 3])
+def test_turns_mean_the_same_in_training(
+    template: str, system: str, pictures: int, rendered: Any, tmp_path: Path
+) -> None:
+    model = demo_model(tmp_path / "model", template, begins="<s>" if "bos_token" in template else "")
+    tokenizer, ids = rendered(model)
+    prompt, context = ("And <image>?", TALK) if pictures else ("And now?", blind(TALK))
+    chat = ChatSpec(system=system)
+    made = ids(prompt, pictures, chat=chat, context=context)
+    said = words(tokenizer, made)
+    marked = ["(PICTURE)How many?", "Say (PICTURE)", "And (PICTURE)?"] if pictures else ["How many?", "Say", "And now?"]
+    told = f"{system}\n\nBe brief." if system else "Be brief."
+    places = [said.index(text) for text in (told, marked[0], "Three.", marked[1], "A digit.", marked[2])]
+    assert places == sorted(places)
+    encoder = Encoder(AutoProcessor.from_pretrained(model), AutoConfig.from_pretrained(model), chat=chat)
+    row = TrainRow("r", "s", pngs(pictures), tuple(to_messages(prompt, system, context)), (), ())
+    assert encoder.encode_prompt(row)[0] == made
+
+
+PRINTS = (
+    "{% for m in messages %}{% if m['role'] == 'assistant' %}BOT: {{ m['content'] }}{% else %}USER: "
+    "{% for part in m['content'] %}{{ part['text'] }}{% endfor %}{% endif %}{% endfor %} ASSISTANT:"
+)
+
+
+def test_turns_that_a_template_prints_as_a_list_are_refused_on_both_sides(rendered: Any, tmp_path: Path) -> None:
+    model = demo_model(tmp_path / "model", PRINTS)
+    tokenizer, ids = rendered(model)
+    assert words(tokenizer, ids("And now?")) == "USER: And now? ASSISTANT:"
+    told = "prints the parts of the assistant message as a Python list"
+    with pytest.raises(RowError, match=told):
+        ids("And now?", context=blind(TALK))
+    encoder = Encoder(AutoProcessor.from_pretrained(model), AutoConfig.from_pretrained(model))
+    row = TrainRow("r", "s", (), tuple(to_messages("And now?", "", blind(TALK))), (), ())
+    with pytest.raises(RowError, match=told):
+        encoder.encode_prompt(row)
 
 
 HEAD, PICTURE, TAIL = [1, 58, 88, 270, 31, 204], [3, 5, *[4] * 16, 3], [36, 2, 204, 38, 88, 88, 516, 324, 89, 31, 204]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoConfig, AutoProcessor
 
 from mmpr.config import SamplingSpec
 from mmpr.engine import Reply, Request
@@ -16,8 +18,11 @@ from mmpr.engine.lives import History
 from mmpr.engine.vllm_engine import VllmEngine
 from mmpr.errors import RowError
 from mmpr.models import FoundModel, control_tokens_at_hand
-from mmpr.prompts import load_template
-from mmpr.schema import Response
+from mmpr.prompts import to_messages
+from mmpr.schema import Response, Turn
+from mmpr.templates import load_template
+from mmpr.train.data.encoding import Encoder
+from mmpr.train.rows import TrainRow
 from tests.engine.demo_models import demo_model, png, recipe_of
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
@@ -117,6 +122,24 @@ def test_special_tokens_that_were_said_stay_and_what_ends_a_turn_does_not(runnin
     assert isinstance(kept, Reply)
     assert isinstance(cut, Reply)
     assert [one.tokens for one in kept.responses] == [one.tokens for one in cut.responses]
+
+
+def test_earlier_turns_are_read_as_training_reads_them(running: Running) -> None:
+    context = (
+        Turn("system", "Look at every digit."),
+        Turn("user", "<image>\nWhich digit?"),
+        Turn("assistant", "It is a 7."),
+    )
+    request = Request(SHORT, (png("white"), png("red")), 4, 7, context=context)
+    reply = running.loop.run_until_complete(running.engine.generate(request))
+    assert len(texts(reply)) == 4
+    model = running.recipe.model.path
+    encoder = Encoder(AutoProcessor.from_pretrained(model), AutoConfig.from_pretrained(model))
+    row = TrainRow("r", "s", request.images, tuple(to_messages(SHORT, "", context)), (), ())
+    assert encoder.encode_prompt(row)[0] == list(reply.prompt_token_ids)
+    refused = replace(request, context=(Turn("user", "Say <end_of_utterance>"), Turn("assistant", "No.")), images=())
+    with pytest.raises(RowError, match="control_tokens"):
+        running.loop.run_until_complete(running.engine.generate(replace(refused, prompt="Why?")))
 
 
 @pytest.mark.parametrize(

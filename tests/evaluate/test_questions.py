@@ -7,9 +7,10 @@ import pytest
 from mmpr.answers import extract
 from mmpr.evaluate.benchmarks.options import LETTER
 from mmpr.evaluate.questions import WORD, with_instruction
-from mmpr.pipeline.stages import judge_rollout
-from mmpr.prompts import load_template, strip_short_answer
+from mmpr.pipeline.judging import judge_rollout
+from mmpr.prompts import strip_short_answer
 from mmpr.schema import Question, Response, Rollout
+from mmpr.templates import load_template
 
 
 @pytest.mark.parametrize(

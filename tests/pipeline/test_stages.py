@@ -17,8 +17,9 @@ from PIL import Image
 from mmpr.engine import Reply, Request
 from mmpr.engine.replay import ReplayEngine
 from mmpr.errors import EngineDeadError, RowError
+from mmpr.pipeline.job import Counts, Job
 from mmpr.pipeline.plan import make_plan, read_build, write_index
-from mmpr.pipeline.stages import Counts, Job, complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
+from mmpr.pipeline.stages import complete_unit, ingest_unit, pair_unit, sample_unit, verify_unit
 from mmpr.schema import Completions, PreferenceRow, Question, Reject, Response, Rollout, Verdicts, sample_seed
 from mmpr.storage.shards import Unit, shard, write_shard
 from mmpr.storage.tables import read_counts, read_rows
@@ -197,7 +198,7 @@ def job(tmp_path: Path) -> tuple[Job, list[Unit]]:
     recipe = small_recipe(tmp_path)
     plan = make_plan(recipe, "r")
     build = write_index(tmp_path / "out", plan)
-    job = Job(recipe, tmp_path / "out", plan.model.revision)
+    job = Job(recipe, tmp_path / "out", plan.model.revision, plan.templates)
     for unit in build.of("train"):
         ingest_unit(job, unit)
     return job, list(build.of("train"))
@@ -240,7 +241,7 @@ def test_responses_do_not_depend_on_the_order_of_units(small_build: SmallBuild, 
     assert build is not None
     for folder in ("rollouts", "completions"):
         shutil.rmtree(tmp_path / "out" / folder)
-    job = Job(small_build.recipe, tmp_path / "out", "replay")
+    job = Job(small_build.recipe, tmp_path / "out", "replay", make_plan(small_build.recipe, "r").templates)
 
     async def backwards() -> None:
         engines = [Engine(small_build.recipe), Engine(small_build.recipe)]
@@ -330,7 +331,7 @@ def test_what_is_continued_has_no_picture_unless_a_variant_says_so(tmp_path: Pat
     recipe = small_recipe(tmp_path, dropout={"variants": variants, "max_pairs": 4})
     plan = make_plan(recipe, "r")
     build = write_index(tmp_path / "out", plan)
-    job = Job(recipe, tmp_path / "out", "replay")
+    job = Job(recipe, tmp_path / "out", "replay", make_plan(recipe, "r").templates)
     engine = Engine(recipe)
     for unit in build.of("train"):
         ingest_unit(job, unit)
@@ -357,7 +358,7 @@ def test_the_engine_hears_of_processor_and_samples_of_each_source(tmp_path: Path
     tree["sources"][0] |= {"processor": {"max_tiles": 6}, "samples": 3}
     recipe = small_recipe(tmp_path, sources=tree["sources"])
     write_index(tmp_path / "out", make_plan(recipe, "r"))
-    job, unit = Job(recipe, tmp_path / "out", "replay"), Unit("train", 0, 4)
+    job, unit = Job(recipe, tmp_path / "out", "replay", make_plan(recipe, "r").templates), Unit("train", 0, 4)
     ingest_unit(job, unit)
     engine = Engine(recipe)
     sampled(job, unit, engine)
@@ -461,7 +462,7 @@ def test_a_build_in_pieces_is_the_build_in_one(small_build: SmallBuild, tmp_path
     out = tmp_path / "out"
     for steps in range(0, 40, 3):
         stop_after[0] = steps
-        with mock.patch("mmpr.pipeline.stages.write_shard", stops(write_shard)):
+        with mock.patch("mmpr.pipeline.job.write_shard", stops(write_shard)):
             try:
                 manifest = build_without_ray(small_build.recipe, out)
             except StopError:

@@ -14,8 +14,9 @@ from mmpr.config import parse_recipe
 from mmpr.errors import RecipeError
 from mmpr.export.formats import record, trl_row
 from mmpr.models import FoundModel
+from mmpr.pipeline.identity import fingerprints_of
 from mmpr.pipeline.judging import judge
-from mmpr.pipeline.plan import _fingerprints, make_plan
+from mmpr.pipeline.plan import make_plan
 from mmpr.schema import IndexedRow, Pair, PairedResponse, PreferenceRow, Question, SourceRow, shown_truth
 from mmpr.sources import open_source
 from mmpr.sources.selection import select_rows
@@ -86,7 +87,7 @@ def test_fingerprints_of_recipes_without_the_new_settings_are_those_of_the_first
     def found(**settings: Any) -> dict[str, str]:
         changed = {**tree, "sources": [{**source, **settings.pop("source", {})}, *tree["sources"][1:]], **settings}
         recipe = parse_recipe(changed, folder=tmp_path)
-        return _fingerprints(recipe, FoundModel("", "rev"), {"en": "a", "plain": "b"})
+        return fingerprints_of(recipe, FoundModel("", "rev"), {"en": "a", "plain": "b"})
 
     first = {
         "index": "be4bb14029b82a3d",

@@ -18,7 +18,7 @@ import ray
 from mmpr.config import EngineSpec
 from mmpr.engine.lives import MOST_ATTEMPTS
 from mmpr.errors import EngineError, MmprError, OutputError
-from mmpr.pipeline.stages import Job
+from mmpr.pipeline.job import Job
 from mmpr.pipeline.work import Left
 from mmpr.runners import ray_graph, ray_session
 from mmpr.runners.ray_graph import STAGE_CPUS, _cause, actor_pool, check_room
@@ -207,7 +207,7 @@ def test_a_task_that_ray_ends_for_memory_again_and_again_is_told(
     with pytest.raises(
         MmprError, match=r"memory runs low \(7.50GB used / 7.80GB limit\); give it more memory, or lower"
     ):
-        ray_graph.run(Job(small_recipe(tmp_path), tmp_path, "replay"), "none", left, None, lambda _: None)
+        ray_graph.run(Job(small_recipe(tmp_path), tmp_path, "replay", {}), "none", left, None, lambda _: None)
 
 
 @pytest.mark.parametrize(

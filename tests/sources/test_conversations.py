@@ -35,19 +35,19 @@ SEVERAL = [ASK, SAY, {"from": "human", "value": "And how large?"}, {"from": "gpt
         ({"image": "b.jpg", "conversations": [ASK]}, "<image>\nHow many?", None, (CHINA,)),
         (
             {"image": "b.jpg", "conversations": SEVERAL},
-            "User: <image>\nHow many?\nAssistant: Three\nUser: And how large?",
+            "user: <image>\nHow many?|assistant: Three|And how large?",
             "5 cm",
             (CHINA,),
         ),
         (
             {"image": "b.jpg", "conversations": [*SEVERAL[:3]]},
-            "User: <image>\nHow many?\nAssistant: Three\nUser: And how large?",
+            "user: <image>\nHow many?|assistant: Three|And how large?",
             None,
             (CHINA,),
         ),
         (
             {"conversations": [{"from": "system", "value": "Be brief."}, {"from": "human", "value": "2+2?"}, SAY]},
-            "Be brief.\n\n2+2?",
+            "system: Be brief.|2+2?",
             "Three",
             (),
         ),
@@ -88,23 +88,49 @@ SEVERAL = [ASK, SAY, {"from": "human", "value": "And how large?"}, {"from": "gpt
         ),
         (
             {"instruction": "How many?", "input": "Count.", "output": "3", "images": ["b.jpg"], "system": "Look."},
-            "<image>\nLook.\n\nHow many?\nCount.",
+            "system: Look.|<image>\nHow many?\nCount.",
             "3",
             (CHINA,),
         ),
         (
             {"query": "<image>And now?", "response": "4", "history": [["Before?", "3"]], "images": ["b.jpg"]},
-            "User: Before?\nAssistant: 3\nUser: <image>And now?",
+            "user: Before?|assistant: 3|<image>And now?",
             "4",
             (CHINA,),
         ),
         ({"instruction": "2+2?", "input": "", "output": ""}, "2+2?", None, ()),
+        (  # marks that nobody placed go before the first turn, and an empty system prompt is none
+            {
+                "image": ["a.png", "b.jpg"],
+                "system": " ",
+                "conversations": [
+                    {"from": "system", "value": ""},
+                    {"from": "human", "value": " Which is red? "},
+                    {"from": "gpt", "value": "The first.\n"},
+                    {"from": "human", "value": "And the other?"},
+                ],
+            },
+            "user: <image>\n<image>\nWhich is red?|assistant: The first.|And the other?",
+            None,
+            (FLOWER, CHINA),
+        ),
+        (
+            {
+                "image": ["a.png", "b.jpg"],
+                "conversations": [ASK, SAY, {"from": "human", "value": "And in <image>?"}, SAY],
+            },
+            "user: <image>\nHow many?|assistant: Three|And in <image>?",
+            "Three",
+            (FLOWER, CHINA),
+        ),
     ],
 )
 def test_layouts(tmp_path: Path, row: Any, question: str, answer: str | None, images: tuple[bytes, ...]) -> None:
+    """The turns before the question are part of it, each before a ``|``."""
     found = one(tmp_path, row)
     assert isinstance(found, Question), found
-    assert (found.question, found.answer, found.images) == (question, answer, images)
+    said = "|".join([*(f"{turn.role}: {turn.text}" for turn in found.context), found.question])
+    assert (said, found.answer, found.images) == (question, answer, images)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +150,19 @@ def test_layouts(tmp_path: Path, row: Any, question: str, answer: str | None, im
         ({"messages": [{"role": "user", "content": [{"type": "audio"}]}]}, "turns", "'audio'"),
         ({"query": "q", "history": ["x"]}, "turns", "no list of pairs"),
         ({"conversations": [ASK, SAY]}, "image_marks", "0 pictures"),
+        ({"image": ["a.png", "b.jpg"], "conversations": SEVERAL}, "image_marks", "1 times <image> in the conversation"),
+        (
+            {"image": "a.png", "conversations": [ASK, {"from": "gpt", "value": "<image>"}, ASK]},
+            "turns",
+            "the assistant",
+        ),
+        ({"conversations": [{"from": "human", "value": " "}, SAY, SEVERAL[2]]}, "turns", "is empty"),
+        (
+            {"image": "a.png", "conversations": [{"from": "human", "value": "<image 1>"}, SAY, ASK]},
+            "image_marks",
+            "turn",
+        ),
+        ({"conversations": [{"from": "human", "value": "a\0b"}, SAY, SEVERAL[2]]}, "bad_text", "context holds a NUL"),
         ({"text": "no conversation"}, "no_conversation", "text"),
         (7, "not_an_object", ""),
     ],

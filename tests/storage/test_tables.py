@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmpr.errors import OutputError, SourceError
+from mmpr.prompts import Template
 from mmpr.schema import (
     Completions,
     IndexedRow,
@@ -37,7 +38,7 @@ from mmpr.storage.tables import arrow_schema, hub_features, read_counts, read_ro
 from mmpr.train.data.readers import ParquetRecords
 from tests.conftest import SmallBuild
 
-NOUNS = (IndexedRow, Question, Rollout, Completions, Verdicts, PreferenceRow, Reject)
+NOUNS = (IndexedRow, Question, Rollout, Completions, Verdicts, PreferenceRow, Reject, Template)
 
 
 def instances(hint: Any) -> st.SearchStrategy[Any]:
@@ -87,6 +88,7 @@ def test_every_noun_comes_back_as_it_was(noun: type, tmp_path: Path) -> None:
 PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 S, N, F = pa.string(), pa.int64(), pa.float64()
 IDS = pa.list_(pa.int32())
+TURNS = pa.list_(pa.struct([("role", S), ("text", S)]))
 RESPONSE = pa.struct(
     [
         ("text", S),
@@ -100,12 +102,12 @@ RESPONSE = pa.struct(
 COLUMNS = {
     Question: {
         "id": S, "source": S, "question": S, "answer": S, "choices": pa.list_(S), "images": pa.list_(PICTURE),
-        "kind": S, "rule": S, "where": S, "meta": S, "answers": pa.list_(S),
+        "kind": S, "rule": S, "where": S, "meta": S, "answers": pa.list_(S), "context": TURNS,
     },
     Rollout: {
         "id": S, "source": S, "prompt": S, "template": S, "template_sha256": S, "model": S, "model_revision": S,
         "prompt_tokens": N, "responses": pa.list_(RESPONSE), "prompt_token_ids": IDS, "tokenizer_sha256": S,
-        "chat_template_sha256": S, "reasoning_opened": S,
+        "chat_template_sha256": S, "reasoning_opened": S, "context": TURNS,
     },
     Verdicts: {
         "id": S, "source": S, "pass_rate": F,
@@ -126,7 +128,7 @@ COLUMNS = {
             ("prefix_chars", N), ("status", S), ("answer", S), ("token_ids", IDS), ("logprob", F),
         ])),
         "pairs": pa.list_(pa.struct([("chosen", N), ("rejected", N), ("method", S), ("reason", S)])),
-        "answers": pa.list_(S), "prompt_token_ids": IDS, "tokenizer_sha256": S,
+        "answers": pa.list_(S), "prompt_token_ids": IDS, "tokenizer_sha256": S, "context": TURNS,
     },
     Reject: {"stage": S, "source": S, "id": S, "reason": S, "detail": S},
 }  # fmt: skip
@@ -141,7 +143,7 @@ def test_columns(noun: type, tmp_path: Path) -> None:
 
 YOUNG = {
     "answers", "token_ids", "logprobs", "logprob", "prompt_token_ids", "tokenizer_sha256", "chat_template_sha256",
-    "reasoning_opened", "prefix_token_ids",
+    "reasoning_opened", "prefix_token_ids", "context",
 }  # fmt: skip
 
 

@@ -15,10 +15,11 @@ PACKAGE = Path(mmpr.train.__file__).parent
 # Each module or folder imports only those before it; those in one line do not know each other.
 ORDER: tuple[tuple[str, ...], ...] = (
     ("changes", "progress", "recipe", "rows", "losses", "run_folder", "distributed"),
+    ("estimate",),
     ("private_names", "model"),
     ("shared_prefix", "data"),
-    ("loop",),
-    ("session",),
+    ("checks", "loop"),
+    ("session", "plan"),
     ("run",),
     ("__main__",),
 )

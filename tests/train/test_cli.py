@@ -19,41 +19,14 @@ from mmpr.train.__main__ import _MALLOC, main
 from mmpr.train.recipe import parse_train_recipe
 from mmpr.train.run import describe, train
 from tests.helpers import REPOSITORY
+from tests.train.digits_table import MODEL, SETTINGS, digits_table
 
 pytestmark = pytest.mark.slow
-
-MODEL = REPOSITORY / "data" / "demo_model"
-SETTINGS: dict[str, Any] = {
-    "name": "tiny",
-    "data": {"pairs_a_step": 6, "max_pairs_a_question": 2, "max_tokens": 512},
-    "optimizer": {"learning_rate": 1e-4, "weight_decay": 0.0},
-    "compute": {"precision": "float32"},
-    "save": {"every_steps": 2},
-    "watch": {"questions": 2, "every_steps": 100, "max_new_tokens": 8},
-}
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real pictures and questions of the digits source, with right and wrong answers, as a table of pairs."""
-    from mmpr.sources.digits import Digits
-
-    folder = tmp_path_factory.mktemp("data")
-    source = Digits("train", 9, kinds=["sum", "maximum"], seed=5)
-    lines = []
-    for number, row in enumerate(source.rows()):
-        picture = folder / f"{number}.png"
-        picture.write_bytes(source.load(row.images[0]))
-        for wrong in ("0", "I do not know"):
-            line = {
-                "images": [picture.name],
-                "prompt": row.question,
-                "chosen": f"Final answer: {row.answer}",
-                "rejected": f"Final answer: {wrong}" if wrong == "0" else wrong,
-            }
-            lines.append(json.dumps(line))
-    (folder / "pairs.jsonl").write_text("\n".join(lines) + "\n")
-    return folder
+    return digits_table(tmp_path_factory.mktemp("data"))
 
 
 def small_run(data: Path, out: Path, **settings: Any) -> dict[str, Any]:
@@ -103,6 +76,8 @@ def test_the_report_stands_alone_and_escapes(finished: Path) -> None:
     page = (finished / "report.html").read_text()
     assert "<svg" in page
     assert "rewards/chosen" in page
+    assert "Questions of the training data, answered greedily" in page  # a table of pairs holds nothing out
+    assert "Held-out" not in page
     assert not re.search(r"(src|href)=\"https?:", page)
     assert "prefers-color-scheme: dark" in page
 
@@ -133,6 +108,13 @@ def test_a_finished_run_says_so_in_a_second(finished: Path, data: Path, tmp_path
 def test_another_run_in_the_same_folder_is_refused(finished: Path, data: Path) -> None:
     with pytest.raises(OutputError, match=r"recipe\.optimizer\.learning_rate: was 0\.0001, is 0\.001"):
         small_run(data, finished, optimizer={"learning_rate": 1e-3, "weight_decay": 0.0})
+
+
+def test_settings_that_change_no_number_may_change(finished: Path, data: Path) -> None:
+    result = small_run(data, finished, save={"every_steps": 7, "keep": 1}, report_to=["tensorboard"], name="renamed")
+    assert result["steps"] == 3
+    about = json.loads((finished / "run.json").read_text())
+    assert about["recipe"]["name"] == "tiny"  # what a finished run was is not written over
 
 
 def test_a_second_trainer_is_refused(data: Path, tmp_path: Path) -> None:
@@ -262,6 +244,9 @@ def test_several_data_sets_are_trained_on_together(
     assert main([*words, "--out", str(tmp_path / "run")]) == 0
     told = capsys.readouterr()
     assert "finished  4 steps, 19 pairs" in told.out
+    by_hand = re.search(r"step 1: loss ([0-9.]+); by hand ([0-9.]+) = 0\.832 \(policy = reference\) \+ 1 x", told.err)
+    assert by_hand
+    assert float(by_hand[1]) == pytest.approx(float(by_hand[2]), abs=0.002)
     assert f"data      {first}: 9 questions" in told.err
     assert "data      more: 1 pairs, read as messages (or query, response), rejected_response or" in told.err
     assert "data      more: columns that are not read: channel" in told.err

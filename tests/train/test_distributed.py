@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import socket
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +15,14 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import multiprocessing, nn
+from torch.distributed.tensor import DTensor
 
 from mmpr.errors import MmprError
 from mmpr.train import distributed
 from mmpr.train.loop.trainer import MpoTrainer
+from mmpr.train.session import training_arguments
+from mmpr.train.shared_prefix.compute import Compute
+from tests.train.models import gradients, loss_of, make, parts_of
 from tests.train.tiny import furthest, tiny_arguments, tiny_model, tiny_recipe, tiny_steps, weights_of
 
 pytestmark = pytest.mark.slow
@@ -62,24 +69,35 @@ def train(folder: Path, rank: int, world: int, parallel: str, until: int | None 
 
 
 def _process(rank: int, folder: Path, port: int, parallel: str, options: dict[str, Any]) -> None:
-    os.environ.update(
-        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2"
-    )
-    torch.set_num_threads(1)
+    join(rank, port)
     train(folder, rank, 2, parallel, **options)
     dist.destroy_process_group()
 
 
 def two(folder: Path, parallel: str, **options: Any) -> None:
     """The same run on two processes."""
+    on_two(_process, folder, free_port(), parallel, options)
+
+
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+def on_two(function: Callable[..., None], *args: Any) -> None:
+    """``function(rank, *args)`` in two processes."""
     # Not forked from this process: torch's threads do not survive that.
     multiprocessing.get_context("forkserver").set_forkserver_preload([__name__])
-    multiprocessing.start_processes(
-        _process, args=(folder, port, parallel, options), nprocs=2, start_method="forkserver", join=True
+    multiprocessing.start_processes(function, args=args, nprocs=2, start_method="forkserver", join=True)
+
+
+def join(rank: int, port: int) -> None:
+    """Make this process one of two."""
+    os.environ.update(
+        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2"
     )
+    torch.set_num_threads(1)
 
 
 def read(folder: Path, name: str) -> dict[str, Any]:
@@ -122,6 +140,79 @@ def test_a_sharded_run_goes_on_from_its_checkpoint(tmp_path: Path, alone: Path) 
     two(tmp_path, "fsdp2", until=3, resume=True)
     assert [line["step"] for line in read(tmp_path, "fsdp2-2-0")["lines"]] == [4, 5]
     assert furthest(torch.load(tmp_path / "fsdp2-2.pt"), first) < 1e-7
+
+
+SHARES = {"text alone": (slice(0, 2), slice(2, 3)), "nothing": (slice(0, 3), slice(0, 0))}
+"""Which of the three parts of a step each of two ranks has; the second has pictures in none of its own."""
+
+
+def _gradients_of_shares(rank: int, folder: Path, port: int) -> None:
+    join(rank, port)
+    dist.init_process_group("gloo")
+    found = {}
+    for name in SHARING:
+        for case, shares in SHARES.items():
+            model = make(name).train()
+            distributed.shard(model, torch.device("cpu"), torch.bfloat16)
+            with distributed.gathered(model):
+                Compute(model).backward(parts_of(name)[shares[rank]], loss_of)
+                distributed.sum_gradients(model, torch.device("cpu"))
+            found[name, case] = {
+                n: p.grad.full_tensor() for n, p in model.named_parameters() if isinstance(p.grad, DTensor)
+            }
+    if rank == 0:
+        torch.save(found, folder / "gradients.pt")
+    dist.destroy_process_group()
+
+
+SHARING = ("llama", "internvl", "llava", "idefics3", "smolvlm", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "glm4v")
+
+
+def test_a_rank_without_pictures_takes_part_in_a_sharded_step(tmp_path: Path) -> None:
+    """In bfloat16: gradients of two ranks are reduced in float32, and as near to the exact ones as those of one."""
+    on_two(_gradients_of_shares, tmp_path, free_port())
+    found = torch.load(tmp_path / "gradients.pt")
+    for name in SHARING:
+        exact, rounded = (_flat(_gradients_alone(name, dtype)) for dtype in (torch.float32, torch.bfloat16))
+        for case in SHARES:
+            assert all(gradient.dtype == torch.float32 for gradient in found[name, case].values())
+            two_ranks = _flat(found[name, case])
+            assert two_ranks.shape == exact.shape
+            assert (two_ranks - exact).norm() < 1.3 * (rounded - exact).norm(), (name, case)
+
+
+def _gradients_alone(name: str, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    model = make(name).to(dtype).train()
+    for part in parts_of(name):
+        Compute(model).backward([part], loss_of)
+    return gradients(model)
+
+
+def _flat(found: dict[str, torch.Tensor]) -> torch.Tensor:
+    return torch.cat([found[name].float().flatten() for name in sorted(found)])
+
+
+def _one_is_late(rank: int, folder: Path, port: int) -> None:
+    join(rank, port)
+    dist.init_process_group("gloo", timeout=datetime.timedelta(seconds=2))
+    distributed.barrier()
+    time.sleep(4 * (1 - rank))
+    distributed.barrier()  # has no limit
+    if rank:
+        try:
+            distributed.total([1.0], torch.device("cpu"))
+        except RuntimeError as error:
+            (folder / "ended.txt").write_text(str(error))
+    else:
+        time.sleep(4)
+    os._exit(0)  # the group is broken
+
+
+def test_a_stuck_rank_ends_a_step_but_not_a_wait(tmp_path: Path) -> None:
+    on_two(_one_is_late, tmp_path, free_port())
+    assert "imed out" in (tmp_path / "ended.txt").read_text()
+    arguments = training_arguments(tiny_recipe(), tmp_path)
+    assert arguments.ddp_timeout == distributed.STEP_LIMIT_S == 1800
 
 
 def test_one_process_is_not_called_sharded() -> None:

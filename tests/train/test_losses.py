@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trl import DPOTrainer
 
-from mmpr.train.losses import RewardShift, Terms, Weights, bco, dpo, mpo_terms, rewards, sft
+from mmpr.train.losses import RewardShift, Terms, Weights, bco, dpo, loss_at_start, mpo_terms, rewards, sft
 
 # log(1 + e^-x), by hand: what -log σ(x) is.
 MINUS_LOG_SIGMOID = {0.0: 0.6931472, 1.0: 0.3132617, -1.0: 1.3132617, 2.0: 0.1269280, -2.0: 2.1269280, 0.5: 0.4740770}
@@ -246,3 +246,13 @@ def test_an_empty_step_leaves_the_reward_shift():
     shift = RewardShift()
     shift.update(0.0, 0)
     assert shift.value == 0.0
+
+
+@pytest.mark.parametrize("weights", [Weights(), Weights(1, 0, 0), Weights(0, 1, 1)])
+def test_the_loss_at_the_start_is_known_by_hand(weights: Weights) -> None:
+    logps = torch.tensor([-12.5, -3.0, -40.0], dtype=torch.float64)
+    tokens = torch.tensor([5.0, 2.0, 16.0], dtype=torch.float64)
+    terms = mpo_terms(logps, logps - 1, logps, logps - 1, tokens, beta=0.1, delta=0.0)
+    mean = float(terms.weighted(weights).mean())
+    assert loss_at_start(weights, float(terms.sft.mean())) == pytest.approx(mean, rel=1e-12)
+    assert loss_at_start(Weights(), 0.0) == pytest.approx(0.8318, abs=1e-4)

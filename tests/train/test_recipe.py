@@ -22,6 +22,26 @@ def test_the_recipes_that_come_with_mmpr_are_right() -> None:
         assert isinstance(load_train_recipe(path), TrainRecipe)
 
 
+@pytest.mark.parametrize(
+    ("name", "rate", "pairs", "tokens"),
+    [
+        ("internvl2-8b", 5e-6, 256, 6144),
+        ("internvl2.5-8b", 1e-6, 256, 8192),
+        ("internvl2-76b", 1e-6, 512, 8192),
+        ("internvl3-8b", 2e-7, 256, 12288),
+        ("internvl3-38b", 2e-7, 512, 8192),
+        ("qwen2.5-vl-7b", 2e-7, 256, 8192),
+    ],
+)
+def test_recipes_of_models_have_the_released_settings(name: str, rate: float, pairs: int, tokens: int) -> None:
+    recipe = load_train_recipe(Path(name))
+    optimizer, data = recipe.optimizer, recipe.data
+    assert (optimizer.learning_rate, data.pairs_a_step, data.max_tokens) == (rate, pairs, tokens)
+    assert (optimizer.warmup, optimizer.weight_decay, optimizer.schedule) == (0.03, 0.05, "cosine")
+    assert recipe.objective == TrainRecipe(name="x").objective
+    assert recipe.name == f"mpo-{name}"
+
+
 def test_defaults_are_the_papers() -> None:
     recipe = load_train_recipe(None)
     assert (recipe.objective.preference, recipe.objective.quality, recipe.objective.generation) == (0.8, 0.2, 1.0)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from mmpr.config import Columns, ImagesSpec, ModelSpec, Recipe, TableSource
 from mmpr.errors import RowError, SourceError
 from mmpr.sources import cells, files, jsonl
+from mmpr.sources.arrow_values import READ_ERRORS
 from mmpr.sources.tables import Parquet
 from mmpr.storage.memory import bounded_memory, too_large
 
@@ -24,7 +25,6 @@ MAX_JSON_BYTES = 64 << 20
 _TEXT_ROWS, _PICTURE_ROWS = 512, 8
 _BUFFER_BYTES = 1 << 20
 _LONGEST_PATH, _MOST_SKIPPED = 4_096, 16
-_READ_ERRORS = (pa.ArrowException, OSError, ValueError, LookupError, OverflowError, TypeError, MemoryError)
 
 
 class Record(NamedTuple):
@@ -162,7 +162,7 @@ class ParquetRows:
             for group in range(file.num_row_groups):
                 try:
                     yield from self._group(file, group, start)
-                except _READ_ERRORS as error:
+                except READ_ERRORS as error:
                     why = too_large() if isinstance(error, MemoryError) else str(error)[:300]
                     yield Broken(f"{self._name}[{start}:]", RowError("file_unreadable", why))
                 start += file.metadata.row_group(group).num_rows

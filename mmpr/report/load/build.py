@@ -13,6 +13,7 @@ from mmpr.report.contents import Dropped
 from mmpr.report.load.fingerprints import DECODERS, row_fingerprints
 from mmpr.report.load.info import DatasetInfo, read_build_info
 from mmpr.report.load.units import HashedQuestion, LoadedUnit, StoredRow, read_unit
+from mmpr.schema import shown_question
 from mmpr.storage.columns import column_of, read_batches, read_columns, read_selected
 from mmpr.storage.shards import Stage, Unit, shard
 
@@ -21,8 +22,8 @@ RejectCounts = Counter[tuple[str, str]]
 
 _LOSING = ("index-train", "index-heldout", "ingest-train", "ingest-heldout", "sample-train")
 _COLUMNS: dict[Stage, tuple[str, ...]] = {
-    "ingest": ("id", "source", "kind", "question", "answer", "answers", "images"),
-    "sample": ("id", "prompt", "responses"),
+    "ingest": ("id", "source", "kind", "question", "answer", "answers", "images", "context"),
+    "sample": ("id", "prompt", "responses", "context"),
     "verify": ("id", "pass_rate", "verdicts"),
     "pair": ("id", "responses", "pairs"),
 }
@@ -72,9 +73,9 @@ class BuildDataset:
 
     def _questions(self, unit: Unit, pool: ThreadPoolExecutor) -> Iterator[list[HashedQuestion]]:
         path = shard(self.info.out, "ingest", unit)
-        for batch in read_batches(path, ("id", "source", "question", "images")):
+        for batch in read_batches(path, ("id", "source", "question", "images", "context")):
             yield [
-                HashedQuestion(row["id"], row["source"], row["question"], prints)
+                HashedQuestion(row["id"], row["source"], shown_question(row["question"], row.get("context")), prints)
                 for row, prints in zip(batch, row_fingerprints(pool, batch), strict=True)
             ]
 

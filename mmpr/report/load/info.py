@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmpr.config import later_settings
+from mmpr.config import PairingSpec, later_settings
 from mmpr.errors import OutputError
 from mmpr.inputs.build import open_build, read_plan
 from mmpr.report.contents import Kind, LengthUnit
-from mmpr.storage.card import model_name
+from mmpr.storage.card import model_name, models_of
 from mmpr.storage.shards import MANIFEST, Split, Unit, add_counts
 
 
@@ -21,7 +21,8 @@ class DatasetInfo:
     """What the manifest of a build says, or what is known of a release (``counts``, ``rows``, ``units`` are empty).
 
     ``sources`` are names in the recipe's order. ``most_continued`` is the most continuations of a
-    question, by source, ``variants`` the continuations of a response. ``counts`` are the manifest's by stage, source
+    question, by source, ``variants`` the continuations of a response. ``chooses``: settings of pairing leave out pairs
+    that nothing else speaks against. ``counts`` are the manifest's by stage, source
     and name, ``rows`` those of each file. ``about`` is (name, text) of how the dataset was made.
     """
 
@@ -33,6 +34,7 @@ class DatasetInfo:
     kind: Kind = "build"
     recipe: Mapping[str, Any] = field(default_factory=dict)
     format_pairs: bool = False
+    chooses: bool = False
     variants: int = 0
     counts: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
@@ -81,6 +83,7 @@ def read_build_info(out: Path) -> DatasetInfo:
             recipe=recipe,
             sources=tuple(source["name"] for source in recipe["sources"]),
             format_pairs=bool(recipe["pairing"]["format_pairs"]),
+            chooses="lineage" in manifest or PairingSpec.model_validate_json(json.dumps(recipe["pairing"])).chooses,
             variants=len(dropout["variants"]),
             most_continued={s["name"]: default and int(s["max_pairs"] or default) for s in recipe["sources"]},
             counts=manifest["counts"],
@@ -95,14 +98,14 @@ def read_build_info(out: Path) -> DatasetInfo:
 def _about(manifest: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """How the dataset was made, as lines for the page."""
     recipe = manifest["recipe"]
-    model, sampling, pairing = recipe["model"], recipe["sampling"], recipe["pairing"]
+    sampling, pairing = recipe["sampling"], recipe["pairing"]
     versions = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
     ratios = ", ".join(
         f"from {v['start_ratio']:g} {'with' if v['with_image'] else 'without'} the image"
         for v in recipe["dropout"]["variants"]
     )
     return (
-        ("model", f"{model_name(str(model['path']))}, revision {manifest['model_revision']}"),
+        ("model", "; ".join(f"{name}, revision {revision}" for name, revision in models_of(manifest))),
         ("engine", str(recipe["engine"]["type"])),
         (
             "sampling",
@@ -110,13 +113,28 @@ def _about(manifest: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
             f"top-p {sampling['top_p']:g}, top-k {sampling['top_k'] or 'off'}, at most {sampling['max_tokens']} tokens"
             + "".join(f", {name} {json.dumps(value)}" for name, value in later_settings(sampling).items()),
         ),
-        ("pairs", f"at most {pairing['max_pairs']} a question; format pairs {_on(pairing['format_pairs'])}"),
+        (
+            "pairs",
+            f"at most {pairing['max_pairs']} a question; format pairs {_on(pairing['format_pairs'])}"
+            + "".join(f", {name} {json.dumps(pairing[name])}" for name in sorted(PairingSpec.LATER & pairing.keys())),
+        ),
+        *_verifier(manifest),
         ("dropout", f"at most {recipe['dropout']['max_pairs']} a question; {ratios or 'no variant'}"),
         ("templates", ", ".join(f"{name} ({sha[:12]})" for name, sha in manifest["prompts"].items())),
         ("seed", str(recipe["seed"])),
         ("mmpr", str(manifest["mmpr"])),
         ("libraries", versions),
     )
+
+
+def _verifier(manifest: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The model that unsure verdicts were put to, if any."""
+    spec = manifest["recipe"].get("adjudicate")
+    if not spec:
+        return ()
+    revision = manifest["adjudicate"]["model_revision"]
+    model = f"{model_name(str(spec['model']['path']))}, revision {revision}, prompt {spec['prompt']}"
+    return (("verifier", f"{model}; how often it is right was not measured"),)
 
 
 def _on(setting: bool) -> str:

@@ -12,7 +12,7 @@ from mmpr.inputs.kinds import kind_of
 from mmpr.inputs.release import meta_file
 from mmpr.inputs.table import column_names, table_type
 from mmpr.report.load.fingerprints import Fingerprint, fingerprint
-from mmpr.schema import Reject
+from mmpr.schema import Reject, shown_question
 from mmpr.sources import open_source
 from mmpr.storage.columns import read_batches
 from mmpr.storage.images import clean_image
@@ -39,9 +39,10 @@ def read_questions(path: Path) -> Iterator[OtherQuestion | Reject]:
 
 def _build_questions(path: Path) -> Iterator[OtherQuestion]:
     for shard in sorted([*path.glob("questions/*.parquet"), *path.glob("heldout/*.parquet")]):
-        for batch in read_batches(shard, ("id", "question", "images")):
+        for batch in read_batches(shard, ("id", "question", "images", "context")):
             for row in batch:
-                yield row["id"], row["question"], [fingerprint(image["bytes"]) for image in row["images"]]
+                asked = shown_question(row["question"], row.get("context"))
+                yield row["id"], asked, [fingerprint(image["bytes"]) for image in row["images"]]
 
 
 def _source_questions(path: Path) -> Iterator[OtherQuestion | Reject]:

@@ -134,6 +134,7 @@ def _unit(lazies: Sequence[LazyRow], prints: Mapping[str, Fingerprint | RowError
         rollouts=table_of("sample", [{**row, "prompt_tokens": None, "responses": []} for row in rows]),
         completions=table_of("complete", []),
         verdicts=table_of("verify", []),
+        adjudications=table_of("adjudicate", []),
         pairs=table_of("pair", rows),
     )
     return LoadedUnit(columns, [questions])

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmpr.errors import OutputError
+from mmpr.pipeline.audited import read_judgements
 from mmpr.report.load.fingerprints import Fingerprint
-from mmpr.schema import Completions, PreferenceRow, Question, Rollout, Verdicts
+from mmpr.schema import Adjudications, Completions, Judgements, PreferenceRow, Question, Rollout, Verdicts
 from mmpr.storage.columns import column_of, read_columns, without_tokens
 from mmpr.storage.shards import Stage, Unit, shard
 from mmpr.storage.tables import arrow_schema
@@ -30,6 +31,7 @@ _COLUMNS: dict[Stage, tuple[type, tuple[str, ...]]] = {
     "sample": (Rollout, ("id", "source", "prompt_tokens", "responses")),
     "complete": (Completions, ("id", "completions")),
     "verify": (Verdicts, ("id", "pass_rate", "verdicts")),
+    "adjudicate": (Adjudications, ("id", "words")),
     "pair": (PreferenceRow, ("id", "source", "prompt", "responses", "pairs")),
 }
 _NONE = np.zeros(0, dtype=np.int64)
@@ -37,13 +39,18 @@ _NONE = np.zeros(0, dtype=np.int64)
 
 @dataclass(frozen=True, slots=True)
 class UnitColumns:
-    """A unit's text as Arrow tables, one row a question; not every question is in every table."""
+    """A unit's text as Arrow tables, one row a question; not every question is in every table.
+
+    ``judgements`` are what people say of the verdicts, of the few questions that somebody looked at.
+    """
 
     questions: pa.Table
     rollouts: pa.Table
     completions: pa.Table
     verdicts: pa.Table
+    adjudications: pa.Table
     pairs: pa.Table
+    judgements: Sequence[Judgements] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +107,18 @@ def read_unit(out: Path, unit: Unit) -> UnitColumns:
     Raises:
         OutputError: a shard is missing or damaged, or its columns have other types.
     """
-    tables = {stage: _read(shard(out, stage, unit), *_COLUMNS[stage]) for stage in _COLUMNS}
-    return UnitColumns(tables["ingest"], tables["sample"], tables["complete"], tables["verify"], tables["pair"])
+    tables = {stage: _read(shard(out, stage, unit), *_COLUMNS[stage]) for stage in _COLUMNS if stage != "adjudicate"}
+    words = shard(out, "adjudicate", unit)  # most units have none
+    adjudications = _read(words, *_COLUMNS["adjudicate"]) if words.exists() else table_of("adjudicate", [])
+    return UnitColumns(
+        questions=tables["ingest"],
+        rollouts=tables["sample"],
+        completions=tables["complete"],
+        verdicts=tables["verify"],
+        adjudications=adjudications,
+        pairs=tables["pair"],
+        judgements=tuple(read_judgements(out, unit).values()),
+    )
 
 
 def table_of(stage: Stage, rows: Sequence[Mapping[str, Any]]) -> pa.Table:

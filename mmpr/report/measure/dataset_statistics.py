@@ -18,7 +18,7 @@ from mmpr.report.load.info import DatasetInfo
 from mmpr.report.load.units import Bools, Ints, UnitColumns, booleans, nested, positions, value_codes
 from mmpr.report.measure.answers import add_answers, without_option
 from mmpr.report.measure.histograms import COUNTS, SHARES, SIGNED, Categories, Histogram
-from mmpr.report.measure.joined import JoinedUnit
+from mmpr.report.measure.joined import WORDS, JoinedUnit
 from mmpr.report.measure.personal_data import personal_data
 from mmpr.report.measure.pictures import POOR, Pictures
 from mmpr.report.measure.sampling import VerdictSample
@@ -44,6 +44,7 @@ OUTCOMES = (
     "wrong_only_truncated",
     "nothing_to_reject",
     "all_entailed",
+    "all_left_out",
     "not_judged",
     "no_continuation",
     "not_asked",
@@ -74,6 +75,7 @@ BIT = {name: 1 << at for at, name in enumerate(FLAGS)}
 LONG_TEXT_CHARS = 100
 """Near duplicates are looked for among texts of this length and more: short answers repeat anyway."""
 _MASKED = 5  # examples of personal data
+_UNSURE = STATUSES.index("unsure")
 _MUCH_LONGER = 2.0  # chosen over rejected length of an example of the length bias
 
 
@@ -203,11 +205,14 @@ class Statistics:
         counts["truncated"] += int(truncated.sum())
         self.flag("truncated", joined.response_question[truncated])
         for flag, statuses in (("judge_timeouts", ("timeout", "error")), ("unsure", ("unsure",))):
-            those = np.isin(joined.status, [STATUSES.index(status) for status in statuses])
+            those = np.isin(joined.judged, [STATUSES.index(status) for status in statuses])
             self.flag(flag, joined.response_question[those])
 
         many = len(source)
         first = joined.first_of_its_text()
+        for code, by in enumerate(np.bincount(joined.word[joined.word >= 0], minlength=len(WORDS))):
+            counts[f"adjudicated/{WORDS[code]}"] += int(by)
+        counts["adjudicated/not_asked"] += int(((joined.judged == _UNSURE) & ~(first & joined.stopped)).sum())
         chosen = np.bincount(joined.response_question[first & (joined.status == 0) & joined.stopped], minlength=many)
         wrong = first & (joined.status == 1)
         unclear = first & (joined.status == 2) & self.info.format_pairs
@@ -238,8 +243,9 @@ class Statistics:
         outcome[chosen > 0] = name["nothing_to_reject"]
         outcome[(chosen > 0) & (of_status[0] == judged)] = name["all_correct"]
         outcome[(chosen > 0) & (rejectable > 0)] = name["wrong_only_truncated"]
-        outcome[(chosen > 0) & (rejectable_whole > 0)] = name["all_entailed"]
-        outcome[~joined.has_truth] = name["no_continuation"]
+        left_out = self.info.chooses
+        outcome[(chosen > 0) & (rejectable_whole > 0)] = name["all_left_out" if left_out else "all_entailed"]
+        outcome[~joined.has_truth] = name["all_left_out" if left_out else "no_continuation"]
         outcome[np.bincount(joined.pair_question, minlength=many) > 0] = name["paired"]
         outcome[~asked] = name["not_asked"]
         self.outcome_of.append(outcome)

@@ -12,7 +12,8 @@ from mmpr.report.load.dataset import Dataset
 from mmpr.report.load.info import DatasetInfo
 from mmpr.report.load.release import ReleaseDataset
 from mmpr.report.measure.dataset_statistics import OUTCOMES, Statistics
-from mmpr.storage.counts import JUDGED, METHODS, STATUSES
+from mmpr.report.measure.joined import WORDS
+from mmpr.storage.counts import JUDGED, METHODS, STATUSES, methods_made
 
 
 def make_flow(dataset: Dataset, stats: Statistics) -> Flow:
@@ -70,14 +71,27 @@ def _stages(info: DatasetInfo, stats: Statistics, rejected: RejectCounts) -> Ite
     yield FlowStage("asked", "Questions asked", "questions", counts["rollouts"], (part, *dropped))
 
     statuses = stats.categories["statuses"].totals()
+    goes_to = dict.fromkeys(JUDGED, "possible")
+    if info.recipe.get("adjudicate"):
+        goes_to["unsure"] = "adjudicated"
     parts = [
-        FlowPart(name, reason_text(name), statuses[name], name in JUDGED, "possible" if name in JUDGED else "")
+        FlowPart(name, reason_text(name), statuses[name], name in goes_to, goes_to.get(name, ""))
         for name in STATUSES
         if statuses[name] or name in ("correct", "incorrect")
     ]
     open_ended = sum(count for name, count in counts.items() if name.startswith("open/"))
     part = FlowPart("open_ended", "open-ended", open_ended, True, "open_ended")
     yield FlowStage("responses", "Responses", "responses", counts["responses"], (*parts, part))
+
+    if "unsure" in goes_to:
+        parts = [
+            FlowPart(word, f"{word} by the model's word", counts[f"adjudicated/{word}"], True, "possible")
+            for word in ("correct", "incorrect")
+        ]
+        reasons = {name: counts[f"adjudicated/{name}"] for name in ("unclear", "not_asked")}
+        reasons["refused by the engine"] = sum(rejected_by(rejected, "adjudicate-train").values())
+        title = "Unsure responses, put to a model"
+        yield FlowStage("adjudicated", title, "responses", statuses["unsure"], (*parts, *_dropped(reasons)))
 
     part = FlowPart("continued", "continued without the picture", counts["open/continued"], True, "possible")
     reasons = {name: counts[f"open/{name}"] for name in ("same_text", "truncated", "empty")}
@@ -86,7 +100,8 @@ def _stages(info: DatasetInfo, stats: Statistics, rejected: RejectCounts) -> Ite
     total = counts["responses"] - sum(statuses.values())
     yield FlowStage("open_ended", "Open-ended responses", "responses", total, (part, *_dropped(reasons)))
 
-    parts = [FlowPart(method, f"{method} pairs", counts[f"pairs/{method}"], True) for method in METHODS]
+    methods = methods_made(info.counts["pair"])
+    parts = [FlowPart(method, f"{method} pairs", counts[f"pairs/{method}"], True) for method in methods]
     skipped = {name.removeprefix("skipped/"): count for name, count in info.named("pair", "skipped/").items()}
     total = counts["possible/correctness"] + counts["possible/format"] + counts["continuations"]
     yield FlowStage("possible", "Possible pairs", "pairs", total, (*parts, *_dropped(skipped)))
@@ -115,6 +130,7 @@ def _checks(info: DatasetInfo, stats: Statistics, rejected: RejectCounts) -> Ite
         ("sample", ("sample-train",)),
         ("complete", ("complete-train",)),
         ("verify", ("verify-train",)),
+        ("adjudicate", ("adjudicate-train",)),
     ):
         told = {name.removeprefix("rejected/"): by for name, by in info.named(stage, "rejected/").items()}
         seen = rejected_by(rejected, *at)
@@ -125,6 +141,8 @@ def _checks(info: DatasetInfo, stats: Statistics, rejected: RejectCounts) -> Ite
     finished = stats.categories["finish_reasons"].totals()
     yield from _same("responses that ended with", info.named("sample", "finish/"), finished)
     yield from _same("verdicts", info.named("verify", ""), stats.categories["statuses"].totals(), STATUSES)
+    words: Counter[str] = Counter({word: counts[f"adjudicated/{word}"] for word in WORDS})
+    yield from _same("words of the verifier:", info.named("adjudicate", ""), words, WORDS)
     yield FlowCheck("continuations", info.count("complete", "continuations"), counts["continuations"])
     outcomes = Counter({name: counts[f"outcome/{name}"] for name in OUTCOMES if name != "not_asked"})
     yield from _same("questions", info.named("pair", "questions/"), outcomes)

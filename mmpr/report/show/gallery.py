@@ -17,7 +17,7 @@ from mmpr.report.load.units import StoredRow
 from mmpr.report.measure.dataset_statistics import FLAGS, OUTCOMES, Statistics
 from mmpr.report.measure.findings import example_numbers
 from mmpr.report.measure.sampling import random_numbers
-from mmpr.schema import shown_truth
+from mmpr.schema import shown_question, shown_truth
 
 GALLERY = 160
 _EXAMPLES_EACH = 6
@@ -103,7 +103,7 @@ def audit(rows: Mapping[int, StoredRow], verdicts: Sequence[tuple[int, int]]) ->
             key=f"{asked['id']}/{sample}",
             id=asked["id"],
             source=asked["source"],
-            question=shorten(asked["question"])[0],
+            question=shorten(_asked(asked))[0],
             pictures=_pictures(asked),
             truth=shown_truth(asked["answer"], asked.get("answers")) or "",
             response=judged_response({**response, "text": tail}, sample, verdict, len(response["text"]) - len(tail)),
@@ -115,6 +115,14 @@ def audit(rows: Mapping[int, StoredRow], verdicts: Sequence[tuple[int, int]]) ->
     return tuple(sorted(items, key=lambda item: item.response.status != "unsure"))
 
 
+def _asked(question: Mapping[str, Any]) -> str:
+    return shown_question(question["question"], question.get("context"))
+
+
+def _prompt(rollout: Mapping[str, Any]) -> str:
+    return shown_question(rollout["prompt"], rollout.get("context"))
+
+
 def _question(row: StoredRow, outcome: str, keys: tuple[str, ...]) -> GalleryQuestion:
     asked = row["ingest"]
     paired: Mapping[str, Any] = row.get("pair", {"responses": [], "pairs": []})
@@ -124,8 +132,8 @@ def _question(row: StoredRow, outcome: str, keys: tuple[str, ...]) -> GalleryQue
         source=asked["source"],
         kind=asked["kind"],
         pictures=_pictures(asked),
-        question=shorten(asked["question"])[0],
-        prompt=shorten(row["sample"]["prompt"])[0] if "sample" in row else "",
+        question=shorten(_asked(asked))[0],
+        prompt=shorten(_prompt(row["sample"]))[0] if "sample" in row else "",
         answer=shown_truth(asked["answer"], asked.get("answers")),
         pass_rate=row["verify"]["pass_rate"] if "verify" in row else None,
         outcome=outcome,

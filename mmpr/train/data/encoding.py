@@ -22,6 +22,7 @@ from torch import Tensor
 from mmpr.config import ChatSpec
 from mmpr.config.chat import DEFAULT_CHAT
 from mmpr.errors import MmprError, RowError
+from mmpr.prompts import prints_parts
 from mmpr.schema import Reject, Response, TokenIds, content_id
 from mmpr.storage.images import FORMATS
 from mmpr.tokens import readable, spelling, tokenizer_sha256
@@ -179,6 +180,8 @@ class Encoder:
             text = render(self._processor, row.prompt, parts=self.format.parts, prompt=True, chat=self._chat)
         except TEMPLATE_ERRORS as error:
             raise RowError("prompt_not_encoded", f"the chat template refuses it: {error}"[:300]) from None
+        if printed := prints_parts(text, [dict(message) for message in row.prompt]):
+            raise RowError("prompt_not_encoded", printed)
         lead = [] if self.tokenizer.bos_token and text.startswith(self.tokenizer.bos_token) else self._lead
         if not row.images:
             return lead + self._ids([text])[0], {}

@@ -33,7 +33,7 @@ from mmpr.inputs.build import open_build
 from mmpr.inputs.kinds import kind_of
 from mmpr.inputs.release import meta_file, open_release
 from mmpr.prompts import to_messages
-from mmpr.schema import Reject, content_id
+from mmpr.schema import Reject, Turn, content_id
 from mmpr.sources import cells
 from mmpr.sources.mmpr_meta import Meta
 from mmpr.storage.images import clean_image
@@ -113,7 +113,7 @@ class BuildRows(TrainRows):
         names = build.pair_shards
         columns = ["id", "source", "kind", "images", "prompt", "responses", "pairs"]
         self._records = ParquetRecords(
-            out, [out / name for name in names], columns, ("prompt_token_ids", "tokenizer_sha256")
+            out, [out / name for name in names], columns, ("prompt_token_ids", "tokenizer_sha256", "context")
         )
         self.fingerprint = content_id(
             "build", *(part for name in names for part in (name, build.files[name]["sha256"]))
@@ -130,7 +130,8 @@ class BuildRows(TrainRows):
             images = tuple(image["bytes"] for image in record["images"])
             texts = [response["text"] for response in record["responses"]]
             pairs = [(texts[pair["chosen"]], texts[pair["rejected"]]) for pair in record["pairs"]]
-            prompt = tuple(to_messages(record["prompt"], self.chat.system))
+            context = [Turn(turn["role"], turn["text"]) for turn in record.get("context") or ()]
+            prompt = tuple(to_messages(record["prompt"], self.chat.system, context))
             if not all(type(value) is bytes for value in images) or not all(type(text) is str for text in texts):
                 raise TypeError("a picture or a response is null")
         except (TypeError, KeyError, IndexError, AttributeError) as error:

@@ -137,16 +137,26 @@ def _reasons(rejects: Sequence[Reject]) -> str:
 
 
 def add_reference(recipe: TrainRecipe, prepared: Prepared, scores: Scores, revision: str) -> None:
-    """Give all planned rows their reference log-probabilities, computing those that are not cached beside the data.
+    """Give the rows of the steps their reference log-probabilities, computing those not cached beside the data.
 
-    ``scores`` is `Compute.scores` of the model that ``revision`` names.
+    ``scores`` is `Compute.scores` of the model that ``revision`` names, which computes as `reference_mode` says.
     """
     steps = prepared.steps
-    planned = PlannedRows(steps.rows, steps.encoder, prepared.pairs, steps.plan.rows)
-    model = ReferenceModel(scores, revision, recipe.compute.precision)
+    wanted = steps.plan.rows_until(recipe.data.max_steps or len(steps))
+    planned = PlannedRows(steps.rows, steps.encoder, prepared.pairs, wanted)
+    model = ReferenceModel(scores, revision, reference_mode(recipe))
     folder = compute_reference(planned, model, prepared.cache / "reference", _workers(recipe))
     distributed.barrier()
     steps.reference = read_reference(folder, planned.wanted)
+
+
+def reference_mode(recipe: TrainRecipe) -> str:
+    """How the policy computes, and therefore the reference: what rounds otherwise is not comparable."""
+    if recipe.compute.precision == "float32":
+        return "float32"
+    if recipe.compute.parallel == "fsdp2":
+        return "bfloat16 weights"
+    return "bfloat16" if recipe.lora is None else "bfloat16 base"
 
 
 def _workers(recipe: TrainRecipe) -> Workers:

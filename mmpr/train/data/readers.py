@@ -26,13 +26,13 @@ from mmpr.config import Columns
 from mmpr.errors import RowError, SourceError
 from mmpr.inputs.table import table_type
 from mmpr.sources import cells, files, jsonl
+from mmpr.sources.arrow_values import READ_ERRORS
 from mmpr.sources.tables import saved_files
 from mmpr.storage.memory import bounded_memory, too_large
 
 CACHE_BYTES = 256 << 20
 """Of row groups kept in memory by each process."""
 
-_READ_ERRORS = (pa.ArrowException, OSError, ValueError, LookupError, OverflowError, TypeError, MemoryError)
 _WHITE = re.compile(r"[ \t\r\n]*+")
 _NO_COLUMNS = Columns(question=None, answer=None, images=None)
 _OTHERS = (".csv", ".tsv", ".txt", ".gz", ".zst", ".bz2", ".xz", ".zip", ".tar", ".yaml", ".arrow")
@@ -123,7 +123,7 @@ class ParquetRecords(Records):
                 with pq.ParquetFile(path) as file:
                     names = file.schema_arrow.names
                     groups += [(path, g, file.metadata.row_group(g).num_rows) for g in range(file.num_row_groups)]
-            except _READ_ERRORS as error:
+            except READ_ERRORS as error:
                 raise SourceError(f"{path}: cannot be read as Parquet: {error}") from None
             if missing := [name for name in columns or () if name not in names]:
                 raise SourceError(f"{path}: has no column {', '.join(missing)}; it has: {', '.join(names)}")
@@ -134,7 +134,7 @@ class ParquetRecords(Records):
         try:
             with bounded_memory(_GROUP_BYTES):
                 return dict(self._table(group).slice(row, 1).to_pylist()[0])
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             why = too_large(_GROUP_BYTES) if isinstance(error, MemoryError) else error
             raise RowError("file_unreadable", f"{self.where(place)}: {why}"[:300]) from None
 
@@ -165,7 +165,7 @@ class ArrowRecords(Records):
                         batch.validate()
                         self._batches.append(batch)
                         groups.append((path, number, batch.num_rows))
-            except _READ_ERRORS as error:
+            except READ_ERRORS as error:
                 raise SourceError(f"{path}: cannot be read as an Arrow stream of datasets: {error}") from None
         super().__init__(base, groups)
 
@@ -175,7 +175,7 @@ class ArrowRecords(Records):
             one = self._batches[batch].slice(row, 1)
             one.validate(full=True)  # nothing has checked the mapped buffers so far
             return dict(one.to_pylist()[0])
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             raise RowError("bad_value", f"{self.where(place)}: {error}"[:300]) from None
 
 

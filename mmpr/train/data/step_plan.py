@@ -104,6 +104,12 @@ class StepPlan:
         """The rows that any step has, ascending."""
         return np.unique(self.pairs.row[self.occurrences])
 
+    def rows_until(self, steps: int) -> Ints:
+        """The rows that the first ``steps`` steps have, ascending."""
+        if steps >= self.steps_an_epoch:
+            return self.rows
+        return np.unique(np.concatenate([self.pairs.row[self.pairs_of(step)] for step in range(steps)]))
+
     def __len__(self) -> int:
         return self.epochs * self.steps_an_epoch
 
@@ -120,12 +126,16 @@ class StepPlan:
 
     def __getitem__(self, step: int) -> tuple[PlannedPart, ...]:
         """The parts of a step that this process computes; every process has nearly the same number of tokens."""
+        return tuple(self.shares(step, self.world)[self.rank])
+
+    def shares(self, step: int, world: int) -> list[list[PlannedPart]]:
+        """The parts of a step for each of ``world`` processes."""
         parts: dict[int, list[tuple[int, int]]] = {}
         for pair in self.pairs_of(step).tolist():
             both = (int(self.pairs.chosen[pair]), int(self.pairs.rejected[pair]))
             parts.setdefault(int(self.pairs.row[pair]), []).append(both)
         planned = [PlannedPart(row, tuple(both)) for row, both in parts.items()]
-        return tuple(_balanced(self.pairs, planned, self.world)[self.rank])
+        return _balanced(self.pairs, planned, world)
 
 
 def plan_steps(

@@ -15,6 +15,7 @@ from mmpr.train import distributed
 from mmpr.train.loop.checkpoints import keep_last, publish
 from mmpr.train.loop.step_log import StepLog, read_steps
 from mmpr.train.loop.watch import Answers, Finding, Watch
+from mmpr.train.losses import Weights, loss_at_start
 from mmpr.train.progress import TrainProgress
 from mmpr.train.run_folder import CHECKPOINTS, METRICS, SAMPLES, WRITING, is_writer
 
@@ -33,6 +34,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # the library has no 
 
     Attributes:
         shift: the trainer's `RewardShift`, set before training starts.
+        weights: those of the losses, from which the loss at the start is told.
         answers: all greedy answers so far, in the order of steps (on the writer).
     """
 
@@ -40,6 +42,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # the library has no 
         self.run = run
         self.watch = Watch()
         self.shift: Any = None
+        self.weights: Weights | None = None
         self.answers: list[Answers] = []
         self._done, self._steps, self._keep, self._about = done, steps, keep, dict(about)
         self._line: dict[str, Any] | None = None
@@ -80,6 +83,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # the library has no 
         for finding in findings:
             if finding.name in FATAL:
                 raise MmprError(f"the run is stopped: {finding}")
+        if line["step"] == 1:
+            self._tell_start(line)
         self._line = line
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -118,6 +123,16 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # the library has no 
         if self._progress is not None:
             for finding in findings:
                 self._progress.say(f"watch: {finding}")
+
+    def _tell_start(self, line: Mapping[str, Any]) -> None:
+        """Say what the first loss consists of, and what it is by hand."""
+        if self._progress is not None and self.weights is not None:
+            start = loss_at_start(self.weights, 0.0)
+            self._progress.say(
+                f"step 1: loss {line['loss']:.3f}; by hand {start + self.weights.generation * line['loss/sft']:.3f} = "
+                f"{start:.3f} (policy = reference) + {self.weights.generation:g} x {line['loss/sft']:.3f} (negative "
+                "log-probability of chosen, a token)"
+            )
 
     def _answer_now(self, step: int) -> None:
         assert self._answer is not None

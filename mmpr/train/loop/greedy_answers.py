@@ -10,12 +10,15 @@ from typing import Any
 import torch
 
 from mmpr.answers import extract, match
+from mmpr.answers.extract import TEMPLATES
 from mmpr.config.recipe import OptionsSpec
-from mmpr.prompts import load_template, to_messages
+from mmpr.prompts import Template, to_messages
 from mmpr.schema import Question
 from mmpr.storage.manifest import read_manifest
 from mmpr.storage.shards import MANIFEST
 from mmpr.storage.tables import read_rows
+from mmpr.templates import load_template, stored_templates
+from mmpr.train import distributed
 from mmpr.train.data.encoding import Encoder
 from mmpr.train.loop.watch import Answers
 from mmpr.train.rows import TrainRow
@@ -32,6 +35,7 @@ class WatchedQuestion:
         choices: the options of a multiple-choice question.
         template: of the prompt; says where a response has its final answer.
         answers: where several are acceptable, all of them.
+        trained_on: whether it is a question of the training data.
     """
 
     text: str
@@ -40,6 +44,7 @@ class WatchedQuestion:
     choices: tuple[str, ...] = ()
     template: str = "plain"
     answers: tuple[str, ...] = ()
+    trained_on: bool = False
 
 
 def held_out(build: Path, most: int) -> list[WatchedQuestion]:
@@ -55,41 +60,43 @@ def held_out(build: Path, most: int) -> list[WatchedQuestion]:
             if len(by_source[question.source]) < most:
                 by_source[question.source].append(question)
     mixed = [questions[i] for i in range(most) for questions in by_source.values() if i < len(questions)]
-    return [_question(one, sources[one.source], system) for one in mixed[:most]]
+    templates = stored_templates(build)
+    return [_question(one, sources[one.source], templates, system) for one in mixed[:most]]
 
 
 def from_rows(rows: Sequence[TrainRow]) -> list[WatchedQuestion]:
     """Questions of the training data, for data that holds nothing out."""
-    return [WatchedQuestion(_words(row.prompt), row) for row in rows]
+    return [WatchedQuestion(_words(row.prompt), row, trained_on=True) for row in rows]
 
 
 def answer(
     model: Any, encoder: Encoder, questions: Sequence[WatchedQuestion], *, step: int, max_new_tokens: int
 ) -> Answers:
-    """Answer the questions greedily, one after the other; draws no random number.
+    """Answer the questions greedily; draws no random number. All ranks call it, and share the questions among them.
 
-    Prompts are those of training (``encoder``), token by token.
+    Prompts are those of training (``encoder``), token by token. ``model`` is whole on every rank.
     """
     training = model.training
     model.eval()
-    texts, tokens = [], []
+    mine = questions[distributed.rank() :: distributed.world()]
     try:
         with torch.no_grad():
-            for question in questions:
-                text, count = _generate(model, encoder, question, max_new_tokens)
-                texts.append(text)
-                tokens.append(count)
+            said = distributed.collect([_generate(model, encoder, question, max_new_tokens) for question in mine])
     finally:
         model.train(training)
+    texts, tokens = [text for text, _ in said], [count for _, count in said]
     right = tuple(_is_right(text, question) for text, question in zip(texts, questions, strict=True))
     return Answers(step, tuple(texts), tuple(tokens), right)
 
 
-def _question(question: Question, source: Mapping[str, Any], system: str) -> WatchedQuestion:
+def _question(
+    question: Question, source: Mapping[str, Any], templates: Mapping[str, Template], system: str
+) -> WatchedQuestion:
     name = source["open_template" if question.answer is None else "template"]
     options = OptionsSpec.model_validate(source.get("options") or {})
-    prompt = load_template(name).render(question.question, question.choices, options)
-    row = TrainRow(question.id, question.source, question.images, tuple(to_messages(prompt, system)), (), ())
+    prompt = (templates.get(name) or load_template(name)).ask(question, options)
+    messages = tuple(to_messages(prompt.text, system, prompt.context))
+    row = TrainRow(question.id, question.source, prompt.images, messages, (), ())
     return WatchedQuestion(question.question, row, question.answer, question.choices, name, question.answers)
 
 
@@ -111,7 +118,8 @@ def _is_right(text: str, question: WatchedQuestion) -> bool | None:
     if question.truth is None:
         return None
     truths = question.answers or question.truth
-    verdict = match(extract(text, question.template) or "", truths, choices=question.choices or None)
+    form = question.template if question.template in TEMPLATES else None
+    verdict = match(extract(text, form) or "", truths, choices=question.choices or None)
     return verdict.status == "correct"
 
 

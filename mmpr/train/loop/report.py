@@ -49,7 +49,7 @@ _BODY = """
 {% for name in names %}<span class="key k{{ loop.index0 }}">{{ name }}</span> {% endfor %}{% endif %}</figcaption>
 {{ svg }}</figure>
 {% endfor %}</div>
-<h2 id="samples">Held-out questions, answered greedily</h2>
+<h2 id="samples">{{ asked }}, answered greedily</h2>
 {% if not samples %}<p>None were asked.</p>{% endif %}
 {% for s in samples %}<article class="sample">
 {% for image in s.images %}<img alt="picture of the question" src="{{ image }}">
@@ -106,6 +106,7 @@ def report(
         table=_table(lines),
         curves=curves,
         samples=_samples(questions, answers),
+        asked="Questions of the training data" if any(q.trained_on for q in questions) else "Held-out questions",
         recipe=recipe,
     )
     return page(name, Markup(body), style=_STYLE)  # the template above escapes

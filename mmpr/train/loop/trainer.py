@@ -64,7 +64,7 @@ class MpoTrainer(UnwrappedTrainer):
         self.compute = Compute.of(model, recipe.compute)
         self._reference_compute = reference and Compute.of(reference, recipe.compute)
         objective = recipe.objective
-        self._weights = Weights(objective.preference, objective.quality, objective.generation)
+        self.weights = Weights(objective.preference, objective.quality, objective.generation)
         self._step_ended_s: float | None = None
         self._unlogged: list[Line] = []
 
@@ -114,7 +114,7 @@ class MpoTrainer(UnwrappedTrainer):
                     policy[chosen], policy[rejected], reference[chosen], reference[rejected], lengths[chosen],
                     beta=beta, delta=delta,
                 )  # fmt: skip
-                losses = terms.weighted(self._weights) * torch.tensor(part.weights, device=device)
+                losses = terms.weighted(self.weights) * torch.tensor(part.weights, device=device)
             got = rewards(policy.detach(), reference, beta=beta)
             metrics.add(
                 losses,

@@ -10,6 +10,8 @@ model's ``forward``, so that they are there again when a checkpointed layer is r
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +25,8 @@ from mmpr.errors import MmprError
 from mmpr.train.private_names import attention_of, restore_attention
 
 NAME = "mmpr_shared_prompt"
+OLDEST_TORCH = "2.11"
+"""The first one whose fused attention takes a scale and a window; from 2.12 on it groups heads by itself."""
 KEYWORD = "prompt_layout"
 
 KeysValues = tuple[Tensor, Tensor]
@@ -149,13 +153,44 @@ def attend(
         raise MmprError(f"a prompt cannot be shared with {wants} in attention; set compute.sharing=off")
     layer: Any = module.layer_idx
     prompt_layout.layers.add(layer)
+    # Under autocast rotary positions leave queries and keys in float32, while values have the type that the layer
+    # computes in; the fused kernel takes one 16-bit type for all three.
+    query, key = query.to(value.dtype), key.to(value.dtype)
     # A checkpointed layer is computed twice; the later passes use the keys of the first computation and its graph.
     if prompt_layout.kept is not None and layer not in prompt_layout.kept:
         prompt_layout.kept[layer] = (key, value)
     remembered = None if prompt_layout.remembered is None else prompt_layout.remembered[layer]
-    fused = query.device.type == "cuda" and query.dtype in (torch.float16, torch.bfloat16)
-    run = _all_at_once if fused else _block_by_block
+    run = _all_at_once if is_fused(query) else _block_by_block
     return run(query, key, value, remembered, prompt_layout, scaling), None
+
+
+def is_fused(query: Tensor) -> bool:
+    """Whether all blocks are attended to by one call of the fused kernel, which is on GPUs and in 16 bits alone."""
+    return query.device.type == "cuda" and query.dtype in (torch.float16, torch.bfloat16)
+
+
+def check_kernel() -> None:
+    """Check that this torch has the fused kernel with all that is asked of it.
+
+    Raises:
+        MmprError: it has not; the text names the version.
+    """
+    missing = [name for name in ("scale", "window_size") if name not in _varlen_parameters()]
+    if missing:
+        raise MmprError(
+            f"torch {torch.__version__}: its variable-length attention does not take {' and '.join(missing)}; install "
+            f"torch {OLDEST_TORCH} or newer, or set compute.sharing=off"
+        )
+
+
+@functools.cache
+def _varlen_parameters() -> frozenset[str]:
+    """The parameters of torch's ``varlen_attn``; none where torch has no such function."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return frozenset()
+    return frozenset(inspect.signature(varlen_attn).parameters)
 
 
 def _block_by_block(
@@ -197,6 +232,11 @@ def _all_at_once(
     if remembered is not None:
         key, value = torch.cat([remembered[0], key], 2), torch.cat([remembered[1], value], 2)
     gather = layout.gather(0 if remembered is None else remembered[0].shape[2], query.device)
+    grouped = {"enable_gqa": key.shape[1] < query.shape[1]}
+    if "enable_gqa" not in _varlen_parameters():  # torch 2.11: each head of keys once for each head of queries
+        heads = query.shape[1] // key.shape[1]
+        key, value = (tensor.repeat_interleave(heads, 1) for tensor in (key, value))
+        grouped = {}
     result = varlen_attn(
         query[0].transpose(0, 1),
         key[0].index_select(1, gather.index).transpose(0, 1),
@@ -207,7 +247,7 @@ def _all_at_once(
         gather.longest_key,
         scale=scaling,
         window_size=(-1, 0),
-        enable_gqa=key.shape[1] < query.shape[1],
+        **grouped,
     )
     assert isinstance(result, Tensor)
     return result[None]

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from mmpr.errors import MmprError
+from mmpr.train.estimate import GPU_PACK_TOKENS
 from mmpr.train.private_names import checkpoints_reentrantly
 from mmpr.train.recipe import ComputeSpec
 from mmpr.train.rows import EncodedRow, StepPart
@@ -40,7 +41,6 @@ from mmpr.train.shared_prefix.splitting import Backward, LossOf, Prompt, Score, 
 logger = logging.getLogger(__name__)
 
 CPU_PACK_TOKENS = 1024
-GPU_PACK_TOKENS = 16384
 TWICE_FROM = 3
 """A big question's prompt is computed twice if its responses have so many times the tokens of the prompt and of a pass.
 
@@ -195,6 +195,7 @@ class Compute:
         random_state = _RandomState(self._device)
         with torch.set_grad_enabled(not twice):
             prompt = self._prompt(part.row)
+        torch.clear_autocast_cache()  # torch before 2.12 would use weights again that were cast without a graph
         leaves = prompt.leaves()
         groups = plan_groups(part.pairs, *self._room(part.row))
         scores, scale = run_groups(part, groups, self._answering(part.row, leaves), loss_of, backward)

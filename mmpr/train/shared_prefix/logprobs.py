@@ -3,8 +3,9 @@
     log p(t) = z_t - log Σ_v exp(z_v),   z = W·h (+ b)
 
 The logits are computed in tiles (some tokens × some of the vocabulary); each is added to a running log-sum-exp and
-freed, and computed again in backward. Beside inputs, results and one number a token this takes about `SCRATCH_BYTES`,
-independent of the number of tokens, the vocabulary and the hidden size.
+freed, and computed again in backward. Beside inputs, results and one number a token this takes about `SCRATCH_BYTES`
+(`GPU_SCRATCH_BYTES`), independent of the number of tokens, the vocabulary and the hidden size. The gradient of a 16-bit
+matrix is summed in float32, of which there is one copy.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from torch.autograd.function import once_differentiable
 SCRATCH_BYTES = 12 * 2**20
 """Memory of a tile of logits and of the casts that it needs; vectors of one number a token come on top."""
 
-_MAX_TILE_TOKENS = 512
+GPU_SCRATCH_BYTES = 512 * 2**20
+"""The same on a GPU, where a tile is a dozen kernels and small ones leave it idle."""
+
+_MAX_TILE_TOKENS, _GPU_TILE_TOKENS = 512, 2048
 _MIXES_PRECISIONS = frozenset({"cuda"})  # devices that multiply 16-bit numbers into 32-bit sums
 
 
@@ -64,15 +68,20 @@ class _TokenLogprobs(torch.autograd.Function):  # type: ignore[misc]
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, Tensor | None]:
         hidden, weight, _, bias, _ = ctx.saved_tensors
         to_hidden, to_weight, _, to_bias = ctx.needs_input_grad
+        sums = ctx.tiles.sums
         grads = (
             torch.zeros_like(hidden) if to_hidden else None,
-            torch.zeros_like(weight) if to_weight else None,
-            torch.zeros_like(bias) if to_bias else None,
+            torch.zeros_like(weight, dtype=sums) if to_weight else None,
+            torch.zeros_like(bias, dtype=sums) if bias is not None and to_bias else None,
         )
         with torch.autocast(hidden.device.type, enabled=False):
             for rows in ctx.tiles.rows():
                 _backward_rows(ctx.tiles, rows, ctx.saved_tensors, grad[rows], grads)
-        return grads[0], grads[1], None, grads[2]
+        return grads[0], _as(grads[1], weight), None, _as(grads[2], bias)
+
+
+def _as(grad: Tensor | None, like: Tensor | None) -> Tensor | None:
+    return grad if grad is None or like is None else grad.to(like.dtype)
 
 
 def _forward_rows(
@@ -155,8 +164,10 @@ class _Tiles:
         token = size * (operand.itemsize * (hidden.dtype != operand) + sums.itemsize * (hidden.dtype != sums))
         column = size * operand.itemsize * (weight.dtype != operand)
         cell = sums.itemsize + operand.itemsize * (operand != sums)
-        height = max(1, min(tokens, _MAX_TILE_TOKENS, SCRATCH_BYTES // 2 // max(1, token)))
-        width = max(1, min(vocabulary, (SCRATCH_BYTES - height * token) // (column + height * cell)))
+        on_gpu = device == "cuda"
+        most, scratch = (_GPU_TILE_TOKENS, GPU_SCRATCH_BYTES) if on_gpu else (_MAX_TILE_TOKENS, SCRATCH_BYTES)
+        height = max(1, min(tokens, most, scratch // 2 // max(1, token)))
+        width = max(1, min(vocabulary, (scratch - height * token) // (column + height * cell)))
         return cls(tokens, vocabulary, height, width, operand, sums)
 
     def rows(self) -> Iterator[slice]:

@@ -55,7 +55,10 @@ def test_forty_prompts_are_mixed(thinks: bool) -> None:
     asked = list(forty(thinks=thinks))
     assert len(asked) == len({str(each) for each in asked}) == 40
     assert {len(each.images) for each in asked} == {0, 1, 2, 3}
-    assert all(each.prompt.count(IMAGE_MARK) == len(each.images) for each in asked)
+    said = [[*(turn.text for turn in each.context), each.prompt] for each in asked]
+    assert all("".join(texts).count(IMAGE_MARK) == len(each.images) for texts, each in zip(said, asked, strict=True))
+    assert sum(bool(each.context) for each in asked) == 5
+    assert sum(IMAGE_MARK in texts[0] for texts in said if len(texts) > 1) == 3
     assert sum(each.chat.system == SYSTEM for each in asked) == (10 if thinks else 20)
     assert sum(each.prefix == PREFIX for each in asked) == (10 if thinks else 20)
     assert sum("enable_thinking" in each.chat.template_kwargs for each in asked) == (10 if thinks else 0)

@@ -19,7 +19,7 @@ from mmpr.errors import RowError
 from mmpr.evaluate.benchmarks import open_benchmark
 from mmpr.evaluate.benchmarks.layout import LocalBenchmark
 from mmpr.evaluate.results import Answered, Metric
-from mmpr.pipeline.stages import judge_rollout
+from mmpr.pipeline.judging import judge_rollout
 from mmpr.schema import Question, Reject, Response, Rollout, question_id
 from mmpr.sources.digits import Digits
 from mmpr.sources.ingest import to_question

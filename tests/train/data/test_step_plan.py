@@ -227,3 +227,13 @@ def test_many_pairs_are_planned_in_seconds() -> None:
     assert len(plan.pairs_of(0)) == 256
     assert len(plan.pairs_of(len(plan) // 2)) == 256
     assert time.process_time() - before < 20
+
+
+def test_the_rows_of_the_first_steps_are_few() -> None:
+    plan = plan_steps(columns([2] * 40), pairs_a_step=4, epochs=2, seed=1)
+    for steps in (1, 3, plan.steps_an_epoch - 1):
+        wanted = {row for step in range(steps) for row, _ in plan[step]}
+        assert set(plan.rows_until(steps).tolist()) == wanted
+        assert plan.rows_until(steps).tolist() == sorted(wanted)
+    assert len(plan.rows_until(1)) <= 4
+    assert plan.rows_until(len(plan)).tolist() == plan.rows.tolist() == list(range(40))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -80,11 +82,81 @@ def plain_varlen(
     return torch.cat(results)
 
 
-@pytest.fixture(params=["block by block", "all at once"])
-def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "all at once":  # the GPU's way, but for its kernel
-        monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", plain_varlen)
-        monkeypatch.setattr(attention, "_block_by_block", attention._all_at_once)
+def older_varlen(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    query_bounds: Tensor,
+    key_bounds: Tensor,
+    longest_query: int,
+    longest_key: int,
+    *,
+    scale: float,
+    window_size: tuple[int, int],
+) -> Tensor:
+    """The function of torch 2.11: as many heads of keys as of queries, and no ``enable_gqa``."""
+    assert key.shape[1] == value.shape[1] == query.shape[1]
+    key, value = key[:, ::2], value[:, ::2]  # what is written above repeats them
+    bounds = (query_bounds, key_bounds, longest_query, longest_key)
+    return plain_varlen(query, key, value, *bounds, scale=scale, window_size=window_size, enable_gqa=True)
+
+
+@pytest.fixture
+def varlen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], None]]:
+    """A function that takes another one for torch's ``varlen_attn``."""
+
+    def take(function: Any) -> None:
+        monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", function)
+        attention._varlen_parameters.cache_clear()
+
+    yield take
+    attention._varlen_parameters.cache_clear()
+
+
+@pytest.fixture(params=["block by block", "all at once", "all at once, torch 2.11"])
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, varlen: Callable[[Any], None]) -> None:
+    if request.param != "block by block":  # the GPU's way, but for its kernel
+        varlen(older_varlen if "2.11" in request.param else plain_varlen)
+        monkeypatch.setattr(attention, "is_fused", lambda query: True)
+
+
+def test_a_torch_without_the_kernel_is_named(varlen: Callable[[Any], None]) -> None:
+    for enough in (plain_varlen, older_varlen):
+        varlen(enough)
+        attention.check_kernel()
+    varlen(lambda query, key, value, is_causal: query)  # torch 2.10
+    with pytest.raises(
+        MmprError, match=r"torch 2\..* does not take scale and window_size; install torch 2\.11 or newer"
+    ):
+        attention.check_kernel()
+
+
+@pytest.mark.parametrize("budget", [1000, 8], ids=["packs", "remembered prompts"])
+def test_autocast_takes_the_fused_kernel_in_every_family(
+    monkeypatch: pytest.MonkeyPatch, varlen: Callable[[Any], None], budget: int
+) -> None:
+    """As on a GPU, where queries, keys and values of one 16-bit type are fused and nothing else is."""
+    from mmpr.train.shared_prefix.compute import Compute
+    from tests.train.models import MODELS, loss_of, make, parts_of
+
+    def in_bfloat16(query: Tensor, key: Tensor, value: Tensor, *args: Any, **settings: Any) -> Tensor:
+        assert query.dtype == key.dtype == value.dtype == torch.bfloat16
+        calls.append(name)
+        return plain_varlen(query, key, value, *args, **{"scale": query.shape[2] ** -0.5, **settings})
+
+    def not_fused(*_: Any) -> Tensor:
+        raise AssertionError(f"{name}: attended block by block")
+
+    in_bfloat16.__signature__ = inspect.signature(plain_varlen)  # type: ignore[attr-defined]
+    varlen(in_bfloat16)
+    monkeypatch.setattr(attention, "is_fused", lambda query: query.dtype == torch.bfloat16)
+    monkeypatch.setattr(attention, "_block_by_block", not_fused)
+    calls: list[str] = []
+    for name in MODELS:
+        model = make(name)
+        with torch.autocast("cpu", torch.bfloat16):
+            Compute(model, max_pack_tokens=budget).backward(parts_of(name), loss_of)
+        assert name in calls
 
 
 def check(found: Tensor, tensors: list[Tensor], wanted: Tensor, originals: list[Tensor]) -> None:

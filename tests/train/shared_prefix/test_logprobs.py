@@ -221,5 +221,32 @@ def test_scratch_is_bounded_whatever_the_shape(tokens, size, vocabulary, dtype):
     with Allocations() as backward:
         result.backward(upstream)
     grads = hidden.grad.nbytes + weight.grad.nbytes
+    if dtype == torch.bfloat16:
+        grads += 4 * weight.numel()  # the matrix's gradient is summed in float32
     assert forward.peak < 16e6
     assert backward.peak - grads < 16e6
+
+
+def test_the_gradient_of_a_16_bit_matrix_is_rounded_once(monkeypatch):
+    """However many tiles add to it: no entry is further from the exact sum than one rounding."""
+    monkeypatch.setattr(logprobs, "_MAX_TILE_TOKENS", 2)
+    hidden, weight, targets, bias = (x if x.dtype == torch.int64 else x.bfloat16() for x in problem(600, 4, 9))
+    got = gradients(token_logprobs, hidden, weight, targets, bias)
+    exact = gradients(token_logprobs, hidden.double(), weight.double(), targets, bias.double())
+    for mine, wanted in zip(got[2:], exact[2:], strict=True):
+        assert mine.dtype == torch.bfloat16
+        assert ((mine.double() - wanted).abs() <= 2**-8 * wanted.abs() + 1e-4).all()
+
+
+def test_a_gpu_has_few_and_large_tiles():
+    """152,000 entries and 16,384 tokens of 3,584: a few dozen tiles, each within the memory that is said."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode():
+        hidden = torch.empty(16384, 3584, dtype=torch.bfloat16, device="cuda")
+        weight = torch.empty(152_000, 3584, dtype=torch.bfloat16, device="cuda")
+        tiles = logprobs._Tiles.of(hidden, weight)
+        on_cpu = logprobs._Tiles.of(hidden.to("cpu"), weight.to("cpu"))
+    assert 20 <= len(list(tiles.rows())) * len(list(tiles.columns())) <= 60
+    assert tiles.height * tiles.width * 6 <= logprobs.GPU_SCRATCH_BYTES  # float32, and a copy in bfloat16
+    assert len(list(on_cpu.rows())) * len(list(on_cpu.columns())) > 1000
