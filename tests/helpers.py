@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mmpr.build import build
 from mmpr.config import Recipe, load_recipe, parse_recipe
@@ -30,6 +30,15 @@ OWN_REJECTS = {
 """What becomes of the bad rows of ``own_source``, by reason; the other seven are questions."""
 
 
+T = TypeVar("T")
+
+
+def known(value: T | None) -> T:
+    """The value, which must not be None."""
+    assert value is not None
+    return value
+
+
 def own_source(folder: Path) -> dict[str, Any]:
     """A JSONL source of every kind of row, good and bad, with its pictures; returns its entry in a recipe."""
     from sklearn.datasets import load_sample_image
@@ -41,7 +50,7 @@ def own_source(folder: Path) -> dict[str, Any]:
         Image.fromarray(load_sample_image(f"{name}.jpg")).resize((64, 43)).save(folder / f"{name}.jpg")
     (folder / "empty.jpg").write_bytes(b"")
     (folder.parent / "outside.jpg").write_bytes((folder / "china.jpg").read_bytes())
-    good = [
+    good: list[dict[str, Any]] = [
         {"question": "How many?", "answer": "3", "image": "china.jpg", "id": "a"},
         {"question": "图中有几个数字？🙂", "answer": "5", "image": "china.jpg"},
         {

@@ -35,7 +35,7 @@ sources:
 ROWS = [{"question": f"What is {n} + {n}?", "answer": "May 1984"} for n in range(1, 7)]
 
 
-def rows(out: Path, folder: str, noun: type) -> list[Any]:
+def rows(out: Path, folder: str, noun: type[Any]) -> list[Any]:
     return [row for path in sorted((out / folder).glob("*.parquet")) for row in read_rows(path, noun)]
 
 

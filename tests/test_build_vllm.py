@@ -79,7 +79,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
-def rows(out: Path, folder: str, noun: type) -> list[Any]:
+def rows(out: Path, folder: str, noun: type[Any]) -> list[Any]:
     return [row for path in sorted((out / folder).glob("*.parquet")) for row in read_rows(path, noun)]
 
 
@@ -108,7 +108,7 @@ def test_what_was_sampled_is_what_is_trained_on(out: Path) -> None:
     pairs = {row.id: row for row in rows(out, "pairs", PreferenceRow)}
     assert pairs
     continued = 0
-    for row in read_train_rows(out):
+    for row in iter(read_train_rows(out)):
         encoded = encoder.encode(row)
         stored = pairs[row.id]
         by_text = {response.text: response.token_ids for response in stored.responses}

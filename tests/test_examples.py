@@ -26,7 +26,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def told(workplace: Path) -> str:
     """What the tour prints as a script."""
-    script = [sys.executable, EXAMPLES / "tour.py"]
+    script = [sys.executable, str(EXAMPLES / "tour.py")]
     done = subprocess.run(script, capture_output=True, text=True, timeout=280, cwd=workplace, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -79,7 +79,7 @@ print(len(list(replayed.rollouts())), "questions")
 def dots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The build of the example with a rule and a source of one's own."""
     out = tmp_path_factory.mktemp("dots") / "out"
-    script = [sys.executable, EXAMPLES / "own_rule_and_source.py", out]
+    script = [sys.executable, str(EXAMPLES / "own_rule_and_source.py"), str(out)]
     done = subprocess.run(script, capture_output=True, text=True, timeout=280, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^64 responses, \d+ right or off by one$", done.stdout, re.M)
@@ -88,7 +88,7 @@ def dots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def build(out: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """The same build by the command line, in the folder of the examples."""
-    command = [sys.executable, "-m", "mmpr", "build", "dots.yaml", "--out", out, *words]
+    command = [sys.executable, "-m", "mmpr", "build", "dots.yaml", "--out", str(out), *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=EXAMPLES, check=False)
 
 
@@ -129,7 +129,7 @@ def test_another_rule_judges_again(dots: Path) -> None:
     text = (EXAMPLES / "own_rule_and_source.py").read_text()
     (dots.parent / "other_rule.py").write_text(text.replace("<= 1", "<= 2"))
     other = ("--rule", "off_by_one=other_rule:off_by_one")
-    command = [sys.executable, "-m", "mmpr", "build", EXAMPLES / "dots.yaml", "--out", dots, *other]
+    command = [sys.executable, "-m", "mmpr", "build", str(EXAMPLES / "dots.yaml"), "--out", str(dots), *other]
     command += ["--source", "dots=other_rule:Dots"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=dots.parent, check=False)
     assert "the recipe's settings for 'verify' changed; add --from verify to redo it" in done.stderr
@@ -142,7 +142,7 @@ def test_the_proof_asks_for_the_rule(dots: Path) -> None:
     """After the build was judged by another rule, which lies beside it."""
 
     def check(*rule: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "mmpr", "check", dots, "--verify", *rule]
+        command = [sys.executable, "-m", "mmpr", "check", str(dots), "--verify", *rule]
         return subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=dots.parent, check=False)
 
     assert "pairs of the rule 'off_by_one' were not judged again: it is not mmpr's" in check().stdout

@@ -56,7 +56,7 @@ def test_a_rule_decides(rule: Any, status: str) -> None:
 
 
 def test_a_rule_that_raises_is_told() -> None:
-    verdict = judge_by("mine", lambda answer, truth, choices: 1 / 0, "7", "8", [])
+    verdict = judge_by("mine", lambda answer, truth, choices: bool(1 / 0), "7", "8", [])
     assert (verdict.comparator, verdict.reason) == ("mine", "the rule raised ZeroDivisionError: division by zero")
 
 

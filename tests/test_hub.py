@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from huggingface_hub.utils import filter_repo_objects
+from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]  # hub re-exports it unmarked
 
 from mmpr.export.__main__ import main
 from mmpr.export.run import export
@@ -24,7 +24,7 @@ class FakeHub:
     failure: Exception | None
 
     def create_repo(self, name: str, **arguments: Any) -> str:
-        from huggingface_hub.utils import validate_repo_id
+        from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # as above
 
         validate_repo_id(name)
         FakeHub.calls.append(("create_repo", {"name": name, **arguments}))

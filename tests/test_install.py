@@ -145,7 +145,7 @@ def what_is_asked(command: list[str]) -> str:
 def test_a_failure_is_one_sentence_and_a_status(tmp_path: Path) -> None:
     """The real script and the real pip, which finds nothing without an index."""
     (tmp_path / "lock.txt").write_text("torch==0.0.1\n")
-    command = [sys.executable, LOCKS / "install.py", tmp_path / "lock.txt"]
+    command = [sys.executable, str(LOCKS / "install.py"), str(tmp_path / "lock.txt")]
     env = {"PIP_CONFIG_FILE": "/dev/null", "PIP_NO_INDEX": "1", "PIP_NO_FIND_LINKS": "1"}
     ran = subprocess.run(command, capture_output=True, text=True, env=env, timeout=120, check=False)
     assert ran.returncode == 1

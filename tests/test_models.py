@@ -18,7 +18,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 def recipe_of(path: str, folder: Path = Path("."), **model: Any) -> Recipe:
     source = {"name": "d", "type": "digits", "split": "train", "questions": 1}
-    return parse_recipe({"name": "r", "model": {"path": path, **model}, "sources": [source]}, folder=folder)
+    return parse_recipe({"name": "r", "model": model | {"path": path}, "sources": [source]}, folder=folder)
 
 
 @pytest.fixture

@@ -230,7 +230,7 @@ def _accepts(op: Any, value: Any, char: str) -> bool:
     if op is sre.CATEGORY:
         return _in_category(value, char)
     negated = bool(value) and value[0][0] is sre.NEGATE
-    return any(_accepts(*item, char) for item in value if item[0] is not sre.NEGATE) != negated
+    return any(_accepts(kind, one, char) for kind, one in value if kind is not sre.NEGATE) != negated
 
 
 _ONE = (sre.LITERAL, sre.NOT_LITERAL, sre.ANY, sre.IN)
@@ -323,7 +323,7 @@ def pumps(text: str | bytes, flags: int) -> list[Pump]:
     found: dict[Pump, None] = {}
     for prefix, body in _reached(tree, ("",), alphabet):
         if len(body) == 1 and body[0][0] in _ONE:
-            pieces = [char for char in alphabet if _accepts(*body[0], char)]
+            pieces = [char for char in alphabet if _accepts(body[0][0], body[0][1], char)]
             pieces = pieces or _samples(body, alphabet, True, 1)
         else:
             pieces = [piece for full in (False, True) for piece in _samples(body, alphabet, full)]
@@ -343,7 +343,11 @@ def pumps(text: str | bytes, flags: int) -> list[Pump]:
 def _work(used: Used, method: str, text: str) -> Any:
     pattern = re.compile(used.text, used.flags)
     subject = text.encode("utf-8", "replace") if isinstance(used.text, bytes) else text
-    run = {"match": pattern.match, "fullmatch": pattern.fullmatch, "search": lambda one: list(pattern.finditer(one))}
+    run: dict[str, Any] = {
+        "match": pattern.match,
+        "fullmatch": pattern.fullmatch,
+        "search": lambda one: list(pattern.finditer(one)),
+    }
     return run[method](subject)
 
 

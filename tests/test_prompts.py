@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from mmpr.config import OptionsSpec
@@ -135,7 +137,7 @@ INLINE = {"layout": "{text} = {letter}", "separator": " / "}
         ("{question}", {}, "Which?"),
     ],
 )
-def test_options_are_shown_as_the_recipe_says(text: str, settings: dict[str, str], prompt: str) -> None:
+def test_options_are_shown_as_the_recipe_says(text: str, settings: dict[str, Any], prompt: str) -> None:
     options = OptionsSpec(**settings)
     assert Template("t", text).render("Which?", ("left", "{question}"), options) == prompt
     marked = Template("t", text).render("<image>\nWhich?", ("left", "{question}"), options)

@@ -106,7 +106,7 @@ def csv_table(at: Path) -> None:
 
 
 def vlmevalkit(at: Path) -> None:
-    rows = [["index", "question", "A", "B", "C", "D", "answer", "image"]]
+    rows: list[list[Any]] = [["index", "question", "A", "B", "C", "D", "answer", "image"]]
     rows += [[n, "Which?", "cat", "dog", "", "", "B", RED64 if n == 7 else "7"] for n in (7, 8)]
     text = io.StringIO()
     csv.writer(text, delimiter="\t").writerows(rows)
@@ -196,7 +196,8 @@ class Answers:
     about = Tokenization()
 
     def __init__(self, truths: list[str]) -> None:
-        self.truths, self.prompts = list(truths), []  # type: ignore[var-annotated]
+        self.truths = list(truths)
+        self.prompts: list[str] = []
         self.requests: list[Request] = []
 
     async def generate(self, request: Request) -> Reply:

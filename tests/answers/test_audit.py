@@ -107,9 +107,9 @@ def test_hostile_text_reaches_neither_terminal_nor_spreadsheet(tmp_path, capsys)
     assert audit.main([str(tmp_path)]) == 0
     assert capsys.readouterr().out.replace("\n", "").isprintable()
     with (tmp_path / "audit.csv").open(encoding="utf-8", newline="") as file:
-        [row] = csv.DictReader(file)
-    assert not any(cell.startswith("=") for cell in row.values())
-    assert all(cell.replace("\n", "").replace("\t", "").isprintable() for cell in row.values())
+        [told] = csv.DictReader(file)
+    assert not any(cell.startswith("=") for cell in told.values())
+    assert all(cell.replace("\n", "").replace("\t", "").isprintable() for cell in told.values())
 
 
 def test_a_csv_that_cannot_be_written_is_told(build, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -340,10 +341,12 @@ def test_samples_of_a_source_come_before_the_recipes() -> None:
 
 def test_the_quickstart_is_right() -> None:
     recipe = load_recipe(QUICKSTART)
-    assert sum(source.questions for source in recipe.sources) >= 1500
-    assert sum(source.questions for source in recipe.heldout) >= 1000
-    assert {source.split for source in recipe.heldout} == {"heldout"}
-    assert {source.split for source in recipe.sources} == {"train"}
+    sources: Sequence[Any] = recipe.sources
+    heldout: Sequence[Any] = recipe.heldout
+    assert sum(source.questions for source in sources) >= 1500
+    assert sum(source.questions for source in heldout) >= 1000
+    assert {source.split for source in heldout} == {"heldout"}
+    assert {source.split for source in sources} == {"train"}
     assert recipe.sampling.samples == 8
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from tests.conftest import SmallBuild
 pytestmark = pytest.mark.slow
 
 
-def rows(out: Path, folder: str, noun: type) -> dict:
+def rows(out: Path, folder: str, noun: type[Any]) -> dict[str, Any]:
     return {row.id: row for path in sorted((out / folder).glob("*.parquet")) for row in read_rows(path, noun)}
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmpr.derive.where import MAX_CHARS, MAX_DEPTH, parse_condition
+from mmpr.derive.where import MAX_CHARS, MAX_DEPTH, Type, parse_condition
 from mmpr.errors import RecipeError
 
-COLUMNS = {"rate": "number", "other": "number", "source": "text", "kind": "text", "old": "flag"}
+COLUMNS: dict[str, Type] = {"rate": "number", "other": "number", "source": "text", "kind": "text", "old": "flag"}
 ROW = {"rate": 0.5, "other": None, "source": "charts", "kind": "", "old": True}
 
 HOLDS = [

@@ -66,7 +66,8 @@ def recipe_of(model: Path, *overrides: str, **args: Any) -> Recipe:
 def png(colour: str, sides: Sequence[int] = (64, 64)) -> bytes:
     """A picture of one colour."""
     file = io.BytesIO()
-    Image.new("RGB", tuple(sides), colour).save(file, "PNG")
+    width, height = sides
+    Image.new("RGB", (width, height), colour).save(file, "PNG")
     return file.getvalue()
 
 

@@ -263,7 +263,7 @@ def test_what_fails_is_asked_once_more_and_then_given_up(tmp_path: Path, failure
         return Reply((first, replace(last, finish_reason=str(failure))), 1)
 
     for times, expected in ((1, {}), (99, {"question 6": reason})):
-        failed = []
+        failed: list[int] = []
 
         def act(request: Request, failed: list[int] = failed, times: int = times) -> Reply | None:
             if request.prompt == "question 6" and len(failed) < times:

@@ -82,7 +82,7 @@ def test_settings_of_sampling_reach_vllm() -> None:
     assert (plain.stop, plain.stop_token_ids, plain.bad_words) == ([], [], [])
     assert (plain.skip_special_tokens, plain.spaces_between_special_tokens) == (False, False)
     args = {"logit_bias": {"5": 1.5}, "structured_outputs": {"regex": "[0-9]+"}, "min_tokens": 2}
-    told = {"min_p": 0.1, "presence_penalty": 0.5, "repetition_penalty": 1.1, "stop": ("a", "b")}
+    told: dict[str, Any] = {"min_p": 0.1, "presence_penalty": 0.5, "repetition_penalty": 1.1, "stop": ("a", "b")}
     set_ = SamplingSpec(**told, stop_token_ids=(7,), bad_words=("cat",), args=args)
     made = SamplingParams.from_optional(**sampling_args(set_))
     assert (made.min_p, made.presence_penalty, made.repetition_penalty) == (0.1, 0.5, 1.1)

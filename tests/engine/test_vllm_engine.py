@@ -119,6 +119,8 @@ def test_special_tokens_that_were_said_stay_and_what_ends_a_turn_does_not(runnin
     assert [text.replace(SPECIAL, "") for text in texts(kept)] == texts(cut)
     assert not any("<" in text for text in texts(kept))
     # The token that ended the answer is counted, and is no part of it.
+    assert isinstance(kept, Reply)
+    assert isinstance(cut, Reply)
     assert [one.tokens for one in kept.responses] == [one.tokens for one in cut.responses]
 
 

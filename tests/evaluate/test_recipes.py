@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mmpr.config import ModelSpec
+from mmpr.config import ModelSpec, TableSource
 from mmpr.errors import MmprError, OutputError, RecipeError, SourceError
 from mmpr.evaluate.questions import find_data
 from mmpr.evaluate.recipes import base_recipe, name_models, way_of
@@ -59,6 +59,7 @@ def test_a_tables_settings_are_those_of_a_source(table: Path) -> None:
     data = find_data(str(table))
     recipe = base_recipe(data, None, None, ["data.columns.question=q", "data.rule=relaxed", "data.name=sums"])
     (spec,) = recipe.sources
+    assert isinstance(spec, TableSource)
     assert (spec.type, spec.name, spec.rule, spec.columns.question) == ("jsonl", "sums", "relaxed", "q")
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def contents(root: Path) -> dict[str, str]:
     }
 
 
-def rows(folder: Path, noun: type) -> list:
+def rows(folder: Path, noun: type[Any]) -> list[Any]:
     return [row for path in sorted(folder.glob("*.parquet")) for row in read_rows(path, noun)]
 
 
@@ -187,9 +188,10 @@ def test_a_question_that_the_engine_refuses_counts_as_wrong(
     from mmpr.engine.replay import ReplayEngine
     from mmpr.errors import RowError
 
-    generate, refused = ReplayEngine.generate, []
+    generate = ReplayEngine.generate
+    refused: list[Request] = []
 
-    async def picky(self: ReplayEngine, request: object) -> object:
+    async def picky(self: ReplayEngine, request: Request) -> object:
         if not refused or request is refused[0]:
             refused.append(request)
             raise RowError("engine_refused", "too long")

@@ -54,7 +54,7 @@ def read_llamafactory(to: Path, model: str) -> Iterator[Pair]:
         chosen, rejected = row["_response"]
         assert (turn["role"], chosen["role"], rejected["role"]) == ("user", "assistant", "assistant")
         assert turn["content"].count("<image>") == len(pictures)
-        BasePlugin._validate_messages(None, [turn, chosen], pictures, [], [])  # type: ignore[arg-type]
+        BasePlugin._validate_messages(None, [turn, chosen], pictures, [], [])
         yield [digest(path) for path in pictures], turn["content"], chosen["content"], rejected["content"]
 
 
@@ -87,7 +87,8 @@ def read_trl(to: Path, model: str) -> Iterator[Pair]:
         some = [dict(row) for row in rows if len(row["images"]) == count][:2]
         assert ("pixel_values" in collate(some)) == (count > 0)
     for row in rows:
-        yield list(map(digest, row["images"])), *(text_of(row[side]) for side in ("prompt", "chosen", "rejected"))
+        prompt, chosen, rejected = (text_of(row[side]) for side in ("prompt", "chosen", "rejected"))
+        yield list(map(digest, row["images"])), prompt, chosen, rejected
 
 
 def read_datasets(to: Path, model: str) -> Iterator[Pair]:

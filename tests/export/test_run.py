@@ -128,7 +128,10 @@ def plain(pairs: list[FlatPair], format: Format) -> list[FlatPair]:
     """Pairs to compare; messages do not keep the line break after a picture, chat templates put their own."""
     if format != "trl":
         return sorted(pairs)
-    return sorted((id, images, prompt.replace("<image>\n", "<image>"), *sides) for id, images, prompt, *sides in pairs)
+    return sorted(
+        (id, images, prompt.replace("<image>\n", "<image>"), chosen, rejected)
+        for id, images, prompt, chosen, rejected in pairs
+    )
 
 
 @pytest.mark.parametrize(("format", "images"), CASES)
@@ -249,7 +252,7 @@ def test_a_source_may_be_called_anything(tmp_path: Path) -> None:
     assert done["counts"]["pairs"] == 1
     [path] = (tmp_path / "to/annotations").iterdir()
     assert path.name == "_..____b__.jsonl"
-    assert len(list(read_pairs(tmp_path / "to", pytest.fail))) == 1
+    assert len(list(read_pairs(tmp_path / "to", lambda reject: pytest.fail(str(reject))))) == 1
 
 
 SLOW = """

@@ -15,7 +15,7 @@ import pytest
 from mmpr.build import build, dry_run
 from mmpr.check.__main__ import main as check
 from mmpr.config import OptionsSpec, Recipe, parse_recipe
-from mmpr.engine import Reply, Request
+from mmpr.engine import Reply, Request, start_engine
 from mmpr.engine.replay import ReplayEngine
 from mmpr.errors import EngineDeadError, MmprError, OutputError, RecipeError, RowError
 from mmpr.pipeline import adjudicating
@@ -235,7 +235,7 @@ def test_pairs_that_stand_on_a_word_say_so() -> None:
 def test_a_word_takes_the_place_of_no_pair_of_the_judge() -> None:
     judged = [("correct", "3", "number"), ("incorrect", "4", "number"), ("unparseable", None, "none")]
     alone = pairs_of(judged, most=3)
-    said = [("correct", f"x{at}", ADJUDICATED) for at in range(5)] + [
+    said: list[Any] = [("correct", f"x{at}", ADJUDICATED) for at in range(5)] + [
         ("incorrect", f"y{at}", ADJUDICATED) for at in range(5)
     ]
     found = pairs_of(judged + said, most=3)
@@ -276,7 +276,7 @@ def verified(tmp_path: Path) -> tuple[Job, Unit]:
         for path in (out / folder).iterdir():
             path.unlink()
     assert plan.verifier is not None
-    job = Job(plan.verifier.recipe, out, "replay", stages=("adjudicate", "pair"))
+    job = Job(plan.verifier.recipe, out, "replay", plan.templates, stages=("adjudicate", "pair"))
     build_plan = read_build(out)
     assert build_plan is not None
     unsure = {
@@ -351,7 +351,7 @@ def test_words_stand_beside_verdicts(adjudicated: Path, tmp_path: Path) -> None:
     assert "adjudicate" not in plain["recipe"]
     assert not (tmp_path / "plain" / "adjudications").exists()
 
-    def typed(out: Path) -> dict[str, list[tuple[str, str]]]:
+    def typed(out: Path) -> dict[str, list[tuple[str, str, str]]]:
         return {
             row.id: [
                 (p.method, row.responses[p.chosen].text, row.responses[p.rejected].text)
@@ -516,8 +516,9 @@ def test_pairs_are_made_again_without_asking(
 
 def test_without_unsure_verdicts_no_engine_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
-    real = local.start_engine
-    monkeypatch.setattr(local, "start_engine", lambda *args, **log: (started.append(args[1]), real(*args, **log))[1])
+    monkeypatch.setattr(
+        local, "start_engine", lambda *args, **log: (started.append(args[1]), start_engine(*args, **log))[1]
+    )
     source = {"name": "digits", "type": "digits", "split": "train", "questions": 18, "kinds": ["sum"]}
     recipe = recipe_with(tmp_path, ["A"]).model_copy()
     tree = {**recipe.as_json(), "sources": [source], "engine": {"type": "replay", "args": {"answers": list(range(10))}}}

@@ -9,9 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmpr.pipeline.pairing import Pairing, distinct, pair_by_correctness, pair_by_dropout, pass_rate
-from mmpr.schema import Completion, Response, Rollout, Verdict
+from mmpr.schema import Completion, Response, Rollout, Status, Verdict
 
-STATUSES = {"+": "correct", "-": "incorrect", "?": "unparseable", "t": "timeout", "e": "error", "u": "unsure"}
+STATUSES: dict[str, Status] = {
+    "+": "correct",
+    "-": "incorrect",
+    "?": "unparseable",
+    "t": "timeout",
+    "e": "error",
+    "u": "unsure",
+}
 
 
 def rollout_of(*responses: Response, id: str = "q") -> Rollout:
@@ -196,7 +203,8 @@ RESPONSES = st.lists(
 def test_what_holds_of_all_pairings(drawn: list, max_pairs: int, format_pairs: bool) -> None:
     # A text has one verdict, as judging makes it; only whether it was truncated may differ.
     texts: dict[int, tuple[str, str]] = {}
-    responses, verdicts = [], []
+    responses: list[Response] = []
+    verdicts = []
     for status, answer, text, whole in drawn:
         status, answer = texts.setdefault(text, (status, answer))
         responses.append(Response(f"{text}", len(responses), "stop" if whole else "length", 1))

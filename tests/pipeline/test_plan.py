@@ -6,6 +6,7 @@ import json
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from mmpr.pipeline.plan import make_plan, prepare, read_build, write_build, writ
 from mmpr.schema import IndexedRow, Question, Reject, SourceRow
 from mmpr.sources import open_source
 from mmpr.sources.selection import select_rows
-from mmpr.storage.shards import STAGES, index_shard, remove_temporaries
+from mmpr.storage.shards import STAGES, Split, index_shard, remove_temporaries
 from mmpr.storage.tables import read_rows
 from tests.conftest import SmallBuild
 from tests.helpers import (
@@ -33,7 +34,7 @@ from tests.helpers import (
 )
 
 
-def rows_in(out: Path, folder: str, noun: type) -> list:
+def rows_in(out: Path, folder: str, noun: type[Any]) -> list[Any]:
     return [row for path in sorted((out / folder).rglob("*.parquet")) for row in read_rows(path, noun)]
 
 
@@ -133,7 +134,8 @@ def test_every_problem_of_a_plan_is_told_at_once(tmp_path: Path) -> None:
 def test_the_index_is_cut_into_units_of_the_wanted_size(small_build: SmallBuild) -> None:
     build = read_build(small_build.out)
     assert build is not None
-    for split, questions in (("train", 18 + 5 + 6 + 12), ("heldout", 14)):
+    held: dict[Split, int] = {"train": 18 + 5 + 6 + 12, "heldout": 14}
+    for split, questions in held.items():
         sizes = [len(list(read_rows(index_shard(small_build.out, u), IndexedRow))) for u in build.of(split)]
         assert sizes == [12] * (questions // 12) + ([questions % 12] if questions % 12 else [])
     ids = [row.id for row in rows_in(small_build.out, "index", IndexedRow)]

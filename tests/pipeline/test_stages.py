@@ -9,6 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -25,7 +26,7 @@ from mmpr.storage.tables import read_counts, read_rows
 from tests.conftest import SmallBuild
 from tests.helpers import build_without_ray, small_recipe, small_tree
 
-FOLDERS = {
+FOLDERS: dict[str, type[Any]] = {
     "questions": Question,
     "rollouts": Rollout,
     "completions": Completions,
@@ -103,7 +104,7 @@ def test_responses_with_a_truth_have_one_verdict_each(small_build: SmallBuild) -
         assert sum(judged.get(status, 0) for status in statuses) == expected
         stored = Counter(v.status for row in verdicts.values() if row.source == source for v in row.verdicts)
         assert {status: judged[status] for status in statuses if status in judged} == stored
-    everything = Counter()
+    everything: Counter[str] = Counter()
     for judged in counts["verify"].values():
         everything.update(judged)
     assert min(everything["correct"], everything["incorrect"], everything["unparseable"]) > 10
@@ -144,7 +145,7 @@ def test_continuations_start_with_half_of_a_whole_response(small_build: SmallBui
 def test_rows_of_pairs_hold_what_the_other_folders_say(small_build: SmallBuild) -> None:
     questions, rollouts = rows_of(small_build.out, "questions"), rows_of(small_build.out, "rollouts")
     verdicts = rows_of(small_build.out, "verdicts")
-    methods = Counter()
+    methods: Counter[str] = Counter()
     for id, row in rows_of(small_build.out, "pairs").items():
         question = questions[id]
         assert (row.images, row.question, row.answer) == (question.images, question.question, question.answer)
@@ -200,7 +201,7 @@ def job(tmp_path: Path) -> tuple[Job, list[Unit]]:
     job = Job(recipe, tmp_path / "out", plan.model.revision, plan.templates)
     for unit in build.of("train"):
         ingest_unit(job, unit)
-    return job, build.of("train")
+    return job, list(build.of("train"))
 
 
 def sampled(job: Job, unit: Unit, engine: Engine) -> tuple[Counts, Counts]:
@@ -404,11 +405,11 @@ def test_reasoning_that_the_prompt_opened_and_nobody_ended_is_no_answer(job: tup
 def test_timeouts_and_errors_are_rejects_and_make_no_pair(
     job: tuple[Job, list[Unit]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mmpr.schema import Verdict
+    from mmpr.schema import Status, Verdict
 
     the_job, units = job
     unit = units[0]
-    statuses = ["correct", "timeout", "error"]
+    statuses: list[Status] = ["correct", "timeout", "error"]
     stored(the_job, unit, [f"Final answer: {i}" for i in range(3)], "en")
     monkeypatch.setattr(
         "mmpr.pipeline.judging.judge_responses",

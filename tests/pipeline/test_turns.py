@@ -125,7 +125,7 @@ def asked(folder: Path) -> list[Request]:
     return engine.requests
 
 
-def rows(folder: Path, name: str, noun: type) -> list[Any]:
+def rows(folder: Path, name: str, noun: type[Any]) -> list[Any]:
     return [row for path in sorted((folder / "out" / name).glob("*.parquet")) for row in read_rows(path, noun)]
 
 
@@ -188,7 +188,7 @@ def test_training_and_watched_questions_have_the_same_turns(
     messages = to_messages(ASKED, SYSTEM, context)
     assert messages[0]["content"] == [{"type": "text", "text": f"{SYSTEM}\n\n{OWN}\n\n{ROWS}"}]
     assert [message["role"] for message in messages] == ["system", *["user", "assistant"] * 3, "user"]
-    for row in read_train_rows(folder / "out"):
+    for row in iter(read_train_rows(folder / "out")):
         assert (list(row.prompt), row.images) == (messages, (RED, BLUE, GREEN))
     for pair in load_pairs(folder / "out"):
         got = [[{k: v for k, v in part.items() if v} for part in turn["content"]] for turn in pair["prompt"]]
@@ -217,13 +217,13 @@ def test_exports_have_the_turns_and_are_read_back(
     folder: Path, asked: list[Request], tmp_path: Path, format: Any
 ) -> None:
     export(folder / "out", format, tmp_path / "to")
-    own = {json.dumps(row.prompt) for row in read_train_rows(folder / "out")}
-    back = list(read_train_rows(tmp_path / "to"))
+    own = {json.dumps(row.prompt) for row in iter(read_train_rows(folder / "out"))}
+    back = list(iter(read_train_rows(tmp_path / "to")))
     assert back
     for row in back:
         assert json.dumps(row.prompt) in own
         assert len(row.images) == 3
-    pairs = sum(len(row.pairs) for row in read_train_rows(folder / "out"))
+    pairs = sum(len(row.pairs) for row in iter(read_train_rows(folder / "out")))
     assert sum(len(row.pairs) for row in back) == pairs
 
 

@@ -233,9 +233,7 @@ def lose_pair(row: PreferenceRow) -> PreferenceRow:
 
 def slow_judge() -> AbstractContextManager[Any]:
     """A judge that runs out of time on every ninth answer."""
-    from mmpr.pipeline import judging
-
-    judge = judging.judge_responses
+    from mmpr.answers.killable import judge_responses as judge
 
     def judge_responses(*question: Any) -> list[Verdict]:
         late = Verdict("timeout", None, "symbolic", "no verdict in time")
@@ -243,34 +241,30 @@ def slow_judge() -> AbstractContextManager[Any]:
         answered = [place for place, verdict in enumerate(verdicts) if verdict.comparator != "extract"]
         return [late if place in answered[8::9] else verdict for place, verdict in enumerate(verdicts)]
 
-    return mock.patch.object(judging, "judge_responses", judge_responses)
+    return mock.patch("mmpr.pipeline.judging.judge_responses", judge_responses)
 
 
 def unsure_judge() -> AbstractContextManager[Any]:
     """A judge that is unsure of every third answer."""
-    from mmpr.pipeline import judging
-
-    judge = judging.judge_responses
+    from mmpr.answers.killable import judge_responses as judge
 
     def judge_responses(*question: Any) -> list[Verdict]:
         open_one = Verdict("unsure", "3 or 4", "number", "several candidates")
         return [open_one if place % 3 == 2 else verdict for place, verdict in enumerate(judge(*question))]
 
-    return mock.patch.object(judging, "judge_responses", judge_responses)
+    return mock.patch("mmpr.pipeline.judging.judge_responses", judge_responses)
 
 
 def wavering_judge() -> AbstractContextManager[Any]:
     """A judge that calls every seventh right answer wrong."""
-    from mmpr.pipeline import judging
-
-    judge = judging.judge_responses
+    from mmpr.answers.killable import judge_responses as judge
 
     def judge_responses(*question: Any) -> list[Verdict]:
         verdicts = judge(*question)
         right = [place for place, verdict in enumerate(verdicts) if verdict.status == "correct"]
         return [replace(v, status="incorrect") if place in right[1::7] else v for place, v in enumerate(verdicts)]
 
-    return mock.patch.object(judging, "judge_responses", judge_responses)
+    return mock.patch("mmpr.pipeline.judging.judge_responses", judge_responses)
 
 
 def say_the_same(text: str, right: bool, dice: random.Random) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from source_helpers import CHINA, FLOWER, ingest, opened
 
 from mmpr.errors import SourceError
 from mmpr.schema import Question, Reject
+from tests.sources.source_helpers import CHINA, FLOWER, ingest, opened
 
 ASK, SAY = {"from": "human", "value": "<image>\nHow many?"}, {"from": "gpt", "value": "Three"}
 PART = {"type": "image", "image": "a.png"}

@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from source_helpers import CHINA, FLOWER, ingest, opened
 
 from mmpr.errors import SourceError
 from mmpr.schema import Question, Reject, SourceRow
+from tests.sources.source_helpers import CHINA, FLOWER, ingest, opened
 
 CHINA64, FLOWER64 = (base64.b64encode(data).decode() for data in (CHINA, FLOWER))
 

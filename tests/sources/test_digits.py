@@ -15,6 +15,7 @@ from mmpr.errors import RowError, SourceError
 from mmpr.prompts import strip_short_answer
 from mmpr.sources import digits
 from mmpr.sources.digits import CHOICE_SUFFIX, KINDS, REASONING_KINDS, SPLIT_SIZES, Digits, split_indices
+from tests.helpers import known
 
 SPLITS = list(SPLIT_SIZES)
 
@@ -64,7 +65,7 @@ def test_every_answer_follows_from_the_scans_own_labels(split):
         assert [line[:3] for line in lines[1:5]] == ["A. ", "B. ", "C. ", "D. "]
         assert tuple(line[3:] for line in lines[1:5]) == row.choices
         assert len(set(row.choices)) == 4
-        assert row.choices["ABCD".index(row.answer)] == derive(text, shown)
+        assert row.choices["ABCD".index(known(row.answer))] == derive(text, shown)
         assert lines[5:] == [CHOICE_SUFFIX]
         assert strip_short_answer(text) == "\n".join(lines[:5])
 

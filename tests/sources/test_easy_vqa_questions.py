@@ -19,11 +19,12 @@ from mmpr.sources.easy_vqa_questions import (
     SHAPES,
     EasyVqa,
     Record,
+    Split,
     kind_of,
     picture_facts,
 )
 
-SPLITS = ["pretrain", "train", "heldout"]
+SPLITS: list[Split] = ["pretrain", "train", "heldout"]
 RGB = {
     "black": (0, 0, 0),
     "blue": (0, 0, 255),
@@ -63,7 +64,7 @@ def test_splits_share_no_picture_and_use_all():
 
 
 def test_no_two_splits_hold_the_same_picture():
-    seen = {}
+    seen: dict[bytes, str] = {}
     for split in SPLITS:
         source = EasyVqa(split, 0)
         for picture in easy_vqa_questions.split_pictures(split):

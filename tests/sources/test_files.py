@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
-from source_helpers import CHINA, ingest
 
 from mmpr.errors import RowError, SourceError
 from mmpr.schema import Question, Reject
 from mmpr.sources import files
+from tests.sources.source_helpers import CHINA, ingest
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_links_swapped_all_the_time_never_show_what_is_outside(root: Path) -> No
 
     swapping = threading.Thread(target=swaps)
     swapping.start()
-    seen = set()
+    seen: set[bytes] = set()
     try:
         ends_s = time.monotonic() + 1
         while time.monotonic() < ends_s or (not seen and time.monotonic() < ends_s + 30):  # a busy machine

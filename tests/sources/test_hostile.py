@@ -8,12 +8,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from source_helpers import CHINA, ingest, opened
 
 from benchmarks.fuzz.pictures import non_pictures
 from mmpr.cli.command import printable
 from mmpr.errors import SourceError
 from mmpr.schema import Question, Reject
+from tests.sources.source_helpers import CHINA, ingest, opened
 
 pytestmark = pytest.mark.timeout(60)
 

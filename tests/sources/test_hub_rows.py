@@ -10,10 +10,10 @@ from pathlib import Path
 
 import datasets
 import pytest
-from source_helpers import CHINA, FLOWER, ingest, opened, recipe_of
 
 from mmpr.errors import RecipeError, SourceError
 from mmpr.schema import Question, SourceRow
+from tests.sources.source_helpers import CHINA, FLOWER, ingest, opened, recipe_of
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from source_helpers import CHINA, FLOWER, ingest, opened, recipe_of
 
 from mmpr.errors import SourceError
 from mmpr.schema import Question, Reject, SourceRow
 from mmpr.sources import open_source
 from mmpr.sources.selection import select_rows
+from tests.sources.source_helpers import CHINA, FLOWER, ingest, opened, recipe_of
 
 
 @pytest.fixture

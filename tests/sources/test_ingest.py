@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from source_helpers import CHINA, FLOWER, photograph, recipe_of
 
 from mmpr.errors import RowError
 from mmpr.schema import Question, Reject, SourceRow, question_id
 from mmpr.sources import open_source
 from mmpr.sources.ingest import to_question
 from mmpr.sources.selection import select_rows
+from tests.sources.source_helpers import CHINA, FLOWER, photograph, recipe_of
 
 PICTURES = {"a": CHINA, "b": FLOWER, "webp": photograph(kind="WEBP"), "broken": CHINA[:400], "none": b""}
 

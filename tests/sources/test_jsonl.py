@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from source_helpers import CHINA, FLOWER, ingest, opened
 
 from mmpr.errors import RowError, SourceError
 from mmpr.schema import Question, Reject, SourceRow
 from mmpr.sources import jsonl
+from tests.sources.source_helpers import CHINA, FLOWER, ingest, opened
 
 
 def write(path: Path, *rows: Any) -> Path:

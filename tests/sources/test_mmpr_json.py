@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from source_helpers import CHINA, FLOWER, ingest, opened
 
 from mmpr.errors import SourceError
 from mmpr.schema import Question, Reject, SourceRow
 from mmpr.sources import WeightedSource
+from tests.sources.source_helpers import CHINA, FLOWER, ingest, opened
 
 PAIRS = [
     {"image": "1.jpg", "question": "<image>\nWhat?", "chosen": "a", "rejected": rejected, "answer_gt": "x"}
@@ -165,7 +165,7 @@ def test_text_only_entries_need_no_root(tmp_path: Path) -> None:
 
 
 def test_every_bad_entry_is_named_at_once(tmp_path: Path) -> None:
-    entries = {
+    entries: dict[str, Any] = {
         "good": entry("images/one", "annotations/a.jsonl"),
         "gone": entry("images/one", "/far/b.jsonl"),
         "bare": {"root": "images/one"},

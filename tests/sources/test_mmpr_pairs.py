@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from source_helpers import CHINA, FLOWER
 
 from mmpr.errors import SourceError
 from mmpr.schema import PreferenceRow, Reject
 from mmpr.sources.mmpr_pairs import Release, is_release, read_pairs
+from tests.sources.source_helpers import CHINA, FLOWER
 
 FAR = "/mnt/petrelfs/somebody/MMPR"
 
@@ -69,8 +69,8 @@ def test_pictures_are_opened_when_they_are_asked_for(tmp_path: Path) -> None:
     rejects: list[Reject] = []
     found = Release(tmp_path, rejects.append)
     assert (len(found), found.pairs, found.sources, found.repeat_time("one")) == (3, 3, ("one",), 0.5)
-    assert [lazy.row.images for lazy in found] == [(), (), ()]
-    assert [lazy.refs for lazy in found] == [("images/one/1.jpg",), ("images/one/gone.jpg",), ()]
+    assert [lazy.row.images for lazy in iter(found)] == [(), (), ()]
+    assert [lazy.refs for lazy in iter(found)] == [("images/one/1.jpg",), ("images/one/gone.jpg",), ()]
     assert found[2].row.question == "Text?"
     assert rejects == []
     assert len(list(found.rows())) == 2
@@ -177,7 +177,7 @@ def test_whatever_stands_in_the_file_every_line_is_a_pair_or_a_reject(
     rejects: list[Reject] = []
     found = Release(meta, rejects.append)
     assert found.pairs + len(rejects) == len(changes)
-    rows = [lazy.row for lazy in found]
+    rows = [lazy.row for lazy in iter(found)]
     assert len({row.id for row in rows}) == len(rows)
     lost = len(rejects)
     assert len(list(found.rows())) + sum(reject.reason != "duplicate" for reject in rejects[lost:]) == len(rows)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from source_helpers import CHINA, ingest, recipe_of
 
 from mmpr.config import RemoteSpec
 from mmpr.errors import RecipeError, RowError
 from mmpr.schema import Question, Reject
 from mmpr.sources import remote
+from tests.sources.source_helpers import CHINA, ingest, recipe_of
 
 
 class Server(BaseHTTPRequestHandler):

@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from source_helpers import CHINA, FLOWER, ingest, opened
 
 from mmpr.errors import SourceError
 from mmpr.schema import Question, Reject, SourceRow
+from tests.sources.source_helpers import CHINA, FLOWER, ingest, opened
 
 TEXT64 = base64.b64encode(CHINA).decode()
 IMAGE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
@@ -132,7 +132,7 @@ class Watched(io.FileIO):
         Watched.read_bytes += size
         return size
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int | None = -1) -> bytes:
         data = super().read(size)
         Watched.read_bytes += len(data)
         return data

@@ -10,12 +10,12 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from source_helpers import CHINA, FLOWER, ingest, opened, recipe_of
 
 from mmpr.errors import RecipeError
 from mmpr.schema import Question, Reject, SourceRow, question_id
 from mmpr.sources import open_source
 from mmpr.sources.selection import select_rows
+from tests.sources.source_helpers import CHINA, FLOWER, ingest, opened, recipe_of
 
 
 def lines(path: Path, *rows: Any) -> None:

@@ -15,13 +15,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from PIL import Image, PngImagePlugin
-from source_helpers import CHINA, FLOWER, ingest, opened
 
 from mmpr.errors import SourceError
 from mmpr.schema import Question, Reject, SourceRow
 from mmpr.sources import jsonl
 from mmpr.sources.json_lists import items_from, list_items
 from mmpr.sources.streams import open_text
+from tests.sources.source_helpers import CHINA, FLOWER, ingest, opened
 
 TEXT64 = base64.b64encode(CHINA).decode()
 ROWS: list[dict[str, Any]] = [

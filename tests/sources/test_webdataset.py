@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from source_helpers import CHINA, FLOWER, ingest, opened
 
 from mmpr.errors import SourceError
 from mmpr.schema import Question, Reject, SourceRow
+from tests.sources.source_helpers import CHINA, FLOWER, ingest, opened
 
 Files = list[tuple[str, bytes]]
 

@@ -19,11 +19,12 @@ from sklearn.datasets import load_sample_images
 from mmpr.config import ImagesSpec
 from mmpr.errors import RowError
 from mmpr.storage.images import clean_image
+from tests.helpers import known
 
 LIMITS = ImagesSpec()
 CHINA, FLOWER = (Image.fromarray(array) for array in load_sample_images().images)
 SMALL = CHINA.resize((97, 61))
-EASY_VQA = Path(str(importlib.util.find_spec("easy_vqa").origin)).parent / "data" / "train" / "images"
+EASY_VQA = Path(str(known(importlib.util.find_spec("easy_vqa")).origin)).parent / "data" / "train" / "images"
 
 
 def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:

@@ -55,7 +55,7 @@ def instances(hint: Any) -> st.SearchStrategy[Any]:
         )
     if get_origin(hint) is tuple:
         return st.lists(instances(get_args(hint)[0]), max_size=3).map(tuple)
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return st.builds(
             hint, **{name: instances(kind) for name, kind in get_type_hints(hint, include_extras=True).items()}
         )
@@ -157,7 +157,7 @@ def before_format_2(kind: pa.DataType) -> pa.DataType:
 
 
 @pytest.mark.parametrize(("folder", "noun"), [("rollouts", Rollout), ("pairs", PreferenceRow)])
-def test_shards_of_format_1_are_read(folder: str, noun: type, small_build: SmallBuild, tmp_path: Path) -> None:
+def test_shards_of_format_1_are_read(folder: str, noun: type[Any], small_build: SmallBuild, tmp_path: Path) -> None:
     rows = rows_of(small_build, folder, noun)
     old = pa.schema([(name, before_format_2(kind)) for name, kind in COLUMNS[noun].items() if name not in YOUNG])
     path = tmp_path / "old.parquet"
@@ -248,7 +248,7 @@ def test_a_shard_of_another_noun_is_refused(tmp_path: Path) -> None:
 # What other programs read of a build
 
 
-def rows_of(build: SmallBuild, folder: str, noun: type) -> list[Any]:
+def rows_of(build: SmallBuild, folder: str, noun: type[Any]) -> list[Any]:
     return [row for path in sorted((build.out / folder).glob("*.parquet")) for row in read_rows(path, noun)]
 
 

@@ -61,7 +61,13 @@ TEXT = {
 }
 VISION = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
 SQUARE = VISION | {"image_size": 16, "patch_size": 4}
-QWEN_VISION = {"depth": 2, "num_heads": 2, "patch_size": 4, "spatial_merge_size": 2, "temporal_patch_size": 2}
+QWEN_VISION: dict[str, Any] = {
+    "depth": 2,
+    "num_heads": 2,
+    "patch_size": 4,
+    "spatial_merge_size": 2,
+    "temporal_patch_size": 2,
+}
 PIXTRAL = PixtralVisionConfig(**VISION, image_size=16, patch_size=4, head_dim=8)
 M_ROPE = TEXT | {"rope_parameters": {"rope_type": "default", "mrope_section": [2, 1, 1]}}
 

@@ -109,8 +109,8 @@ def test_the_named_objectives_are_weights(weights, expected):
 
 @given(st.lists(st.tuples(finite, finite, finite, finite), min_size=1, max_size=5), st.floats(-3, 3))
 def test_terms_equal_the_equations_in_double_precision(pairs, delta):
-    columns = [tensor(*column) for column in zip(*pairs, strict=True)]
-    terms = mpo_terms(*columns, torch.arange(1, len(pairs) + 1), beta=0.1, delta=delta)
+    chosen, rejected, chosen_0, rejected_0 = (tensor(*column) for column in zip(*pairs, strict=True))
+    terms = mpo_terms(chosen, rejected, chosen_0, rejected_0, torch.arange(1, len(pairs) + 1), beta=0.1, delta=delta)
     for i, (c, r, c0, r0) in enumerate(pairs):
         up, down = 0.1 * (c - c0), 0.1 * (r - r0)
         assert terms.dpo[i].item() == pytest.approx(softplus(down - up), rel=1e-4, abs=1e-5)

@@ -14,13 +14,14 @@ from mmpr.errors import MmprError
 from mmpr.train import estimate
 from mmpr.train.__main__ import main
 from mmpr.train.checks import check_memory
+from mmpr.train.data.step_plan import plan_steps
 from mmpr.train.estimate import Shape, Stack, shape_of
 from mmpr.train.model import empty_model
 from mmpr.train.plan import work_of
 from mmpr.train.recipe import load_train_recipe, parse_train_recipe
 from mmpr.train.rows import EncodedRow, StepPart
 from mmpr.train.shared_prefix.compute import Compute
-from tests.train.data.test_step_plan import columns, plan_steps
+from tests.train.data.test_step_plan import columns
 from tests.train.digits_table import MODEL, SETTINGS, digits_table
 from tests.train.models import make
 

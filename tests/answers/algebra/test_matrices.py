@@ -26,7 +26,7 @@ V = "\\begin{pmatrix}1\\\\2\\end{pmatrix}"
 )
 def test_rows_of(text, rows):
     found = rows_of(p(text))
-    assert (found and [[real(cell) for cell in row] for row in found]) == rows
+    assert (None if found is None else [[real(cell) for cell in row] for row in found]) == rows
 
 
 def test_contains_matrix():

@@ -7,6 +7,7 @@ import pytest
 from mmpr.answers.formula.parser import parse_formula
 from mmpr.answers.values.expressions import expression_in_signs, parse_expression, valued
 from mmpr.answers.values.units import parse_unit
+from tests.helpers import known
 
 
 @pytest.mark.parametrize(
@@ -35,5 +36,5 @@ def test_no_expression():
 
 
 def test_valued():
-    assert valued(parse_expression("x = 7")).tree == ("num", 7, 1)
-    assert valued(parse_expression("x > 7")).tree[0] == "rel"
+    assert valued(known(parse_expression("x = 7"))).tree == ("num", 7, 1)
+    assert valued(known(parse_expression("x > 7"))).tree[0] == "rel"

@@ -8,6 +8,7 @@ import pytest
 
 from mmpr.answers.values.quantities import parse_quantity
 from mmpr.answers.values.units import parse_unit
+from tests.helpers import known
 
 
 @pytest.mark.parametrize(
@@ -56,8 +57,8 @@ def test_no_quantity(text):
 
 
 def test_what_is_known_of_the_number():
-    assert parse_quantity("about 5").loose
-    assert not parse_quantity("approximately 5").loose
-    assert parse_quantity("1999").year
-    assert not parse_quantity("2999").year
-    assert parse_quantity("2.50").tree == ("dec", 250, 100, 3)
+    assert known(parse_quantity("about 5")).loose
+    assert not known(parse_quantity("approximately 5")).loose
+    assert known(parse_quantity("1999")).year
+    assert not known(parse_quantity("2999")).year
+    assert known(parse_quantity("2.50")).tree == ("dec", 250, 100, 3)

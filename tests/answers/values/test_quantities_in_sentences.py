@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mmpr.answers.values.quantities import Quantity
 from mmpr.answers.values.quantities_in_sentences import quantity_said
 
 
@@ -22,7 +23,9 @@ from mmpr.answers.values.quantities_in_sentences import quantity_said
     ],
 )
 def test_quantity_said(answer, number):
-    assert quantity_said(answer).number == number
+    found = quantity_said(answer)
+    assert isinstance(found, Quantity)
+    assert found.number == number
 
 
 @pytest.mark.parametrize(

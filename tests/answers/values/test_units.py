@@ -7,6 +7,7 @@ from fractions import Fraction
 import pytest
 
 from mmpr.answers.values.units import compatible, is_rate, leading_unit, parse_unit
+from tests.helpers import known
 
 METRE = (("length", 1),)
 
@@ -55,9 +56,9 @@ def test_leading_unit(text, unit):
     [("cm", "miles", True), ("cm", "kg", False), ("°", "°C", True), ("¥", "元", True), ("$", "€", False)],
 )
 def test_compatible(one, two, comparable):
-    assert compatible(parse_unit(one), parse_unit(two)) is comparable
+    assert compatible(known(parse_unit(one)), known(parse_unit(two))) is comparable
 
 
 def test_is_rate():
-    assert is_rate(parse_unit("$/kg"), parse_unit("$"))
-    assert not is_rate(parse_unit("m/s"), parse_unit("m"))
+    assert is_rate(known(parse_unit("$/kg")), known(parse_unit("$")))
+    assert not is_rate(known(parse_unit("m/s")), known(parse_unit("m")))

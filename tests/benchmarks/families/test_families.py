@@ -33,15 +33,15 @@ def test_other_tokens_in_training_are_told(
 ) -> None:
     from benchmarks.families import measure as module
     from benchmarks.families.checkpoints import make
+    from mmpr.train.model import load_processor
 
     folder = make("idefics3", tmp_path / "idefics3")
 
     def with_other_tiles(path: str, trust: bool) -> Any:
-        processor = load(path, trust)
+        processor = load_processor(path, trust)
         processor.image_processor.do_image_splitting = False
         return processor
 
-    load = module.load_processor
     monkeypatch.setattr(module, "load_processor", with_other_tiles)
     cell = module.compare_prompts("idefics3", folder, [])
     assert cell.endswith("; WRONG: 28 × other tokens in training")

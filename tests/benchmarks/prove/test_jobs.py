@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,7 +68,8 @@ def test_the_second_round_starts_from_the_first_rounds_model_and_its_data(tmp_pa
     recipe = load_recipe(Path(build.words[1]), [word for word in build.words[2:] if "=" in word])
     assert recipe.model.path == str(first / "training" / "model")
     assert not recipe.heldout
-    assert [source.questions for source in recipe.sources] == [600, 200, 80, 40]
+    sources: Sequence[Any] = recipe.sources
+    assert [source.questions for source in sources] == [600, 200, 80, 40]
 
 
 @pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.name)

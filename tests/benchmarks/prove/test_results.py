@@ -79,7 +79,7 @@ def test_of_one_seed_the_interval_is_that_of_an_evaluation() -> None:
     low, high = interval(values[0]) or (0.0, 0.0)
     mean = bootstrap(values)
     assert mean.value == pytest.approx(values.mean())
-    assert (mean.low, mean.high) == (pytest.approx(low, abs=0.01), pytest.approx(high, abs=0.01))
+    assert (mean.low, mean.high) == pytest.approx((low, high), abs=0.01)
 
 
 def test_seeds_that_differ_widen_the_interval() -> None:

@@ -259,7 +259,7 @@ def test_xlrs_compares_sets_of_letters(tmp_path: Path) -> None:
     assert found["macro accuracy", ""] == pytest.approx((1 / 3 + 1 + 0) / 3)
     assert found["accuracy", LAND] == 1 / 3
     assert found["accuracy", "task: Counting"] == 1 / 2
-    assert benchmark.images.max_megapixels > 100  # type: ignore[attr-defined]
+    assert benchmark.images.max_megapixels > 100
 
 
 @pytest.mark.parametrize(

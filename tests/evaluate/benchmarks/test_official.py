@@ -22,7 +22,7 @@ from tests.evaluate.benchmarks.test_mathvista import row
 
 
 def asked(truth: str, choices: tuple[str, ...] = (), **meta: Any) -> Question:
-    return Question("id", "source", "?", truth, choices, "", "train", (), meta=json.dumps(meta))
+    return Question("id", "source", "?", truth, choices, meta=json.dumps(meta))
 
 
 # --- MathVista --------------------------------------------------------------------------------------------------------
@@ -77,9 +77,9 @@ def test_mathvista_rounds(extraction: str, answer_type: str, precision: int | No
     assert rounded(extraction, answer_type, precision)[0] == compared
 
 
-CHOICE = {"question_type": "multi_choice", "answer_type": "text", "precision": None, "unit": ""}
-WHOLE = {"question_type": "free_form", "answer_type": "integer", "precision": None, "unit": "cm"}
-DECIMAL = {"question_type": "free_form", "answer_type": "float", "precision": 2, "unit": "$"}
+CHOICE: dict[str, Any] = {"question_type": "multi_choice", "answer_type": "text", "precision": None, "unit": ""}
+WHOLE: dict[str, Any] = {"question_type": "free_form", "answer_type": "integer", "precision": None, "unit": "cm"}
+DECIMAL: dict[str, Any] = {"question_type": "free_form", "answer_type": "float", "precision": 2, "unit": "$"}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -87,7 +88,7 @@ def test_parquet_without_the_pictures_column(tmp_path: Path) -> None:
 )
 def test_parquet_with_lists_of_pictures(tmp_path: Path, kind: pa.DataType) -> None:
     one, two = pictures(2)
-    cells = [[one, two], [], None, [two]]
+    cells: list[Any] = [[one, two], [], None, [two]]
     if pa.types.is_struct(kind.value_type):
         cells = [None if cell is None else [{"bytes": data, "path": None} for data in cell] for cell in cells]
     path = tmp_path / "a.parquet"

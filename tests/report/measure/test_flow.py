@@ -92,5 +92,7 @@ def test_a_number_of_the_manifest_that_is_not_so_is_told(stage: str, small_build
     manifest["counts"][stage][source][what] += 1
     write_json(out / "manifest.json", manifest)
     flow = flow_of(out)
-    broken = [stage.key for stage in flow.stages if stage.total != sum(part.count for part in stage.parts)]
+    broken: list[object] = [
+        stage.key for stage in flow.stages if stage.total != sum(part.count for part in stage.parts)
+    ]
     assert broken or [check for check in flow.checks if not check.agrees]

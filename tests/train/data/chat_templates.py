@@ -102,6 +102,7 @@ def trainer(alphabet: list[str]) -> Any:
 
 def _finished(made: Tokenizer, template: str | None, eos: str, bos: str | None, adds: bool) -> Any:
     if adds:
+        assert bos is not None
         made.post_processor = processors.TemplateProcessing(f"{bos} $0", special_tokens=[(bos, made.token_to_id(bos))])
     return PreTrainedTokenizerFast(
         tokenizer_object=made, eos_token=eos, bos_token=bos, pad_token="<pad>", chat_template=template

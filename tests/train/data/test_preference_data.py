@@ -18,7 +18,6 @@ from mmpr.errors import OutputError, RowError, SourceError
 from mmpr.schema import Pair, PairedResponse, PreferenceRow, Reject
 from mmpr.storage.manifest import FORMAT, file_table
 from mmpr.storage.shards import write_json, write_shard
-from mmpr.train.data import readers
 from mmpr.train.data.preference_data import TrainRows, read_train_rows, try_row
 from mmpr.train.data.readers import ParquetRecords
 from mmpr.train.rows import TrainRow
@@ -360,7 +359,7 @@ def test_few_row_groups_of_pictures_are_kept(tmp_path: Path, monkeypatch: pytest
     reads = []
     original = pq.ParquetFile.read_row_group
     monkeypatch.setattr(
-        readers.pq.ParquetFile,
+        pq.ParquetFile,
         "read_row_group",
         lambda self, group, **kw: reads.append(group) or original(self, group, **kw),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -159,7 +160,7 @@ def test_weights_of_sources(weight: float, times: dict[int, int]) -> None:
 def test_weights_of_kinds_multiply_those_of_sources() -> None:
     sources, kinds = [0, 0, 1, 1] * 20, [0, 1, 1, 2] * 20
     pairs = columns([2] * 80, sources, kinds=kinds)
-    weights = {"source_weights": {"s0": 2.0}, "kind_weights": {"k1": 0.25, "k2": 0.0}}
+    weights: dict[str, Any] = {"source_weights": {"s0": 2.0}, "kind_weights": {"k1": 0.25, "k2": 0.0}}
     times = seen(plan_steps(pairs, pairs_a_step=8, seed=3, **weights), 0)
     by_group: Counter[tuple[int, int]] = Counter()
     for pair, count in times.items():

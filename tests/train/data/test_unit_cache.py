@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from mmpr.train import progress
 from mmpr.train.data.unit_cache import cache_base, check_about, open_cache
 from mmpr.train.progress import TrainProgress
 from tests.train.data.test_preference_data import build
@@ -41,7 +40,7 @@ def test_half_written_files_of_others_stay_a_day(tmp_path: Path) -> None:
 
 def test_progress_tells_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr("mmpr.train.progress.time.monotonic", lambda: now_s[0])
     file = io.StringIO()
     shown = TrainProgress("reference", "rows", 1200, file=file)
     for number in range(1, 5):

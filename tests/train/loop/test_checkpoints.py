@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 STEPS, EVERY = 9, 3
 
 
-class Killer(TrainerCallback):  # type: ignore[misc]
+class Killer(TrainerCallback):
     """Ends the process without a word: at a step, before or after the optimizer has moved."""
 
     def __init__(self, step: int, when: str) -> None:

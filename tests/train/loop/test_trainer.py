@@ -15,6 +15,7 @@ from torch.nn.functional import logsigmoid
 from mmpr.errors import MmprError
 from mmpr.train.loop.trainer import MpoTrainer
 from mmpr.train.rows import StepBatch, StepPart
+from tests.helpers import known
 from tests.train.tiny import tiny_arguments, tiny_model, tiny_recipe, tiny_row, tiny_steps, weights_of
 
 pytestmark = pytest.mark.slow
@@ -44,7 +45,7 @@ def written_out(model: Any, batch: StepBatch, delta: float) -> tuple[Tensor, dic
     seen: dict[str, list[float]] = {"chosen": [], "rejected": [], "accuracy": []}
     for part in batch.parts:
         for (c, r), weight in zip(part.pairs, part.weights, strict=True):
-            reference = part.row.reference.double()
+            reference = known(part.row.reference).double()
             policy_c, policy_r = logp(model, part.row, c), logp(model, part.row, r)
             reward_c, reward_r = BETA * (policy_c - reference[c]), BETA * (policy_r - reference[r])
             dpo = -logsigmoid(reward_c - reward_r)

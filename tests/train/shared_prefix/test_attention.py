@@ -236,7 +236,8 @@ def test_what_blocks_do_not_do_is_refused(asked: dict[str, Any], named: str) -> 
 def test_other_attention_is_refused() -> None:
     decoder = SimpleNamespace(config=SimpleNamespace(num_hidden_layers=2, _attn_implementation="flash_attention_2"))
     layout = Layout(BLOCKS)
-    attend(LAYER, *inputs(), None, prompt_layout=layout)
+    query, key, value = inputs()
+    attend(LAYER, query, key, value, None, prompt_layout=layout)
     with pytest.raises(MmprError, match=r"1 of 2 layers.*'flash_attention_2'.*drop them silently.*sharing=off"):
         check_used(layout, decoder)
     layout.layers.add(0)

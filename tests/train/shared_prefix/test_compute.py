@@ -173,7 +173,8 @@ def test_packing_splitting_and_order_do_not_change_the_gradient(data: Any, pairs
 @settings(max_examples=25)
 @given(pairs=PAIRS, budget=st.integers(0, 40))
 def test_each_pair_is_seen_once_and_each_answer_computed_once_where_it_can(pairs: Any, budget: int) -> None:
-    model, seen = small_model(), []
+    model = small_model()
+    seen: list[Any] = []
     part = make_part(DOUBLE["rows"][0], pairs)
 
     def noted(sub: StepPart, policy: Tensor) -> Tensor:
