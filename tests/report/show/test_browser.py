@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from mmpr.audit.judgements import read_lines
+from mmpr.audit.precision import Judged, audited
 from mmpr.report.show import page as report_page
 from tests.report.reports import made_report
 
@@ -251,10 +253,17 @@ def test_audit_counts_and_keeps(window: Window, folder: Path, browser: Browser, 
         page.get_by_role("button", name="Save to a file").click()
     saved = tmp_path / "answers.json"
     download.value.save_as(saved)
-    content = json.loads(saved.read_text(encoding="utf-8"))
-    assert content["answers"] == {"0:0": "right", "1:0": "right", "2:0": "wrong", "3:0": "right"}
-    assert content["interval"] == pytest.approx([low, high])
-    assert content["precision"] == 0.75
+    assert download.value.suggested_filename == "audit.jsonl"
+    lines = [json.loads(line) for line in saved.read_text(encoding="utf-8").splitlines()]
+    answers = {line["response"]: line["says"] for line in lines}
+    assert answers == {"0:0": "right", "1:0": "right", "2:0": "wrong", "3:0": "right"}
+    assert [line["verdict"] for line in lines] == ["incorrect", "correct"] * 2
+    assert all(set(line) == {"response", "verdict", "says", "instead", "why", "who", "when"} for line in lines)
+    real = [{**line, "response": f"{at:032x}/0"} for at, line in enumerate(lines)]
+    (tmp_path / "audit.jsonl").write_text("".join(json.dumps(line) + "\n" for line in real))
+    sides = audited([Judged(one, "s", "c", one.verdict) for one in read_lines(tmp_path / "audit.jsonl")]).sides
+    assert [(side.side, side.right, side.wrong) for side in sides] == [("chosen", 2, 0), ("rejected", 1, 1)]
+    assert wilson(sum(side.right for side in sides), len(real)) == pytest.approx((low, high))
 
     context = browser.new_context()
     other = Window(context)
