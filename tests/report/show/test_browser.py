@@ -287,6 +287,34 @@ def test_audit_counts_and_keeps(window: Window, folder: Path, browser: Browser, 
     assert window.complaints == []
 
 
+def test_a_wrong_verdict_is_corrected_with_a_reason_and_a_name(window: Window, folder: Path, tmp_path: Path) -> None:
+    page = window.page
+    page.goto((folder / "audit.html").as_uri())
+    page.get_by_label("Your name").fill("ada")
+    page.get_by_label("It is wrong, and the response is").select_option("correct")  # of an incorrect one
+    page.get_by_label("Why").fill("12 cm is 0.12 m")
+    page.get_by_label("Why").press("Tab")
+    assert page.get_by_role("button", name="The verdict is wrong").get_attribute("aria-pressed") == "true"
+    assert row(page, "incorrect") == expected_row(0, 1)
+    page.get_by_role("button", name="Next verdict").click()
+    expect(page.get_by_label("Why")).to_have_value("")
+    expect(page.get_by_label("Why")).to_be_disabled()
+    assert page.locator("#instead option[value=correct]").is_disabled()  # the verdict is that already
+    page.keyboard.press("n")
+    page.reload()
+    expect(page.get_by_label("Your name")).to_have_value("ada")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save to a file").click()
+    saved = tmp_path / "audit.jsonl"
+    download.value.save_as(saved)
+    lines = [json.loads(line) for line in saved.read_text(encoding="utf-8").splitlines()]
+    assert [(line["says"], line["instead"], line["why"], line["who"]) for line in lines] == [
+        ("wrong", "correct", "12 cm is 0.12 m", "ada"),
+        ("wrong", "", "", "ada"),
+    ]
+    assert window.complaints == []
+
+
 def test_everything_is_reached_by_tab(window: Window, folder: Path) -> None:
     page = window.page
     page.goto((folder / "audit.html").as_uri())
