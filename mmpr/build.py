@@ -158,7 +158,7 @@ def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName 
     from mmpr.models import say_remote_code
     from mmpr.pipeline.audited import are_kept
     from mmpr.pipeline.plan import prepare, write_index
-    from mmpr.pipeline.progress import print_tables, reasons_table, summary_table
+    from mmpr.pipeline.progress import print_tables, reasons_table, summary_table, words_told
     from mmpr.storage.manifest import REPORT, read_manifest
     from mmpr.storage.shards import MANIFEST, locked, remove_temporaries
 
@@ -178,6 +178,7 @@ def build(plan: Plan, out: Path, start: Stage | None = None, runner: RunnerName 
             run_stages(plan, out, state, runner)
             manifest = _finish(plan, out, state)
         print_tables(summary_table(manifest), reasons_table(manifest))
+        print(words_told(manifest), end="")
         if not (out / REPORT).exists():
             _report(out)
     shown = os.path.relpath(out) if out.is_relative_to(Path.cwd()) else str(out)

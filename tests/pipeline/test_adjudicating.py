@@ -383,6 +383,10 @@ def test_report_and_card_count_them(adjudicated: Path) -> None:
 
 def test_check_derives_all_but_the_words(adjudicated: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert check([str(adjudicated), "--verify"]) == 0, capsys.readouterr().out
+    assert check([str(adjudicated)]) == 0
+    said = Counter(word.word for row in rows_of(adjudicated, "adjudications", Adjudications) for word in row.words)
+    line = f"adjudicated: {said['correct']} correct, {said['incorrect']} incorrect, {said['unclear']} unclear\n"
+    assert line in capsys.readouterr().out
 
 
 def first_word(row: Adjudications, **changes: Any) -> Adjudications:
