@@ -35,7 +35,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("hub",),
     ("inputs", "pages"),
     ("report", "export"),
-    ("build", "evaluate"),
+    ("build", "evaluate", "serve"),
     ("train",),
     ("check",),
     ("api",),

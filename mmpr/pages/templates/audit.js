@@ -83,6 +83,19 @@
     }
   }
 
+  // Served by `mmpr serve`: every judgement goes to the build's audit.jsonl; the last on a verdict counts.
+  const served = location.protocol === "http:";
+  async function send(key, judgement) {
+    if (!served) return;
+    let said = "mmpr serve does not answer: save to a file.";
+    try {
+      const body = JSON.stringify(line(key, judgement));
+      const answer = await fetch("audit.jsonl", { method: "POST", headers: { "Content-Type": "application/jsonl" }, body });
+      said = answer.ok ? "Kept in audit.jsonl of the build." : `Not kept: ${await answer.text()}`;
+    } catch { /* said above */ }
+    element("message").textContent = said;
+  }
+
   function go(place, focus) {
     at = Math.min(Math.max(place, 0), items.length - 1);
     show();
@@ -92,12 +105,14 @@
   function judge(says, instead, why) {
     given.set(items[at].key, { says, instead, why, who: name, when: new Date().toISOString() });
     keep();
+    send(items[at].key, given.get(items[at].key));
   }
 
   // The same answer again takes it back; a new one goes on to the next verdict without an answer.
   function say(answer) {
     const key = items[at].key;
     if (given.get(key)?.says === answer) {
+      send(key, { ...given.get(key), says: "unsure", instead: "" });
       given.delete(key);
       keep();
       show();
@@ -163,7 +178,7 @@
   element("who").addEventListener("change", () => {
     const before = name;
     name = element("who").value.trim();
-    for (const judgement of given.values()) if (judgement.who === before) judgement.who = name;
+    for (const judgement of given.values()) if (!served && judgement.who === before) judgement.who = name;
     keep();
   });
   element("save").addEventListener("click", save);
