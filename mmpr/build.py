@@ -223,11 +223,12 @@ def tell_build(out: Path, manifest: dict[str, Any]) -> str:
     Raises:
         OutputError: it holds no pair.
     """
-    from mmpr.pipeline.progress import cost_line, print_tables, reasons_table, summary_table
+    from mmpr.pipeline.progress import cost_line, print_tables, reasons_table, summary_table, words_told
     from mmpr.storage.manifest import REPORT
 
     out = out.absolute()
     print_tables(summary_table(manifest), reasons_table(manifest))
+    print(words_told(manifest), end="")
     if cost := cost_line(manifest):
         print(cost)
     if not (out / REPORT).exists():

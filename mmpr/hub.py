@@ -8,7 +8,7 @@ from pathlib import Path
 from mmpr.errors import MmprError, OutputError
 from mmpr.storage.integrity import check_files
 
-_NOT_SENT = [".lock", "*.tmp", "logs/**", "parts/**", "survey/**", "reference/**"]
+_NOT_SENT = [".lock", "*.tmp", "logs/**", "parts/**", "survey/**", "reference/**", "audit.jsonl"]
 _TOKEN = re.compile(r"hf_[A-Za-z0-9]+|(?i:bearer|token)[ =:]+\S+")
 _LONGEST = 300
 

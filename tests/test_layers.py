@@ -37,7 +37,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("hub",),
     ("inputs", "pages"),
     ("report", "export"),
-    ("build", "evaluate"),
+    ("build", "evaluate", "serve"),
     ("derive",),
     ("train",),
     ("check",),

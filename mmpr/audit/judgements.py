@@ -56,7 +56,7 @@ def read_lines(path: Path) -> list[Line]:
     last: dict[tuple[str, str, int], Line] = {}
     for number, data in _raw_lines(path):
         try:
-            line = _line(number, data)
+            line = parse_line(number, data)
         except ValueError as error:
             raise OutputError(f"{path} line {number}: {error}; mend or delete the line") from None
         last[line.who, line.id, line.sample] = line
@@ -86,8 +86,12 @@ def _raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise OutputError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _line(number: int, data: bytes) -> Line:
-    """A line as a judgement; a ValueError says what is wrong with it."""
+def parse_line(number: int, data: bytes) -> Line:
+    """A line as a judgement.
+
+    Raises:
+        ValueError: it is none; the text says what is wrong with it.
+    """
     try:
         tree = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError):

@@ -18,7 +18,7 @@ from mmpr.cli.command import printable
 from mmpr.errors import OutputError
 from mmpr.inputs.build import read_plan
 from mmpr.pipeline.audited import are_kept, read_audit
-from mmpr.pipeline.progress import print_tables, reasons_table, summary_table
+from mmpr.pipeline.progress import print_tables, reasons_table, summary_table, words_told
 from mmpr.schema import Pair, PreferenceRow, shown_question
 from mmpr.storage.manifest import read_manifest
 from mmpr.storage.shards import MANIFEST
@@ -37,6 +37,7 @@ def print_build(out: Path, pairs: int, seed: int, width: float = WIDTH) -> None:
     try:
         print(printable(_head(out, manifest)))
         print_tables(_schema_table(manifest), summary_table(manifest), reasons_table(manifest))
+        print(words_told(manifest))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise OutputError(f"{out / MANIFEST}: is damaged ({error!r}); restore it from a copy") from None
     print_audit(out, width)

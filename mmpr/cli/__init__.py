@@ -11,6 +11,7 @@ import mmpr
 COMMANDS = {
     "build": ("mmpr.build", "sample answers, judge and pair them: from a recipe to a preference dataset"),
     "report": ("mmpr.report.__main__", "show what is in a build or an MMPR release: one HTML page"),
+    "serve": ("mmpr.serve", "show a build's report in the browser, and keep what is said on its audit page"),
     "check": ("mmpr.check.__main__", "look into a build; --verify proves every byte, count and picture"),
     "rejects": ("mmpr.check.rejects", "say what a build left out and why, with an example of each reason"),
     "select": ("mmpr.derive.selecting", "make a build of a part of one: the questions or pairs that fit a condition"),

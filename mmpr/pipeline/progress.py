@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any, TextIO, get_args
 
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from mmpr.schema import Word
 from mmpr.storage.counts import JUDGED, methods_made, total
 
 PLAIN_EVERY_S = 10.0
@@ -228,6 +229,15 @@ def cost_line(manifest: dict[str, Any]) -> str:
         f"{told}; {tokens:,} for responses, about {tokens / fixed:.2f} of the {fixed:,} that all samples of each "
         f"question would have taken ({why}, {stops['most']:,} drew all)"
     )
+
+
+def words_told(manifest: dict[str, Any]) -> str:
+    """What a verifier said of the unsure verdicts, as a line; empty for a build without one."""
+    counts = manifest["counts"].get("adjudicate")
+    if counts is None:
+        return ""
+    said = ", ".join(f"{total(counts, word):,} {word}" for word in get_args(Word))
+    return f"adjudicated: {said}\n"
 
 
 def reasons_table(manifest: dict[str, Any]) -> Table | None:

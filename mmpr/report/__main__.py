@@ -26,7 +26,9 @@ def main(argv: list[str] | None = None) -> int:
 
         folder = (args.out or report_folder(args.data, args.compare)).absolute()
         check_folder(folder)
-        report = make_report(args.data, against=args.against, other=args.compare, seed=args.seed, say=say)
+        report = make_report(
+            args.data, against=args.against, other=args.compare, seed=args.seed, unsure_first=args.unsure_first, say=say
+        )
         _show(report, write_report(report, folder))
 
     return run_command(work, stopped="stopped; an earlier report is still there")
@@ -62,6 +64,11 @@ def _arguments() -> argparse.ArgumentParser:
         help="look for the training questions in these: Parquet, JSONL, a build, MMPR or a folder of pictures",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="draws what is shown (default 0)")
+    parser.add_argument(
+        "--unsure-first",
+        action="store_true",
+        help="draw the unsure verdicts for the audit before all others",
+    )
     return parser
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mmpr.audit.precision import Audited
 from mmpr.pages.pictures import Picture
 from mmpr.pages.responses import ShownResponse
 
@@ -292,7 +293,7 @@ class Report:
     """Everything that the page about a build or a release shows.
 
     ``about`` is (name, text) of how the dataset was made. ``dropped`` are some of the rows that could not be used, for
-    a release, which has no ``rejects/``.
+    a release, which has no ``rejects/``. ``audited`` is what people say of the verdicts, if any did.
     """
 
     name: str
@@ -308,3 +309,4 @@ class Report:
     comparison: Comparison | None = None
     kind: Kind = "build"
     dropped: tuple[Dropped, ...] = ()
+    audited: Audited | None = None

@@ -34,7 +34,13 @@ _SAY_EVERY = 200  # units
 
 
 def make_report(
-    path: Path, *, against: Sequence[Path] = (), other: Path | None = None, seed: int = 0, say: Say = lambda _: None
+    path: Path,
+    *,
+    against: Sequence[Path] = (),
+    other: Path | None = None,
+    seed: int = 0,
+    unsure_first: bool = False,
+    say: Say = lambda _: None,
 ) -> Report:
     """The report of a finished build, or of a release of MMPR.
 
@@ -43,6 +49,7 @@ def make_report(
         against: sets of questions to look for among the training questions.
         other: a build or release to compare with.
         seed: draws what is shown.
+        unsure_first: draw the unsure verdicts for the audit before all others.
         say: called with a line for each step.
 
     Raises:
@@ -55,7 +62,7 @@ def make_report(
     for elsewhere in against:
         say(f"reading {elsewhere}")
         sets.append(read_question_set(elsewhere, taken=[HELDOUT, *(one.name for one in sets)]))
-    report = _report(dataset, sets, seed, say, with_samples=True)
+    report = _report(dataset, sets, seed, say, with_samples=True, unsure_first=unsure_first)
     if other is None:
         return report
     say(f"comparing with {other}")
@@ -121,9 +128,17 @@ def report_json(report: Report) -> Any:
     return as_json(report, without=("pictures",))
 
 
-def _report(dataset: Dataset, others: Sequence[QuestionSet], seed: int, say: Say, *, with_samples: bool) -> Report:
+def _report(
+    dataset: Dataset,
+    others: Sequence[QuestionSet],
+    seed: int,
+    say: Say,
+    *,
+    with_samples: bool,
+    unsure_first: bool = False,
+) -> Report:
     info = dataset.info
-    stats = Statistics(info, seed)
+    stats = Statistics(info, seed, unsure_first)
     heldout = dataset.heldout()
     overlaps = Overlaps([*([] if heldout is None else [heldout_set(heldout)]), *others])
     for number, unit in enumerate(dataset.units()):
@@ -155,6 +170,7 @@ def _report(dataset: Dataset, others: Sequence[QuestionSet], seed: int, say: Say
         contamination=contamination,
         kind=info.kind,
         dropped=dataset.dropped(),
+        audited=dataset.audited(),
     )
 
 

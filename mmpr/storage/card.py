@@ -89,8 +89,7 @@ def _adjudicated(manifest: dict[str, Any]) -> str:
     spec = manifest["recipe"].get("adjudicate")
     if not spec:
         return ""
-    words = {word: total(manifest["counts"]["adjudicate"], word) for word in get_args(Word)}
-    said = ", ".join(f"{count:,} {word}" for word, count in words.items())
+    said = ", ".join(f"{total(manifest['counts']['adjudicate'], word):,} {word}" for word in get_args(Word))
     return f"""
 Where the judge was unsure, the model {code(model_name(spec["model"]["path"]))} (revision
 {code(manifest["adjudicate"]["model_revision"])}, prompt {code(spec["prompt"])}) was asked: {said}. A pair with a

@@ -25,6 +25,7 @@ from mmpr.pipeline.pairing import pair_by_correctness
 from mmpr.pipeline.plan import make_plan, read_build
 from mmpr.pipeline.stages import adjudicate_unit, pair_unit
 from mmpr.pipeline.standing import ADJUDICATED, standing_verdicts
+from mmpr.report.make import make_report
 from mmpr.runners import local
 from mmpr.schema import (
     Adjudication,
@@ -372,6 +373,10 @@ def test_report_and_card_count_them(adjudicated: Path) -> None:
     assert_adds_up(flow)
     said = Counter(word.word for row in rows_of(adjudicated, "adjudications", Adjudications) for word in row.words)
     told = parts(flow, "adjudicated")
+    [finding] = [one for one in make_report(adjudicated).findings if one.key == "unsure"]
+    assert (
+        f"{said['correct'] + said['incorrect']} stand by the word of a verifier, the others make no" in finding.sentence
+    )
     assert {word: told[word] for word in said} == said
     made = sum(p.method == "adjudicated" for row in rows_of(adjudicated, "pairs", PreferenceRow) for p in row.pairs)
     assert parts(flow, "possible")["adjudicated"] == made > 20
@@ -384,6 +389,10 @@ def test_report_and_card_count_them(adjudicated: Path) -> None:
 
 def test_check_derives_all_but_the_words(adjudicated: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert check([str(adjudicated), "--verify"]) == 0, capsys.readouterr().out
+    assert check([str(adjudicated)]) == 0
+    said = Counter(word.word for row in rows_of(adjudicated, "adjudications", Adjudications) for word in row.words)
+    line = f"adjudicated: {said['correct']} correct, {said['incorrect']} incorrect, {said['unclear']} unclear\n"
+    assert line in capsys.readouterr().out
 
 
 def first_word(row: Adjudications, **changes: Any) -> Adjudications:
@@ -502,6 +511,14 @@ def test_it_is_turned_on_and_off_for_a_build_that_is_there(adjudicated: Path, tm
     build_without_ray(plain, out, "adjudicate")
     assert files(out) == before
     assert STAGES.index("adjudicate") < STAGES.index("pair")
+
+
+@pytest.mark.ray
+def test_ray_gives_the_same_bytes(adjudicated: Path, tmp_path: Path) -> None:
+    """Two graphs one after the other, each with engines of its own, in one session of Ray."""
+    recipe = recipe_with(tmp_path, ["A", "B", "C", "I am not sure"])
+    build(make_plan(recipe, "r"), tmp_path / "out", None, "ray")
+    assert files(tmp_path / "out") == files(adjudicated)
 
 
 def test_pairs_are_made_again_without_asking(

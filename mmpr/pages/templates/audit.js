@@ -1,14 +1,16 @@
 "use strict";
 (() => {
-  const { build, sample, items } = JSON.parse(document.getElementById("data").textContent);
+  const { sample, items } = JSON.parse(document.getElementById("data").textContent);
   const articles = [...document.querySelectorAll("#items > article")];
   if (!articles.length) return;
   const element = (id) => document.getElementById(id);
   const answers = ["right", "wrong", "unsure"];
-  const keys = new Set(items.map((item) => item.key));
+  const verdicts = ["correct", "incorrect", "unparseable"];
+  const statuses = new Map(items.map((item) => [item.key, item.status]));
   const store = `mmpr-audit-${sample}`;
-  const given = new Map(); // key of a verdict -> one of the answers
+  const given = new Map(); // key of a verdict -> a judgement: says, instead, why, who, when
   let at = 0;
+  let name = ""; // of whoever judges in this window
 
   // Wilson's interval of a share, at 95 %
   function wilson(hits, total) {
@@ -22,22 +24,37 @@
 
   const percent = (share) => (100 * share).toFixed(1);
 
-  // Known keys with known answers of anything that was parsed; the rest is not taken.
-  function taken(tree) {
-    const found = tree && typeof tree === "object" && tree.answers && typeof tree.answers === "object" ? tree.answers : {};
-    return Object.entries(found).filter(([key, answer]) => keys.has(key) && answers.includes(answer));
+  const text = (value, most) => (typeof value === "string" ? value.slice(0, most) : "");
+
+  // The judgement of a line of audit.jsonl that was parsed, as [key, judgement]; null of anything else.
+  function taken(line) {
+    if (!line || typeof line !== "object" || typeof line.response !== "string") return null;
+    if (statuses.get(line.response) !== line.verdict || !answers.includes(line.says)) return null;
+    const instead = line.says === "wrong" && verdicts.includes(line.instead) && line.instead !== line.verdict;
+    return [line.response, {
+      says: line.says, instead: instead ? line.instead : "",
+      why: text(line.why, 1000), who: text(line.who, 100), when: text(line.when, 40),
+    }];
   }
 
+  // A line of audit.jsonl (mmpr/audit/judgements.py).
+  const line = (key, { says, instead, why, who, when }) => ({ response: key, verdict: statuses.get(key), says, instead, why, who, when });
+  const lines = () => [...given].map(([key, judgement]) => line(key, judgement));
+
   function figures(status) {
-    const of = items.filter((item) => status === "" || item.status === status).map((item) => given.get(item.key));
+    const of = items.filter((item) => status === "" || item.status === status).map((item) => given.get(item.key)?.says);
     const [right, wrong] = answers.map((answer) => of.filter((one) => one === answer).length);
     return { right, wrong, interval: right + wrong ? wilson(right, right + wrong) : null };
   }
 
   function show() {
     articles.forEach((article, place) => { article.hidden = place !== at; });
-    const answer = given.get(items[at].key);
-    for (const one of answers) element(one).setAttribute("aria-pressed", String(one === answer));
+    const judgement = given.get(items[at].key);
+    for (const one of answers) element(one).setAttribute("aria-pressed", String(one === judgement?.says));
+    for (const option of element("instead").options) option.disabled = option.value === items[at].status;
+    element("instead").value = judgement?.instead ?? "";
+    element("why").value = judgement?.why ?? "";
+    element("why").disabled = !judgement;
     element("place").textContent = `Verdict ${at + 1} of ${items.length}`;
     for (const row of document.querySelectorAll("[data-status]")) {
       const { right, wrong, interval } = figures(row.dataset.status);
@@ -60,10 +77,23 @@
 
   function keep() {
     try {
-      localStorage.setItem(store, JSON.stringify({ answers: Object.fromEntries(given) }));
+      localStorage.setItem(store, JSON.stringify(lines()));
     } catch {
       element("message").textContent = "This browser keeps nothing for files on disk: save to a file.";
     }
+  }
+
+  // Served by `mmpr serve`: every judgement goes to the build's audit.jsonl; the last on a verdict counts.
+  const served = location.protocol === "http:";
+  async function send(key, judgement) {
+    if (!served) return;
+    let said = "mmpr serve does not answer: save to a file.";
+    try {
+      const body = JSON.stringify(line(key, judgement));
+      const answer = await fetch("audit.jsonl", { method: "POST", headers: { "Content-Type": "application/jsonl" }, body });
+      said = answer.ok ? "Kept in audit.jsonl of the build." : `Not kept: ${await answer.text()}`;
+    } catch { /* said above */ }
+    element("message").textContent = said;
   }
 
   function go(place, focus) {
@@ -72,17 +102,23 @@
     if (focus) articles[at].focus({ preventScroll: true });
   }
 
+  function judge(says, instead, why) {
+    given.set(items[at].key, { says, instead, why, who: name, when: new Date().toISOString() });
+    keep();
+    send(items[at].key, given.get(items[at].key));
+  }
+
   // The same answer again takes it back; a new one goes on to the next verdict without an answer.
   function say(answer) {
     const key = items[at].key;
-    if (given.get(key) === answer) {
+    if (given.get(key)?.says === answer) {
+      send(key, { ...given.get(key), says: "unsure", instead: "" });
       given.delete(key);
       keep();
       show();
       return;
     }
-    given.set(key, answer);
-    keep();
+    judge(answer, "", given.get(key)?.why ?? "");
     for (let by = 1; by < items.length; by += 1) {
       const place = (at + by) % items.length;
       if (!given.has(items[place].key)) return go(place, true);
@@ -91,14 +127,10 @@
   }
 
   function save() {
-    const { right, wrong, interval } = figures("");
-    const content = {
-      format: "mmpr judge audit", build, sample, verdicts: items.length, right, wrong,
-      precision: interval ? right / (right + wrong) : null, interval, answers: Object.fromEntries(given),
-    };
+    const content = lines().map((one) => `${JSON.stringify(one)}\n`).join("");
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([`${JSON.stringify(content, null, 1)}\n`], { type: "application/json" }));
-    link.download = `audit-${build.replace(/[^\w.-]+/g, "-").slice(0, 60)}.json`;
+    link.href = URL.createObjectURL(new Blob([content], { type: "application/jsonl" }));
+    link.download = "audit.jsonl";
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
     element("message").textContent = `${given.size} answers saved.`;
@@ -111,12 +143,13 @@
     let found = [];
     try {
       if (file.size > 5000000) throw new Error("too large");
-      found = taken(JSON.parse(await file.text()));
+      const said = (await file.text()).split("\n").filter((one) => one.trim());
+      found = said.map((one) => taken(JSON.parse(one))).filter(Boolean);
     } catch {
       element("message").textContent = "This file is not one of answers; nothing was changed.";
       return;
     }
-    found.forEach(([key, answer]) => given.set(key, answer));
+    found.forEach(([key, judgement]) => given.set(key, judgement));
     keep();
     show();
     element("message").textContent = found.length
@@ -134,6 +167,20 @@
   for (const answer of answers) element(answer).addEventListener("click", () => say(answer));
   element("previous").addEventListener("click", () => go(at - 1, false));
   element("next").addEventListener("click", () => go(at + 1, false));
+  element("instead").addEventListener("change", () => {
+    judge("wrong", element("instead").value, given.get(items[at].key)?.why ?? "");
+    show();
+  });
+  element("why").addEventListener("change", () => {
+    const judgement = given.get(items[at].key);
+    if (judgement) judge(judgement.says, judgement.instead, element("why").value);
+  });
+  element("who").addEventListener("change", () => {
+    const before = name;
+    name = element("who").value.trim();
+    for (const judgement of given.values()) if (!served && judgement.who === before) judgement.who = name;
+    keep();
+  });
   element("save").addEventListener("click", save);
   element("load").addEventListener("change", load);
   element("clear").addEventListener("click", clear);
@@ -148,7 +195,10 @@
   });
 
   try {
-    taken(JSON.parse(localStorage.getItem(store))).forEach(([key, answer]) => given.set(key, answer));
+    const kept = JSON.parse(localStorage.getItem(store)) ?? [];
+    kept.map(taken).filter(Boolean).forEach(([key, judgement]) => given.set(key, judgement));
+    name = [...given.values()].at(-1)?.who ?? "";
+    element("who").value = name;
   } catch {
     element("message").textContent = "This browser keeps nothing for files on disk: save to a file.";
   }

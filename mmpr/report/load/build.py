@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
+from mmpr.audit.precision import Audited
+from mmpr.pipeline.audited import read_audit
 from mmpr.report.contents import Dropped
 from mmpr.report.load.fingerprints import DECODERS, row_fingerprints
 from mmpr.report.load.info import DatasetInfo, read_build_info
@@ -70,6 +72,10 @@ class BuildDataset:
     def dropped(self) -> tuple[Dropped, ...]:
         """Nothing: rejects/ lists all of them."""
         return ()
+
+    def audited(self) -> Audited | None:
+        """What people say of the verdicts. Raises OutputError when ``audit.jsonl`` holds something else."""
+        return read_audit(self.info.out, self._units)
 
     def _questions(self, unit: Unit, pool: ThreadPoolExecutor) -> Iterator[list[HashedQuestion]]:
         path = shard(self.info.out, "ingest", unit)

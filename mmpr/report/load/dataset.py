@@ -7,6 +7,7 @@ ids(unit, places)    the ids of the questions at these positions of a unit
 rows(unit, places)   all that is stored of them, pictures too
 lost()               how many rows the sources have, and how many were unusable, by reason
 dropped()            some of the unusable rows, where no other file lists them
+audited()            what people say of the verdicts, where there are some
 """
 
 from __future__ import annotations

@@ -84,6 +84,9 @@ class ReleaseDataset:
         """The first unusable lines of each entry and reason."""
         return tuple(one for _, some in sorted(self._listed.items()) for one in some)
 
+    def audited(self) -> None:
+        """Nothing: a release has no verdicts."""
+
     def _count(self, reject: Reject, lines: int = 1) -> None:
         """Count lines that are no usable pairs, and list the first of them."""
         key = reject.source, reject.reason

@@ -91,6 +91,7 @@ class Statistics:
 
     info: DatasetInfo
     seed: int = 0
+    unsure_first: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     flags: list[npt.NDArray[np.uint32]] = field(default_factory=list)
     source_of: list[npt.NDArray[np.uint16]] = field(default_factory=list)
@@ -113,7 +114,7 @@ class Statistics:
         return self.info.sources
 
     def __post_init__(self) -> None:
-        self.verdicts = VerdictSample(self.seed)
+        self.verdicts = VerdictSample(self.seed, self.unsure_first)
         self.shortcuts = PairSample(self.seed)
         self.pairs = np.zeros((len(self.sources), len(METHODS)), dtype=np.int64)
 
@@ -197,7 +198,8 @@ class Statistics:
         self.categories["comparators"].add(*comparators, judged)
         numbers = np.repeat(joined.verdict_question, joined.verdicts.lengths) + self.questions
         within = np.arange(len(numbers)) - np.repeat(joined.verdicts.starts, joined.verdicts.lengths)
-        self.verdicts.add(*comparators, numbers, within)
+        unsure = booleans(pc.equal(joined.verdicts.texts("status"), "unsure"))
+        self.verdicts.add(*comparators, numbers, within, unsure)
         self.categories["statuses"].add(
             STATUSES, positions(joined.verdicts.texts("status"), pa.array(STATUSES)), judged
         )

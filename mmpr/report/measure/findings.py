@@ -238,7 +238,9 @@ def _losses(basis: Basis) -> Iterator[Finding]:
         judged, unknown = sum(statuses.values()), statuses["timeout"] + statuses["error"]
         sentence = f"{statuses['timeout']:,} timeouts and {statuses['error']:,} failures of {judged:,} verdicts."
         yield basis.finding("judge_timeouts", unknown / judged if judged else None, sentence)
-        sentence = f"{statuses['unsure']:,} of {judged:,} responses; they make no pair. {basis.advice('unsure')}"
+        by_word = sum(basis.stats.counts[f"adjudicated/{word}"] for word in ("correct", "incorrect"))
+        paired = f"{by_word:,} stand by the word of a verifier, the others" if by_word else "they"
+        sentence = f"{statuses['unsure']:,} of {judged:,} responses; {paired} make no pair. {basis.advice('unsure')}"
         yield basis.finding("unsure", statuses["unsure"] / judged if judged else None, sentence)
         repeated, disputed = basis.stats.counts["repeated_answers"], basis.stats.counts["disputed_answers"]
         sentence = (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mmpr.report.load.units import Ints
+from mmpr.report.load.units import Bools, Ints
 from mmpr.report.measure.text_checks import Hashes, mix_bits, text_hashes
 
 AUDITED = 200
@@ -22,23 +22,41 @@ def random_numbers(seed: int, numbers: Ints) -> Hashes:
 
 
 class VerdictSample:
-    """A uniform sample of each comparator's verdicts: those with the smallest random numbers, in bounded memory."""
+    """A uniform sample of each comparator's verdicts: those with the smallest random numbers, in bounded memory.
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    With ``unsure_first`` the unsure ones are drawn before all others, as many as fit.
+    """
+
+    def __init__(self, seed: int, unsure_first: bool = False) -> None:
+        self._seed, self._unsure_first = seed, unsure_first
         self._kept: dict[str, npt.NDArray[np.uint64]] = {}  # (n, 2): random number, question and sample
+        self._unsure: npt.NDArray[np.uint64] = np.zeros((0, 2), dtype=np.uint64)
 
-    def add(self, labels: Sequence[str], codes: Ints, questions: Ints, samples: Ints) -> None:
-        """Add verdicts (N,): their comparator's position in ``labels``, their question's number, their sample."""
+    def add(
+        self, labels: Sequence[str], codes: Ints, questions: Ints, samples: Ints, unsure: Bools | None = None
+    ) -> None:
+        """Add verdicts (N,): their comparator's position in ``labels``, their question's number, their sample.
+
+        ``unsure`` (N,) says which are; None: none.
+        """
         places = questions * _SAMPLES + samples
         drawn = np.stack([random_numbers(self._seed, places), places.astype(np.uint64)], axis=1)
+        if self._unsure_first and unsure is not None:
+            self._unsure = _smallest(self._unsure, drawn[unsure])
+            drawn, codes = drawn[~unsure], codes[~unsure]
         for code, label in enumerate(labels):
-            merged = np.concatenate([self._kept.get(label, drawn[:0]), drawn[codes == code]])
-            self._kept[label] = merged[np.argsort(merged[:, 0], kind="stable")[:AUDITED]]
+            self._kept[label] = _smallest(self._kept.get(label, drawn[:0]), drawn[codes == code])
 
     def chosen(self) -> list[tuple[int, int]]:
         """(question, sample) of at most ``AUDITED`` verdicts in random order, as even as possible over comparators."""
-        ranked = sorted(
+        ranked = [(-1, int(number), int(place)) for number, place in self._unsure] + sorted(
             (rank, int(number), int(place)) for kept in self._kept.values() for rank, (number, place) in enumerate(kept)
-        )[:AUDITED]
+        )
+        ranked = ranked[:AUDITED]
         return [divmod(place, _SAMPLES) for _, _, place in sorted(ranked, key=lambda item: item[1])]
+
+
+def _smallest(kept: npt.NDArray[np.uint64], more: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """The ``AUDITED`` rows with the smallest random numbers of both."""
+    merged = np.concatenate([kept, more])
+    return merged[np.argsort(merged[:, 0], kind="stable")[:AUDITED]]

@@ -14,6 +14,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from mmpr.audit.precision import WIDTH
 from mmpr.pages import charts, frame
 from mmpr.pages.responses import mark_response
 from mmpr.report.contents import LEVELS, Distribution, Finding, Flow, FlowStage, Group, Kind, Level, MatchMethod, Report
@@ -136,9 +137,15 @@ def audit(report: Report) -> str:
     rendered = (frame.render("verdict.html", item=item, card=mark_response(item.response)) for item in report.audit)
     shown = _within(rendered, AUDIT_BYTES)
     items = report.audit[: len(shown)]
-    body = frame.render("audit.html", cards=shown, statuses=list(dict.fromkeys(item.response.status for item in items)))
+    body = frame.render(
+        "audit.html",
+        cards=shown,
+        statuses=list(dict.fromkeys(item.response.status for item in items)),
+        found=report.audited,
+        width=WIDTH,
+        listed=LISTED,
+    )
     data = {
-        "build": report.name,
         "sample": content_id(*sorted(item.key for item in report.audit)),
         "items": [{"key": item.key, "status": item.response.status} for item in items],
     }

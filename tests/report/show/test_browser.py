@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from mmpr.audit.judgements import read_lines
+from mmpr.audit.precision import Judged, audited
 from mmpr.report.show import page as report_page
 from tests.report.reports import made_report
 
@@ -290,10 +292,17 @@ def test_audit_counts_and_keeps(window: Window, folder: Path, browser: Browser, 
         page.get_by_role("button", name="Save to a file").click()
     saved = tmp_path / "answers.json"
     download.value.save_as(saved)
-    content = json.loads(saved.read_text(encoding="utf-8"))
-    assert content["answers"] == {"0:0": "right", "1:0": "right", "2:0": "wrong", "3:0": "right"}
-    assert content["interval"] == pytest.approx([low, high])
-    assert content["precision"] == 0.75
+    assert download.value.suggested_filename == "audit.jsonl"
+    lines = [json.loads(line) for line in saved.read_text(encoding="utf-8").splitlines()]
+    answers = {line["response"]: line["says"] for line in lines}
+    assert answers == {"0:0": "right", "1:0": "right", "2:0": "wrong", "3:0": "right"}
+    assert [line["verdict"] for line in lines] == ["incorrect", "correct"] * 2
+    assert all(set(line) == {"response", "verdict", "says", "instead", "why", "who", "when"} for line in lines)
+    real = [{**line, "response": f"{at:032x}/0"} for at, line in enumerate(lines)]
+    (tmp_path / "audit.jsonl").write_text("".join(json.dumps(line) + "\n" for line in real))
+    sides = audited([Judged(one, "s", "c", one.verdict) for one in read_lines(tmp_path / "audit.jsonl")]).sides
+    assert [(side.side, side.right, side.wrong) for side in sides] == [("chosen", 2, 0), ("rejected", 1, 1)]
+    assert wilson(sum(side.right for side in sides), len(real)) == pytest.approx((low, high))
 
     context = browser.new_context()
     other = Window(context)
@@ -314,6 +323,34 @@ def test_audit_counts_and_keeps(window: Window, folder: Path, browser: Browser, 
     expect(other.page.locator("#count")).to_have_text("Nothing judged yet.")
     assert other.complaints == []
     context.close()
+    assert window.complaints == []
+
+
+def test_a_wrong_verdict_is_corrected_with_a_reason_and_a_name(window: Window, folder: Path, tmp_path: Path) -> None:
+    page = window.page
+    page.goto((folder / "audit.html").as_uri())
+    page.get_by_label("Your name").fill("ada")
+    page.get_by_label("It is wrong, and the response is").select_option("correct")  # of an incorrect one
+    page.get_by_label("Why").fill("12 cm is 0.12 m")
+    page.get_by_label("Why").press("Tab")
+    assert page.get_by_role("button", name="The verdict is wrong").get_attribute("aria-pressed") == "true"
+    assert row(page, "incorrect") == expected_row(0, 1)
+    page.get_by_role("button", name="Next verdict").click()
+    expect(page.get_by_label("Why")).to_have_value("")
+    expect(page.get_by_label("Why")).to_be_disabled()
+    assert page.locator("#instead option[value=correct]").is_disabled()  # the verdict is that already
+    page.keyboard.press("n")
+    page.reload()
+    expect(page.get_by_label("Your name")).to_have_value("ada")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save to a file").click()
+    saved = tmp_path / "audit.jsonl"
+    download.value.save_as(saved)
+    lines = [json.loads(line) for line in saved.read_text(encoding="utf-8").splitlines()]
+    assert [(line["says"], line["instead"], line["why"], line["who"]) for line in lines] == [
+        ("wrong", "correct", "12 cm is 0.12 m", "ada"),
+        ("wrong", "", "", "ada"),
+    ]
     assert window.complaints == []
 
 
