@@ -61,6 +61,7 @@ def merge(folders: Sequence[Path], out: Path) -> dict[str, Any]:
         OutputError: a build is not finished or damaged, the builds do not go together, or ``out`` is there already.
     """
     from mmpr.derive.copying import copy_heldout, copy_unit, finish, lineage, making, open_given
+    from mmpr.derive.holding_out import marks_of
     from mmpr.pipeline.progress import Steps
     from mmpr.sources.ids import Contents, Seen
     from mmpr.storage.shards import Split
@@ -88,7 +89,7 @@ def merge(folders: Sequence[Path], out: Path) -> dict[str, Any]:
 
     def keep_of(owner: int) -> Callable[[Stored], Sequence[int] | None]:
         def keep(stored: Stored) -> Sequence[int] | None:
-            if any(mark in held_out for mark in _marks(stored.question)):
+            if any(mark in held_out for mark in marks_of(stored.question)):
                 told["held_out"] += 1
                 return None
             if not is_new(owner, stored.question, _parts(stored)):
@@ -121,22 +122,14 @@ def _held_out_is_new(
     owner: int, is_new: Callable[[int, Question, Mapping[str, str]], bool], held_out: Seen
 ) -> Callable[[Question], bool]:
     """What takes a held-out question of a build and remembers its pictures."""
+    from mmpr.derive.holding_out import marks_of
 
     def take(question: Question) -> bool:
-        for mark in _marks(question):
+        for mark in marks_of(question):
             held_out.add(mark)
         return is_new(owner, question, {"content": _hash(question, "images", "where"), "use": "held out"})
 
     return take
-
-
-def _marks(question: Question) -> list[str]:
-    """What must not be both trained on and evaluated with: the pictures, or without any the letters of the text."""
-    from mmpr.schema import content_id
-
-    if question.images:
-        return [content_id("picture", picture) for picture in question.images]
-    return [content_id("text", "".join(filter(str.isalnum, question.question.casefold())))]
 
 
 def _parts(stored: Stored) -> dict[str, str]:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from mmpr.config import AdaptiveSpec, Recipe
+from mmpr.extension import RuleFunction
 from mmpr.pipeline.judging import judge_rollout
 from mmpr.pipeline.pairing import distinct, sides_of
 from mmpr.schema import Question, Response, Rollout, Verdict
 from mmpr.storage.counts import JUDGED
+
+_JUDGING = threading.Lock()
 
 Stop = Literal["enough", "hopeless"]
 """Why a question was asked no more before all samples were drawn: its pairs are there, or unlikely to come."""
@@ -32,17 +36,21 @@ def counts_of(spec: AdaptiveSpec, most: int) -> set[int]:
     return {*range(spec.first, most, spec.step), most}
 
 
-async def why_stop(question: Question, rollout: Rollout, recipe: Recipe, judging: asyncio.Lock) -> Stop | None:
-    """Why a question needs no more responses; None if it does. ``judging`` is held while they are judged."""
+async def why_stop(question: Question, rollout: Rollout, recipe: Recipe) -> Stop | None:
+    """Why a question needs no more responses; None if it does. They are judged in a thread, one question at a time."""
     spec, source = recipe.sampling.adaptive, recipe.source(question.source)
     assert spec is not None
     most = recipe.samples(source.name)
     if question.answer is None:
         return enough_to_continue(rollout.responses, recipe, source.name)
-    async with judging:  # there is one process that judges
-        verdicts = await asyncio.to_thread(judge_rollout, question, rollout, source.rule, recipe.extensions.rules)
+    verdicts = await asyncio.to_thread(_judge, question, rollout, source.rule, recipe.extensions.rules)
     pairs = source.max_pairs or recipe.pairing.max_pairs
     return enough_to_pair(spec, rollout.responses, verdicts, most, pairs, recipe.pairing.format_pairs)
+
+
+def _judge(question: Question, rollout: Rollout, rule: str, rules: Mapping[str, RuleFunction]) -> tuple[Verdict, ...]:
+    with _JUDGING:  # a rule of the user's own need not stand several threads
+        return judge_rollout(question, rollout, rule, rules)
 
 
 def enough_to_pair(

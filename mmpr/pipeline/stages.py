@@ -98,7 +98,6 @@ async def sample_unit(job: Job, unit: Unit, engine: Engine, on_progress: Callabl
         return read_counts(shard(job.out, "sample", unit))
     tally = Tally("sample")
     earlier = _earlier(job, "sample", unit, Rollout)
-    judging = asyncio.Lock()
 
     async def ask(question: Question) -> Rollout | None:
         spec = job.recipe.source(question.source)
@@ -109,7 +108,7 @@ async def sample_unit(job: Job, unit: Unit, engine: Engine, on_progress: Callabl
         try:
             while len(rollout.responses if rollout else ()) < most:
                 have = rollout.responses if rollout else ()
-                if adaptive and rollout and (stop := await why_stop(question, rollout, job.recipe, judging)):
+                if adaptive and rollout and (stop := await why_stop(question, rollout, job.recipe)):
                     break
                 upto = next_round(adaptive, len(have), most) if adaptive else most
                 seed = sample_seed(job.recipe.seed, question.id, len(have))

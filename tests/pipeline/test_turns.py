@@ -235,7 +235,7 @@ def test_llama_factory_reads_system_prompts_of_rows_and_templates(
     export(tmp_path / "out", "llama-factory", tmp_path / "to")
     [about] = json.loads((tmp_path / "to/dataset_info.json").read_text()).values()
     assert about["columns"]["system"] == "system"
-    [row, *_] = read_train_rows(tmp_path / "to")
+    row = read_train_rows(tmp_path / "to")[0]
     assert row.prompt[0]["content"] == [{"type": "text", "text": f"{OWN}\n\n{ROWS}"}]
 
 
