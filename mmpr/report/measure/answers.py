@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmpr.report.load.units import Bools, Ints, UnitColumns
+from mmpr.report.load.units import Bools, Ints, UnitColumns, positions, value_codes
 from mmpr.report.measure.histograms import Categories
 from mmpr.report.measure.joined import JoinedUnit
 from mmpr.report.measure.text_checks import YES_NO, answer_kind
 from mmpr.storage.columns import column_of
+from mmpr.storage.counts import STATUSES
 
 _OPTION_LINE = re.compile(r"^[ \t]*+[(（]?(?P<letter>[A-Z])[)）]?[.．:：、)）]?[ \t]", re.MULTILINE)
 _FEWEST_OPTIONS = 2
@@ -67,6 +68,21 @@ def without_option(columns: UnitColumns, lettered: Ints) -> tuple[int, Ints]:
         if answers[row].as_py().strip().strip("().") not in letters:
             without.append(row)
     return shown, np.array(without, dtype=np.int64)
+
+
+def disputed_answers(joined: JoinedUnit) -> tuple[int, Ints]:
+    """How many answers several samples of a question give, and the questions (positions) where verdicts on one differ.
+
+    A question is there once for each such answer.
+    """
+    answers = value_codes(joined.verdicts.texts("answer"))[1]
+    question = np.repeat(joined.verdict_question, joined.verdicts.lengths)
+    status = positions(joined.verdicts.texts("status"), pa.array(STATUSES))
+    judged = (answers >= 0) & (status <= STATUSES.index("incorrect")) & (status >= 0)
+    keys = np.stack([question[judged], answers[judged]], axis=1)
+    same, which, many = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+    right = np.bincount(which.ravel(), status[judged] == STATUSES.index("correct"), minlength=len(same))
+    return int((many > 1).sum()), same[(right > 0) & (right < many), 0].astype(np.int64)
 
 
 def _option_letters(question: str) -> list[str]:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from mmpr.report.load.info import DatasetInfo
 from mmpr.report.load.units import Bools, Ints, UnitColumns, booleans, nested, positions, value_codes
-from mmpr.report.measure.answers import add_answers, without_option
+from mmpr.report.measure.answers import add_answers, disputed_answers, without_option
 from mmpr.report.measure.histograms import COUNTS, SHARES, SIGNED, Categories, Histogram
 from mmpr.report.measure.joined import WORDS, JoinedUnit
 from mmpr.report.measure.personal_data import personal_data
@@ -152,7 +152,9 @@ class Statistics:
         self.pairs_of.append(np.bincount(joined.pair_question, minlength=len(joined.source)).astype(np.uint32))
         self._add_responses(columns, joined)
         self._add_pairs(columns, joined)
-        self._add_disagreements(joined)
+        repeated, disputed = disputed_answers(joined)
+        self.counts.update({"repeated_answers": repeated, "disputed_answers": len(disputed)})
+        self.flag("label_noise", disputed)
         shown, without = without_option(columns, add_answers(columns, joined, self.categories))
         self.counts.update({"with_options": shown, "truth_not_option": len(without)})
         self.flag("truth_not_option", without)
@@ -367,20 +369,6 @@ class Statistics:
         for form, shown in found[: max(0, _MASKED - len(self.masked))]:
             self.masked.append(f"{form} {shown}")
         return bool(found)
-
-    def _add_disagreements(self, joined: JoinedUnit) -> None:
-        """Count the answers that samples of a question agree on, and those among them whose verdicts differ."""
-        answers = value_codes(joined.verdicts.texts("answer"))[1]
-        question = np.repeat(joined.verdict_question, joined.verdicts.lengths)
-        status = positions(joined.verdicts.texts("status"), pa.array(STATUSES))
-        judged = (answers >= 0) & (status <= STATUSES.index("incorrect")) & (status >= 0)
-        keys = np.stack([question[judged], answers[judged]], axis=1)
-        same, which, many = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
-        right = np.bincount(which.ravel(), status[judged] == STATUSES.index("correct"), minlength=len(same))
-        self.counts["repeated_answers"] += int((many > 1).sum())
-        differ = (right > 0) & (right < many)
-        self.counts["disputed_answers"] += int(differ.sum())
-        self.flag("label_noise", same[differ, 0].astype(np.int64))
 
     def _foreign(
         self, texts: list[str], is_chosen: Bools, prompts: pa.Array, questions: pa.Array, joined: JoinedUnit
