@@ -5,10 +5,10 @@ What a small classifier learns from length, first words and format, training lea
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -38,6 +38,11 @@ _FORMAT = {
 }
 
 
+_Features = dict[str, float]
+_Sampled = tuple[_Features, _Features, int]
+"""Chosen, rejected, and the position of their source."""
+
+
 @dataclass(frozen=True, slots=True)
 class Guess:
     """How often the chosen was found among held-out ``pairs``, for each source too, and what gave it away."""
@@ -49,20 +54,26 @@ class Guess:
 
 
 class PairSample:
-    """The texts of a uniform sample of pairs, one a question: those with the smallest random numbers."""
+    """What the classifier sees of a uniform sample of pairs, one a question: those with the smallest random numbers."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._drawn: Hashes = np.zeros(0, dtype=np.uint64)
-        self._kept: list[tuple[str, str, int]] = []
+        self._kept: list[_Sampled] = []
 
     def add(self, questions: Ints, sources: Ints, chosen: Ints, rejected: Ints, texts: Sequence[str]) -> None:
         """Add pairs (N,): the numbers of their questions, their sources, the places of both sides in ``texts``."""
         _, first = np.unique(questions, return_index=True)
-        drawn = random_numbers(self._seed, questions[first])
-        fresh = [(texts[chosen[at]], texts[rejected[at]], int(sources[at])) for at in first]
+        drawn, before = random_numbers(self._seed, questions[first]), len(self._drawn)
         order = np.argsort(np.concatenate([self._drawn, drawn]), kind="stable")[:SAMPLED]
-        self._kept = [self._kept[at] if at < len(self._drawn) else _cut(fresh[at - len(self._drawn)]) for at in order]
+
+        def sampled(at: int) -> _Sampled:
+            if at < before:
+                return self._kept[at]
+            pair = first[at - before]
+            return _features(texts[chosen[pair]]), _features(texts[rejected[pair]]), int(sources[pair])
+
+        self._kept = [sampled(at) for at in order.tolist()]
         self._drawn = np.concatenate([self._drawn, drawn])[order]
 
     def guess(self, sources: Sequence[str], enough: int) -> Guess | None:
@@ -70,27 +81,27 @@ class PairSample:
         from sklearn.feature_extraction import DictVectorizer
         from sklearn.linear_model import LogisticRegression
         from sklearn.model_selection import KFold, cross_val_predict
+        from sklearn.preprocessing import StandardScaler
 
-        if len(self._kept) < max(enough, 2 * _FOLDS):
-            return None
-        vectorizer = DictVectorizer()
-        both_sides = [chosen for chosen, _, _ in self._kept] + [rejected for _, rejected, _ in self._kept]
-        sides = vectorizer.fit_transform([_features(text) for text in both_sides])
         many = len(self._kept)
-        both = abs(sides[:many]) + abs(sides[many:])
-        common = np.asarray((both != 0).sum(axis=0)).ravel() >= _COMMON
-        apart = np.asarray((sides[:many] - sides[many:])[:, common].todense())
+        if many < max(enough, 2 * _FOLDS):
+            return None
+        vectorizer = DictVectorizer(dtype=np.float32)
+        both = [chosen for chosen, _, _ in self._kept] + [rejected for _, rejected, _ in self._kept]
+        sides = vectorizer.fit_transform(both)
+        common = np.asarray((sides != 0).sum(axis=0)).ravel() >= _COMMON
+        apart = (sides[:many] - sides[many:])[:, common]
         names = vectorizer.get_feature_names_out()[common]
         # Which side comes first is drawn, so that the classifier cannot learn that it is always the chosen.
         sign = np.where(np.random.default_rng(self._seed).random(many) < 0.5, -1.0, 1.0)
-        spread = apart.std(axis=0)
-        values, said = apart / np.where(spread > 0, spread, 1.0) * sign[:, None], sign > 0
-        if len(set(said.tolist())) < 2 or not apart.any():
+        differs, said = np.asarray(abs(apart).sum(axis=1)).ravel() > 0, sign > 0
+        if len(set(said.tolist())) < 2 or not differs.any():
             return Guess(many, 0.5, (), ())
+        values = StandardScaler(with_mean=False).fit_transform(apart).multiply(sign[:, None]).tocsr()
         model = LogisticRegression(C=_STRENGTH, fit_intercept=False)
         folds = KFold(_FOLDS, shuffle=True, random_state=self._seed)
         # Sides that do not differ in anything are a guess of one half.
-        right = np.where(values.any(axis=1), cross_val_predict(model, values, said, cv=folds) == said, 0.5)
+        right = np.where(differs, cross_val_predict(model, values, said, cv=folds) == said, 0.5)
         of = np.array([source for _, _, source in self._kept])
         by = tuple((name, float(right[of == at].mean())) for at, name in enumerate(sources) if (of == at).any())
         weights = model.fit(values, said).coef_[0]
@@ -98,21 +109,17 @@ class PairSample:
         return Guess(many, float(right.mean()), by, tuple(_say(str(names[at]), weights[at] > 0) for at in most))
 
 
-def _cut(pair: tuple[str, str, int]) -> tuple[str, str, int]:
-    chosen, rejected, source = pair
-    half = _READ // 2
-    short = [text if len(text) <= _READ else text[:half] + text[-half:] for text in (chosen, rejected)]
-    return short[0], short[1], source
-
-
-def _features(text: str) -> dict[str, Any]:
+def _features(text: str) -> _Features:
     """What the classifier sees of a response: its length, its first words and its format."""
+    many = len(text)
+    if many > _READ:
+        text = text[: _READ // 2] + text[-_READ // 2 :]
     words, lines = text.split(), [line for line in text.splitlines() if line.strip()]
-    found: dict[str, Any] = {
-        "text length": np.log1p(len(text)),
-        "last line length": np.log1p(len(lines[-1]) if lines else 0),
-        "lines": np.log1p(len(lines)),
-        **{name: np.log1p(len(pattern.findall(text))) for name, pattern in _FORMAT.items()},
+    found: _Features = {
+        "text length": math.log1p(many),
+        "last line length": math.log1p(len(lines[-1]) if lines else 0),
+        "lines": math.log1p(len(lines)),
+        **{name: math.log1p(len(pattern.findall(text))) for name, pattern in _FORMAT.items()},
     }
     for at, word in enumerate(words[:_FIRST_WORDS]):
         found[f"word {at + 1} “{word[:20].casefold()}”"] = 1.0
