@@ -26,7 +26,7 @@ def test_every_shard_stands_in_it_with_its_checksum(small_build: SmallBuild) -> 
     on_disk = {str(path.relative_to(small_build.out)) for path in small_build.out.rglob("*.parquet")}
     assert set(manifest["files"]) == on_disk
     assert {name.split("/")[0] for name in on_disk} == {
-        "index", "questions", "heldout", "rollouts", "completions", "verdicts", "pairs", "rejects",
+        "index", "templates", "questions", "heldout", "rollouts", "completions", "verdicts", "pairs", "rejects",
     }  # fmt: skip
     for name, about in manifest["files"].items():
         data = (small_build.out / name).read_bytes()
