@@ -151,7 +151,7 @@ def _continue(
 
 def _of_tokens(value: Tensor, ids: Sequence[int]) -> bool:
     """Whether an input says something of each token (such as its type), and not of a picture."""
-    return value.shape == (1, len(ids))
+    return tuple(value.shape) == (1, len(ids))
 
 
 def _until(tokens: list[int], ends: Collection[int | None]) -> list[int]:
