@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn.functional import pad
 
 from mmpr.answers import extract, match
 from mmpr.answers.extract import TEMPLATES
@@ -22,6 +24,10 @@ from mmpr.train import distributed
 from mmpr.train.data.encoding import Encoder
 from mmpr.train.loop.watch import Answers
 from mmpr.train.rows import TrainRow
+from mmpr.train.shared_prefix.families import FAMILIES, unwrap
+
+_TOGETHER = 16
+"""Questions that are answered in one batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,7 @@ def answer(
     mine = questions[distributed.rank() :: distributed.world()]
     try:
         with torch.no_grad():
-            said = distributed.collect([_generate(model, encoder, question, max_new_tokens) for question in mine])
+            said = distributed.collect(_generate(model, encoder, mine, max_new_tokens))
     finally:
         model.train(training)
     texts, tokens = [text for text, _ in said], [count for _, count in said]
@@ -101,18 +107,63 @@ def _question(
     return WatchedQuestion(shown, row, question.answer, question.choices, name, question.answers)
 
 
-def _generate(model: Any, encoder: Encoder, question: WatchedQuestion, max_new_tokens: int) -> tuple[str, int]:
-    """The answer and its number of tokens."""
-    ids, extras = encoder.encode_prompt(question.row)
-    prompt = torch.tensor([ids])
-    inputs = {"input_ids": prompt, "attention_mask": torch.ones_like(prompt), **extras}
+def _generate(
+    model: Any, encoder: Encoder, questions: Sequence[WatchedQuestion], max_new_tokens: int
+) -> list[tuple[str, int]]:
+    """The answer to each question and its number of tokens; those with pictures of one form are answered together."""
+    prompts = [encoder.encode_prompt(question.row) for question in questions]
+    inner = unwrap(model)
+    groups: dict[Any, list[int]] = {}
+    for number, (ids, extras) in enumerate(prompts):
+        form = frozenset((name, value.shape[1:]) for name, value in extras.items() if not _of_tokens(value, ids))
+        # Of other families it is not known whether pictures of several prompts may be put one after the other.
+        groups.setdefault(form if inner.config.model_type in FAMILIES else number, []).append(number)
+    found: dict[int, tuple[str, int]] = {}
+    for members in groups.values():
+        for start in range(0, len(members), _TOGETHER):
+            together = members[start : start + _TOGETHER]
+            for number, new in zip(
+                together, _continue(model, encoder, [prompts[i] for i in together], max_new_tokens), strict=True
+            ):
+                spoken = new[:-1] if new and new[-1] in encoder.ends else new
+                found[number] = encoder.tokenizer.decode(spoken), len(new)
+    return [found[number] for number in range(len(questions))]
+
+
+def _continue(
+    model: Any, encoder: Encoder, prompts: Sequence[tuple[list[int], dict[str, Tensor]]], max_new_tokens: int
+) -> list[list[int]]:
+    """The new tokens after each of some prompts, up to one that ends an answer; shorter ones are padded before."""
+    longest = max(len(ids) for ids, _ in prompts)
+    stops, filler = unwrap(model).generation_config.eos_token_id, encoder.tokenizer.pad_token_id or 0
+    rows = [torch.tensor([filler] * (longest - len(ids)) + ids) for ids, _ in prompts]
+    masks = [torch.tensor([0] * (longest - len(ids)) + [1] * len(ids)) for ids, _ in prompts]
+    extras = {
+        name: torch.cat(
+            [
+                pad(own[name], (longest - len(ids), 0)) if _of_tokens(own[name], ids) else own[name]
+                for ids, own in prompts
+            ]
+        )
+        for name in prompts[0][1]
+    }
+    inputs = {"input_ids": torch.stack(rows), "attention_mask": torch.stack(masks), **extras}
     inputs = {name: value.to(model.device) for name, value in inputs.items()}
     # The model's own sampling settings are switched off. This rank generates alone and must not wait for others.
     settings = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None, "num_beams": 1}
-    out = model.generate(**inputs, **settings, max_new_tokens=max_new_tokens, synced_gpus=False)
-    new = out[0, len(ids) :].tolist()
-    spoken = new[:-1] if new and new[-1] in encoder.ends else new
-    return encoder.tokenizer.decode(spoken), len(new)
+    out = model.generate(**inputs, **settings, max_new_tokens=max_new_tokens, synced_gpus=False, pad_token_id=filler)
+    ends = set(stops if isinstance(stops, list) else [stops])
+    return [_until(new, ends) for new in out[:, longest:].tolist()]
+
+
+def _of_tokens(value: Tensor, ids: Sequence[int]) -> bool:
+    """Whether an input says something of each token (such as its type), and not of a picture."""
+    return tuple(value.shape) == (1, len(ids))
+
+
+def _until(tokens: list[int], ends: Collection[int | None]) -> list[int]:
+    """The tokens up to and with the first that ends an answer; padding comes after it."""
+    return next((tokens[: i + 1] for i, token in enumerate(tokens) if token in ends), tokens)
 
 
 def _is_right(text: str, question: WatchedQuestion) -> bool | None:
