@@ -346,7 +346,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _fingerprints(
-    recipe: Recipe, model: FoundModel, templates: dict[str, str], verifier: Verifier | None
+    recipe: Recipe, model: FoundModel, templates: dict[str, str], verifier: Verifier | None = None
 ) -> dict[str, str]:
     """What each stage's output depends on, beyond the stages before it. How the engine is run is not among it."""
     tree = recipe.as_json()
