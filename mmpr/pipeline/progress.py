@@ -188,7 +188,7 @@ def summary_table(manifest: dict[str, Any]) -> Table:
     counts = manifest["counts"]
     table = Table(title=manifest["recipe"]["name"], title_justify="left", box=box.SIMPLE)
     table.add_column("source")
-    methods = methods_made(counts["pair"])
+    methods = methods_made(lambda name: total(counts["pair"], name))
     for name in ("questions", "responses", "correct", "incorrect", "unclear", "pairs", *methods):
         table.add_column(name, justify="right")
     sources = [spec["name"] for spec in manifest["recipe"]["sources"]]

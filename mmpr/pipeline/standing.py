@@ -24,7 +24,7 @@ def standing_verdicts(
     standing = list(verdicts)
     for said in adjudications.words if adjudications else ():
         status = _STATUS.get(said.word)
-        if status and said.response < len(standing) and standing[said.response].status == "unsure":
+        if status and 0 <= said.response < len(standing) and standing[said.response].status == "unsure":
             standing[said.response] = replace(standing[said.response], status=status, comparator=ADJUDICATED)
     for place, ruled in rulings(judgements, [verdict.status for verdict in verdicts]).items():
         standing[place] = replace(verdicts[place], status=ruled, comparator=AUDITED)
@@ -38,7 +38,7 @@ def rulings(judgements: Judgements | None, statuses: Sequence[str]) -> dict[int,
     """
     said: dict[int, list[Judgement]] = {}
     for one in judgements.judgements if judgements else ():
-        if one.response < len(statuses):
+        if 0 <= one.response < len(statuses):
             said.setdefault(one.response, []).append(one)
     ruled = {place: _ruling(of, statuses[place]) for place, of in said.items()}
     return {place: status for place, status in ruled.items() if status is not None and status != statuses[place]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import get_args
 
 from mmpr.schema import Method, Status
@@ -35,6 +35,6 @@ def total(counts: Mapping[str, Mapping[str, int]], what: str, sources: Iterable[
     )
 
 
-def methods_made(counts: Mapping[str, Mapping[str, int]]) -> list[Method]:
-    """The methods to tell of, by the counts of the stage pair: all but ``adjudicated``, which only some builds have."""
-    return [method for method in METHODS if method != "adjudicated" or total(counts, f"pairs/{method}")]
+def methods_made(made: Callable[[str], int]) -> list[Method]:
+    """The methods to tell of: all but ``adjudicated``, unless ``made`` counts ``pairs/adjudicated``."""
+    return [method for method in METHODS if method != "adjudicated" or made(f"pairs/{method}")]

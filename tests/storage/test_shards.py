@@ -53,7 +53,7 @@ def test_names_tell_the_unit() -> None:
     out = Path("out")
     assert [shard(out, stage, UNIT) for stage in STAGES] == [
         out / name / "part-00007-of-00120.parquet"
-        for name in ("questions", "rollouts", "completions", "verdicts", "pairs")
+        for name in ("questions", "rollouts", "completions", "verdicts", "adjudications", "pairs")
     ]
     heldout = Unit("heldout", 0, 1)
     assert shard(out, "ingest", heldout) == out / "heldout/part-00000-of-00001.parquet"

@@ -31,7 +31,7 @@ def build_flow(info: DatasetInfo, stats: Statistics, rejected: RejectCounts) -> 
 def _release_flow(dataset: ReleaseDataset, stats: Statistics) -> Flow:
     """Lines to pairs: every line is a pair or was dropped. ``meta.json`` also says how many lines there are."""
     lines, lost = dataset.lost()
-    methods = (FlowPart(name, f"{name} pairs", stats.counts[f"pairs/{name}"], True) for name in METHODS)
+    methods = _pairs_made(stats)
     kept = FlowPart("pairs", "pairs", dataset.pairs, True, "pairs")
     stages = (
         FlowStage("rows", "Lines of the release", "lines", lines, (kept, *_dropped(lost))),
@@ -100,8 +100,7 @@ def _stages(info: DatasetInfo, stats: Statistics, rejected: RejectCounts) -> Ite
     total = counts["responses"] - sum(statuses.values())
     yield FlowStage("open_ended", "Open-ended responses", "responses", total, (part, *_dropped(reasons)))
 
-    methods = methods_made(info.counts["pair"])
-    parts = [FlowPart(method, f"{method} pairs", counts[f"pairs/{method}"], True) for method in methods]
+    parts = _pairs_made(stats)
     skipped = {name.removeprefix("skipped/"): count for name, count in info.named("pair", "skipped/").items()}
     total = counts["possible/correctness"] + counts["possible/format"] + counts["continuations"]
     yield FlowStage("possible", "Possible pairs", "pairs", total, (*parts, *_dropped(skipped)))
@@ -109,6 +108,13 @@ def _stages(info: DatasetInfo, stats: Statistics, rejected: RejectCounts) -> Ite
 
 def _heldout_rows(info: DatasetInfo) -> int:
     return sum(rows for name, rows in info.rows.items() if name.startswith("heldout/"))
+
+
+def _pairs_made(stats: Statistics) -> list[FlowPart]:
+    """The pairs that were made, by method."""
+    counts = stats.counts
+    methods = methods_made(lambda name: counts[name])
+    return [FlowPart(method, f"{method} pairs", counts[f"pairs/{method}"], True) for method in methods]
 
 
 def _dropped(reasons: dict[str, int]) -> tuple[FlowPart, ...]:
