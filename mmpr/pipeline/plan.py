@@ -146,7 +146,7 @@ def read_build(out: Path) -> Build | None:
             split: tuple(int(number) for number in tree.get("grown", {}).get(split, ())) for split in units
         }
         told = dict(tree["fingerprints"]), dict(tree["counts"])
-        return Build(units, *told, work, made_by, dict(tree["recipe"]), {s: g for s, g in grown.items() if g})
+        return Build(units, *told, work, made_by, dict(tree.get("recipe", {})), {s: g for s, g in grown.items() if g})
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise OutputError(f"{path}: is damaged ({error}); use another --out") from None
 

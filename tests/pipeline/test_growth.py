@@ -385,6 +385,20 @@ def test_a_build_of_an_earlier_version_grows(tmp_path: Path, asked: Counter) -> 
     assert set(asked.values()) == {1}
 
 
+def test_a_plan_without_its_recipe_takes_new_rows_and_no_other_recipe(tmp_path: Path) -> None:
+    folder, out = tmp_path / "data", tmp_path / "out"
+    write_rows(folder, "charts", range(6))
+    make(recipe_of(folder, "charts"), out)
+    plan = json.loads((out / "build.json").read_text())
+    del plan["recipe"]
+    (out / "build.json").write_text(json.dumps(plan))
+    with pytest.raises(OutputError, match=r"build\.json does not tell its recipe"):
+        make(recipe_of(folder, "charts", samples=8), out, "grow")
+    write_rows(folder, "charts", range(9))
+    make(recipe_of(folder, "charts"), out, "grow")
+    assert is_whole(out)
+
+
 def test_unit_files_keep_their_names(tmp_path: Path) -> None:
     folder, out = tmp_path / "data", tmp_path / "out"
     write_rows(folder, "charts", range(6))
