@@ -146,14 +146,14 @@ def prompts(plan: Plan, expected: Sequence[Expected]) -> list[tuple[str, Request
 
 
 def find_problems(
-    plan: Plan, expected: Sequence[Expected], seen: Preview, out: Path, start: Stage | None
+    plan: Plan, expected: Sequence[Expected], seen: Preview, out: Path, start: Stage | None, *, grow: bool = False
 ) -> Iterator[Problem]:
     """What would make the build fail, or lose a part of its data."""
     for one in expected:
         yield from _of_source(one)
     yield from _of_model(plan, expected, seen)
     try:
-        check_out(out, plan, start)
+        check_out(out, plan, start, grow=grow)
     except (MmprError, OSError) as error:
         yield Problem(f"--out: {error}")
     need, free = sum(one.bytes for one in expected), free_bytes(out)

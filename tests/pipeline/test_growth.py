@@ -15,7 +15,7 @@ from unittest import mock
 
 import pytest
 
-from mmpr.build import Growth, build
+from mmpr.build import Growth, build, dry_run
 from mmpr.check.__main__ import main as check
 from mmpr.config import Recipe, parse_recipe
 from mmpr.derive.merging import merge
@@ -267,6 +267,9 @@ def test_what_a_build_could_grow_to_is_told(tmp_path: Path) -> None:
     told = "use another --out; --grow takes it into this build: source 'maps' is new, source 'charts': 4 to 8 samples"
     with pytest.raises(OutputError, match=told):
         make(recipe_of(folder, "charts", "maps", samples=8), out)
+    plan = make_plan(recipe_of(folder, "charts", "maps", samples=8), "recipe")
+    assert dry_run(plan, out) == 1
+    assert dry_run(plan, out, grow=True) == 0
     with pytest.raises(OutputError, match="--grow and --from do not go together"):
         build(make_plan(recipe_of(folder, "charts"), "r"), out, "pair", "local", "grow")
 
