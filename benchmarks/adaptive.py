@@ -25,17 +25,17 @@ from mmpr.storage.shards import shard
 from mmpr.storage.tables import read_rows
 
 RULES = (
-    AdaptiveSpec(chance=0.0),
-    AdaptiveSpec(chance=0.2),
     AdaptiveSpec(),
-    AdaptiveSpec(chance=0.4),
+    AdaptiveSpec(chance=0.0),
+    AdaptiveSpec(chance=0.1),
+    AdaptiveSpec(chance=0.3),
     AdaptiveSpec(chance=0.5),
-    AdaptiveSpec(first=4, step=4, chance=0.0),
     AdaptiveSpec(first=4, step=4),
     AdaptiveSpec(first=8, step=4),
     AdaptiveSpec(first=16, step=16),
     AdaptiveSpec(distinct=1),
     AdaptiveSpec(distinct=5),
+    AdaptiveSpec(prior=1.0),
 )
 """The default, and its neighbours."""
 VARIETY = 3
@@ -114,12 +114,11 @@ def measure(questions: list[Judged], rule: AdaptiveSpec | None, most: int, pairs
 
 def as_markdown(rows: list[dict[str, Any]]) -> str:
     """The rows as a table."""
-    lines = [
-        "| first | step | distinct | chance | tokens | of fixed | pairs | of fixed | tokens a pair | with variety |",
-        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
-    ]
+    names = ("first", "step", "distinct", "chance", "prior")
+    titles = (*names, "tokens", "of fixed", "pairs", "of fixed", "tokens a pair", "with variety")
+    lines = [f"| {' | '.join(titles)} |", f"|{'---:|' * len(titles)}"]
     for row in rows:
-        rule = [str(row.get(name, "-")) for name in ("first", "step", "distinct", "chance")]
+        rule = [str(row.get(name, "-")) for name in names]
         told = [f"{row[name]:,}" for name in ("tokens", "pairs")]
         shares = [f"{row.get(f'{name}_share', 1.0):.2f}" for name in ("tokens", "pairs", "varied")]
         cells = [*rule, told[0], shares[0], told[1], shares[1], str(row["tokens_a_pair"]), shares[2]]

@@ -21,6 +21,7 @@ from mmpr.pipeline.judging import NO_RULES, judge
 from mmpr.schema import Completions, PreferenceRow, Question, Reject, Rollout, Verdicts
 
 if TYPE_CHECKING:
+    from mmpr.build import Growth
     from mmpr.evaluate.results import Evaluation, Style
     from mmpr.export.formats import Format, Images
     from mmpr.storage.integrity import Problem
@@ -65,6 +66,7 @@ def build_dataset(
     rules: Mapping[str, RuleFunction] | None = None,
     sources: Mapping[str, Any] | None = None,
     redo_from: Stage | None = None,
+    growth: Growth = "ask",
 ) -> Dataset:
     """Sample, judge and pair: ``mmpr build``. The same call goes on where an earlier one stopped.
 
@@ -73,6 +75,8 @@ def build_dataset(
         out: the folder of the build (default: ``builds/NAME``).
         overrides, rules, sources: see ``load_recipe``.
         redo_from: do this stage (``complete``, ``verify`` or ``pair``) and those after it again.
+        growth: ``grow`` takes into the build what the recipe and its sources have more by now, ``as-it-was`` does not
+            look; ``ask`` raises when the sources have changed.
 
     Raises:
         RecipeError: the recipe is wrong; every problem is named.
@@ -87,7 +91,7 @@ def build_dataset(
     elif overrides or rules or sources:
         raise MmprError("overrides, rules and sources belong to load_recipe, which has made this recipe")
     folder = Path(out) if out is not None else Path("builds") / recipe.name
-    build(make_plan(recipe, recipe.name), folder, start=redo_from)
+    build(make_plan(recipe, recipe.name), folder, start=redo_from, growth=growth)
     return open_dataset(folder)
 
 

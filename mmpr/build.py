@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         plan = make_plan(recipe, str(args.recipe))
         out = args.out or Path("builds") / recipe.name
         if args.dry_run:
-            return dry_run(plan, out, args.start)
+            return dry_run(plan, out, args.start, grow=args.growth == "grow")
         build(plan, out, args.start, args.runner, args.growth)
         return 0
 
@@ -101,7 +101,7 @@ def _arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def dry_run(plan: Plan, out: Path | None = None, start: Stage | None = None) -> int:
+def dry_run(plan: Plan, out: Path | None = None, start: Stage | None = None, *, grow: bool = False) -> int:
     """Print what a build would do, and what would go wrong; returns 1 when it would fail or a source be lost, else 0.
 
     Questions, samples, units, expected size, and the first prompt as the model will see it. Nothing is written, no
@@ -154,7 +154,7 @@ def dry_run(plan: Plan, out: Path | None = None, start: Stage | None = None) -> 
     if first := next((prompt for prompt in seen.prompts if not prompt.error), None):
         print(printable(f"prompt   the first, {first.tokens:,} tokens of {seen.context:,}, as the model will see it:"))
         print(printable("".join(f"         | {line}\n" for line in first.text.splitlines())), end="")
-    problems = list(find_problems(plan, expected, seen, out, start))
+    problems = list(find_problems(plan, expected, seen, out, start, grow=grow))
     for problem in problems:
         print(printable(f"{'problem' if problem.is_fatal else 'loses  '}  {problem.text}"))
     return 1 if any(problem.is_fatal for problem in problems) else 0

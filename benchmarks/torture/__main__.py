@@ -49,6 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="which faults, when and where")
     parser.add_argument("--minutes", type=float, default=60, help="begin no other build after so many")
     parser.add_argument("--short", action="store_true", help="one small build with six quick kinds of faults, no model")
+    parser.add_argument("--growth", action="store_true", help="with --short: one small build that grows, too")
     parser.add_argument("--no-model", action="store_true", help="leave out the build with the demo model on vLLM")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
     args = parser.parse_args(argv)
@@ -140,7 +141,8 @@ def _replayed(made: Ground, args: argparse.Namespace, teller: Teller) -> Iterato
             result.problems += [f"{name}: differs from the undisturbed build" for name in same_bytes(out, peaceful)]
         builds += 1
         yield teller.build(f"build {builds}", result, "the same bytes")
-        if teller.done < args.faults and teller.passed_min() < args.minutes:
+        grows = args.growth or not args.short
+        if grows and teller.done < args.faults and teller.passed_min() < args.minutes:
             result = _grown(
                 made,
                 questions,

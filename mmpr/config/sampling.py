@@ -45,7 +45,7 @@ class AdaptiveSpec(Part):
     first: int = Field(8, ge=1, description="responses in the first round")
     step: int = Field(8, ge=1, description="responses in each further round")
     distinct: int = Field(3, ge=1, description="different right and different wrong responses that are wanted")
-    chance: float = Field(0.3, ge=0, le=1, description="below it a question is given up; 0: none is")
+    chance: float = Field(0.2, ge=0, le=1, description="below it a question is given up; 0: none is")
     prior: float = Field(
         0.25, gt=0, le=10, description="pass rates have a Beta(prior, prior) distribution; small: near 0 or 1"
     )

@@ -171,7 +171,7 @@ def verifier_problems(plan: Plan, expected: Sequence[Expected]) -> Iterator[Prob
 
 
 def find_problems(
-    plan: Plan, expected: Sequence[Expected], seen: Preview, out: Path, start: Stage | None
+    plan: Plan, expected: Sequence[Expected], seen: Preview, out: Path, start: Stage | None, *, grow: bool = False
 ) -> Iterator[Problem]:
     """What would make the build fail, or lose a part of its data."""
     for one in expected:
@@ -179,7 +179,7 @@ def find_problems(
     yield from _of_model(plan, expected, seen)
     yield from verifier_problems(plan, expected)
     try:
-        build = check_out(out, plan, start)
+        build = check_out(out, plan, start, grow=grow)
         if build is not None and start is not None:
             read_audit(out, build.of("train"))
     except (MmprError, OSError) as error:

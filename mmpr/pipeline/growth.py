@@ -217,6 +217,8 @@ class _NewRejects:
 
 
 def _has_more_samples(build: Build, recipe: Recipe) -> bool:
+    if not build.recipe:
+        return False
     if build.recipe["sampling"].get("adaptive") != recipe.as_json()["sampling"]["adaptive"]:
         return True
     default = build.recipe["sampling"]["samples"]

@@ -63,6 +63,8 @@ def growth(
 
     Returns what grows, in words, and why the build cannot grow to it; one of the lists is empty or both are.
     """
+    if not before:
+        return [], ["its build.json does not tell its recipe"]
     now = recipe.as_json()
     grown: list[str] = []
     problems = [f"{key} changed" for key in _BASE if now[key] != before.get(key)]

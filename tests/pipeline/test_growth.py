@@ -15,7 +15,7 @@ from unittest import mock
 
 import pytest
 
-from mmpr.build import Growth, build
+from mmpr.build import Growth, build, dry_run
 from mmpr.check.__main__ import main as check
 from mmpr.config import Recipe, parse_recipe
 from mmpr.derive.merging import merge
@@ -269,6 +269,9 @@ def test_what_a_build_could_grow_to_is_told(tmp_path: Path) -> None:
     told = "use another --out; --grow takes it into this build: source 'maps' is new, source 'charts': 4 to 8 samples"
     with pytest.raises(OutputError, match=told):
         make(recipe_of(folder, "charts", "maps", samples=8), out)
+    plan = make_plan(recipe_of(folder, "charts", "maps", samples=8), "recipe")
+    assert dry_run(plan, out) == 1
+    assert dry_run(plan, out, grow=True) == 0
     with pytest.raises(OutputError, match="--grow and --from do not go together"):
         build(make_plan(recipe_of(folder, "charts"), "r"), out, "pair", "local", "grow")
 
@@ -385,6 +388,20 @@ def test_a_build_of_an_earlier_version_grows(tmp_path: Path, asked: Counter) -> 
     assert is_whole(out)
     assert len(contents(out, "rollouts")) == 9
     assert set(asked.values()) == {1}
+
+
+def test_a_plan_without_its_recipe_takes_new_rows_and_no_other_recipe(tmp_path: Path) -> None:
+    folder, out = tmp_path / "data", tmp_path / "out"
+    write_rows(folder, "charts", range(6))
+    make(recipe_of(folder, "charts"), out)
+    plan = json.loads((out / "build.json").read_text())
+    del plan["recipe"]
+    (out / "build.json").write_text(json.dumps(plan))
+    with pytest.raises(OutputError, match=r"build\.json does not tell its recipe"):
+        make(recipe_of(folder, "charts", samples=8), out, "grow")
+    write_rows(folder, "charts", range(9))
+    make(recipe_of(folder, "charts"), out, "grow")
+    assert is_whole(out)
 
 
 def test_unit_files_keep_their_names(tmp_path: Path) -> None:
