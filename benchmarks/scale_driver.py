@@ -20,11 +20,11 @@ from unittest import mock
 
 from mmpr import build as build_module
 from mmpr.config import Recipe, parse_recipe
-from mmpr.pipeline.job import Job
+from mmpr.pipeline.job import UNADJUDICATED, Job
 from mmpr.pipeline.plan import Build, Plan, make_plan, write_build, write_index
 from mmpr.pipeline.work import WORK, Left, what_is_left
 from mmpr.schema import Completions, IndexedRow, PreferenceRow, Question, Rollout, Verdicts
-from mmpr.storage.shards import STAGES, Unit, Units, shard, write_shard
+from mmpr.storage.shards import Unit, Units, shard, write_shard
 
 MEAN_TOKENS = 325  # between the paper's 300.0 (chosen) and 350.5 (rejected)
 QUESTION_WORDS = 60  # about its 79.5 tokens
@@ -101,7 +101,7 @@ def resume(data: str, out: str) -> dict[str, Any]:
     start, cpu = time.perf_counter(), time.process_time()
     with mock.patch.object(ray_session, "session", side_effect=_ReachedError):
         try:
-            build_module.build(make_plan(recipe_of(data), "scale"), Path(out))
+            build_module.build(make_plan(recipe_of(data), "scale"), Path(out), growth="as-it-was")
         except _ReachedError:
             return {"wall_s": time.perf_counter() - start, "cpu_s": time.process_time() - cpu}
     raise AssertionError("there was nothing left to do")
@@ -121,7 +121,7 @@ def finished_units(data: Path, out: Path, units: int, share: float) -> None:
         unit = Unit("train", number, units)
         places: list[tuple[Path, type]] = [(out / "index" / "train" / unit.file, IndexedRow)]
         if number < share * units:
-            places += [(shard(out, stage, unit), _NOUNS[stage]) for stage in STAGES]
+            places += [(shard(out, stage, unit), _NOUNS[stage]) for stage in UNADJUDICATED]
         for path, noun in places:
             first = path.with_name(Unit("train", number - number % 30_000, units).file)
             if path == first:

@@ -8,9 +8,10 @@ import pytest
 
 from benchmarks import scale_driver
 from benchmarks.scale_tail import EngineModel, compare_with_turns, simulate
+from mmpr.pipeline.job import UNADJUDICATED
 from mmpr.pipeline.plan import read_build
 from mmpr.pipeline.work import what_is_left
-from mmpr.storage.shards import STAGES, folder
+from mmpr.storage.shards import folder
 
 
 @pytest.mark.parametrize(
@@ -72,5 +73,5 @@ def test_a_build_goes_on_with_what_its_names_say(tmp_path: Path) -> None:
     assert list(left.to_sample) == list(state.of("train"))[400:]
     assert left.totals == {"questions": 40, "to_judge": 40}
     assert not left.to_judge
-    assert [len(list(folder(out, stage).iterdir())) for stage in STAGES] == [400] * len(STAGES)
+    assert [len(list(folder(out, stage).iterdir())) for stage in UNADJUDICATED] == [400] * len(UNADJUDICATED)
     assert scale_driver.measured("resume", data=str(data), out=str(out))["wall_s"] > 0

@@ -19,6 +19,7 @@ import json, pathlib
 import mmpr
 from mmpr.config import load_recipe
 from mmpr.models import find_model
+from mmpr.pipeline.adjudicating import load_verifier_prompt
 from mmpr.pipeline.plan import make_plan
 from mmpr.templates import load_template
 from mmpr.resources import PIPELINES, PROMPTS
@@ -26,7 +27,8 @@ from mmpr.train.recipe import load_train_recipe
 quickstart = make_plan(load_recipe(pathlib.Path("quickstart")), "quickstart")
 print(json.dumps({
     "package": str(pathlib.Path(mmpr.__file__).parent),
-    "templates": sorted(load_template(file.stem).name for file in PROMPTS.iterdir()),
+    "templates": sorted(load_template(file.stem).name for file in PROMPTS.glob("*.txt")),
+    "verifiers": sorted(load_verifier_prompt(file.stem, PROMPTS).name for file in PROMPTS.glob("verifiers/*.txt")),
     "pipelines": sorted(load_recipe(pathlib.Path(file.stem)).name for file in PIPELINES.glob("*.yaml")),
     "training": sorted(load_train_recipe(pathlib.Path(file.stem)).name for file in PIPELINES.glob("train/*.yaml")),
     "model": quickstart.model.path,
@@ -60,6 +62,7 @@ def test_everything_loads_from_the_wheel(installed: Path, tmp_path: Path) -> Non
     assert seen["package"] == str(installed / "mmpr")
     assert seen["model"].startswith(seen["package"])
     assert seen["templates"] == sorted(file.stem for file in (ROOT / "prompts").glob("*.txt"))
+    assert seen["verifiers"] == sorted(file.stem for file in (ROOT / "prompts/verifiers").glob("*.txt"))
     assert len(seen["pipelines"]) == len(list((ROOT / "pipelines").glob("*.yaml")))
     assert len(seen["training"]) == len(list((ROOT / "pipelines" / "train").glob("*.yaml")))
 

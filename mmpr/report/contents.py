@@ -32,7 +32,8 @@ class Finding:
     ``bad`` are the thresholds of these levels: a number above reaches the level, or one below when ``more_is_better``.
     ``sentence`` says what was found and what to do. ``section`` is the part of the page that shows more: ``flow``,
     ``sources``, ``gallery``, ``audit``, ``contamination`` or ``distribution-KEY``. ``by`` has the number of each
-    source, ``examples`` are ids of questions that it was found in.
+    source, ``examples`` are ids of questions that it was found in. ``fix`` is a command that changes it, where there
+    is one, with BUILD, RECIPE and NEW in the place of folders.
     """
 
     key: str
@@ -47,6 +48,7 @@ class Finding:
     more_is_better: bool = False
     by: tuple[tuple[str, float], ...] = ()
     examples: tuple[str, ...] = ()
+    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

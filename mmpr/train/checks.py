@@ -27,7 +27,8 @@ _BYTES_TO_GO_ON = 12  # of a trained number in a checkpoint: float32, with two m
 
 _TRAINED_NAME = re.compile(r"(?i)(?<![a-z])(mpo|dpo|rpo|grpo|orpo|ppo|rlhf|rlaif)(?![a-z])")
 # Models that their makers' reports say to be the result of preference training, though no word of the name does.
-_TRAINED_MODELS = re.compile(r"(?i)InternVL3(_5)?-\d+B(?!.*-(Instruct|Pretrained))|Qwen2\.5-VL-\d+B-Instruct")
+_TRAINED_MODELS = re.compile(r"(?i)InternVL3(?:_5)?-\d++B|Qwen2\.5-VL-\d++B-Instruct")
+_BEFORE_IT = ("-instruct", "-pretrained")  # what names say of InternVL's models that are not the last ones
 _GENTLE = 1e-6  # of the released runs on such models; only InternVL2-8B, which had no such training, took 5e-6
 
 
@@ -77,7 +78,7 @@ def warn_of_rate(recipe: TrainRecipe, model: str) -> str:
     name = "/".join(folder.absolute().parts[-2:]) if folder.is_dir() else model
     if (folder / MODEL_ABOUT).is_file():
         why = "was trained by mmpr before"
-    elif found := _TRAINED_NAME.search(name) or _TRAINED_MODELS.search(name):
+    elif found := _TRAINED_NAME.search(name) or _trained_model(name):
         why = f"had preference training before, as {found[0]!r} in its name says"
     else:
         return ""
@@ -121,3 +122,8 @@ def check_disk(out: Path, wanted: int) -> None:
             f"{out}: its disk has {free / 1e9:,.1f} GB free, and checkpoints and the model may take "
             f"{wanted / 1e9:,.1f} GB; make room, lower save.keep, or use another --out"
         )
+
+
+def _trained_model(name: str) -> re.Match[str] | None:
+    found = _TRAINED_MODELS.search(name)
+    return None if found and any(word in name[found.end() :].lower() for word in _BEFORE_IT) else found

@@ -231,10 +231,14 @@ def _with_adapters(model: Any, recipe: TrainRecipe, weights: Path | None) -> Any
 
 def _check_targets(model: nn.Module, targets: str | list[str]) -> None:
     """Check that there is a module for each name (a text is a pattern of whole names, as in PEFT)."""
+    from peft import LoraConfig
+    from peft.tuners.tuners_utils import check_target_module_exists
+
     layers = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     if isinstance(targets, str):
         try:
-            missing = [] if any(re.fullmatch(targets, name) for name in layers) else [targets]
+            of_peft = LoraConfig(target_modules=targets)
+            missing = [] if any(check_target_module_exists(of_peft, name) for name in layers) else [targets]
         except re.error as error:
             raise RecipeError("recipe", [f"lora.targets: {targets!r} is no pattern: {error}"]) from None
     else:

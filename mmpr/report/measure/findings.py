@@ -14,7 +14,7 @@ from mmpr.report.measure.contamination import HELDOUT
 from mmpr.report.measure.dataset_statistics import BIT, LONG_TEXT_CHARS, Statistics
 from mmpr.report.measure.pictures import ALIKE_BITS, DARK_LEVEL, SMALL_PX
 from mmpr.report.measure.sampling import random_numbers
-from mmpr.report.measure.thresholds import ADVICE, ENOUGH, GUESSABLE, KINDS, RELEASE_KINDS, FindingKind, level
+from mmpr.report.measure.thresholds import ADVICE, ENOUGH, FIXES, GUESSABLE, KINDS, RELEASE_KINDS, FindingKind, level
 
 _EXAMPLES = 24
 
@@ -49,7 +49,8 @@ class Basis:
     def finding(self, key: str, number: float | None, sentence: str, by: BySource = ()) -> Finding:
         """The finding of a kind, with the level that its number reaches."""
         kind = RELEASE_KINDS.get(key, KINDS[key]) if self.info.kind == "release" else KINDS[key]
-        return _finding(key, kind, number, sentence, by)
+        found = _finding(key, kind, number, sentence, by)
+        return replace(found, fix=FIXES.get(key, "")) if self.info.kind == "build" else found
 
 
 def make_findings(basis: Basis, examples: Callable[[str], tuple[str, ...]]) -> tuple[Finding, ...]:

@@ -5,12 +5,13 @@ What a small classifier learns from length, first words and format, training lea
 
 from __future__ import annotations
 
-import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from mmpr.report.load.units import Ints
 from mmpr.report.measure.sampling import random_numbers
@@ -22,7 +23,8 @@ SAMPLED = 4_000
 _FOLDS = 5
 _READ = 4_000  # characters of a text; of a longer one its beginning and its end
 _FIRST_WORDS = 3
-_COMMON = 5  # pairs in which a first word must stand to be looked at
+_COMMON = 5  # responses that must begin with a word for it to be looked at
+_MOST_WORDS = 200
 _STRENGTH = 0.1  # of the regularisation (scikit-learn's C): few pairs have many first words
 _NAMED = 3  # features that are named
 _FORMAT = {
@@ -38,8 +40,10 @@ _FORMAT = {
 }
 
 
-_Features = dict[str, float]
-_Sampled = tuple[_Features, _Features, int]
+_NUMBERS = ("text length", "last line length", "lines", *_FORMAT)
+_Seen = tuple[npt.NDArray[np.float32], str]
+"""What is kept of a response: the numbers of ``_NUMBERS``, and its first words."""
+_Sampled = tuple[_Seen, _Seen, int]
 """Chosen, rejected, and the position of their source."""
 
 
@@ -57,6 +61,10 @@ class PairSample:
     """What the classifier sees of a uniform sample of pairs, one a question: those with the smallest random numbers."""
 
     def __init__(self, seed: int) -> None:
+        # Loaded before the dataset is read, not on top of what that has taken; heavy, so not where others would wait.
+        import sklearn.linear_model
+        import sklearn.model_selection  # noqa: F401
+
         self._seed = seed
         self._drawn: Hashes = np.zeros(0, dtype=np.uint64)
         self._kept: list[_Sampled] = []
@@ -71,33 +79,27 @@ class PairSample:
             if at < before:
                 return self._kept[at]
             pair = first[at - before]
-            return _features(texts[chosen[pair]]), _features(texts[rejected[pair]]), int(sources[pair])
+            return _seen(texts[chosen[pair]]), _seen(texts[rejected[pair]]), int(sources[pair])
 
         self._kept = [sampled(at) for at in order.tolist()]
         self._drawn = np.concatenate([self._drawn, drawn])[order]
 
     def guess(self, sources: Sequence[str], enough: int) -> Guess | None:
         """The classifier's accuracy by cross-validation; None for fewer pairs than ``enough``."""
-        from sklearn.feature_extraction import DictVectorizer
         from sklearn.linear_model import LogisticRegression
         from sklearn.model_selection import KFold, cross_val_predict
-        from sklearn.preprocessing import StandardScaler
 
         many = len(self._kept)
         if many < max(enough, 2 * _FOLDS):
             return None
-        vectorizer = DictVectorizer(dtype=np.float32)
-        both = [chosen for chosen, _, _ in self._kept] + [rejected for _, rejected, _ in self._kept]
-        sides = vectorizer.fit_transform(both)
-        common = np.asarray((sides != 0).sum(axis=0)).ravel() >= _COMMON
-        apart = (sides[:many] - sides[many:])[:, common]
-        names = vectorizer.get_feature_names_out()[common]
+        apart, names = _differences(self._kept)
         # Which side comes first is drawn, so that the classifier cannot learn that it is always the chosen.
-        sign = np.where(np.random.default_rng(self._seed).random(many) < 0.5, -1.0, 1.0)
-        differs, said = np.asarray(abs(apart).sum(axis=1)).ravel() > 0, sign > 0
+        sign = np.where(np.random.default_rng(self._seed).random(many) < 0.5, -1, 1).astype(np.float32)
+        differs, said = apart.any(axis=1), sign > 0
         if len(set(said.tolist())) < 2 or not differs.any():
             return Guess(many, 0.5, (), ())
-        values = StandardScaler(with_mean=False).fit_transform(apart).multiply(sign[:, None]).tocsr()
+        spread = apart.std(axis=0)
+        values = apart / np.where(spread > 0, spread, 1) * sign[:, None]
         model = LogisticRegression(C=_STRENGTH, fit_intercept=False)
         folds = KFold(_FOLDS, shuffle=True, random_state=self._seed)
         # Sides that do not differ in anything are a guess of one half.
@@ -106,25 +108,41 @@ class PairSample:
         by = tuple((name, float(right[of == at].mean())) for at, name in enumerate(sources) if (of == at).any())
         weights = model.fit(values, said).coef_[0]
         most = [at for at in np.argsort(-abs(weights))[:_NAMED] if weights[at]]
-        return Guess(many, float(right.mean()), by, tuple(_say(str(names[at]), weights[at] > 0) for at in most))
+        return Guess(many, float(right.mean()), by, tuple(_say(names[at], weights[at] > 0) for at in most))
 
 
-def _features(text: str) -> _Features:
-    """What the classifier sees of a response: its length, its first words and its format."""
+def _seen(text: str) -> _Seen:
     many = len(text)
     if many > _READ:
         text = text[: _READ // 2] + text[-_READ // 2 :]
-    words, lines = text.split(), [line for line in text.splitlines() if line.strip()]
-    found: _Features = {
-        "text length": math.log1p(many),
-        "last line length": math.log1p(len(lines[-1]) if lines else 0),
-        "lines": math.log1p(len(lines)),
-        **{name: math.log1p(len(pattern.findall(text))) for name, pattern in _FORMAT.items()},
-    }
-    for at, word in enumerate(words[:_FIRST_WORDS]):
-        found[f"word {at + 1} “{word[:20].casefold()}”"] = 1.0
-    found["beginning “" + " ".join(words[:_FIRST_WORDS])[:40].casefold() + "”"] = 1.0
-    return found
+    lines = [line for line in text.splitlines() if line.strip()]
+    counts = (many, len(lines[-1]) if lines else 0, len(lines), *(len(p.findall(text)) for p in _FORMAT.values()))
+    beginning = " ".join(word[:20] for word in text.split()[:_FIRST_WORDS])
+    return np.log1p(np.array(counts, dtype=np.float32)), beginning.casefold()
+
+
+def _differences(pairs: Sequence[_Sampled]) -> tuple[npt.NDArray[np.float32], list[str]]:
+    """What chosen have more than rejected, pairs by features, and the names of the features.
+
+    A first word is a feature when it is common enough.
+    """
+    common = Counter(word for pair in pairs for seen in pair[:2] for word in _first_words(seen))
+    names = [*_NUMBERS, *(word for word, count in common.most_common(_MOST_WORDS) if count >= _COMMON)]
+    place = {name: at for at, name in enumerate(names)}
+    apart = np.zeros((len(pairs), len(names)), dtype=np.float32)
+    for row, (chosen, rejected, _) in zip(apart, pairs, strict=True):
+        row[: len(_NUMBERS)] = chosen[0] - rejected[0]
+        for seen, sign in ((chosen, 1), (rejected, -1)):
+            for word in _first_words(seen):
+                if word in place:
+                    row[place[word]] += sign
+    return apart, names
+
+
+def _first_words(seen: _Seen) -> list[str]:
+    beginning = seen[1]
+    words = [f"word {at} “{word}”" for at, word in enumerate(beginning.split(), start=1)]
+    return [*words, f"beginning “{beginning}”"]
 
 
 def _say(feature: str, more: bool) -> str:

@@ -103,6 +103,25 @@ ADVICE: dict[Kind, dict[str, str]] = {
 }
 
 
+_BALANCE = "mmpr build RECIPE --out BUILD --from pair pairing.length_balance=1.5"
+FIXES = {
+    "few_pairs": "mmpr build RECIPE --out BUILD --grow sampling.samples=16",
+    "length_bias": _BALANCE,
+    "longer_wins": _BALANCE,
+    "chosen_shorter": _BALANCE,
+    "guessable": _BALANCE,
+    "dominating_source": "mmpr select BUILD --where \"source != 'NAME'\" --out NEW",
+    "always_right": "mmpr build RECIPE --out BUILD --from pair pairing.pass_rate=[0,0.9]",
+    "near_duplicates": 'mmpr select BUILD --where "not near_duplicate" --out NEW',
+    "repeated_pictures": 'mmpr select BUILD --where "not near_duplicate" --out NEW',
+    "last_line": "mmpr build RECIPE --out BUILD --from pair pairing.chosen=most_different",
+    "no_answer": "mmpr build RECIPE --out BUILD --from verify",
+    "equal_pairs": "mmpr build RECIPE --out BUILD --from pair",
+    "unsure": "mmpr build RECIPE --out BUILD --from adjudicate adjudicate.model.path=MODEL",
+}
+"""Of builds: a command that makes a finding better, by its key; others want other data, or another model."""
+
+
 @dataclass(frozen=True, slots=True)
 class FindingKind:
     """What all findings of a kind have in common; ``look`` and ``bad`` are their thresholds."""
