@@ -45,6 +45,8 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "lr_scheduler_type": ("schedule",),
     **dict.fromkeys(("dtype", "torch_dtype", "bf16"), ("precision",)),
     **dict.fromkeys(("model_path", "model_name", "name_or_path"), ("path",)),
+    "most": ("samples",),
+    "until": ("distinct",),
     "metric": ("rule",),
     "stop_strings": ("stop",),
 }
