@@ -67,10 +67,10 @@ check-gpu-lock:  ## install locks/gpu.txt into a folder that goes again, import 
 
 ALONE = ray or vllm or browser
 
-test: $(RUNTIME) $(DEV)  ## run the whole suite, on two cores what starts no Ray, vLLM or browser (ARGS: some of it)
+test: $(RUNTIME) $(DEV)  ## run the whole suite on two cores, what starts Ray, vLLM or a browser last (ARGS: some of it)
 ifeq ($(ARGS),)
 	@$(PY) -m pytest -n 2 --dist loadfile -m "not ($(ALONE))"
-	@$(PY) -m pytest -m "$(ALONE)"
+	@$(PY) -m pytest -n 2 --dist loadfile -m "$(ALONE)"
 else
 	@$(PY) -m pytest $(ARGS)
 endif
