@@ -128,7 +128,7 @@ def wilson(hits: int, total: int) -> tuple[float, float]:
     share = hits / total
     scale = 1 + _Z * _Z / total
     middle = (share + _Z * _Z / (2 * total)) / scale
-    half = _Z / scale * math.sqrt(share * (1 - share) / total + _Z * _Z / (4 * total * total))
+    half = _width(share, total) / 2
     return max(0.0, middle - half), min(1.0, middle + half)
 
 

@@ -77,8 +77,12 @@ class Looks:
 
     def repeats(self, question: Question) -> bool:
         """Whether a question that looks like this one was there before."""
-        letters = "".join(filter(str.isalnum, question.question.casefold()))
-        return not self._seen.add(content_id(letters, *map(_look, question.images)))
+        return not self._seen.add(content_id(letters_of(question), *map(_look, question.images)))
+
+
+def letters_of(question: Question) -> str:
+    """The letters and digits of a question's text, whatever their case."""
+    return "".join(filter(str.isalnum, question.question.casefold()))
 
 
 def question_columns(stored: Stored, near_duplicate: bool) -> Row:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mmpr.derive.columns import Stored
+from mmpr.derive.columns import Stored, letters_of
 from mmpr.derive.copying import Given, Making, read_unit
 from mmpr.schema import IndexedRow, Question, content_id
 from mmpr.sources.ids import Seen
@@ -38,7 +38,7 @@ def marks_of(question: Question) -> list[str]:
     """What must not be both trained on and evaluated with: the pictures, or without any the letters of the text."""
     if question.images:
         return [content_id("picture", picture) for picture in question.images]
-    return [content_id("text", "".join(filter(str.isalnum, question.question.casefold())))]
+    return [content_id("text", letters_of(question))]
 
 
 def draw(given: Given, share: float, keep: Callable[[Stored], object]) -> HeldOut:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from mmpr.config import AdaptiveSpec, Recipe
 from mmpr.extension import RuleFunction
+from mmpr.pipeline.job import max_pairs_of
 from mmpr.pipeline.judging import judge_rollout
 from mmpr.pipeline.pairing import distinct, sides_of
 from mmpr.schema import Question, Response, Rollout, Verdict
@@ -44,7 +45,7 @@ async def why_stop(question: Question, rollout: Rollout, recipe: Recipe) -> Stop
     if question.answer is None:
         return enough_to_continue(rollout.responses, recipe, source.name)
     verdicts = await asyncio.to_thread(_judge, question, rollout, source.rule, recipe.extensions.rules)
-    pairs = source.max_pairs or recipe.pairing.max_pairs
+    pairs = max_pairs_of(recipe, source.name, recipe.pairing.max_pairs)
     return enough_to_pair(spec, rollout.responses, verdicts, most, pairs, recipe.pairing.format_pairs)
 
 
@@ -78,7 +79,7 @@ def enough_to_pair(
 def enough_to_continue(responses: Sequence[Response], recipe: Recipe, source: str) -> Stop | None:
     """Whether an open-ended question has as many different whole responses as are continued."""
     dropout = recipe.dropout
-    pairs = dropout.max_pairs and (recipe.source(source).max_pairs or dropout.max_pairs)
+    pairs = max_pairs_of(recipe, source, dropout.max_pairs)
     whole = [at for at in distinct(responses) if responses[at].finish_reason == "stop" and responses[at].text.strip()]
     return "enough" if len(whole) * len(dropout.variants) >= pairs else None
 

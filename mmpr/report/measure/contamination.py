@@ -19,7 +19,7 @@ from mmpr.report.load.fingerprints import Fingerprint
 from mmpr.report.load.question_sets import read_questions
 from mmpr.report.load.units import HashedQuestion
 from mmpr.report.measure.dataset_statistics import BIT, Statistics
-from mmpr.report.measure.pictures import ALIKE_BITS, ALIKE_LEVELS, poor
+from mmpr.report.measure.pictures import ALIKE_BITS, ALIKE_LEVELS
 from mmpr.report.measure.text_checks import plain_question, text_hashes
 from mmpr.schema import Reject
 
@@ -158,12 +158,13 @@ class Overlaps:
             sides = [max(item.width, item.height) for row in batch for item in row.prints]
             stats.histograms["images_per_question"].add(counts, sources)
             stats.histograms["image_side"].add(np.array(sides, dtype=np.int64), np.repeat(sources, counts))
-            stats.pictures.add([item for row in batch for item in row.prints], np.repeat(sources, counts))
+            places = np.repeat(np.arange(place, place + len(batch)), counts)
+            wrong = stats.pictures.add([item for row in batch for item in row.prints], np.repeat(sources, counts))
+            for at, names in zip(places, wrong, strict=True):
+                for name in names:
+                    stats.flag(name, np.array([at]))
             self._ours, self._pictures = self._ours + len(batch), self._pictures + int(counts.sum())
             for row in batch:
-                for item in row.prints:
-                    for name in poor(item):
-                        stats.flag(name, np.array([place]))
                 self._match(row, place, stats)
                 place += 1
 

@@ -47,17 +47,19 @@ class Pictures:
         self._rows: list[npt.NDArray[np.uint64]] = []
         self._thumbs: list[npt.NDArray[np.uint8]] = []
 
-    def add(self, pictures: Sequence[Fingerprint], sources: Ints) -> None:
-        """Count pictures (N,) and their sources (N,)."""
+    def add(self, pictures: Sequence[Fingerprint], sources: Ints) -> list[list[str]]:
+        """Count pictures (N,) and their sources (N,); returns what is wrong with each (see ``poor``)."""
+        wrong = [poor(picture) for picture in pictures]
         if not pictures:
-            return
-        for picture, source in zip(pictures, sources, strict=True):
-            self.shown[int(source)] += 1
-            self.poor.update((name, int(source)) for name in poor(picture))
+            return wrong
+        for names, source in zip(wrong, sources.tolist(), strict=True):
+            self.shown[source] += 1
+            self.poor.update((name, source) for name in names)
         rows = [(one.key, one.perceptual, source) for one, source in zip(pictures, sources.tolist(), strict=True)]
         thumbs = np.stack([picture.thumb for picture in pictures]).reshape(-1, 2, 4, 2, 4, 3).mean(axis=(2, 4))
         self._rows.append(np.array(rows, dtype=np.uint64))
         self._thumbs.append(thumbs.astype(np.uint8).reshape(-1, 12))
+        return wrong
 
     def repeated(self) -> tuple[int, int, int]:
         """How many distinct pictures there are, how many look like another, and how many stand in several sources."""

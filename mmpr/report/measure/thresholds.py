@@ -111,7 +111,7 @@ FIXES = {
     "chosen_shorter": _BALANCE,
     "guessable": _BALANCE,
     "dominating_source": "mmpr select BUILD --where \"source != 'NAME'\" --out NEW",
-    "always_right": "mmpr build RECIPE --out BUILD --from pair pairing.pass_rate=[0,0.9]",
+    "always_right": "mmpr build RECIPE --out BUILD --from pair 'pairing.pass_rate=[0,0.9]'",
     "near_duplicates": 'mmpr select BUILD --where "not near_duplicate" --out NEW',
     "repeated_pictures": 'mmpr select BUILD --where "not near_duplicate" --out NEW',
     "last_line": "mmpr build RECIPE --out BUILD --from pair pairing.chosen=most_different",

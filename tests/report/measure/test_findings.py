@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 
+from mmpr import build
+from mmpr.config import load_recipe
+from mmpr.derive.columns import COLUMNS
+from mmpr.derive.where import parse_condition
 from mmpr.report.contents import LEVELS, Finding, Report
 from mmpr.report.make import make_report
-from mmpr.report.measure.thresholds import level
+from mmpr.report.measure.thresholds import FIXES, KINDS, level
 from tests.report.planted import FAULTS, Fault, make_build
 
 pytestmark = pytest.mark.slow
@@ -57,3 +62,14 @@ def test_a_planted_fault_is_found(key: str, tmp_path: Path) -> None:
 )
 def test_levels(number: float | None, look: float, bad: float, more: bool, expected: str) -> None:
     assert level(number, look, bad, more_is_better=more) == expected
+
+
+@pytest.mark.parametrize("key", FIXES)
+def test_the_commands_of_findings_are_understood(key: str) -> None:
+    assert key in KINDS
+    _, command, *words = shlex.split(FIXES[key])
+    if command == "select":
+        parse_condition(words[words.index("--where") + 1], COLUMNS)
+    else:
+        args = build._arguments().parse_intermixed_args(words)
+        load_recipe(Path("quickstart"), args.override)
